@@ -1,0 +1,224 @@
+// Package graph describes networks: values, the nodes that compute them, and
+// the contract between an operator and whoever runs it (Op, Kernel).
+//
+// A Graph says what to compute, not how: it is the same on every machine. The
+// package knows no operator by name, no CPU, no file format and no host; it
+// imports only engine/tensor.
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"scission/engine/tensor"
+)
+
+// Fact is what is known of a value before any run. The zero Fact stands for an
+// optional input that was omitted.
+type Fact struct {
+	tensor.Type
+	Const  *tensor.Tensor // the value itself, when it does not depend on the graph's inputs
+	Layout Layout         // how it lies in memory inside a plan; nil means row-major
+}
+
+// Missing reports whether the fact stands for an omitted optional input.
+func (f Fact) Missing() bool { return f.DType == tensor.Undefined }
+
+// Value is an edge of the graph: a graph input, a constant, or an output of
+// exactly one node.
+type Value struct {
+	Name string
+	Fact
+}
+
+// Spec is an operator as it is written in a portable file: what is needed to
+// write it again.
+type Spec struct {
+	Domain  string // "" is ai.onnx
+	Type    string // such as "Conv"
+	Version int    // opset version of the domain
+	Attrs   []Attr
+}
+
+// Attr is a named attribute. Value is an int64, float32, string,
+// *tensor.Tensor, or a slice of one of these.
+type Attr struct {
+	Name  string
+	Value any
+}
+
+// Node computes Out from In. An element of In is nil where an optional input
+// is omitted; an element of Out is nil where an optional output is not wanted.
+type Node struct {
+	Name string
+	Op   Op
+	Spec *Spec // nil for a node that a rewrite made, which cannot be written to a file
+	In   []*Value
+	Out  []*Value
+}
+
+// Graph is a directed acyclic graph in topological order: each node stands
+// behind those whose values it reads. A Graph may be read concurrently, but
+// not changed while it is read.
+type Graph struct {
+	Name    string
+	Inputs  []*Value
+	Outputs []*Value
+	Nodes   []*Node
+	// Limit bounds the bytes of any one value; 0 means DefaultLimit.
+	Limit int
+}
+
+// DefaultLimit bounds the bytes of one value of a graph.
+const DefaultLimit = 1<<31 - 1
+
+// FoldLimit bounds the bytes of a value that Add computes ahead of any run.
+const FoldLimit = 256 << 20
+
+// ErrGraph is in the errors of Add and Check: the graph is not well formed.
+var ErrGraph = errors.New("bad graph")
+
+// Input appends a graph input of the given type.
+func (g *Graph) Input(name string, t tensor.Type) *Value {
+	v := &Value{Name: name, Fact: Fact{Type: t}}
+	g.Inputs = append(g.Inputs, v)
+	return v
+}
+
+// Constant returns a value that holds t. The graph keeps t and does not copy it.
+func Constant(name string, t *tensor.Tensor) *Value {
+	return &Value{Name: name, Fact: Fact{Type: t.Type, Const: t}}
+}
+
+// Add appends a node and returns its outputs, one for each of outNames; an
+// empty name is an output that is not wanted. The operator checks the inputs
+// and gives the outputs' types, which must keep within g.Limit. When all
+// inputs are constants and the outputs are at most FoldLimit bytes, no node is
+// added: the operator is run at once and the outputs are constants. spec may
+// be nil if the graph will not be saved.
+func (g *Graph) Add(name string, op Op, spec *Spec, in []*Value, outNames ...string) ([]*Value, error) {
+	facts := Facts(in)
+	outs, err := op.Infer(facts)
+	if err != nil {
+		return nil, fmt.Errorf("node %q (%s): %w", name, op, err)
+	}
+	if len(outNames) > len(outs) {
+		return nil, fmt.Errorf("node %q (%s): %w: has %d outputs, want at most %d", name, op, ErrGraph, len(outNames), len(outs))
+	}
+	limit := g.Limit
+	if limit == 0 {
+		limit = DefaultLimit
+	}
+	total := 0
+	for _, f := range outs {
+		if _, err := tensor.CheckType(f.DType, f.Shape, limit); err != nil {
+			return nil, fmt.Errorf("node %q (%s): output: %w", name, op, err)
+		}
+		total += min(f.Bytes(), FoldLimit+1)
+	}
+	if known(facts) && total <= FoldLimit {
+		ts, err := Eval(op, facts, outs)
+		if err != nil {
+			return nil, fmt.Errorf("node %q (%s): %w", name, op, err)
+		}
+		for i := range outs {
+			outs[i].Const = ts[i]
+		}
+	}
+	n := &Node{Name: name, Op: op, Spec: spec, In: slices.Clone(in)}
+	folded := true
+	for i, out := range outNames {
+		if out == "" {
+			n.Out = append(n.Out, nil)
+			continue
+		}
+		n.Out = append(n.Out, &Value{Name: out, Fact: outs[i]})
+		folded = folded && outs[i].Const != nil
+	}
+	if !folded {
+		g.Nodes = append(g.Nodes, n)
+	}
+	return n.Out, nil
+}
+
+func known(in []Fact) bool {
+	for _, f := range in {
+		if !f.Missing() && f.Const == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Facts returns the facts of vs; a nil value gives the zero Fact.
+func Facts(vs []*Value) []Fact {
+	fs := make([]Fact, len(vs))
+	for i, v := range vs {
+		if v != nil {
+			fs[i] = v.Fact
+		}
+	}
+	return fs
+}
+
+// Check verifies the structure: every value that is read is a graph input, a
+// constant or an output of an earlier node, and no value is computed twice.
+func (g *Graph) Check() error {
+	have := map[*Value]bool{}
+	for _, v := range g.Inputs {
+		if have[v] {
+			return fmt.Errorf("%w: input %q is listed twice", ErrGraph, v.Name)
+		}
+		have[v] = true
+	}
+	for _, n := range g.Nodes {
+		for _, v := range n.In {
+			if v != nil && v.Const == nil && !have[v] {
+				return fmt.Errorf("%w: node %q reads %q, which no earlier node computes", ErrGraph, n.Name, v.Name)
+			}
+		}
+		for _, v := range n.Out {
+			if v == nil {
+				continue
+			}
+			if have[v] {
+				return fmt.Errorf("%w: value %q is computed twice, the second time by node %q", ErrGraph, v.Name, n.Name)
+			}
+			have[v] = true
+		}
+	}
+	for _, v := range g.Outputs {
+		if v.Const == nil && !have[v] {
+			return fmt.Errorf("%w: no node computes output %q", ErrGraph, v.Name)
+		}
+	}
+	return nil
+}
+
+// Clone returns a graph with nodes and values of its own; operators, specs and
+// constant tensors are shared, since they are immutable.
+func (g *Graph) Clone() *Graph {
+	m := map[*Value]*Value{nil: nil}
+	value := func(v *Value) *Value {
+		c, ok := m[v]
+		if !ok {
+			c = &Value{Name: v.Name, Fact: v.Fact}
+			m[v] = c
+		}
+		return c
+	}
+	values := func(vs []*Value) []*Value {
+		out := make([]*Value, len(vs))
+		for i, v := range vs {
+			out[i] = value(v)
+		}
+		return out
+	}
+	c := &Graph{Name: g.Name, Inputs: values(g.Inputs), Limit: g.Limit}
+	for _, n := range g.Nodes {
+		c.Nodes = append(c.Nodes, &Node{Name: n.Name, Op: n.Op, Spec: n.Spec, In: values(n.In), Out: values(n.Out)})
+	}
+	c.Outputs = values(g.Outputs)
+	return c
+}

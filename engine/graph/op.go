@@ -1,0 +1,137 @@
+package graph
+
+import "scission/engine/tensor"
+
+// Op is an operator with its attributes. It is immutable and may be used by
+// several graphs and goroutines at once.
+type Op interface {
+	// String names the operator with what tells it from others of its kind,
+	// such as "Conv[3x3,s2]+Relu", for dumps, tables and errors.
+	String() string
+
+	// Infer checks everything that can be wrong with the inputs and returns
+	// the types of all outputs that the operator can give. An omitted
+	// optional input is a zero Fact; trailing ones may be absent.
+	Infer(in []Fact) (out []Fact, err error)
+
+	// Compile chooses an implementation for this machine and packs what is
+	// constant. The facts have passed Infer. Their Layouts are row-major
+	// unless the operator is a Layouter.
+	Compile(in, out []Fact) (Kernel, error)
+}
+
+// Rewriter is an Op that simplifies the graph around itself, such as a
+// convolution that takes in the activation behind it. A rewrite keeps every
+// result bit for bit as the unfused nodes give it, so that a graph gives the
+// same bits wherever it is cut. It depends on nothing but the graph.
+type Rewriter interface {
+	Op
+	// Rewrite changes e's graph around n, whose Op it is, and reports
+	// whether it did.
+	Rewrite(e *Editor, n *Node) (changed bool, err error)
+}
+
+// Layouter is an Op that can work on values in another layout than row-major.
+type Layouter interface {
+	Op
+	// Layouts says in which layouts the operator wants its inputs and gives
+	// its outputs, when the inputs lie as in[i].Layout says. The plan
+	// converts inputs that lie otherwise. Constants are always row-major.
+	// The result must not depend on out[i].Layout.
+	Layouts(in, out []Fact) (want, give []Layout)
+}
+
+// Coster is an Op that knows its arithmetic work.
+type Coster interface {
+	Op
+	// FLOPs is the number of floating-point operations of one run; a
+	// multiply-add counts as two.
+	FLOPs(in, out []Fact) int
+}
+
+// Layout is a way in which a value can lie in memory other than row-major. Two
+// layouts are the same if they are equal under ==.
+type Layout interface {
+	// String names the layout, such as "NCHW16c".
+	String() string
+	// Bytes is the size of a value of type t in this layout.
+	Bytes(t tensor.Type) int
+	// Pack is the kernel that converts one row-major input to this layout.
+	Pack(t tensor.Type) Kernel
+	// Unpack is the kernel that converts one input in this layout to row-major.
+	Unpack(t tensor.Type) Kernel
+}
+
+// Bytes is the size of the value in its layout.
+func (f Fact) Bytes() int {
+	if f.Layout != nil {
+		return f.Layout.Bytes(f.Type)
+	}
+	return f.Type.Bytes()
+}
+
+// Kernel is an operator compiled for one machine and one set of types. It is
+// immutable; several sessions may run it at once, each with memory of its own.
+type Kernel struct {
+	// Info names the implementation, such as "direct avx2 6x16".
+	Info string
+	// Steps are run one after the other.
+	Steps []Step
+	// Scratch is the number of bytes that each worker needs for itself.
+	Scratch int
+	// Temp is the number of bytes shared by all workers and steps of a run.
+	Temp int
+	// InPlace lists inputs whose memory may be the memory of out[0].
+	InPlace []int
+	// View says that out[0] is the bytes of in[0] with another shape: there
+	// is nothing to run, and Steps is empty.
+	View bool
+}
+
+// Step is a loop whose iterations are independent of each other.
+type Step struct {
+	// N is the number of iterations.
+	N int
+	// Do runs iteration i. Different iterations run concurrently, each on a
+	// worker of its own. It allocates nothing, keeps nothing and writes only
+	// what is its own part of out and x.Temp. in[j] is nil where an optional
+	// input is omitted, out[j] where an output is not wanted.
+	Do func(x *Exec, in, out []*tensor.Tensor, i int) error
+}
+
+// Exec is the memory that a worker has while it runs a step. The contents are
+// undefined at the start of a kernel; both parts are aligned to tensor.Align.
+type Exec struct {
+	Scratch []byte // Kernel.Scratch bytes of this worker alone
+	Temp    []byte // Kernel.Temp bytes shared by all workers
+}
+
+// Eval compiles op for this machine and runs it once on one goroutine. All of
+// in are constants or omitted. The results are tensors of their own.
+func Eval(op Op, in, out []Fact) ([]*tensor.Tensor, error) {
+	k, err := op.Compile(in, out)
+	if err != nil {
+		return nil, err
+	}
+	ins := make([]*tensor.Tensor, len(in))
+	for i, f := range in {
+		ins[i] = f.Const
+	}
+	outs := make([]*tensor.Tensor, len(out))
+	for i, f := range out {
+		outs[i] = tensor.New(f.DType, f.Shape...)
+	}
+	if k.View {
+		outs[0].Raw = ins[0].Raw
+		return outs, nil
+	}
+	x := &Exec{Scratch: tensor.Alloc(k.Scratch), Temp: tensor.Alloc(k.Temp)}
+	for _, s := range k.Steps {
+		for i := range s.N {
+			if err := s.Do(x, ins, outs, i); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return outs, nil
+}
