@@ -54,5 +54,5 @@ func Clamp(lo, hi, v reg.VecPhysical) {
 	VMINPS(v, hi, v)
 }
 
-// Constraint is the build constraint of all generated files.
-func Constraint() { ConstraintExpr("amd64"); ConstraintExpr("!purego") }
+// BuildTags sets the build constraint of the file that is generated.
+func BuildTags() { ConstraintExpr("amd64"); ConstraintExpr("!purego") }
