@@ -1,0 +1,333 @@
+// Package gemm multiplies float32 matrices: C = clamp(A·B + bias + residual).
+//
+// It knows slices and integers, not tensors, operators or threads. A product is prepared once (New when B is constant
+// and can be packed ahead, NewDynamic when B comes with each run) and then run as steps, one after the other; the
+// chunks of one step may run at the same time on different threads.
+//
+// Every element of C is one chain of multiply-adds over k = 0 … K-1 that starts from its bias, so its bits depend on
+// the instruction set (see package isa) but not on chunks, threads, the place in the matrix or the number of rows.
+// With AVX2 and AVX-512 each link of the chain is a fused multiply-add; the portable code rounds the product first.
+package gemm
+
+import (
+	"fmt"
+	"math"
+
+	"scission/ops/internal/reorder"
+)
+
+// Epilogue is what happens to a product before it is stored.
+type Epilogue struct {
+	Bias     []float32 // N values from which the columns' sums start, nil for zeros; copied by New and NewDynamic
+	Residual bool      // add res, an M×N matrix given to Run, to the finished sums
+
+	// Lo and Hi bound the result: a value below Lo becomes Lo, one above Hi becomes Hi, NaN stays NaN and -0 is not
+	// below 0. Use -Inf and +Inf for no bound.
+	Lo, Hi float32
+}
+
+// NoClamp is the Epilogue that stores plain sums.
+func NoClamp() Epilogue {
+	inf := float32(math.Inf(1))
+	return Epilogue{Lo: -inf, Hi: inf}
+}
+
+// Kernel is C = clamp(A·B + bias + residual) for a constant B: A [M][K] and C [M][N] row-major without gaps. It is
+// immutable; concurrent Runs with different memory are allowed.
+type Kernel struct {
+	product
+	b panels
+}
+
+// New packs B, which is [K][N] row-major or, if transB, [N][K], and returns the kernel for A with M rows. It keeps
+// neither b nor e.Bias. Any of M, N and K may be 0. It panics if a size is negative or a slice is too short.
+func New(M, N, K int, b []float32, transB bool, e Epilogue) *Kernel {
+	return newKernel(best, M, N, K, b, transB, e)
+}
+
+func newKernel(im *impl, m, n, k int, b []float32, transB bool, e Epilogue) *Kernel {
+	p := newProduct(im, 1, m, n, k, false, e)
+	need("b", len(b), n*k)
+	packed := make([]float32, p.packedLen())
+	for j := range p.panelCount() {
+		p.packPanel(packed, b, transB, j, j)
+	}
+	return &Kernel{p, p.packed(packed)}
+}
+
+// Info describes the kernel for plan dumps: its micro-kernel and the sizes.
+func (k *Kernel) Info() string {
+	return fmt.Sprintf("gemm %s %dx%dx%d", k.im.name, k.m, k.n, k.k)
+}
+
+// Temp returns how many float32s of memory, shared by all chunks of a run, Run wants.
+func (k *Kernel) Temp() int { return 0 }
+
+// Scratch returns how many float32s of memory of its own each concurrently running chunk wants.
+func (k *Kernel) Scratch() int { return k.scratch }
+
+// Steps returns the number of steps of a run.
+func (k *Kernel) Steps() int { return 1 }
+
+// Chunks returns the number of chunks of a step. It does not depend on the number of threads.
+func (k *Kernel) Chunks(step int) int { return k.rowChunks * k.colChunks }
+
+// Run computes one chunk of one step. a is [M][K], c is [M][N]; res is [M][N] if the epilogue has a residual and is
+// not looked at otherwise; none of them may overlap c. scratch has Scratch() values that no other running chunk uses.
+// It allocates nothing and panics if a slice is too short.
+func (k *Kernel) Run(step, chunk int, temp, scratch, a, res, c []float32) {
+	need("a", len(a), k.m*k.k)
+	k.check(scratch, res, c, 1)
+	k.run(chunk, scratch, a, k.b, res, c)
+}
+
+// product is the plan of one M×N×K product for one implementation.
+type product struct {
+	im      *impl
+	m, n, k int
+	transA  bool // A is [K][M]
+	bias    []float32
+	lo, hi  float32
+	res     bool
+
+	kBlock  int  // values of k that one micro-kernel call runs through
+	copyA   bool // bring blocks of A into scratch first
+	ldCopy  int  // row stride of such a copy
+	scratch int
+
+	rows, cols           int // of one chunk: rows, and panels of columns
+	rowChunks, colChunks int
+}
+
+const (
+	// blockRows × blockK values of A, 96 KiB, stay in the second level cache while a chunk's panels of B pass by;
+	// blockK values of one panel, 16 KiB with 16 columns, stay in the first while the rows of A pass by.
+	blockRows = 96
+	blockK    = 256
+
+	// streamK is the longest run of k when a panel of B is used once only: it bounds the time in assembly, which the
+	// Go runtime cannot interrupt.
+	streamK = 4096
+
+	// aliasStride: rows of A whose distance in memory is a multiple of this many bytes fall on few sets of the first
+	// level cache and evict each other, so they are copied to rows with a distance of copyPad more.
+	aliasStride = 1024
+	copyPad     = 16
+
+	// copyPanels is the number of panels from which a copy of A pays for itself.
+	copyPanels = 4
+
+	wantChunks = 16      // enough to share evenly over a few threads
+	minWork    = 1 << 19 // multiply-adds, or a quarter as many values of B read, that make a chunk worth its start
+)
+
+// newProduct plans a product that is done batch times in one run.
+func newProduct(im *impl, batch, m, n, k int, transA bool, e Epilogue) product {
+	if batch < 0 || m < 0 || n < 0 || k < 0 {
+		panic(fmt.Sprintf("gemm: batch %d of sizes %dx%dx%d, want none negative", batch, m, n, k))
+	}
+	p := product{im: im, m: m, n: n, k: k, transA: transA, lo: e.Lo, hi: e.Hi, res: e.Residual}
+	if e.Bias != nil {
+		need("bias", len(e.Bias), n)
+		p.bias = make([]float32, p.panelCount()*im.nr)
+		copy(p.bias, e.Bias[:n])
+	}
+	p.split(batch)
+	p.kBlock = blockK
+	if m <= im.mr {
+		p.kBlock = streamK
+	}
+	p.kBlock = min(p.kBlock, k)
+	p.copyA = k > 0 && (transA || m > 1 && p.cols >= copyPanels && k*4%aliasStride == 0)
+	if p.copyA {
+		p.ldCopy = p.kBlock + copyPad
+		p.scratch = p.rows * p.ldCopy
+	}
+	return p
+}
+
+// split cuts C, one of batch, into chunks.
+func (p *product) split(batch int) {
+	p.rows, p.cols = p.m, p.panelCount()
+	if p.m == 0 || p.n == 0 {
+		return
+	}
+	mr := p.im.mr
+	p.rowChunks = ceil(p.m, blockRows/mr*mr)
+	p.rows = min(p.m, ceil(ceil(p.m, p.rowChunks), mr)*mr)
+	p.rowChunks = ceil(p.m, p.rows)
+
+	const readCost = 4 // of a value of B, in multiply-adds
+	work := float64(p.rows+readCost) * float64(p.k) * float64(p.n)
+	p.colChunks = max(1, min(ceil(wantChunks, p.rowChunks*max(1, batch)), int(work/minWork)))
+	p.cols = ceil(p.panelCount(), p.colChunks)
+	if p.m == 1 {
+		p.cols = ceil(p.cols, rowPanels) * rowPanels
+	}
+	p.colChunks = ceil(p.panelCount(), p.cols)
+}
+
+func (p *product) panelCount() int { return ceil(p.n, p.im.nr) }
+
+// check panics if a slice is too short for batch products.
+func (p *product) check(scratch, res, c []float32, batch int) {
+	need("scratch", len(scratch), p.scratch)
+	need("c", len(c), batch*p.m*p.n)
+	if p.res {
+		need("residual", len(res), batch*p.m*p.n)
+	}
+}
+
+// panels is a B in panels of nr columns: row p of panel j is data[j*panel+p*step:][:nr]. If tail is not nil it is the
+// last panel, of fewer columns than nr, with rows of nr values.
+type panels struct {
+	data        []float32
+	panel, step int
+	tail        []float32
+}
+
+// packed returns the panels in data, which is B packed as [N/nr][K][nr] with zeros in the last panel's missing columns.
+func (p *product) packed(data []float32) panels {
+	return panels{data: data, panel: p.k * p.im.nr, step: p.im.nr}
+}
+
+func (p *product) packedLen() int { return p.panelCount() * p.k * p.im.nr }
+
+// packPanel packs panel j of b, [K][N] or, if transB, [N][K], as panel to of dst.
+func (p *product) packPanel(dst, b []float32, transB bool, j, to int) {
+	nr := p.im.nr
+	n := min(nr, p.n-j*nr)
+	dst = dst[to*p.k*nr:][:p.k*nr]
+	if n < nr {
+		clear(dst)
+	}
+	if transB {
+		reorder.Transpose(dst, nr, b[j*nr*p.k:], p.k, n, p.k)
+		return
+	}
+	for r := range p.k {
+		copy(dst[r*nr:], b[r*p.n+j*nr:][:n])
+	}
+}
+
+// at returns panel j from row row on, and the distance of its rows.
+func (b *panels) at(j, row, last, nr int) ([]float32, int) {
+	if b.tail != nil && j == last {
+		return b.tail[row*nr:], nr
+	}
+	return b.data[j*b.panel+row*b.step:], b.step
+}
+
+// run computes one chunk of C.
+func (p *product) run(chunk int, scratch, a []float32, b panels, res, c []float32) {
+	i0, j0 := chunk/p.colChunks*p.rows, chunk%p.colChunks*p.cols
+	m := min(p.rows, p.m-i0)
+	j1 := min(j0+p.cols, p.panelCount())
+	nr, last := p.im.nr, p.panelCount()-1
+	c = c[i0*p.n:]
+	if p.res {
+		res = res[i0*p.n:]
+	}
+	for k0, done := 0, false; !done; k0 += p.kBlock {
+		t := tile{k: min(p.kBlock, p.k-k0), ldc: p.n, lo: -inf, hi: inf}
+		if done = k0+t.k == p.k; done {
+			t.lo, t.hi = p.lo, p.hi
+		}
+		if p.copyA {
+			p.copyBlock(scratch, a, i0, m, k0, t.k)
+			t.a, t.lda = scratch, p.ldCopy
+		} else {
+			t.a, t.lda = a[i0*p.k+k0:], p.k
+		}
+		for j := j0; j < j1; {
+			t.n = min(nr, p.n-j*nr)
+			t.c = c[j*nr:]
+			switch {
+			case k0 > 0:
+				t.init, t.ldi = t.c, p.n
+			case p.bias != nil:
+				t.init, t.ldi = p.bias[j*nr:], 0
+			default:
+				t.init, t.ldi = zeros[:], 0
+			}
+			if done && p.res {
+				t.res = res[j*nr:]
+			}
+			t.b, t.ldb = b.at(j, k0, last, nr)
+			if m == 1 && p.im.row != nil && p.n-j*nr >= rowPanels*nr && j+rowPanels <= j1 {
+				p.im.row(t.k, t.a, t.b, t.ldb, b.panel, t.c, t.init, t.res, t.lo, t.hi)
+				j += rowPanels
+				continue
+			}
+			p.strips(m, t)
+			j++
+		}
+	}
+}
+
+// copyBlock copies rows i0 … i0+m-1 and columns k0 … k0+k-1 of A to dst.
+func (p *product) copyBlock(dst, a []float32, i0, m, k0, k int) {
+	if p.transA {
+		reorder.Transpose(dst, p.ldCopy, a[k0*p.m+i0:], p.m, k, m)
+		return
+	}
+	for i := range m {
+		copy(dst[i*p.ldCopy:], a[(i0+i)*p.k+k0:][:k])
+	}
+}
+
+// strips computes one panel's m rows, in strips of at most mr rows. Where the rest is small it shares the last full
+// strip's rows evenly, since a strip of few rows does not fill the multipliers.
+func (p *product) strips(m int, t tile) {
+	mr := p.im.mr
+	full, rest := m/mr, m%mr
+	if full > 0 && rest > 0 && rest <= mr/2 {
+		full--
+		rest += mr
+	}
+	if full > 0 {
+		t.run(p.im.tiles[mr], full*mr)
+	}
+	for rest > mr {
+		r := (rest + 1) / 2
+		t.run(p.im.tiles[r], r)
+		rest -= r
+	}
+	if rest > 0 {
+		t.run(p.im.tiles[rest], rest)
+	}
+}
+
+// tile holds the arguments of a micro-kernel's next call.
+type tile struct {
+	n, k      int
+	a, b, c   []float32
+	lda, ldb  int
+	ldc, ldi  int
+	init, res []float32
+	lo, hi    float32
+}
+
+// run computes the next m rows and moves on behind them.
+func (t *tile) run(f tileFunc, m int) {
+	f(m, t.n, t.k, t.a, t.lda, t.b, t.ldb, t.c, t.ldc, t.init, t.ldi, t.res, t.lo, t.hi)
+	t.a, t.c, t.init = after(t.a, m*t.lda), after(t.c, m*t.ldc), after(t.init, m*t.ldi)
+	t.res = after(t.res, m*t.ldc)
+}
+
+// after returns x from n on, nothing if x ends before.
+func after(x []float32, n int) []float32 { return x[min(n, len(x)):] }
+
+var inf = float32(math.Inf(1))
+
+// zeros is what sums start from where there is no bias: as many as the widest micro-kernel has columns.
+var zeros [128]float32
+
+func ceil(a, b int) int { return (a + b - 1) / b }
+
+// need panics if a slice called name has fewer than want values.
+func need(name string, got, want int) {
+	if got < want {
+		panic(fmt.Sprintf("gemm: %s has %d values, want %d", name, got, want))
+	}
+}
