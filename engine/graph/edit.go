@@ -98,6 +98,7 @@ func (e *Editor) Absorb(n, user *Node, op Op, in []*Value) {
 	i, j := slices.Index(e.g.Nodes, n), slices.Index(e.g.Nodes, user)
 	e.gone[user] = true
 	n.Op, n.In, n.Out, n.Spec = op, in, user.Out, nil
+	n.Layers = append(n.Layers, user.Layers...)
 	e.g.Nodes[j] = n
 	e.g.Nodes[i] = user
 	e.link(n)

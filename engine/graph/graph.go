@@ -56,6 +56,9 @@ type Node struct {
 	Spec *Spec // nil for a node that a rewrite made, which cannot be written to a file
 	In   []*Value
 	Out  []*Value
+	// Layers lists the nodes of the graph before optimisation that this node
+	// stands for, by their place there; nil in a graph that is not optimised.
+	Layers []int
 }
 
 // Graph is a directed acyclic graph in topological order: each node stands
@@ -217,7 +220,7 @@ func (g *Graph) Clone() *Graph {
 	}
 	c := &Graph{Name: g.Name, Inputs: values(g.Inputs), Limit: g.Limit}
 	for _, n := range g.Nodes {
-		c.Nodes = append(c.Nodes, &Node{Name: n.Name, Op: n.Op, Spec: n.Spec, In: values(n.In), Out: values(n.Out)})
+		c.Nodes = append(c.Nodes, &Node{Name: n.Name, Op: n.Op, Spec: n.Spec, In: values(n.In), Out: values(n.Out), Layers: slices.Clone(n.Layers)})
 	}
 	c.Outputs = values(g.Outputs)
 	return c

@@ -83,6 +83,9 @@ type Kernel struct {
 	Temp int
 	// InPlace lists inputs whose memory may be the memory of out[0].
 	InPlace []int
+	// Packed lists constant inputs that the kernel has packed into memory of
+	// its own and does not read when it runs: in[j] is nil there.
+	Packed []int
 	// View says that out[0] is the bytes of in[0] with another shape: there
 	// is nothing to run, and Steps is empty.
 	View bool

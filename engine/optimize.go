@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"fmt"
+
+	"scission/engine/graph"
+)
+
+// maxRewrites bounds the passes of Optimize over a graph, per node: each
+// rewrite removes or absorbs a node, so a graph that needs more than that has
+// an operator that rewrites in circles.
+const maxRewrites = 4
+
+// Optimize returns a simpler graph with the same results, bit for bit: each
+// operator's own rewrites are applied until none changes anything, and nodes
+// whose results nobody reads are dropped. g itself is not changed. The result
+// depends on g alone, so it is the same on every machine.
+func Optimize(g *graph.Graph) (*graph.Graph, error) {
+	if err := g.Check(); err != nil {
+		return nil, fmt.Errorf("engine: optimize %q: %w", g.Name, err)
+	}
+	g = g.Clone()
+	for i, n := range g.Nodes {
+		n.Layers = []int{i}
+	}
+	e := graph.Edit(g)
+	budget := maxRewrites * (len(g.Nodes) + 1)
+	for changed := true; changed; {
+		changed = false
+		for i := 0; i < len(g.Nodes); i++ {
+			n := g.Nodes[i]
+			op, ok := n.Op.(graph.Rewriter)
+			if !ok || e.Gone(n) {
+				continue
+			}
+			did, err := op.Rewrite(e, n)
+			if err != nil {
+				return nil, fmt.Errorf("engine: optimize node %q (%s): %w", n.Name, n.Op, err)
+			}
+			if did {
+				changed = true
+				if budget--; budget < 0 {
+					return nil, fmt.Errorf("engine: optimize %q: rewrites do not come to an end, last at node %q (%s)", g.Name, n.Name, n.Op)
+				}
+			}
+		}
+	}
+	e.Done()
+	return g, nil
+}

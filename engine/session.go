@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"scission/engine/graph"
+	"scission/engine/tensor"
+)
+
+// Session is the memory of one run at a time of a Plan. It is not safe for
+// concurrent use; sessions of one plan or of several may run concurrently.
+type Session struct {
+	plan    *Plan
+	tensors []tensor.Tensor    // of each slot
+	in, out [][]*tensor.Tensor // of each node
+	rebind  [][2]int           // slots that show the bytes of an input slot: slot, input
+	results []*tensor.Tensor
+	temp    [][]byte // of each node
+	exec    []graph.Exec
+	job     job
+	observe func(node int, took time.Duration)
+}
+
+// NewSession allocates the memory of a run.
+func (p *Plan) NewSession() *Session {
+	arena := tensor.Alloc(p.arena)
+	s := &Session{
+		plan:    p,
+		tensors: make([]tensor.Tensor, len(p.values)),
+		exec:    make([]graph.Exec, min(p.threads, runtime.GOMAXPROCS(0), maxTeam)),
+	}
+	for i, t := range p.values {
+		s.tensors[i].Type = t
+		switch at := p.places[i]; at.kind {
+		case inArena:
+			s.tensors[i].Raw = arena[at.offset : at.offset+p.sizes[i] : at.offset+p.sizes[i]]
+		case sharesConst:
+			s.tensors[i].Raw = p.consts[at.of].Raw
+		case sharesInput:
+			if at.of != i {
+				s.rebind = append(s.rebind, [2]int{i, at.of})
+			}
+		}
+	}
+	for _, n := range p.nodes {
+		s.in = append(s.in, s.operands(n.in))
+		s.out = append(s.out, s.operands(n.out))
+		s.temp = append(s.temp, arena[n.temp:n.temp+n.kernel.Temp])
+	}
+	for _, o := range p.outputs {
+		s.results = append(s.results, &s.tensors[o.to])
+	}
+	for i := range s.exec {
+		s.exec[i].Scratch = tensor.Alloc(p.scratch)
+	}
+	s.job.exec = s.exec
+	return s
+}
+
+func (s *Session) operands(slots []int) []*tensor.Tensor {
+	ts := make([]*tensor.Tensor, len(slots))
+	for i, slot := range slots {
+		if slot >= 0 {
+			ts[i] = &s.tensors[slot]
+		}
+	}
+	return ts
+}
+
+// Observe makes every later run call f after each node with its place in
+// Plan.Nodes and the time it took. A nil f ends that.
+func (s *Session) Observe(f func(node int, took time.Duration)) { s.observe = f }
+
+// Run runs the plan. The inputs have the types of Plan.Inputs, in that order;
+// Run reads them and does not keep them. The results belong to the session and
+// are valid until its next Run. When ctx ends, Run returns its error between
+// two nodes. After the session's first run, Run does not allocate on the heap.
+func (s *Session) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	p := s.plan
+	if len(in) != len(p.inputs) {
+		return nil, fmt.Errorf("engine: run %q: got %d inputs, want %d", p.name, len(in), len(p.inputs))
+	}
+	for i, t := range in {
+		want := &p.ins[i]
+		if t == nil || !t.Type.Equal(want.Type) || len(t.Raw) != want.Type.Bytes() {
+			return nil, fmt.Errorf("engine: run %q: input %q is %v, want %v", p.name, want.Name, describe(t), want.Type)
+		}
+		if !tensor.Aligned(t.Raw, t.DType.Size()) {
+			return nil, fmt.Errorf("engine: run %q: input %q is not aligned to %d bytes", p.name, want.Name, t.DType.Size())
+		}
+		s.tensors[p.inputs[i]].Raw = t.Raw
+	}
+	for _, r := range s.rebind {
+		s.tensors[r[0]].Raw = s.tensors[r[1]].Raw
+	}
+	team := acquire(len(s.exec))
+	if team != nil {
+		defer team.release()
+	}
+	for i := range p.nodes {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("engine: run %q: %w", p.name, err)
+		}
+		var start time.Time
+		if s.observe != nil {
+			start = time.Now()
+		}
+		if err := s.node(i, team); err != nil {
+			return nil, fmt.Errorf("engine: run %q: node %q (%s): %w", p.name, p.nodes[i].info.Name, p.nodes[i].info.Op, err)
+		}
+		if s.observe != nil {
+			s.observe(i, time.Since(start))
+		}
+	}
+	for _, o := range p.outputs {
+		if o.copied {
+			copy(s.tensors[o.to].Raw, s.tensors[o.from].Raw)
+		}
+	}
+	for _, slot := range p.inputs {
+		s.tensors[slot].Raw = nil
+	}
+	return s.results, nil
+}
+
+func describe(t *tensor.Tensor) string {
+	if t == nil {
+		return "missing"
+	}
+	return fmt.Sprintf("%v of %d bytes", t.Type, len(t.Raw))
+}
+
+// node runs the steps of node i.
+func (s *Session) node(i int, team *pool) error {
+	j := &s.job
+	j.in, j.out = s.in[i], s.out[i]
+	for w := range s.exec {
+		s.exec[w].Temp = s.temp[i]
+	}
+	steps := s.plan.nodes[i].kernel.Steps
+	for k := range steps {
+		j.step = &steps[k]
+		if team == nil || j.step.N == 1 {
+			j.serial()
+		} else if j.step.N > 0 {
+			j.pieces = min(j.step.N, ticketsPerWorker*len(s.exec))
+			team.do(j)
+		}
+		if err := j.err.Swap(nil); err != nil {
+			return *err
+		}
+	}
+	return nil
+}
