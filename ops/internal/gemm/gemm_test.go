@@ -243,8 +243,8 @@ func TestBitsDependOnlyOnTheImplementation(t *testing.T) {
 	})
 }
 
-// TestSpecialValues compares with the definition, computed one multiply-add after the other in float64 and rounded:
-// exact for values of which every sum is a zero, an infinity, a NaN or a single product.
+// TestSpecialValues compares products of one multiply-add, fused or not, with the definition: float64 holds the
+// product of two float32s exactly.
 func TestSpecialValues(t *testing.T) {
 	eachImpl(t, func(t *testing.T, im *impl) {
 		s := kerneltest.Specials
@@ -257,7 +257,10 @@ func TestSpecialValues(t *testing.T) {
 			want := make([]float32, 0, m*n)
 			for _, x := range s {
 				for _, y := range s {
-					v := float32(float64(x)*float64(y)) + 0
+					v := float32(float64(x)*float64(y) + 0)
+					if im.level == isa.Go {
+						v = float32(float64(x)*float64(y)) + 0
+					}
 					if v < e.Lo {
 						v = e.Lo
 					}
