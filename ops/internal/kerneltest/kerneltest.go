@@ -119,3 +119,19 @@ func CheckBound(tb testing.TB, got []float32, want, bound []float64) {
 		}
 	}
 }
+
+// FMA returns x·y + z rounded once to float32, as the instructions do.
+func FMA(x, y, z float32) float32 {
+	p, a := float64(x)*float64(y), float64(z) // the product of two float32s is exact
+	s := p + a
+	if math.IsNaN(s) || math.IsInf(s, 0) {
+		return float32(s)
+	}
+	// What the sum lost decides how float32 must round when s lies halfway between two of them: an inexact s is made
+	// odd in its last bit, towards the exact sum, so that it never does.
+	b := s - p
+	if lost := (p - (s - b)) + (a - b); lost != 0 && math.Float64bits(s)&1 == 0 {
+		s = math.Nextafter(s, math.Inf(int(math.Copysign(1, lost))))
+	}
+	return float32(s)
+}

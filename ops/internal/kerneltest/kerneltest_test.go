@@ -3,6 +3,8 @@ package kerneltest
 import (
 	"fmt"
 	"math"
+	"math/big"
+	"math/rand/v2"
 	"runtime/debug"
 	"testing"
 	"unsafe"
@@ -99,5 +101,21 @@ func TestBoundHoldsAndIsTight(t *testing.T) {
 	CheckBound(r, []float32{sum * 1.01}, []float64{exact}, []float64{Bound(k, abs)})
 	if len(r.failed) != 1 {
 		t.Errorf("a sum off by a hundredth passed the bound %g around %g", Bound(k, abs), exact)
+	}
+}
+
+func TestFMARoundsOnce(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	random := func() float32 { return math.Float32frombits(r.Uint32()&0x8fffffff | 0x38000000) }
+	for i := range 100000 {
+		x, y, z := random(), random(), random()
+		if i%3 == 0 { // a product whose tail lies halfway, and a little on top
+			x, y, z = 1+0x1p-12, 1+0x1p-12, float32(math.Copysign(0x1p-60, float64(x)))
+		}
+		exact := new(big.Float).SetPrec(200).SetFloat64(float64(x) * float64(y))
+		want, _ := exact.Add(exact, big.NewFloat(float64(z))).Float32()
+		if got := FMA(x, y, z); got != want {
+			t.Fatalf("FMA(%g, %g, %g) = %g, want %g", x, y, z, got, want)
+		}
 	}
 }

@@ -1,0 +1,270 @@
+// Command conv generates the tiles of the dense convolution: px pixels by nv vectors of output channels.
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+
+	"scission/ops/internal/asmgen/avx"
+)
+
+// The fields of conv.loops, in bytes.
+const (
+	loopsA = 8 * iota
+	loopsB
+	loopsC
+	loopsStepA
+	loopsStepB
+	loopsStepC
+	loopsQuads
+	loopsSingles
+	loopsLastQuads
+	loopsLastSingles
+	loopsStepTile
+	loopsOutBlock
+	loopsScale
+	loopsMask
+	loopsLo
+	loopsHi = loopsLo + 4
+)
+
+const (
+	block  = 16     // channels of a block of the layout
+	pixel  = 4 * 16 // bytes from a pixel to the next in a block
+	unroll = 4      // input values of a quad
+)
+
+// pixels is how a tile addresses pixel i: base plus an offset that is in a register or a multiple of one.
+type pixels func(base reg.Register, i int) Mem
+
+// table reads the offset of each pixel from off.
+func table(off reg.Register, px int) pixels {
+	at := make([]reg.Register, px)
+	for i := 1; i < px; i++ {
+		at[i] = GP64()
+		MOVQ(Mem{Base: off, Disp: 8 * i}, at[i])
+	}
+	return func(base reg.Register, i int) Mem {
+		if i == 0 {
+			return Mem{Base: base}
+		}
+		return Mem{Base: base, Index: at[i], Scale: 4}
+	}
+}
+
+// regular reads the distance of pixels from off: pixel i = odd·2^s is at 2^s times a register with odd distances.
+func regular(off reg.Register, px int) pixels {
+	odd := make([]reg.GPVirtual, px)
+	for i := 1; i < px; i += 2 {
+		odd[i] = GP64()
+		if i == 1 {
+			MOVQ(Mem{Base: off, Disp: 8}, odd[i])
+			SHLQ(Imm(2), odd[i])
+			continue
+		}
+		LEAQ(Mem{Base: odd[i-2], Index: odd[1], Scale: 2}, odd[i])
+	}
+	return func(base reg.Register, i int) Mem {
+		if i == 0 {
+			return Mem{Base: base}
+		}
+		scale := i & -i
+		return Mem{Base: base, Index: odd[i/scale], Scale: uint8(scale)}
+	}
+}
+
+func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) {
+	name := fmt.Sprintf("tile%sP%dC%d", s.Name, px, nv*s.Lanes())
+	TEXT(name, NOSPLIT, "func(l, off *int, in, w, epi, res, out *float32, count int)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s computes count tiles of %d pixels by %d output channels.", name, px, nv*s.Lanes()))
+	width := nv * s.Bytes
+	acc := s.Regs[:px*nv]
+	weight := s.Regs[px*nv:][:nv]
+	spread := s.Regs[px*nv+nv:][:2]
+
+	l := Mem{Base: Load(Param("l"), GP64())}
+	at := address(Load(Param("off"), GP64()), px)
+	locals := AllocLocal(64)
+	local := func(i int) Mem { return locals.Offset(8 * i) }
+	nA, nB, nC, quads, singles := local(0), local(1), local(2), local(3), local(4)
+	tileIn, tileRes, tileOut := local(5), local(6), local(7)
+	keep := func(from, to Mem) {
+		t := GP64()
+		MOVQ(from, t)
+		MOVQ(t, to)
+	}
+	param := func(name string, to Mem) { MOVQ(Load(Param(name), GP64()), to) }
+	param("in", tileIn)
+	param("res", tileRes)
+	param("out", tileOut)
+	count := GP64()
+	Load(Param("count"), count)
+
+	Label("tile")
+	epi := Mem{Base: Load(Param("epi"), GP64())}
+	for i := range px {
+		for j := range nv {
+			if i == 0 {
+				VMOVUPS(epi.Offset(j*s.Bytes), acc[j])
+			} else {
+				VMOVAPS(acc[j], acc[i*nv+j])
+			}
+		}
+	}
+	w := GP64()
+	Load(Param("w"), w)
+	inA, inB, inC, p, n := GP64(), GP64(), GP64(), GP64(), GP64()
+	MOVQ(tileIn, inA)
+	keep(l.Offset(loopsA), nA)
+
+	Label("a")
+	last := GP64()
+	for _, c := range []struct {
+		all, last int
+		to        Mem
+	}{{loopsQuads, loopsLastQuads, quads}, {loopsSingles, loopsLastSingles, singles}} {
+		MOVQ(l.Offset(c.all), n)
+		MOVQ(l.Offset(c.last), last)
+		CMPQ(nA, Imm(1))
+		CMOVQEQ(last, n)
+		MOVQ(n, c.to)
+	}
+	MOVQ(inA, inB)
+	keep(l.Offset(loopsB), nB)
+
+	Label("b")
+	MOVQ(inB, inC)
+	keep(l.Offset(loopsC), nC)
+
+	Label("c")
+	MOVQ(inC, p)
+	multiply := func(k int) {
+		for u := range k {
+			for j := range nv {
+				VMOVUPS(Mem{Base: w, Disp: u*width + j*s.Bytes}, weight[j])
+			}
+			for i := range px {
+				x := spread[i%2]
+				VBROADCASTSS(at(p, i).Offset(4*u), x)
+				for j := range nv {
+					VFMADD231PS(x, weight[j], acc[i*nv+j])
+				}
+			}
+		}
+		ADDQ(I32(k*width), w)
+		ADDQ(Imm(uint64(4*k)), p)
+		DECQ(n)
+	}
+	MOVQ(quads, n)
+	TESTQ(n, n)
+	JZ(LabelRef("rest"))
+	Label("quad")
+	multiply(unroll)
+	JNZ(LabelRef("quad"))
+	Label("rest")
+	MOVQ(singles, n)
+	TESTQ(n, n)
+	JZ(LabelRef("next"))
+	Label("single")
+	multiply(1)
+	JNZ(LabelRef("single"))
+
+	Label("next")
+	step := GP64()
+	for _, c := range []struct {
+		step  int
+		p     reg.GPVirtual
+		n     Mem
+		label string
+	}{{loopsStepC, inC, nC, "c"}, {loopsStepB, inB, nB, "b"}, {loopsStepA, inA, nA, "a"}} {
+		MOVQ(l.Offset(c.step), step)
+		LEAQ(Mem{Base: c.p, Index: step, Scale: 4}, c.p)
+		DECQ(c.n)
+		JNZ(LabelRef(c.label))
+	}
+
+	Load(Param("epi"), epi.Base.(reg.GPVirtual))
+	CMPQ(l.Offset(loopsScale), Imm(0))
+	JE(LabelRef("scaled"))
+	for j := range nv {
+		VMOVUPS(epi.Offset(width+j*s.Bytes), weight[0])
+		VMOVUPS(epi.Offset(2*width+j*s.Bytes), spread[0])
+		for i := range px {
+			VFMADD213PS(spread[0], weight[0], acc[i*nv+j])
+		}
+	}
+	Label("scaled")
+
+	// vectorAt is where vector j of pixel i lies: vectors of one block side by side, blocks apart.
+	apart := GP64()
+	MOVQ(l.Offset(loopsOutBlock), apart)
+	vectorAt := func(base reg.Register, i, j int) Mem {
+		lane := j * s.Lanes()
+		m := Mem{Base: base, Disp: i*pixel + lane%block*4}
+		if lane >= block {
+			m.Index, m.Scale = apart, 4
+		}
+		return m
+	}
+	res := GP64()
+	MOVQ(tileRes, res)
+	TESTQ(res, res)
+	JZ(LabelRef("added"))
+	for i := range px {
+		for j := range nv {
+			VADDPS(vectorAt(res, i, j), acc[i*nv+j], acc[i*nv+j])
+		}
+	}
+	ADDQ(I32(px*pixel), res)
+	MOVQ(res, tileRes)
+	Label("added")
+
+	lo, hi := weight[0], spread[0]
+	VBROADCASTSS(l.Offset(loopsLo), lo)
+	VBROADCASTSS(l.Offset(loopsHi), hi)
+	for _, v := range acc {
+		avx.Clamp(lo, hi, v)
+	}
+	CMPQ(l.Offset(loopsMask), Imm(0))
+	JE(LabelRef("masked"))
+	for j := range nv {
+		VMOVUPS(epi.Offset(3*width+j*s.Bytes), weight[0])
+		for i := range px {
+			s.And(weight[0], acc[i*nv+j])
+		}
+	}
+	Label("masked")
+	out := GP64()
+	MOVQ(tileOut, out)
+	for i := range px {
+		for j := range nv {
+			VMOVUPS(acc[i*nv+j], vectorAt(out, i, j))
+		}
+	}
+	ADDQ(I32(px*pixel), out)
+	MOVQ(out, tileOut)
+	MOVQ(l.Offset(loopsStepTile), step)
+	SHLQ(Imm(2), step)
+	ADDQ(step, tileIn)
+	DECQ(count)
+	JNZ(LabelRef("tile"))
+	VZEROUPPER()
+	RET()
+}
+
+func main() {
+	avx.BuildTags()
+	for px := 1; px <= 6; px++ {
+		tile(avx.AVX2, px, 2, table)
+	}
+	for nv := 1; nv <= 2; nv++ {
+		for px := 1; px <= 14; px++ {
+			tile(avx.AVX512, px, nv, regular)
+		}
+	}
+	Generate()
+}

@@ -1,0 +1,43 @@
+//go:build amd64 && !purego
+
+package conv
+
+import "scission/ops/internal/isa"
+
+var assembly = []implementation{
+	{level: isa.AVX512, pixels: 14, width: 32, fewest: 6, run: runAVX512},
+	{level: isa.AVX2, pixels: 6, width: 16, fewest: 4, straddles: true, run: runAVX2},
+}
+
+// tileAsm is the Go declaration of all tiles in assembly; l and off point to the first fields of loops and offsets.
+type tileAsm = func(l, off *int, in, w, epi, res, out *float32, count int)
+
+var tilesAVX2 = [...]tileAsm{
+	tileAVX2P1C16, tileAVX2P2C16, tileAVX2P3C16, tileAVX2P4C16, tileAVX2P5C16, tileAVX2P6C16,
+}
+
+var tilesAVX512 = [...][14]tileAsm{
+	{
+		tileAVX512P1C16, tileAVX512P2C16, tileAVX512P3C16, tileAVX512P4C16, tileAVX512P5C16, tileAVX512P6C16, tileAVX512P7C16,
+		tileAVX512P8C16, tileAVX512P9C16, tileAVX512P10C16, tileAVX512P11C16, tileAVX512P12C16, tileAVX512P13C16, tileAVX512P14C16,
+	}, {
+		tileAVX512P1C32, tileAVX512P2C32, tileAVX512P3C32, tileAVX512P4C32, tileAVX512P5C32, tileAVX512P6C32, tileAVX512P7C32,
+		tileAVX512P8C32, tileAVX512P9C32, tileAVX512P10C32, tileAVX512P11C32, tileAVX512P12C32, tileAVX512P13C32, tileAVX512P14C32,
+	},
+}
+
+func runAVX2(l *loops, off *offsets, in, w, epi, res, out []float32, count, pixels, _ int) {
+	call(tilesAVX2[pixels-1], l, off, in, w, epi, res, out, count)
+}
+
+func runAVX512(l *loops, off *offsets, in, w, epi, res, out []float32, count, pixels, width int) {
+	call(tilesAVX512[width/Block-1][pixels-1], l, off, in, w, epi, res, out, count)
+}
+
+func call(tile tileAsm, l *loops, off *offsets, in, w, epi, res, out []float32, count int) {
+	var r *float32
+	if res != nil {
+		r = &res[0]
+	}
+	tile(&l.a, &off[0], &in[0], &w[0], &epi[0], r, &out[0], count)
+}

@@ -1,0 +1,7 @@
+//go:build !amd64 || purego
+
+package kerneltest
+
+import "scission/ops/internal/isa"
+
+func peakLoop(isa.Level) func(rounds int) { return nil }
