@@ -59,9 +59,10 @@ func checkShape(what string, got graph.Fact, want ...int) error {
 var (
 	floatTypes   = []tensor.DType{tensor.Float32, tensor.Float64}
 	halfTypes    = []tensor.DType{tensor.Float16, tensor.BFloat16}
+	realTypes    = slices.Concat(floatTypes, halfTypes)
 	intTypes     = []tensor.DType{tensor.Int32, tensor.Int64, tensor.Uint32, tensor.Uint64}
 	smallTypes   = []tensor.DType{tensor.Int8, tensor.Uint8, tensor.Int16, tensor.Uint16}
-	numericTypes = slices.Concat(floatTypes, halfTypes, intTypes, smallTypes)
+	numericTypes = slices.Concat(realTypes, intTypes, smallTypes)
 )
 
 // flops multiplies the factors of a count of floating-point operations. It
