@@ -12,7 +12,9 @@ const Lanes = 16
 
 // Transpose writes the transpose of a rows×cols matrix: dst[j*ds+i] = src[i*ss+j] for i < rows, j < cols. The slices
 // may not overlap. It panics if one is too short.
-func Transpose(dst []float32, ds int, src []float32, ss, rows, cols int) { best.run(dst, ds, src, ss, rows, cols) }
+func Transpose(dst []float32, ds int, src []float32, ss, rows, cols int) {
+	best.run(dst, ds, src, ss, rows, cols)
+}
 
 // run does what Transpose does.
 func (im *impl) run(dst []float32, ds int, src []float32, ss, rows, cols int) {
@@ -21,20 +23,21 @@ func (im *impl) run(dst []float32, ds int, src []float32, ss, rows, cols int) {
 	}
 	need("source", len(src), (rows-1)*ss+cols)
 	need("destination", len(dst), (cols-1)*ds+rows)
-	i, j := 0, 0
-	if im.tiles != nil {
-		i, j = rows/tile*tile, cols/tile*tile
-		if i > 0 && j > 0 {
-			for r := 0; r < i; r += tileRows {
-				n := min(tileRows, i-r)
-				for c := 0; c < j; c += tileCols {
-					im.tiles(dst[c*ds+r:], ds, src[r*ss+c:], ss, n, min(tileCols, j-c))
-				}
+	i, j := 0, 0 // what tiles has done: rows and columns
+	if im.tiles != nil && rows >= tile && cols >= tile {
+		i, j = rows-rows%tile, cols-cols%tile
+		for r := 0; r < i; r += tileRows {
+			for c := 0; c < j; c += tileCols {
+				im.tiles(dst[c*ds+r:], ds, src[r*ss+c:], ss, min(tileRows, i-r), min(tileCols, j-c))
 			}
 		}
 	}
-	transpose(dst[j*ds:], ds, src[j:], ss, i, cols-j)
-	transpose(dst[i:], ds, src[i*ss:], ss, rows-i, cols)
+	if j < cols {
+		transpose(dst[j*ds:], ds, src[j:], ss, i, cols-j)
+	}
+	if i < rows {
+		transpose(dst[i:], ds, src[i*ss:], ss, rows-i, cols)
+	}
 }
 
 // Pack converts block cb of one image with c channels of hw positions from row-major, src [c][hw], to dst [hw][16] of
