@@ -322,7 +322,7 @@ func (k *Kernel) share() {
 	}
 	k.burst = int(max(1, callFlop/(flop*float64(k.impl.pixels*k.impl.width))))
 	if k.halo {
-		k.copies = min(maxChunks*s.N, max(1, k.Temp()/copyLen), s.N*k.planes)
+		k.copies = min(maxChunks*s.N, max(1, k.Temp()/copyLen))
 	}
 }
 
@@ -445,27 +445,23 @@ func split(n, most, fewest int) (full, rest, tiles int) {
 	return full, rest, tiles
 }
 
-// pad copies the input planes of one chunk into the middle of zeros.
+// pad copies the rows of one chunk, counted over all planes, into the middle of zeros.
 func (k *Kernel) pad(chunk int, in, temp []float32) {
 	s := &k.shape
-	all := s.N * k.planes
 	width, wide := s.IW*k.lanes, k.haloW*k.lanes
 	left := min(s.PadLeft*k.lanes, wide)
 	middle := min(width, wide-left)
-	for p := all * chunk / k.copies; p < all*(chunk+1)/k.copies; p++ {
-		from := in[p*s.IH*width:][:s.IH*width]
-		to := temp[p*k.haloH*wide:][:k.haloH*wide]
-		for y := range k.haloH {
-			row := to[y*wide:][:wide]
-			i := y - s.PadTop
-			if i < 0 || i >= s.IH {
-				clear(row)
-				continue
-			}
-			clear(row[:left])
-			copy(row[left:], from[i*width:][:middle])
-			clear(row[left+middle:])
+	rows := s.N * k.planes * k.haloH
+	for r := rows * chunk / k.copies; r < rows*(chunk+1)/k.copies; r++ {
+		to := temp[r*wide:][:wide]
+		plane, y := r/k.haloH, r%k.haloH-s.PadTop
+		if y < 0 || y >= s.IH {
+			clear(to)
+			continue
 		}
+		clear(to[:left])
+		copy(to[left:], in[(plane*s.IH+y)*width:][:middle])
+		clear(to[left+middle:])
 	}
 }
 

@@ -29,12 +29,27 @@ func Peak(l isa.Level) float64 {
 	return 24 * 2 * lanes[l] * rounds / float64(best.Nanoseconds())
 }
 
-// ReportRate reports the rate of a benchmark of which each iteration does flop multiplications and additions, and,
-// in per cent, how much of Peak(l) that is. Peak is taken now, so that both are of the same moment on a machine
-// whose clock and neighbours change.
-func ReportRate(b *testing.B, l isa.Level, flop float64) {
+// Rate benchmarks the pieces of a computation that does flop multiplications and additions, one after the other. It
+// reports the rate that the fastest time of each piece amounts to, and how many per cent of Peak(l) that is: the
+// fastest, because a machine's other work only ever slows a piece down.
+func Rate(b *testing.B, l isa.Level, flop float64, pieces int, f func(piece int)) {
 	b.Helper()
-	rate := flop * float64(b.N) / float64(b.Elapsed().Nanoseconds())
+	best := make([]time.Duration, pieces)
+	for i := range best {
+		best[i] = 1 << 62
+	}
+	for b.Loop() {
+		for i := range best {
+			start := time.Now()
+			f(i)
+			best[i] = min(best[i], time.Since(start))
+		}
+	}
+	sum := time.Duration(0)
+	for _, d := range best {
+		sum += d
+	}
+	rate := flop / float64(sum.Nanoseconds())
 	b.ReportMetric(rate, "GFLOP/s")
 	if p := Peak(l); p > 0 {
 		b.ReportMetric(100*rate/p, "%peak")

@@ -35,6 +35,9 @@ const (
 	block  = 16     // channels of a block of the layout
 	pixel  = 4 * 16 // bytes from a pixel to the next in a block
 	unroll = 4      // input values of a quad
+
+	cacheLine = 64
+	ahead     = 4096 // bytes by which weights are fetched early: they may come from the last cache or from memory
 )
 
 // pixels is how a tile addresses pixel i: base plus an offset that is in a register or a multiple of one.
@@ -144,6 +147,9 @@ func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) 
 	MOVQ(inC, p)
 	multiply := func(k int) {
 		for u := range k {
+			for d := 0; d < width; d += cacheLine {
+				PREFETCHT0(Mem{Base: w, Disp: ahead + u*width + d})
+			}
 			for j := range nv {
 				VMOVUPS(Mem{Base: w, Disp: u*width + j*s.Bytes}, weight[j])
 			}
