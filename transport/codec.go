@@ -153,13 +153,14 @@ func checkElem(b []byte, elem int) error {
 }
 
 // zstdWindow is how far back a match may reach. The planes of a float tensor
-// hold few matches, and the encoder keeps twice this in memory.
+// hold few matches, and the encoder keeps several times this in memory.
 const zstdWindow = 256 << 10
 
 // retain is the largest buffer, in bytes, that is kept for the next frame.
 const retain = 32 << 20
 
-// zstdState is what one encoding or decoding works with.
+// zstdState is what one encoding or decoding works with: about 2 MB, and as
+// much as the largest tensor so far, if that is within retain.
 type zstdState struct {
 	enc    *zstd.Encoder
 	dec    *zstd.Decoder
@@ -192,7 +193,8 @@ func getZstd() (*zstdState, error) {
 	}
 	idle.Unlock()
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(false), zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true), zstd.WithZeroFrames(true))
+		zstd.WithEncoderCRC(false), zstd.WithWindowSize(zstdWindow),
+		zstd.WithSingleSegment(true), zstd.WithZeroFrames(true)) // so that a frame always states its size
 	if err != nil {
 		return nil, err
 	}

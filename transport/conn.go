@@ -57,6 +57,7 @@ type Conn struct {
 	wire    []byte // encoded tensors, one after the other
 	arena   []byte // tensors, each on a multiple of tensor.Align
 	slots   []*slot
+	tensors []*tensor.Tensor // of the slots
 	msg     Message
 }
 
@@ -321,7 +322,7 @@ func (c *Conn) readFrame() (Stats, error) {
 	if crc != p.crc {
 		return Stats{}, fmt.Errorf("%w: header has crc32c %08x, want %08x", ErrChecksum, crc, p.crc)
 	}
-	c.msg = Message{Kind: p.kind, ID: p.id, Deadline: p.deadline, Tensors: c.msg.Tensors[:0]}
+	c.msg = Message{Kind: p.kind, ID: p.id, Deadline: p.deadline}
 	if p.meta > 0 {
 		c.msg.Meta = c.meta[:p.meta]
 	}
@@ -403,9 +404,10 @@ func (c *Conn) readTensors(slots []*slot) error {
 	return nil
 }
 
-// decode decodes the encoded tensors and appends all to c.msg.
+// decode decodes the encoded tensors and puts all into c.msg.
 func (c *Conn) decode(slots []*slot) error {
 	wire := c.wire
+	c.tensors = c.tensors[:0]
 	for i, s := range slots {
 		raw := c.arena[s.at : s.at+s.raw : s.at+s.raw]
 		var err error
@@ -420,8 +422,9 @@ func (c *Conn) decode(slots []*slot) error {
 			return fmt.Errorf("tensor %d: %w", i, err)
 		}
 		s.tensor = tensor.Tensor{Type: tensor.Type{DType: s.dtype, Shape: s.shape}, Raw: raw}
-		c.msg.Tensors = append(c.msg.Tensors, &s.tensor)
+		c.tensors = append(c.tensors, &s.tensor)
 	}
+	c.msg.Tensors = c.tensors
 	return nil
 }
 
@@ -463,6 +466,6 @@ func grow(buf *[]byte, used, need, total int) {
 		return
 	}
 	b := tensor.Alloc(min(total, max(firstGrow, 2*need)))
-	copy(b, (*buf)[:used])
+	copy(b, (*buf)[:min(used, len(*buf))])
 	*buf = b
 }

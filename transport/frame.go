@@ -61,8 +61,8 @@ func (p prelude) append(b []byte) []byte {
 
 // parsePrelude checks b, which is preludeSize bytes, against SPEC.md and l.
 func parsePrelude(b []byte, l *Limits) (prelude, error) {
-	if got := string(b[:4]); got != frameMagic {
-		return prelude{}, fmt.Errorf("%w: magic %q, want %q", ErrFormat, got, frameMagic)
+	if string(b[:4]) != frameMagic {
+		return prelude{}, fmt.Errorf("%w: magic %q, want %q", ErrFormat, b[:4], frameMagic)
 	}
 	if b[4] != Version {
 		return prelude{}, fmt.Errorf("%w: frame of version %d, want %d", ErrVersion, b[4], Version)
