@@ -1,0 +1,298 @@
+package split
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+)
+
+const (
+	// ProfileVersion is the version field of a profile file.
+	ProfileVersion = "scission-profile/1"
+	// MaxProfileBytes is a limit for ReadProfile that no sensible file reaches: 800 layers and cuts with four
+	// codecs and 100 samples of each are about 6 MB.
+	MaxProfileBytes = 16 << 20
+	// MaxSample is the longest time that a sample may have.
+	MaxSample = time.Hour
+	// MaxBytes is the largest size of what crosses a cut.
+	MaxBytes = 1 << 40
+	// RawCodec is the name of the codec that sends tensors as they are.
+	RawCodec = "raw"
+)
+
+// Samples are repeated measurements of one time, in the order they were taken; in JSON, integers of
+// nanoseconds.
+type Samples []time.Duration
+
+// Median is the middle sample, or the mean of the two in the middle, rounded down to the nanosecond; 0 if
+// there are none.
+func (s Samples) Median() time.Duration {
+	if len(s) == 0 {
+		return 0
+	}
+	sorted := s.sorted()
+	high := sorted[len(s)/2]
+	low := sorted[(len(s)-1)/2]
+	return low + (high-low)/2
+}
+
+// Min is the smallest sample; 0 if there are none.
+func (s Samples) Min() time.Duration {
+	if len(s) == 0 {
+		return 0
+	}
+	return slices.Min(s)
+}
+
+// Quantile is the smallest sample that at least the fraction p of the samples do not exceed (nearest rank),
+// for p from 0 to 1; 0 if there are none.
+func (s Samples) Quantile(p float64) time.Duration {
+	if len(s) == 0 {
+		return 0
+	}
+	rank := int(math.Ceil(p * float64(len(s))))
+	return s.sorted()[min(max(rank-1, 0), len(s)-1)]
+}
+
+func (s Samples) sorted() Samples {
+	sorted := slices.Clone(s)
+	slices.Sort(sorted)
+	return sorted
+}
+
+// validate checks the range of each sample, and that there is one where it must be measured.
+func (s Samples) validate(measured bool) error {
+	if measured && len(s) == 0 {
+		return fmt.Errorf("no samples, want at least one")
+	}
+	for i, d := range s {
+		if d < 0 || d > MaxSample {
+			return fmt.Errorf("sample %d is %v, want 0 to %v", i, d, MaxSample)
+		}
+	}
+	return nil
+}
+
+// Model says which model a profile or a problem is about.
+type Model struct {
+	// Name is for people.
+	Name string `json:"name"`
+	// Digest identifies the model's content; profiles that are used together must have the same.
+	Digest string `json:"digest"`
+}
+
+// Machine is what is known about the machine of a profile, for people; unknown facts are empty or 0.
+type Machine struct {
+	CPU     string `json:"cpu,omitempty"`     // the processor's name
+	ISA     string `json:"isa,omitempty"`     // the instruction set that the kernels use, such as "avx2"
+	OS      string `json:"os,omitempty"`      // as in GOOS
+	Arch    string `json:"arch,omitempty"`    // as in GOARCH
+	Cores   int    `json:"cores,omitempty"`   // logical processors
+	Threads int    `json:"threads,omitempty"` // threads that the run used
+}
+
+// LayerProfile is the time of one layer, measured inside the whole model.
+type LayerProfile struct {
+	Name    string  `json:"name"`
+	Op      string  `json:"op"`
+	Samples Samples `json:"samples_ns"`
+}
+
+// CodecProfile is what a codec does to the tensors that cross one cut.
+type CodecProfile struct {
+	Name string `json:"name"`
+	// WireBytes is the size after encoding, as it is sent.
+	WireBytes int64   `json:"wire_bytes"`
+	Encode    Samples `json:"encode_ns"`
+	Decode    Samples `json:"decode_ns"`
+}
+
+// CutProfile is what crosses a cut and what sending it costs.
+type CutProfile struct {
+	// Position is the number of layers before the cut: 0 for the model's inputs, the number of layers for its
+	// outputs.
+	Position int `json:"position"`
+	// Width is the number of tensors, Bytes their total size as they lie in memory.
+	Width int   `json:"width"`
+	Bytes int64 `json:"bytes"`
+	// Codecs are the measured codecs. [RawCodec] may be among them, with the time that sending tensors as they
+	// are costs the processor, checksums for instance; without it that time counts as 0.
+	Codecs []CodecProfile `json:"codecs,omitempty"`
+}
+
+// codec finds a measured codec by name.
+func (c *CutProfile) codec(name string) *CodecProfile {
+	if c == nil {
+		return nil
+	}
+	for i := range c.Codecs {
+		if c.Codecs[i].Name == name {
+			return &c.Codecs[i]
+		}
+	}
+	return nil
+}
+
+// Profile is what was measured of one model on one host: raw samples.
+type Profile struct {
+	Model   Model     `json:"model"`
+	Host    string    `json:"host"`
+	Date    time.Time `json:"date,omitzero"`
+	Machine Machine   `json:"machine,omitzero"`
+	// Emulated is not empty where the host's slowness is emulated, and says how. The samples are as measured
+	// under emulation.
+	Emulated string `json:"emulated,omitempty"`
+	// Slowdown is the factor of the emulated slowness, 0 where there is none.
+	Slowdown float64 `json:"slowdown,omitempty"`
+	// Whole is the time of the model as a whole; empty where it was not measured.
+	Whole Samples `json:"whole_ns,omitempty"`
+	// Layers are all the layers of the model in order.
+	Layers []LayerProfile `json:"layers"`
+	// Cuts are the measured cuts by ascending position; a cut that is left out is sent raw at no cost to the
+	// processor.
+	Cuts []CutProfile `json:"cuts,omitempty"`
+}
+
+// Cut is the profile of the cut at a position, or nil.
+func (p *Profile) Cut(position int) *CutProfile {
+	if p == nil {
+		return nil
+	}
+	i, ok := slices.BinarySearchFunc(p.Cuts, position, func(c CutProfile, at int) int { return c.Position - at })
+	if !ok {
+		return nil
+	}
+	return &p.Cuts[i]
+}
+
+// Positions lists the profile's cuts for [Problem.Positions].
+func (p *Profile) Positions() []Position {
+	positions := make([]Position, len(p.Cuts))
+	for i, c := range p.Cuts {
+		positions[i] = Position{c.Position, c.Bytes, c.Width}
+	}
+	return positions
+}
+
+// SegmentTime is the time of a segment, the sum of its layers' medians. Against the median of Whole,
+// SegmentTime of all layers shows whether the times add up. The segment must lie within the layers.
+func (p *Profile) SegmentTime(s Segment) time.Duration {
+	var sum time.Duration
+	for _, l := range p.Layers[s.From:s.To] {
+		sum += l.Samples.Median()
+	}
+	return sum
+}
+
+// Validate checks the whole profile: names, ranges of samples and sizes, order of cuts, and that emulated
+// slowness is labelled. Errors wrap [ErrFormat] and name the field.
+func (p *Profile) Validate() error {
+	if err := p.validate(); err != nil {
+		return fmt.Errorf("split: profile of host %.40q: %w: %w", p.Host, ErrFormat, err)
+	}
+	return nil
+}
+
+func (p *Profile) validate() error {
+	if err := checkHost(p.Host); err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
+	if p.Model.Digest == "" {
+		return fmt.Errorf("model.digest: empty")
+	}
+	if !(p.Slowdown >= 0) || math.IsInf(p.Slowdown, 1) {
+		return fmt.Errorf("slowdown: got %g, want a finite number, at least 0", p.Slowdown)
+	}
+	if p.Slowdown > 0 && p.Slowdown != 1 && p.Emulated == "" {
+		return fmt.Errorf("slowdown: %g without the label of emulation", p.Slowdown)
+	}
+	if err := p.Whole.validate(false); err != nil {
+		return fmt.Errorf("whole_ns: %w", err)
+	}
+	if len(p.Layers) == 0 || len(p.Layers) > MaxLayers {
+		return fmt.Errorf("layers: got %d, want 1 to %d", len(p.Layers), MaxLayers)
+	}
+	for i, l := range p.Layers {
+		if err := l.Samples.validate(true); err != nil {
+			return fmt.Errorf("layers[%d].samples_ns: %w", i, err)
+		}
+	}
+	previous := -1
+	for i := range p.Cuts {
+		c := &p.Cuts[i]
+		if c.Position <= previous || c.Position > len(p.Layers) {
+			return fmt.Errorf("cuts[%d].position: got %d, want %d to %d", i, c.Position, previous+1, len(p.Layers))
+		}
+		previous = c.Position
+		if err := c.validate(); err != nil {
+			return fmt.Errorf("cuts[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (c *CutProfile) validate() error {
+	if c.Width < 0 {
+		return fmt.Errorf("width is %d, want at least 0", c.Width)
+	}
+	if c.Bytes < 0 || c.Bytes > MaxBytes {
+		return fmt.Errorf("bytes is %d, want 0 to %d", c.Bytes, int64(MaxBytes))
+	}
+	names := map[string]bool{}
+	for i, k := range c.Codecs {
+		if k.Name == "" || names[k.Name] {
+			return fmt.Errorf("codecs[%d].name: %.40q is empty or given twice", i, k.Name)
+		}
+		names[k.Name] = true
+		if k.WireBytes < 0 || k.WireBytes > MaxBytes {
+			return fmt.Errorf("codecs[%d].wire_bytes: got %d, want 0 to %d", i, k.WireBytes, int64(MaxBytes))
+		}
+		if err := k.Encode.validate(true); err != nil {
+			return fmt.Errorf("codecs[%d].encode_ns: %w", i, err)
+		}
+		if err := k.Decode.validate(true); err != nil {
+			return fmt.Errorf("codecs[%d].decode_ns: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// profileFile is the JSON form of a Profile.
+type profileFile struct {
+	Version string `json:"version"`
+	Profile
+}
+
+// Write writes the profile as JSON for ReadProfile. It must be valid.
+func (p *Profile) Write(w io.Writer) error {
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	if err := encodeIndented(w, profileFile{ProfileVersion, *p}); err != nil {
+		return fmt.Errorf("split: write profile of host %s: %w", p.Host, err)
+	}
+	return nil
+}
+
+// ReadProfile reads a profile of at most limit bytes as Write writes it, and validates it. Errors about the
+// content wrap [ErrFormat] and say where. Unknown fields are errors. The profile takes at most about ten
+// times as much memory as the file has bytes.
+func ReadProfile(r io.Reader, limit int64) (*Profile, error) {
+	data, err := readLimited(r, limit)
+	if err != nil {
+		return nil, fmt.Errorf("split: read profile: %w", err)
+	}
+	var file profileFile
+	if err := decodeStrict(data, &file); err != nil {
+		return nil, fmt.Errorf("split: read profile: %w", err)
+	}
+	if file.Version != ProfileVersion {
+		return nil, fmt.Errorf("split: read profile: %w: version is %.40q, want %q", ErrFormat, file.Version, ProfileVersion)
+	}
+	if err := file.Profile.validate(); err != nil {
+		return nil, fmt.Errorf("split: read profile: %w: %w", ErrFormat, err)
+	}
+	return &file.Profile, nil
+}
