@@ -119,6 +119,8 @@ type Stats struct {
 	// Code is the time for encoding and checksums before the first byte is
 	// written (Send), or for decoding after the last byte was read (Receive).
 	Code time.Duration
+	// PeerCode is, of a received frame, what Code was for its sender.
+	PeerCode time.Duration
 	// Transfer is the time from the first byte to the last. Send's ends when
 	// the last byte is in the socket's buffer, so it says little about the
 	// link. Receive's starts when Receive sees the first byte: what the

@@ -1,0 +1,86 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"scission/engine"
+	"scission/engine/tensor"
+	"scission/split"
+	"scission/split/cut"
+)
+
+// local runs a segment of a graph on this host.
+type local struct {
+	host     string
+	segment  split.Segment
+	session  *engine.Session
+	slowdown float64
+	layers   []time.Duration // of the segment in the run under way; nil if not asked for
+}
+
+func (n *Node) openLocal(d Deployment, s split.Stage) (*local, error) {
+	part, err := cut.Extract(d.Model.Graph, s.Segment)
+	if err != nil {
+		return nil, fmt.Errorf("run: stage %v: %w", s, err)
+	}
+	plan, err := engine.Compile(part, engine.Options{Threads: n.Threads, Memory: n.Memory})
+	if err != nil {
+		return nil, fmt.Errorf("run: stage %v: %w", s, err)
+	}
+	l := &local{host: s.Host, segment: s.Segment, session: plan.NewSession(), slowdown: n.Slowdown}
+	if d.Layers {
+		l.observe(plan)
+	}
+	return l, nil
+}
+
+// observe adds up the times of the plan's nodes by layer.
+func (l *local) observe(plan *engine.Plan) {
+	l.layers = make([]time.Duration, l.segment.Len())
+	first := make([]int, 0, len(l.layers))
+	for _, n := range plan.Nodes() {
+		layer := len(l.layers) - 1 // the results' change of layout
+		if len(n.Layers) > 0 {
+			layer = n.Layers[0]
+		}
+		first = append(first, layer)
+	}
+	l.session.Observe(func(node int, took time.Duration) { l.layers[first[node]] += took })
+}
+
+func (l *local) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor, []Span, error) {
+	clear(l.layers)
+	start := time.Now()
+	out, err := l.session.Run(ctx, in)
+	if err != nil {
+		return nil, nil, fmt.Errorf("run: host %s, layers %v: %w", l.host, l.segment, err)
+	}
+	took := time.Since(start)
+	layers := append([]time.Duration(nil), l.layers...)
+	if l.slowdown > 1 {
+		for i := range layers {
+			layers[i] = time.Duration(float64(layers[i]) * l.slowdown)
+		}
+		if err := sleep(ctx, time.Duration(float64(took)*l.slowdown)-time.Since(start)); err != nil {
+			return nil, nil, fmt.Errorf("run: host %s: %w", l.host, err)
+		}
+		took = time.Since(start)
+	}
+	return out, []Span{{What: Compute, Host: l.host, Took: took, Segment: &l.segment, Layers: layers}}, nil
+}
+
+func (l *local) Close() error { return nil }
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

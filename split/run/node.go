@@ -1,0 +1,141 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sort"
+
+	"scission/engine/graph"
+	"scission/engine/tensor"
+	"scission/split"
+	"scission/transport"
+)
+
+// Node is this host: what it may run and whom it may call. Its fields are not
+// to be changed once it is in use; it is then safe for concurrent use.
+type Node struct {
+	Name    string
+	Machine split.Machine // facts for profiles
+	Threads int           // of a run; 0 means GOMAXPROCS
+	Memory  int           // bytes of activations of a stage; 0 means engine.DefaultMemory
+
+	// Peers are the hosts that this one may call, with their addresses. No
+	// message of a peer can make it call another.
+	Peers     map[string]string
+	Transport transport.Options
+	// DialConn, if not nil, makes the connections instead of transport.Dial:
+	// to emulate a network, for instance.
+	DialConn func(ctx context.Context, host, addr string) (net.Conn, error)
+
+	// Store holds the models that peers may run here, and Load builds the
+	// graph of one of its files for the given shapes of inputs. A node that
+	// serves nobody needs neither. The closer, if not nil, is closed when the
+	// graph is no longer used.
+	Store *Store
+	Load  func(path string, shapes map[string]tensor.Shape) (*graph.Graph, io.Closer, error)
+	// MaxConns bounds the connections that are served at once; 0 means DefaultMaxConns.
+	MaxConns int
+
+	// Slowdown above 1 emulates a slower processor: after computing, a stage
+	// waits until it has taken that many times as long. Coding is not slowed.
+	Slowdown float64
+
+	// Progress, if not nil, is told of long transfers.
+	Progress func(what string, done, of int64)
+	// Log, if not nil, is told what happens to connections.
+	Log func(format string, args ...any)
+
+	conns connections
+}
+
+// Execution is an open deployment.
+type Execution struct {
+	Runner
+	// Hops are the transfers of each run, in order, as they are really made.
+	Hops []split.Hop
+	// Relayed says that hosts in the row do not know each other, so that
+	// their data goes through this host.
+	Relayed bool
+}
+
+func (n *Node) greeting() greeting {
+	g := greeting{Name: n.Name, Machine: n.Machine, Slowdown: n.Slowdown}
+	for host := range n.Peers {
+		g.Peers = append(g.Peers, host)
+	}
+	sort.Strings(g.Peers)
+	return g
+}
+
+// Open makes a deployment ready to run: this host, called n.Name in the
+// stages, runs its own, and the others run on n.Peers. Hosts in a row hand on
+// to each other if each knows the next; otherwise all data goes through this
+// host. A worker that lacks the model is sent it once.
+func (n *Node) Open(ctx context.Context, d Deployment) (*Execution, error) {
+	if err := d.Stages.Validate(len(d.Model.Graph.Nodes)); err != nil {
+		return nil, err
+	}
+	e := &Execution{}
+	linked := func(from, to string) bool { return !e.Relayed }
+	first := slices.IndexFunc(d.Stages, func(s split.Stage) bool { return s.Host != n.Name })
+	if first >= 0 && first < len(d.Stages)-1 {
+		tail := d.Stages[first:]
+		e.Relayed = slices.ContainsFunc(tail, func(s split.Stage) bool { return s.Host == n.Name })
+	}
+	open := func() (pipeline, error) {
+		e.Hops = split.Hops(d.Stages, n.Name, linked)
+		var p pipeline
+		for i := 0; i < len(d.Stages); {
+			r, taken, err := n.openNext(ctx, d, n.Name, d.Stages[i:], e.Relayed)
+			if err != nil {
+				p.Close()
+				return nil, err
+			}
+			p, i = append(p, r), i+taken
+		}
+		return p, nil
+	}
+	p, err := open()
+	if errors.Is(err, errBroken) {
+		e.Relayed = true
+		p, err = open()
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.Runner = p
+	return e, nil
+}
+
+// errBroken says that a host in the row does not know the next.
+var errBroken = errors.New("broken row")
+
+// openNext opens the first of stages on this host, or as many as belong
+// together on another one, and returns how many that are.
+func (n *Node) openNext(ctx context.Context, d Deployment, self string, stages split.Partition, alone bool) (Runner, int, error) {
+	if stages[0].Host == self {
+		l, err := n.openLocal(d, stages[0])
+		return l, 1, err
+	}
+	if alone {
+		// Stages that follow each other on one host are one visit.
+		k := 1
+		for k < len(stages) && stages[k].Host == stages[0].Host {
+			k++
+		}
+		stages = stages[:k]
+	}
+	r, taken, err := n.openRemote(ctx, d, self, stages)
+	if err != nil {
+		return nil, 0, err
+	}
+	if taken < len(stages) {
+		r.Close()
+		return nil, 0, fmt.Errorf("run: %w: %s does not know %s", errBroken, stages[0].Host, stages[taken].Host)
+	}
+	return r, taken, nil
+}

@@ -1,0 +1,156 @@
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"scission/engine/tensor"
+	"scission/split"
+	"scission/transport"
+)
+
+// Kinds of messages. Each request is answered by one message, kindOK or
+// kindError, before the next request; kindChunk alone is not answered.
+const (
+	kindOK     = 1  // meta: what the request's own comment says
+	kindError  = 2  // meta: failure
+	kindOpen   = 16 // meta: openRequest; answer: opened
+	kindPut    = 17 // meta: putRequest; answer: none; then chunks, then an answer: none
+	kindChunk  = 18 // one uint8 tensor: the next bytes of the content
+	kindRun    = 19 // inputs; answer: report, results
+	kindEcho   = 20 // meta: echoRequest, at most one tensor; answer: report, one uint8 tensor
+	kindCodecs = 21 // meta: codecsRequest, inputs; answer: []split.CutProfile
+)
+
+// greeting is the meta of the transport's hello.
+type greeting struct {
+	Name     string        `json:"name"`
+	Machine  split.Machine `json:"machine"`
+	Slowdown float64       `json:"slowdown,omitempty"` // emulated
+	Peers    []string      `json:"peers,omitempty"`    // hosts that it may dial
+}
+
+type openRequest struct {
+	Model  string                  `json:"model"` // digest
+	Shapes map[string]tensor.Shape `json:"shapes,omitempty"`
+	Stages []split.Stage           `json:"stages"` // a part of the partition; the first is the receiver's
+	Codecs []hopCodec              `json:"codecs,omitempty"`
+	Layers bool                    `json:"layers,omitempty"`
+}
+
+type hopCodec struct {
+	Hop   split.Hop `json:"hop"`
+	Codec string    `json:"codec"`
+}
+
+// opened says how many of the stages the host takes, those included that it
+// has handed on.
+type opened struct {
+	Taken int `json:"taken"`
+}
+
+type putRequest struct {
+	Model string `json:"model"` // digest
+	Size  int64  `json:"size"`
+}
+
+type echoRequest struct {
+	Reply int `json:"reply"` // bytes that the answer has
+}
+
+type codecsRequest struct {
+	Model    string                  `json:"model"` // digest
+	Shapes   map[string]tensor.Shape `json:"shapes,omitempty"`
+	MaxWidth int                     `json:"max_width"`
+	Runs     int                     `json:"runs"`
+	Codecs   []string                `json:"codecs"`
+}
+
+// report is what the answering host measured. The time for encoding the answer
+// itself is in the answer's frame.
+type report struct {
+	Transfer time.Duration `json:"transfer_ns"` // first to last byte of the request
+	Decode   time.Duration `json:"decode_ns"`   // of the request
+	Held     time.Duration `json:"held_ns"`     // from the request's last byte to the begin of the answer's encoding
+	Spans    []Span        `json:"spans,omitempty"`
+}
+
+// failure is an error on its way to the peer: a code for programs and a text
+// for people that has no paths of the host in it.
+type failure struct {
+	Code string `json:"code"`
+	Text string `json:"text"`
+}
+
+// codes are the errors that keep their identity from host to host.
+var codes = map[string]error{"no_model": ErrNoModel, "busy": ErrBusy, "unknown_host": ErrUnknownHost}
+
+func failureOf(err error) failure {
+	for code, sentinel := range codes {
+		if errors.Is(err, sentinel) {
+			return failure{code, err.Error()}
+		}
+	}
+	return failure{"failed", err.Error()}
+}
+
+// remoteError is a failure of another host.
+type remoteError struct {
+	host string
+	failure
+}
+
+func (e remoteError) Error() string { return fmt.Sprintf("run: host %s: %s", e.host, e.Text) }
+
+func (e remoteError) Is(target error) bool {
+	return target == ErrRemote || target == codes[e.Code] && target != nil
+}
+
+// maxTextError bounds the text of a peer's error that is shown.
+const maxTextError = 4096
+
+func encodeMeta(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // the types above have nothing that JSON cannot hold
+	}
+	return b
+}
+
+func decodeMeta(m *transport.Message, v any) error {
+	if err := json.Unmarshal(m.Meta, v); err != nil {
+		return fmt.Errorf("run: message of kind %d: %w", m.Kind, err)
+	}
+	return nil
+}
+
+func codecMap(l []hopCodec) map[split.Hop]string {
+	m := map[split.Hop]string{}
+	for _, c := range l {
+		m[c.Hop] = c.Codec
+	}
+	return m
+}
+
+func codecList(m map[split.Hop]string) []hopCodec {
+	var l []hopCodec
+	for hop, codec := range m {
+		l = append(l, hopCodec{hop, codec})
+	}
+	return l
+}
+
+// codecFor is the codec of a hop.
+func (d Deployment) codecFor(h split.Hop) (transport.Codec, error) {
+	name, ok := d.Codecs[h]
+	if !ok {
+		return transport.Raw, nil
+	}
+	c, err := transport.CodecByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("run: hop %v: %w", h, err)
+	}
+	return c, nil
+}

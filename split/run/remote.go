@@ -1,0 +1,254 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"time"
+
+	"scission/engine/tensor"
+	"scission/split"
+	"scission/transport"
+)
+
+// peer is a connection to another host as its client.
+type peer struct {
+	host     string // as this side calls it
+	conn     *transport.Conn
+	greeting greeting
+	id       uint64
+}
+
+// dial connects to a host and greets it.
+func (n *Node) dial(ctx context.Context, host string) (*peer, error) {
+	addr, ok := n.Peers[host]
+	if !ok {
+		return nil, fmt.Errorf("run: %w %q: no address is given for it", ErrUnknownHost, host)
+	}
+	var conn *transport.Conn
+	var err error
+	if n.DialConn != nil {
+		c, dialErr := n.DialConn(ctx, host, addr)
+		if dialErr != nil {
+			return nil, fmt.Errorf("run: host %s: %w", host, dialErr)
+		}
+		conn = transport.NewConn(c, n.Transport.Limits)
+	} else if conn, err = transport.Dial(ctx, addr, n.Transport); err != nil {
+		return nil, fmt.Errorf("run: host %s: %w", host, err)
+	}
+	p := &peer{host: host, conn: conn}
+	hello, err := conn.Handshake(ctx, transport.Hello{Meta: encodeMeta(n.greeting())})
+	if err == nil {
+		err = decodeMeta(&transport.Message{Meta: hello.Meta}, &p.greeting)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("run: host %s at %s: %w", host, addr, err)
+	}
+	return p, nil
+}
+
+// exchange is one request and its answer. The answer is valid until the next.
+type exchange struct {
+	answer    *transport.Message
+	sent, got transport.Stats
+	took      time.Duration // from before the request's encoding to after the answer's decoding
+}
+
+// call sends a request and receives the answer. An answer that is a failure
+// becomes an error.
+func (p *peer) call(ctx context.Context, kind uint8, meta []byte, tensors []*tensor.Tensor, codec transport.Codec) (exchange, error) {
+	var x exchange
+	p.id++
+	start := time.Now()
+	m := &transport.Message{Kind: kind, ID: p.id, Meta: meta, Tensors: tensors}
+	if deadline, ok := ctx.Deadline(); ok {
+		m.Deadline = max(time.Until(deadline), 1)
+	}
+	var err error
+	if x.sent, err = p.conn.Send(ctx, m, func(int, *tensor.Tensor) transport.Codec { return codec }); err != nil {
+		return x, p.wrap(err)
+	}
+	if x.answer, x.got, err = p.conn.Receive(ctx); err != nil {
+		return x, p.wrap(err)
+	}
+	x.took = time.Since(start)
+	if x.answer.ID != p.id {
+		return x, p.wrap(fmt.Errorf("answer to request %d, want %d", x.answer.ID, p.id))
+	}
+	switch x.answer.Kind {
+	case kindOK:
+		return x, nil
+	case kindError:
+		var f failure
+		if err := decodeMeta(x.answer, &f); err != nil {
+			return x, p.wrap(err)
+		}
+		if len(f.Text) > maxTextError {
+			f.Text = f.Text[:maxTextError] + "..."
+		}
+		return x, remoteError{p.host, f}
+	}
+	return x, p.wrap(fmt.Errorf("answer of kind %d, want %d or %d", x.answer.Kind, kindOK, kindError))
+}
+
+func (p *peer) wrap(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("it closed the connection: %w", err)
+	}
+	return fmt.Errorf("run: %w: %s: %w", ErrRemote, p.host, err)
+}
+
+// chunkSize is how many bytes of a model one message carries.
+const chunkSize = 1 << 20
+
+// put uploads the model.
+func (p *peer) put(ctx context.Context, m Model, progress func(done, of int64)) error {
+	if m.Content == nil {
+		return fmt.Errorf("run: host %s: %w, and there is no file of %s to send it", p.host, ErrNoModel, m.Name)
+	}
+	content, size, err := m.Content()
+	if err != nil {
+		return fmt.Errorf("run: send model %s to host %s: %w", m.Name, p.host, err)
+	}
+	defer content.Close()
+	if _, err := p.call(ctx, kindPut, encodeMeta(putRequest{m.Digest, size}), nil, transport.Raw); err != nil {
+		return err
+	}
+	buf := tensor.New(tensor.Uint8, int(min(chunkSize, size)))
+	for done := int64(0); done < size; {
+		k := int(min(int64(len(buf.Raw)), size-done))
+		if _, err := io.ReadFull(content, buf.Raw[:k]); err != nil {
+			return fmt.Errorf("run: send model %s to host %s: %w", m.Name, p.host, err)
+		}
+		part := &tensor.Tensor{Type: tensor.Type{DType: tensor.Uint8, Shape: tensor.Shape{k}}, Raw: buf.Raw[:k]}
+		chunk := &transport.Message{Kind: kindChunk, ID: p.id, Tensors: []*tensor.Tensor{part}}
+		if _, err := p.conn.Send(ctx, chunk, nil); err != nil {
+			return p.wrap(err)
+		}
+		if done += int64(k); progress != nil {
+			progress(done, size)
+		}
+	}
+	answer, _, err := p.conn.Receive(ctx)
+	if err != nil {
+		return p.wrap(err)
+	}
+	if answer.Kind == kindError {
+		var f failure
+		if err := decodeMeta(answer, &f); err != nil {
+			return p.wrap(err)
+		}
+		return remoteError{p.host, f}
+	}
+	return nil
+}
+
+// withModel does f, and once more after an upload if the peer lacks the model.
+func (n *Node) withModel(ctx context.Context, p *peer, m Model, f func() error) error {
+	err := f()
+	if !errors.Is(err, ErrNoModel) {
+		return err
+	}
+	var progress func(done, of int64)
+	if n.Progress != nil {
+		progress = func(done, of int64) { n.Progress("send "+m.Name+" to "+p.host, done, of) }
+	}
+	if err := p.put(ctx, m, progress); err != nil {
+		return err
+	}
+	return f()
+}
+
+// remote runs a row of stages, the first on the peer and the others behind it.
+type remote struct {
+	peer        *peer
+	there, back split.Hop
+	codec       transport.Codec
+}
+
+// openRemote opens stages on the host of the first one, which hands on what is
+// behind it. It returns how many of the stages were taken.
+func (n *Node) openRemote(ctx context.Context, d Deployment, self string, stages split.Partition) (*remote, int, error) {
+	p, err := n.dial(ctx, stages[0].Host)
+	if err != nil {
+		return nil, 0, err
+	}
+	r := &remote{peer: p}
+	var o opened
+	err = n.withModel(ctx, p, d.Model, func() error {
+		o, err = p.open(ctx, d, stages)
+		return err
+	})
+	if err == nil && (o.Taken < 1 || o.Taken > len(stages)) {
+		err = p.wrap(fmt.Errorf("took %d of %d stages", o.Taken, len(stages)))
+	}
+	if err != nil {
+		p.conn.Close()
+		return nil, 0, err
+	}
+	if err := r.route(d, self, stages[:o.Taken]); err != nil {
+		p.conn.Close()
+		return nil, 0, err
+	}
+	return r, o.Taken, nil
+}
+
+func (p *peer) open(ctx context.Context, d Deployment, stages split.Partition) (o opened, err error) {
+	codecs := codecList(d.Codecs)
+	sort.Slice(codecs, func(i, j int) bool { return codecs[i].Hop.String() < codecs[j].Hop.String() })
+	x, err := p.call(ctx, kindOpen, encodeMeta(openRequest{
+		Model: d.Model.Digest, Shapes: d.Model.Shapes, Stages: stages, Codecs: codecs, Layers: d.Layers,
+	}), nil, transport.Raw)
+	if err != nil {
+		return o, err
+	}
+	return o, decodeMeta(x.answer, &o)
+}
+
+// route sets the hops between this host and the peer for the stages taken.
+func (r *remote) route(d Deployment, self string, taken split.Partition) error {
+	end := taken[len(taken)-1].Segment.To
+	r.there = split.Hop{From: self, To: r.peer.host, Position: taken[0].Segment.From}
+	r.back = split.Hop{From: r.peer.host, To: self, Position: end, Back: end == len(d.Model.Graph.Nodes)}
+	var err error
+	r.codec, err = d.codecFor(r.there)
+	return err
+}
+
+func (r *remote) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor, []Span, error) {
+	x, err := r.peer.call(ctx, kindRun, nil, in, r.codec)
+	if err != nil {
+		return nil, nil, err
+	}
+	var rep report
+	if err := decodeMeta(x.answer, &rep); err != nil {
+		return nil, nil, r.peer.wrap(err)
+	}
+	there, back := x.travel(rep)
+	spans := []Span{
+		{What: Encode, Host: r.there.From, Took: x.sent.Code, Hop: &r.there},
+		{What: Travel, Took: there, Hop: &r.there, Codec: r.codec.Name(), Bytes: x.sent.WireBytes},
+		{What: Decode, Host: r.there.To, Took: rep.Decode, Hop: &r.there},
+	}
+	spans = append(spans, rep.Spans...)
+	spans = append(spans,
+		Span{What: Encode, Host: r.back.From, Took: x.got.PeerCode, Hop: &r.back},
+		Span{What: Travel, Took: back, Hop: &r.back, Bytes: x.got.WireBytes},
+		Span{What: Decode, Host: r.back.To, Took: x.got.Code, Hop: &r.back},
+	)
+	return x.answer.Tensors, spans, nil
+}
+
+// travel splits the time on the network into both directions: what the two
+// hosts did not spend themselves is, beside the transfers that each receiver
+// saw from first to last byte, latency, half of it each way.
+func (x exchange) travel(rep report) (there, back time.Duration) {
+	network := x.took - x.sent.Code - rep.Held - x.got.PeerCode - x.got.Code
+	latency := max(0, network-rep.Transfer-x.got.Transfer) / 2
+	return latency + rep.Transfer, latency + x.got.Transfer
+}
+
+func (r *remote) Close() error { return r.peer.conn.Close() }

@@ -1,0 +1,150 @@
+// Package run runs the stages of a partition, here and on other hosts, and
+// times them.
+//
+// There is one way to run: Node.Open gives a Runner for the stages of a
+// deployment, and the Runner's Run returns the results together with spans,
+// the times of its parts. A whole-model run, a benchmark, a profile and a
+// distributed execution differ in their stages only. Measure repeats a run;
+// the package has no other timing.
+//
+// Only durations cross hosts, never points in time, since clocks differ.
+//
+// The package is given graphs and knows no file format. It imports engine,
+// transport, split and split/cut.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"scission/engine/graph"
+	"scission/engine/tensor"
+	"scission/split"
+)
+
+// Runner runs a deployment. It is not safe for concurrent use.
+type Runner interface {
+	// Run sends the inputs through all stages. The results, and only they,
+	// are valid until the next Run or Close. The spans are in the order in
+	// which their work was done.
+	Run(ctx context.Context, in []*tensor.Tensor) (out []*tensor.Tensor, spans []Span, err error)
+	// Close ends the deployment on all hosts.
+	Close() error
+}
+
+// What says what a span is the time of.
+type What string
+
+// What a host or a link does during a run.
+const (
+	Compute What = "compute"
+	Encode  What = "encode"
+	Travel  What = "travel"
+	Decode  What = "decode"
+)
+
+// Span is the time of a part of one run.
+type Span struct {
+	What What          `json:"what"`
+	Host string        `json:"host,omitempty"` // that computes, encodes or decodes
+	Took time.Duration `json:"took_ns"`
+
+	// Of Compute: the layers, and if the deployment asks for it the time of
+	// each. Layers that the optimiser has joined count for the first of them.
+	Segment *split.Segment  `json:"segment,omitempty"`
+	Layers  []time.Duration `json:"layers_ns,omitempty"`
+
+	// Of the others: the transfer.
+	Hop   *split.Hop `json:"hop,omitempty"`
+	Codec string     `json:"codec,omitempty"`
+	Bytes int        `json:"bytes,omitempty"` // on the wire
+}
+
+// Model is a network as the host holds it that opens a deployment.
+type Model struct {
+	Name   string // for people
+	Digest string // SHA-256 of the content, in hexadecimal
+	Graph  *graph.Graph
+	// Shapes are the shapes of the inputs for which Graph was built.
+	Shapes map[string]tensor.Shape
+	// Content gives the bytes of the model for a worker that lacks it, and
+	// their number. It may be nil when all stages are local.
+	Content func() (io.ReadCloser, int64, error)
+}
+
+// Deployment is what to run and where.
+type Deployment struct {
+	Model  Model
+	Stages split.Partition
+	// Codecs says with which codec a hop sends; raw where it does not say.
+	Codecs map[split.Hop]string
+	// Layers asks for the time of every layer in the spans of Compute.
+	Layers bool
+}
+
+// Errors that callers decide about, for errors.Is.
+var (
+	// ErrRemote: another host failed; the error names it and says how.
+	ErrRemote = errors.New("remote host failed")
+	// ErrUnknownHost: no address is known for a stage's host.
+	ErrUnknownHost = errors.New("unknown host")
+	// ErrNoModel: the host does not hold the model.
+	ErrNoModel = errors.New("model not in the store")
+	// ErrBusy: the host serves as many connections as it may.
+	ErrBusy = errors.New("busy")
+)
+
+// Sample is what Measure saw of one run.
+type Sample struct {
+	Total time.Duration `json:"total_ns"`
+	Spans []Span        `json:"spans"`
+}
+
+// Measure runs r on the inputs warmup times and then runs times more, of which
+// it returns a sample each. progress, if not nil, is called after each run.
+func Measure(ctx context.Context, r Runner, in []*tensor.Tensor, warmup, runs int, progress func(done, of int)) ([]Sample, error) {
+	if warmup < 0 || runs < 1 {
+		return nil, fmt.Errorf("run: measure %d runs after %d, want at least 1 after at least 0", runs, warmup)
+	}
+	samples := make([]Sample, 0, runs)
+	for i := range warmup + runs {
+		start := time.Now()
+		_, spans, err := r.Run(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		if took := time.Since(start); i >= warmup {
+			samples = append(samples, Sample{took, spans})
+		}
+		if progress != nil {
+			progress(i+1, warmup+runs)
+		}
+	}
+	return samples, nil
+}
+
+// pipeline runs its runners one after the other.
+type pipeline []Runner
+
+func (p pipeline) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor, []Span, error) {
+	var all []Span
+	for _, r := range p {
+		out, spans, err := r.Run(ctx, in)
+		if err != nil {
+			return nil, nil, err
+		}
+		in, all = out, append(all, spans...)
+	}
+	return in, all, nil
+}
+
+func (p pipeline) Close() error {
+	var errs []error
+	for _, r := range p {
+		errs = append(errs, r.Close())
+	}
+	return errors.Join(errs...)
+}

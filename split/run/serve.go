@@ -1,0 +1,380 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"scission/engine/graph"
+	"scission/engine/tensor"
+	"scission/split"
+	"scission/transport"
+)
+
+// DefaultMaxConns bounds the connections that a Node serves at once.
+const DefaultMaxConns = 64
+
+// maxEcho bounds the bytes of the answer to an echo.
+const maxEcho = 64 << 20
+
+// connections counts those that are served.
+type connections struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (c *connections) enter(limit int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n >= limit {
+		return false
+	}
+	c.n++
+	return true
+}
+
+func (c *connections) leave() {
+	c.mu.Lock()
+	c.n--
+	c.mu.Unlock()
+}
+
+// ServeAll serves every connection of l until ctx ends, which it then waits
+// for. It closes l.
+func (n *Node) ServeAll(ctx context.Context, l net.Listener) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	defer l.Close()
+	for {
+		c, err := l.Accept()
+		if ctx.Err() != nil {
+			if err == nil {
+				c.Close()
+			}
+			return nil
+		}
+		if err != nil {
+			var temporary interface{ Timeout() bool }
+			if errors.As(err, &temporary) && temporary.Timeout() {
+				continue
+			}
+			return fmt.Errorf("run: serve: %w", err)
+		}
+		wg.Go(func() {
+			who := c.RemoteAddr()
+			n.log("%v connected", who)
+			if err := n.Serve(ctx, c); err != nil {
+				n.log("%v: %v", who, err)
+			}
+			n.log("%v disconnected", who)
+		})
+	}
+}
+
+func (n *Node) log(format string, args ...any) {
+	if n.Log != nil {
+		n.Log(format, args...)
+	}
+}
+
+// Serve answers the requests of one connection until the peer closes it or ctx
+// ends, and closes it. A request that fails is answered with its error; what
+// breaks the protocol ends the connection.
+func (n *Node) Serve(ctx context.Context, c net.Conn) error {
+	conn := transport.NewConn(c, n.Transport.Limits)
+	defer conn.Close()
+	hello, err := conn.Handshake(ctx, transport.Hello{Meta: encodeMeta(n.greeting())})
+	if err != nil {
+		return err
+	}
+	s := &session{node: n, conn: conn}
+	defer s.close()
+	if err := decodeMeta(&transport.Message{Meta: hello.Meta}, &s.client); err != nil {
+		return err
+	}
+	limit := n.MaxConns
+	if limit == 0 {
+		limit = DefaultMaxConns
+	}
+	if s.busy = !n.conns.enter(limit); !s.busy {
+		defer n.conns.leave()
+	}
+	for {
+		m, stats, err := conn.Receive(ctx)
+		if err != nil {
+			if errors.Is(err, io.EOF) || ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		if err := s.answer(ctx, m, stats); err != nil {
+			return err
+		}
+		if s.busy {
+			return fmt.Errorf("run: refused: %w: %d connections", ErrBusy, limit)
+		}
+	}
+}
+
+// session is one connection that is served.
+type session struct {
+	node    *Node
+	conn    *transport.Conn
+	client  greeting
+	busy    bool
+	runner  *served
+	upload  *upload
+	echo    *tensor.Tensor
+	tensors []*tensor.Tensor // of the answer
+	codec   transport.Codec  // of the answer
+}
+
+// served is an open deployment and what it holds.
+type served struct {
+	pipeline
+	model io.Closer
+	codec transport.Codec // of the results
+}
+
+func (s *session) close() {
+	if s.upload != nil {
+		s.upload.abandon()
+	}
+	s.endRunner()
+}
+
+func (s *session) endRunner() {
+	if s.runner == nil {
+		return
+	}
+	s.runner.Close()
+	if s.runner.model != nil {
+		s.runner.model.Close()
+	}
+	s.runner = nil
+}
+
+// answer handles one request. The error is one after which the connection
+// cannot go on.
+func (s *session) answer(ctx context.Context, m *transport.Message, stats transport.Stats) error {
+	received := time.Now()
+	if m.Deadline > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, m.Deadline)
+		defer cancel()
+	}
+	if m.Kind == kindChunk {
+		return s.chunk(ctx, m)
+	}
+	s.tensors, s.codec = nil, transport.Raw
+	meta, err := s.handle(ctx, m)
+	reply := &transport.Message{Kind: kindOK, ID: m.ID, Tensors: s.tensors}
+	switch {
+	case err != nil:
+		reply.Kind, reply.Tensors = kindError, nil
+		meta = s.failure(err)
+	case m.Kind == kindRun || m.Kind == kindEcho:
+		rep, _ := meta.(report)
+		rep.Transfer, rep.Decode = stats.Transfer, stats.Code
+		rep.Held = stats.Code + time.Since(received)
+		meta = rep
+	}
+	if meta != nil {
+		reply.Meta = encodeMeta(meta)
+	}
+	_, err = s.conn.Send(ctx, reply, func(int, *tensor.Tensor) transport.Codec { return s.codec })
+	return err
+}
+
+// failure hides where the store is.
+func (s *session) failure(err error) failure {
+	f := failureOf(err)
+	if s.node.Store != nil {
+		f.Text = strings.ReplaceAll(f.Text, s.node.Store.dir, "store")
+	}
+	return f
+}
+
+func (s *session) handle(ctx context.Context, m *transport.Message) (meta any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("run: request of kind %d panicked: %v", m.Kind, r)
+		}
+	}()
+	if s.busy {
+		return nil, fmt.Errorf("run: %w: serving as many connections as allowed", ErrBusy)
+	}
+	switch m.Kind {
+	case kindOpen:
+		var r openRequest
+		if err := decodeMeta(m, &r); err != nil {
+			return nil, err
+		}
+		return s.open(ctx, r)
+	case kindPut:
+		var r putRequest
+		if err := decodeMeta(m, &r); err != nil {
+			return nil, err
+		}
+		return nil, s.put(r)
+	case kindRun:
+		if s.runner == nil {
+			return nil, errors.New("run: nothing is open on this connection")
+		}
+		out, spans, err := s.runner.Run(ctx, m.Tensors)
+		s.tensors, s.codec = out, s.runner.codec
+		return report{Spans: spans}, err
+	case kindEcho:
+		var r echoRequest
+		if err := decodeMeta(m, &r); err != nil {
+			return nil, err
+		}
+		return report{}, s.reply(r.Reply)
+	case kindCodecs:
+		var r codecsRequest
+		if err := decodeMeta(m, &r); err != nil {
+			return nil, err
+		}
+		return s.codecs(ctx, r, m.Tensors)
+	}
+	return nil, fmt.Errorf("run: request of unknown kind %d", m.Kind)
+}
+
+// reply sets the answer to n bytes.
+func (s *session) reply(n int) error {
+	if n < 0 || n > maxEcho {
+		return fmt.Errorf("run: echo of %d bytes, want 0 to %d", n, maxEcho)
+	}
+	if s.echo == nil || len(s.echo.Raw) != n {
+		s.echo = tensor.New(tensor.Uint8, n)
+	}
+	s.tensors = []*tensor.Tensor{s.echo}
+	return nil
+}
+
+// model loads a model of the store.
+func (n *Node) model(digest string, shapes map[string]tensor.Shape) (*graph.Graph, io.Closer, error) {
+	if n.Store == nil || n.Load == nil {
+		return nil, nil, errors.New("run: this host runs no models")
+	}
+	path, err := n.Store.Path(digest)
+	if err != nil {
+		return nil, nil, err
+	}
+	return n.Load(path, shapes)
+}
+
+func (s *session) open(ctx context.Context, r openRequest) (opened, error) {
+	s.endRunner()
+	n := s.node
+	g, closer, err := n.model(r.Model, r.Shapes)
+	if err != nil {
+		return opened{}, err
+	}
+	sv := &served{model: closer}
+	s.runner = sv
+	taken, err := s.stages(ctx, r, g)
+	if err != nil {
+		s.endRunner()
+		return opened{}, err
+	}
+	n.log("%s runs %.12s on %d stages from %v", s.client.Name, r.Model, taken, r.Stages[0])
+	return opened{taken}, nil
+}
+
+// stages opens the stages of r that this host runs or can hand on.
+func (s *session) stages(ctx context.Context, r openRequest, g *graph.Graph) (taken int, err error) {
+	if err := checkRow(r.Stages, len(g.Nodes)); err != nil {
+		return 0, err
+	}
+	n, self := s.node, r.Stages[0].Host
+	d := Deployment{
+		Model:  Model{Name: r.Model, Digest: r.Model, Graph: g, Shapes: r.Shapes, Content: n.Store.content(r.Model)},
+		Codecs: codecMap(r.Codecs),
+		Layers: r.Layers,
+	}
+	for taken < len(r.Stages) {
+		next := r.Stages[taken].Host
+		if _, known := n.Peers[next]; next != self && !known {
+			break
+		}
+		if next == self {
+			l, err := n.openLocal(d, r.Stages[taken])
+			if err != nil {
+				return 0, err
+			}
+			s.runner.pipeline = append(s.runner.pipeline, l)
+			taken++
+			continue
+		}
+		remote, k, err := n.openRemote(ctx, d, self, r.Stages[taken:])
+		if err != nil {
+			return 0, err
+		}
+		s.runner.pipeline = append(s.runner.pipeline, remote)
+		taken += k
+		break
+	}
+	end := r.Stages[taken-1].Segment.To
+	back := split.Hop{From: self, To: s.client.Name, Position: end, Back: end == len(g.Nodes)}
+	s.runner.codec, err = d.codecFor(back)
+	return taken, err
+}
+
+// checkRow checks stages that need not begin or end with the model.
+func checkRow(stages []split.Stage, layers int) error {
+	if len(stages) == 0 || len(stages) > split.MaxStages {
+		return fmt.Errorf("run: %d stages, want 1 to %d", len(stages), split.MaxStages)
+	}
+	for i, st := range stages {
+		s := st.Segment
+		if s.From < 0 || s.To > layers || s.From >= s.To || i > 0 && s.From != stages[i-1].Segment.To {
+			return fmt.Errorf("run: stage %d is %v, want stages in a row within layers 0 to %d", i, st, layers-1)
+		}
+	}
+	return nil
+}
+
+func (s *session) put(r putRequest) (err error) {
+	if s.upload != nil {
+		s.upload.abandon()
+		s.upload = nil
+	}
+	if s.node.Store == nil {
+		return errors.New("run: this host keeps no models")
+	}
+	s.upload, err = s.node.Store.create(r.Model, r.Size)
+	return err
+}
+
+// chunk takes a part of an upload; only the last one, or a failure, is answered.
+// After a failure the rest that is on its way cannot be told from requests, so
+// the connection ends.
+func (s *session) chunk(ctx context.Context, m *transport.Message) error {
+	err := fmt.Errorf("run: bytes of a model that were not announced")
+	done := false
+	if s.upload != nil && len(m.Tensors) == 1 && m.Tensors[0].DType == tensor.Uint8 {
+		done, err = s.upload.write(m.Tensors[0].Raw)
+	}
+	switch {
+	case err != nil:
+		f := s.failure(err)
+		if _, sendErr := s.conn.Send(ctx, &transport.Message{Kind: kindError, ID: m.ID, Meta: encodeMeta(f)}, nil); sendErr != nil {
+			return sendErr
+		}
+		return err
+	case done:
+		s.node.log("%s sent model %.12s", s.client.Name, s.upload.digest)
+		s.upload = nil
+		_, err := s.conn.Send(ctx, &transport.Message{Kind: kindOK, ID: m.ID}, nil)
+		return err
+	}
+	return nil
+}

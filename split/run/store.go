@@ -1,0 +1,141 @@
+package run
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Store keeps models in a folder, each under the SHA-256 of its content. It is
+// safe for concurrent use, also by several processes.
+type Store struct {
+	dir   string
+	limit int64
+}
+
+// DefaultModelLimit bounds the bytes of a model that a Store takes.
+const DefaultModelLimit = 4 << 30
+
+// ErrDigest: the content is not what its digest says.
+var ErrDigest = errors.New("digest mismatch")
+
+// OpenStore returns the store in dir, which it makes if needed. A model may
+// have at most limit bytes; 0 means DefaultModelLimit.
+func OpenStore(dir string, limit int64) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("run: store: %w", err)
+	}
+	if limit == 0 {
+		limit = DefaultModelLimit
+	}
+	return &Store{dir, limit}, nil
+}
+
+// Path is the file of the model with the given digest, 64 lower-case
+// hexadecimal digits. It fails with ErrNoModel if the store lacks it.
+func (s *Store) Path(digest string) (string, error) {
+	path, err := s.path(digest)
+	if err != nil {
+		return "", err
+	}
+	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
+		return "", fmt.Errorf("run: %w: %s", ErrNoModel, digest)
+	}
+	return path, nil
+}
+
+func (s *Store) path(digest string) (string, error) {
+	if b, err := hex.DecodeString(digest); err != nil || len(b) != sha256.Size || hex.EncodeToString(b) != digest {
+		return "", fmt.Errorf("run: digest %.80q, want %d hexadecimal digits", digest, 2*sha256.Size)
+	}
+	return filepath.Join(s.dir, digest+".onnx"), nil
+}
+
+// upload is a model on its way into a store.
+type upload struct {
+	path   string
+	digest string
+	left   int64
+	file   *os.File
+	hash   hash.Hash
+}
+
+// create starts an upload of size bytes.
+func (s *Store) create(digest string, size int64) (*upload, error) {
+	path, err := s.path(digest)
+	if err != nil {
+		return nil, err
+	}
+	if size < 1 || size > s.limit {
+		return nil, fmt.Errorf("run: model of %d bytes, want 1 to %d", size, s.limit)
+	}
+	f, err := os.CreateTemp(s.dir, "upload-*")
+	if err != nil {
+		return nil, fmt.Errorf("run: store: %w", err)
+	}
+	return &upload{path, digest, size, f, sha256.New()}, nil
+}
+
+// write appends b. The last byte ends the upload: the digest is checked, and
+// only then the model is in the store.
+func (u *upload) write(b []byte) (done bool, err error) {
+	if int64(len(b)) > u.left || len(b) == 0 {
+		return false, fmt.Errorf("run: %d bytes more of a model, want 1 to %d", len(b), u.left)
+	}
+	u.hash.Write(b)
+	if _, err := u.file.Write(b); err != nil {
+		return false, fmt.Errorf("run: store: %w", err)
+	}
+	if u.left -= int64(len(b)); u.left > 0 {
+		return false, nil
+	}
+	if got := hex.EncodeToString(u.hash.Sum(nil)); got != u.digest {
+		return false, fmt.Errorf("run: %w: content has %s, want %s", ErrDigest, got, u.digest)
+	}
+	if err := u.file.Close(); err != nil {
+		return false, fmt.Errorf("run: store: %w", err)
+	}
+	if err := os.Rename(u.file.Name(), u.path); err != nil {
+		return false, fmt.Errorf("run: store: %w", err)
+	}
+	u.file = nil
+	return true, nil
+}
+
+// abandon removes what an unfinished upload has left.
+func (u *upload) abandon() {
+	if u.file != nil {
+		u.file.Close()
+		os.Remove(u.file.Name())
+	}
+}
+
+// content opens a model of the store for sending it on.
+func (s *Store) content(digest string) func() (io.ReadCloser, int64, error) {
+	return func() (io.ReadCloser, int64, error) {
+		path, err := s.Path(digest)
+		if err != nil {
+			return nil, 0, err
+		}
+		return OpenContent(path)
+	}
+}
+
+// OpenContent opens a model's file for Model.Content.
+func OpenContent(path string) (io.ReadCloser, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, st.Size(), nil
+}
