@@ -46,6 +46,34 @@ type Epilogue struct {
 // Pass is an Epilogue that changes nothing.
 var Pass = Epilogue{Lo: float32(math.Inf(-1)), Hi: float32(math.Inf(1))}
 
+// EpilogueLen is the values of a channel that Pack writes.
+const EpilogueLen = 4
+
+// Pack writes what kernels read of the epilogue of channels [first, first+channels) to p: width values each of bias,
+// scale, shift and mask, zero where there is none. The mask of a channel that exists has all bits set.
+func (e *Epilogue) Pack(p []float32, first, channels, width int) {
+	for i, v := range [...][]float32{e.Bias, e.Scale, e.Shift} {
+		if v != nil {
+			copy(p[i*width:][:channels], v[first:])
+		}
+	}
+	for i := range channels {
+		p[3*width+i] = math.Float32frombits(math.MaxUint32)
+	}
+}
+
+// Check panics unless the epilogue is one for that number of channels.
+func (e *Epilogue) Check(channels int) {
+	for _, v := range [...][]float32{e.Bias, e.Scale, e.Shift} {
+		if v != nil && len(v) != channels {
+			panic(fmt.Sprintf("conv: epilogue has %d values, want %d", len(v), channels))
+		}
+	}
+	if (e.Scale == nil) != (e.Shift == nil) {
+		panic("conv: epilogue has one of scale and shift, want both or none")
+	}
+}
+
 // haloLimit is how many times the input and output a padded copy of the input may take, and haloFloor what it may
 // always take: attributes of a hostile model must not decide how much memory there is.
 const (
@@ -152,14 +180,7 @@ func newKernel(impl *implementation, s Shape, weights []float32, rowMajor bool, 
 	if want := s.OC * (s.IC / s.Groups) * s.KH * s.KW; len(weights) != want {
 		panic(fmt.Sprintf("conv: got %d weights, want %d", len(weights), want))
 	}
-	for _, v := range [...][]float32{e.Bias, e.Scale, e.Shift} {
-		if v != nil && len(v) != s.OC {
-			panic(fmt.Sprintf("conv: epilogue has %d values, want %d", len(v), s.OC))
-		}
-	}
-	if (e.Scale == nil) != (e.Shift == nil) {
-		panic("conv: epilogue has one of scale and shift, want both or none")
-	}
+	e.Check(s.OC)
 	k := &Kernel{shape: s, rowMajor: rowMajor, residual: e.Residual, impl: impl}
 	k.layOut()
 	k.pack(weights, e)
@@ -229,14 +250,8 @@ func (k *Kernel) pack(weights []float32, e Epilogue) {
 	ic, oc := s.IC/s.Groups, s.OC/s.Groups
 	sum := ic * s.KH * s.KW // products of an output element
 	padded := (oc + Block - 1) / Block * Block
-	k.weights = aligned(s.Groups * padded * sum)
-	k.epi = aligned(s.Groups * padded * 4)
-	wanted := func(v []float32, c int) float32 {
-		if v == nil {
-			return 0
-		}
-		return v[c]
-	}
+	k.weights = Aligned(s.Groups * padded * sum)
+	k.epi = Aligned(s.Groups * padded * EpilogueLen)
 	w, epi := 0, 0
 	for g := range s.Groups {
 		for o := 0; o < padded; {
@@ -250,14 +265,8 @@ func (k *Kernel) pack(weights []float32, e Epilogue) {
 			})
 			real := min(width, oc-o)
 			first := g*oc + o
-			for j := range real {
-				c := first + j
-				k.epi[epi+j] = wanted(e.Bias, c)
-				k.epi[epi+width+j] = wanted(e.Scale, c)
-				k.epi[epi+2*width+j] = wanted(e.Shift, c)
-				k.epi[epi+3*width+j] = math.Float32frombits(math.MaxUint32)
-			}
-			epi += 4 * width
+			e.Pack(k.epi[epi:], first, real, width)
+			epi += EpilogueLen * width
 			k.eachTap(func(i, y, x int) {
 				for j := range real {
 					k.weights[w+j] = weights[(((first+j)*ic+i)*s.KH+y)*s.KW+x]
@@ -405,7 +414,7 @@ func (k *Kernel) Run(step, chunk int, temp, scratch, in, res, out []float32) {
 func (k *Kernel) segment(b *block, in, res, out []float32, from, to int) {
 	most := k.impl.pixels
 	y, x := from/k.cols, from%k.cols
-	full, rest, tiles := split(to-from, most, k.impl.fewest)
+	full, rest, tiles := Split(to-from, most, k.impl.fewest)
 	for from < to {
 		pixels, count := most, 1
 		left := k.cols - x
@@ -431,9 +440,9 @@ func (k *Kernel) segment(b *block, in, res, out []float32, from, to int) {
 	}
 }
 
-// split cuts n pixels into full tiles of most pixels, then tiles that share out the rest evenly. Those have at least
+// Split cuts n pixels into full tiles of most pixels, then tiles that share out the rest evenly. Those have at least
 // fewest pixels, below which a tile keeps the processor waiting, where n can be cut so.
-func split(n, most, fewest int) (full, rest, tiles int) {
+func Split(n, most, fewest int) (full, rest, tiles int) {
 	full, rest = n/most, n%most
 	if rest == 0 {
 		return full, 0, 0
@@ -468,8 +477,8 @@ func (k *Kernel) pad(chunk int, in, temp []float32) {
 // cacheLine is the alignment of packed memory in bytes: no vector lies in two lines.
 const cacheLine = 64
 
-// aligned returns n zeros that start at a cache line.
-func aligned(n int) []float32 {
+// Aligned returns n zeros that start at a cache line.
+func Aligned(n int) []float32 {
 	b := make([]float32, n+cacheLine/4)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b)))%cacheLine) / 4
 	return b[skip : skip+n : skip+n]

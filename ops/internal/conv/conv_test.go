@@ -382,12 +382,12 @@ func TestSplitCoversAllPixelsWithFewSmallTiles(t *testing.T) {
 	for _, most := range []int{2, 6, 14} {
 		fewest := most * 2 / 3
 		for n := 1; n < 100; n++ {
-			full, rest, tiles := split(n, most, fewest)
+			full, rest, tiles := Split(n, most, fewest)
 			if full*most+rest != n || (rest == 0) != (tiles == 0) || rest > tiles*most {
-				t.Errorf("split(%d, %d): %d full, %d in %d", n, most, full, rest, tiles)
+				t.Errorf("Split(%d, %d): %d full, %d in %d", n, most, full, rest, tiles)
 			}
 			if n >= fewest*most && tiles > 0 && rest/tiles < fewest {
-				t.Errorf("split(%d, %d): %d in %d tiles, want at least %d in each", n, most, rest, tiles, fewest)
+				t.Errorf("Split(%d, %d): %d in %d tiles, want at least %d in each", n, most, rest, tiles, fewest)
 			}
 		}
 	}

@@ -48,11 +48,11 @@ func portable(l *loops, off *offsets, in, w, epi, res, out []float32, count, pix
 					if res != nil {
 						v += res[o]
 					}
-					v = Clamp(v, l.lo, l.hi)
-					if epi[3*width+j+i] == 0 { // the mask of a channel that exists is a NaN
-						v = 0
+					if epi[3*width+j+i] == 0 { // no channel: the mask of one that exists is a NaN
+						out[o] = 0
+						continue
 					}
-					out[o] = v
+					out[o] = Clamp(v, l.lo, l.hi)
 				}
 			}
 		}

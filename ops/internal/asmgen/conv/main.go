@@ -193,18 +193,6 @@ func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) 
 		JNZ(LabelRef(c.label))
 	}
 
-	Load(Param("epi"), epi.Base.(reg.GPVirtual))
-	CMPQ(l.Offset(loopsScale), Imm(0))
-	JE(LabelRef("scaled"))
-	for j := range nv {
-		VMOVUPS(epi.Offset(width+j*s.Bytes), weight[0])
-		VMOVUPS(epi.Offset(2*width+j*s.Bytes), spread[0])
-		for i := range px {
-			VFMADD213PS(spread[0], weight[0], acc[i*nv+j])
-		}
-	}
-	Label("scaled")
-
 	// vectorAt is where vector j of pixel i lies: vectors of one block side by side, blocks apart.
 	apart := GP64()
 	MOVQ(l.Offset(loopsOutBlock), apart)
@@ -216,41 +204,19 @@ func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) 
 		}
 		return m
 	}
-	res := GP64()
+	res, out := GP64(), GP64()
 	MOVQ(tileRes, res)
-	TESTQ(res, res)
-	JZ(LabelRef("added"))
-	for i := range px {
-		for j := range nv {
-			VADDPS(vectorAt(res, i, j), acc[i*nv+j], acc[i*nv+j])
-		}
-	}
-	ADDQ(I32(px*pixel), res)
-	MOVQ(res, tileRes)
-	Label("added")
-
-	lo, hi := weight[0], spread[0]
-	VBROADCASTSS(l.Offset(loopsLo), lo)
-	VBROADCASTSS(l.Offset(loopsHi), hi)
-	for _, v := range acc {
-		avx.Clamp(lo, hi, v)
-	}
-	CMPQ(l.Offset(loopsMask), Imm(0))
-	JE(LabelRef("masked"))
-	for j := range nv {
-		VMOVUPS(epi.Offset(3*width+j*s.Bytes), weight[0])
-		for i := range px {
-			s.And(weight[0], acc[i*nv+j])
-		}
-	}
-	Label("masked")
-	out := GP64()
 	MOVQ(tileOut, out)
-	for i := range px {
-		for j := range nv {
-			VMOVUPS(acc[i*nv+j], vectorAt(out, i, j))
-		}
-	}
+	Load(Param("epi"), epi.Base.(reg.GPVirtual))
+	avx.Epilogue{
+		ISA: s, Pixels: px, Vectors: nv, Acc: acc, Free: s.Regs[px*nv:],
+		Scale: l.Offset(loopsScale), Mask: l.Offset(loopsMask), Lo: l.Offset(loopsLo), Hi: l.Offset(loopsHi),
+		Channels: epi, Res: res, Out: out, At: vectorAt,
+	}.Store()
+	LEAQ(Mem{Base: res, Disp: px * pixel}, step)
+	TESTQ(res, res)
+	CMOVQNE(step, res)
+	MOVQ(res, tileRes)
 	ADDQ(I32(px*pixel), out)
 	MOVQ(out, tileOut)
 	MOVQ(l.Offset(loopsStepTile), step)

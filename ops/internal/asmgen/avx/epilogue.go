@@ -1,0 +1,62 @@
+package avx
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Epilogue is conv.Epilogue without the bias, for a tile of pixels by vectors of channels.
+type Epilogue struct {
+	ISA             ISA
+	Pixels, Vectors int
+	Acc             []reg.VecPhysical // vector j of pixel i is Acc[i*Vectors+j]
+	Free            []reg.VecPhysical // two others
+	Scale, Mask     Mem               // int, not 0 if the epilogue has them
+	Lo, Hi          Mem               // float32
+	Channels        Mem               // bias, scale, shift and mask of the vectors, one after the other
+	Res, Out        reg.GPVirtual     // Res is 0 without a residual, then it is left alone
+	At              func(base reg.Register, pixel, vector int) Mem
+}
+
+// Store writes the code. It leaves the registers of the tile changed.
+func (e Epilogue) Store() {
+	each := func(f func(pixel, vector int, v reg.VecPhysical)) {
+		for i := range e.Pixels {
+			for j := range e.Vectors {
+				f(i, j, e.Acc[i*e.Vectors+j])
+			}
+		}
+	}
+	channels := func(what, vector int) Mem {
+		return e.Channels.Offset((what*e.Vectors + vector) * e.ISA.Bytes)
+	}
+	const scale, shift, mask = 1, 2, 3
+	CMPQ(e.Scale, Imm(0))
+	JE(LabelRef("scaled"))
+	for j := range e.Vectors {
+		VMOVUPS(channels(scale, j), e.Free[0])
+		VMOVUPS(channels(shift, j), e.Free[1])
+		for i := range e.Pixels {
+			VFMADD213PS(e.Free[1], e.Free[0], e.Acc[i*e.Vectors+j])
+		}
+	}
+	Label("scaled")
+	TESTQ(e.Res, e.Res)
+	JZ(LabelRef("added"))
+	each(func(i, j int, v reg.VecPhysical) { VADDPS(e.At(e.Res, i, j), v, v) })
+	Label("added")
+	VBROADCASTSS(e.Lo, e.Free[0])
+	VBROADCASTSS(e.Hi, e.Free[1])
+	each(func(_, _ int, v reg.VecPhysical) { Clamp(e.Free[0], e.Free[1], v) })
+	CMPQ(e.Mask, Imm(0))
+	JE(LabelRef("masked"))
+	for j := range e.Vectors {
+		VMOVUPS(channels(mask, j), e.Free[0])
+		for i := range e.Pixels {
+			e.ISA.And(e.Free[0], e.Acc[i*e.Vectors+j])
+		}
+	}
+	Label("masked")
+	each(func(i, j int, v reg.VecPhysical) { VMOVUPS(v, e.At(e.Out, i, j)) })
+}
