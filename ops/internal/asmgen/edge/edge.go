@@ -27,14 +27,15 @@ type Edge struct {
 	masks []reg.Register // one for each vector
 }
 
-// table is ones lanes of ones and as many of zeros: a mask of n <= ones lanes begins n lanes before the zeros.
-type table struct{ mem Mem }
+// Table is the data that masks are read from: ones lanes of ones, and as many of zeros, so that a mask of n <= ones
+// lanes begins n lanes before the zeros.
+type Table struct{ mem Mem }
 
 const ones = 16
 
 // Masks emits the data that edges with AVX2 need, once for a file.
-func Masks() table {
-	t := table{GLOBL("masks", attr.RODATA|attr.NOPTR)}
+func Masks() Table {
+	t := Table{GLOBL("masks", attr.RODATA|attr.NOPTR)}
 	for i := range 2 * ones {
 		if i < ones {
 			DATA(4*i, U32(0xffffffff))
@@ -47,7 +48,7 @@ func Masks() table {
 
 // New emits code that prepares the masks of len(in) vectors with n lanes, 0 <= n <= 16 with AVX2 and 0 <= n <= 32
 // with AVX-512. With AVX2 it writes the masks to in, with AVX-512 to K1 and K2, using CX.
-func (t table) New(isa avx.ISA, n reg.Register, in ...reg.VecPhysical) Edge {
+func (t Table) New(isa avx.ISA, n reg.Register, in ...reg.VecPhysical) Edge {
 	e := Edge{isa: isa}
 	if isa.Bytes == 32 {
 		at, back := GP64(), GP64()
