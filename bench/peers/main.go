@@ -1,0 +1,195 @@
+// Peers measures scission and other inference engines on the same networks, on
+// this machine, in one run:
+//
+//	./run.sh [flags] [network...]
+//
+// A network is a name of the zoo, with or without "zoo:" before it, or the
+// path of an ONNX file that ends in .onnx; without any, all of the zoo are
+// measured. Each engine is a process of its own for each network and number of
+// threads. They are measured by turns, A B A B, and only one computes at a
+// time; the ratio of two engines is taken within each round, so that what
+// slows the machine down for a while cancels. Outputs are compared before
+// anything is timed. A Markdown table goes to standard output.
+//
+// The shares of the CPU come from /proc, so it runs on Linux only. It is a
+// module of its own: nothing that it needs is needed by the product.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"scission/bench/zoo"
+	"scission/engine/graph"
+	"scission/engine/tensor"
+	"scission/engine/tensor/tensortest"
+	"scission/onnximport"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	run := peers
+	if len(os.Args) == 2 && os.Args[1] == workerArg {
+		run = func(context.Context) error { return serve(os.Stdin, os.Stdout) }
+	}
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
+}
+
+// errUnmeasured says that the report has gaps.
+var errUnmeasured = errors.New("some engines were not measured, see the table")
+
+// peers measures what the command line asks for.
+func peers(ctx context.Context) error {
+	p := protocol{}
+	threads := flag.String("threads", "1,2", "numbers of threads, separated by commas")
+	names := flag.String("engines", strings.Join(engineNames(), ","), "engines, separated by commas")
+	python := flag.String("python", filepath.Join(".venv", "bin", "python"), "Python interpreter that has the engines")
+	jsonPath := flag.String("json", "", "write all samples to this file as JSON")
+	flag.IntVar(&p.Rounds, "rounds", 7, "rounds that count")
+	flag.IntVar(&p.Extra, "extra", 14, "further rounds at most, to replace noisy ones")
+	flag.DurationVar(&p.Turn, "turn", 500*time.Millisecond, "length of an engine's turn in a round")
+	flag.DurationVar(&p.Warmup, "warmup", time.Second, "how long an engine runs before the first round")
+	flag.Float64Var(&p.Others, "others", 0.06, "a round is noisy if other processes take more than this share of the CPUs")
+	flag.Parse()
+	if p.Rounds < 1 || p.Extra < 0 {
+		return fmt.Errorf("%d rounds and %d extra, want at least 1 and 0", p.Rounds, p.Extra)
+	}
+	counts, err := parseThreads(*threads)
+	if err != nil {
+		return err
+	}
+	networks := flag.Args()
+	if len(networks) == 0 {
+		for _, info := range zoo.List() {
+			networks = append(networks, info.Name)
+		}
+	}
+	dir, err := os.MkdirTemp("", "scission-peers-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	list, err := engines(strings.Split(*names, ","), *python, dir)
+	if err != nil {
+		return err
+	}
+
+	r := report{Machine: thisMachine(), Protocol: p}
+	for _, network := range networks {
+		if err := r.add(ctx, list, network, dir, counts); err != nil {
+			return err
+		}
+	}
+	r.table(os.Stdout)
+	if *jsonPath != "" {
+		data, err := json.MarshalIndent(r, "", "\t")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(*jsonPath, append(data, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	if !r.complete() {
+		return errUnmeasured
+	}
+	return nil
+}
+
+func parseThreads(list string) ([]int, error) {
+	var counts []int
+	for _, s := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is no number of threads, want 1 or more", s)
+		}
+		counts = append(counts, n)
+	}
+	return counts, nil
+}
+
+// add measures a network with each number of threads. Files go to a folder in
+// dir that is removed again.
+func (r *report) add(ctx context.Context, list []engine, network, dir string, threads []int) error {
+	sub, err := os.MkdirTemp(dir, "model-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(sub)
+	m, err := prepare(network, sub)
+	if err != nil {
+		return err
+	}
+	for _, t := range threads {
+		begin := time.Now()
+		res, err := measure(ctx, list, m, t, r.Protocol)
+		if err != nil {
+			return err
+		}
+		r.Results = append(r.Results, res)
+		fmt.Fprintf(os.Stderr, "%s, %d threads: %d rounds, %d more for noise, %v\n", network, t, len(res.Rounds), res.Repeats, time.Since(begin).Round(time.Second))
+	}
+	return nil
+}
+
+// complete reports whether every engine was measured on everything.
+func (r report) complete() bool {
+	for _, res := range r.Results {
+		for _, en := range res.Engines {
+			if en.Error != "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// prepare puts a network's ONNX file, unless it is one, and random inputs into dir.
+func prepare(network, dir string) (model, error) {
+	m := model{name: strings.TrimPrefix(network, "zoo:"), path: network}
+	var g *graph.Graph
+	var err error
+	if strings.HasSuffix(network, ".onnx") {
+		g, err = onnximport.LoadFile(network)
+	} else {
+		m.path = filepath.Join(dir, "model.onnx")
+		if g, err = zoo.Build(m.name); err == nil {
+			err = export(m.path, g)
+		}
+	}
+	if err != nil {
+		return model{}, err
+	}
+	for i, v := range g.Inputs {
+		if v.DType != tensor.Float32 {
+			return model{}, fmt.Errorf("%s: input %q is %v, want float32", network, v.Name, v.Type)
+		}
+		f, err := writeTensor(filepath.Join(dir, fmt.Sprintf("input%d.bin", i)), v.Name, tensortest.Random(uint64(i), v.Shape...))
+		if err != nil {
+			return model{}, err
+		}
+		m.inputs = append(m.inputs, f)
+	}
+	return m, nil
+}
+
+func export(path string, g *graph.Graph) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(onnximport.Save(f, g), f.Close())
+}
