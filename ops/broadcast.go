@@ -119,3 +119,10 @@ func (w *broadcast) steps() (a, b int) {
 	}
 	return a, b
 }
+
+// element returns the places of the operands' elements at element i of the result.
+func (w *broadcast) element(i int) (a, b int) {
+	a, b = w.at(i / w.inner)
+	stepA, stepB := w.steps()
+	return a + i%w.inner*stepA, b + i%w.inner*stepB
+}

@@ -77,11 +77,6 @@ func halfOf(d tensor.DType) half {
 	return half{tensor.BFloat16ToFloat32, tensor.Float32ToBFloat16, 0x7f7f}
 }
 
-// number lists the Go types in which operators calculate.
-type number interface {
-	float32 | float64 | int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64
-}
-
 // inferSame checks an operator with one input of one of the element types and
 // an output of the same type.
 func inferSame(in []graph.Fact, types ...tensor.DType) ([]graph.Fact, error) {

@@ -73,7 +73,14 @@ func planes(s tensor.Shape) (n, c, positions int) {
 	return s[0], s[1], s[2:].Elems()
 }
 
-func ceil(a, b int) int { return (a + b - 1) / b }
+// ceil is a/b rounded up, for a >= 0 and b > 0.
+func ceil(a, b int) int {
+	q := a / b
+	if a%b > 0 {
+		q++
+	}
+	return q
+}
 
 // blockable reports whether a value of type t can lie in NCHW16c: it is
 // float32, has one or two spatial dimensions, and is of a size that leaves

@@ -1,0 +1,261 @@
+package ops
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"scission/engine/graph"
+	"scission/engine/tensor"
+	"scission/ops/internal/conv"
+)
+
+func init() {
+	register("Conv", 1, func(a *Attrs) graph.Op {
+		c := &convolution{window: windowOf(a), kernel: a.Ints("kernel_shape"), groups: a.Int("group", 1)}
+		if c.groups < 1 {
+			a.Fail("attribute %q is %d, want at least 1", "group", c.groups)
+		}
+		return c
+	})
+}
+
+// convolution is Conv, with what it has absorbed from the nodes around it.
+//
+//	x:            [N C D1 D2 ...] float32 or float64
+//	w:            [M C/groups K1 K2 ...]
+//	bias:         [M], optional
+//	scale, shift: [M], constants, if scaled
+//	residual:     like y, if residual
+//	y:            [N M O1 O2 ...]
+//
+// y is clamp((conv(x, w) + bias) * scale + shift + residual, lo, hi), each part
+// only if it was absorbed, bit for bit as the absorbed nodes would give it.
+//
+// With one or two spatial dimensions and constant weights, x and y lie in
+// NCHW16c, but for an x of few channels, such as an image, which is read
+// row-major. Which kernel is used, and so every bit, depends on the types
+// alone.
+//
+// Source: ONNX Conv-1, Conv-11, Conv-22.
+type convolution struct {
+	window   window
+	kernel   []int // kernel_shape; nil means w's
+	groups   int
+	scaled   bool // inputs 3 and 4 are there
+	residual bool // input 5 is there
+	clamped  bool
+	lo, hi   float32
+	absorbed []string // what String lists
+}
+
+// Inputs of a convolution.
+const (
+	convX = iota
+	convW
+	convBias
+	convScale
+	convShift
+	convResidual
+	convInputs
+)
+
+// maxImageChannels is the largest number of channels of an input that is read
+// row-major: blocks of 16 would be mostly padding.
+const maxImageChannels = 4
+
+func (c *convolution) String() string {
+	name := "Conv"
+	if w := c.window.describe(c.kernel); w != "" {
+		name += "[" + w + "]"
+	}
+	return strings.Join(append([]string{name}, c.absorbed...), "+")
+}
+
+func (c *convolution) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	most := convScale
+	if c.scaled || c.residual {
+		most = convInputs
+	}
+	if err := checkInputs(in, 2, most); err != nil {
+		return nil, err
+	}
+	x, w := in[convX], in[convW]
+	if err := checkType("x", x.DType, floatTypes...); err != nil {
+		return nil, err
+	}
+	for _, f := range in[1:] {
+		if !f.Missing() && f.DType != x.DType {
+			return nil, fmt.Errorf("inputs have element types %v and %v, want one type", x.DType, f.DType)
+		}
+	}
+	if len(x.Shape) < 3 {
+		return nil, fmt.Errorf("x has shape %v, want at least 3 dimensions", x.Shape)
+	}
+	if len(w.Shape) != len(x.Shape) {
+		return nil, fmt.Errorf("weight has shape %v, want %d dimensions like x%v", w.Shape, len(x.Shape), x.Shape)
+	}
+	outC := w.Shape[0]
+	if x.Shape[1]%c.groups != 0 || w.Shape[1] != x.Shape[1]/c.groups {
+		return nil, fmt.Errorf("weight has %d input channels, want %d/%d (channels of x, groups)", w.Shape[1], x.Shape[1], c.groups)
+	}
+	if outC%c.groups != 0 {
+		return nil, fmt.Errorf("weight has %d output channels, want a multiple of %d groups", outC, c.groups)
+	}
+	if c.kernel != nil && !slices.Equal(c.kernel, w.Shape[2:]) {
+		return nil, fmt.Errorf("weight has kernel %v, want kernel_shape %v", w.Shape[2:], c.kernel)
+	}
+	for i, name := range []string{convBias: "bias", convScale: "scale", convShift: "shift"} {
+		if f := input(in, i); i >= convBias && !f.Missing() {
+			if err := checkShape(name, f, outC); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slides, err := c.window.slides(x.Shape[2:], w.Shape[2:])
+	if err != nil {
+		return nil, err
+	}
+	y := tensor.Type{DType: x.DType, Shape: windowShape(x.Shape[0], outC, slides)}
+	if f := input(in, convResidual); c.residual && !f.Type.Equal(y) {
+		return nil, fmt.Errorf("residual is %v, want %v", f.Type, y)
+	}
+	return []graph.Fact{{Type: y}}, nil
+}
+
+func (c *convolution) FLOPs(in, out []graph.Fact) int {
+	y := out[0].Shape.Elems()
+	each := 2 * in[convW].Shape[1:].Elems()
+	for _, part := range []struct {
+		there bool
+		flops int
+	}{{!input(in, convBias).Missing(), 1}, {c.scaled, 2}, {c.residual, 1}, {c.clamped, 1}} {
+		if part.there {
+			each += part.flops
+		}
+	}
+	return flops(y, each)
+}
+
+// convKernel is what the packages conv and dwconv make.
+type convKernel interface {
+	Info() string
+	Temp() int    // float32s
+	Scratch() int // float32s
+	Steps() int
+	Chunks(step int) int
+	Run(step, chunk int, temp, scratch, in, res, out []float32)
+}
+
+// algorithm is how a convolution is computed.
+type algorithm uint8
+
+const (
+	generic   algorithm = iota // genericConv: everything row-major
+	stem                       // package conv, x row-major
+	direct                     // package conv
+)
+
+// choose returns the algorithm for the types, and the shape for its package.
+func (c *convolution) choose(in, out []graph.Fact) (algorithm, conv.Shape) {
+	x, w, y := in[convX], in[convW], out[0]
+	if !blockable(x.Type) || !blockable(y.Type) || w.Const == nil {
+		return generic, conv.Shape{}
+	}
+	if b := input(in, convBias); !b.Missing() && b.Const == nil {
+		return generic, conv.Shape{}
+	}
+	slides, err := c.window.slides(x.Shape[2:], w.Shape[2:])
+	if err != nil {
+		return generic, conv.Shape{}
+	}
+	if len(slides) == 1 {
+		slides = []slide{{in: 1, out: 1, kernel: 1, stride: 1, dilation: 1}, slides[0]}
+	}
+	h, v := slides[0], slides[1]
+	s := conv.Shape{
+		N: x.Shape[0], IC: x.Shape[1], IH: h.in, IW: v.in,
+		OC: y.Shape[1], OH: h.out, OW: v.out,
+		KH: h.kernel, KW: v.kernel, StrideH: h.stride, StrideW: v.stride,
+		DilationH: h.dilation, DilationW: v.dilation, PadTop: h.before, PadLeft: v.before,
+		Groups: c.groups,
+	}
+	switch {
+	case s.IC <= maxImageChannels && conv.Accepts(s, true):
+		return stem, s
+	case conv.Accepts(s, false):
+		return direct, s
+	}
+	return generic, s
+}
+
+func (c *convolution) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
+	want, give = make([]graph.Layout, len(in)), make([]graph.Layout, len(out))
+	a, _ := c.choose(in, out)
+	if a == generic {
+		return want, give
+	}
+	give[0] = nchw16c{}
+	if a != stem {
+		want[convX] = nchw16c{}
+	}
+	if c.residual {
+		want[convResidual] = nchw16c{}
+	}
+	return want, give
+}
+
+func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	a, s := c.choose(in, out)
+	if a == generic || out[0].Layout == nil {
+		return c.generic(in)
+	}
+	e := conv.Epilogue{Residual: c.residual, Lo: -inf, Hi: inf}
+	if c.clamped {
+		e.Lo, e.Hi = c.lo, c.hi
+	}
+	if b := input(in, convBias); !b.Missing() {
+		e.Bias = b.Const.F32()
+	}
+	if c.scaled {
+		e.Scale, e.Shift = in[convScale].Const.F32(), in[convShift].Const.F32()
+	}
+	weights := in[convW].Const.F32()
+	return c.wrap(conv.New(s, weights, a == stem, e), len(in)), nil
+}
+
+// wrap makes a kernel of k.
+func (c *convolution) wrap(k convKernel, inputs int) graph.Kernel {
+	w := graph.Kernel{Info: k.Info(), Temp: 4 * k.Temp(), Scratch: 4 * k.Scratch()}
+	for i := convW; i < min(inputs, convResidual); i++ {
+		w.Packed = append(w.Packed, i)
+	}
+	if c.residual {
+		w.InPlace = []int{convResidual}
+	}
+	for step := range k.Steps() {
+		w.Steps = append(w.Steps, graph.Step{N: k.Chunks(step), Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
+			var res []float32
+			if c.residual {
+				res = floats(in[convResidual])
+			}
+			k.Run(step, i, tensor.Cast[float32](x.Temp), tensor.Cast[float32](x.Scratch), floats(in[convX]), res, floats(out[0]))
+			return nil
+		}})
+	}
+	return w
+}
+
+// generic returns the kernel for types that no other accepts.
+func (c *convolution) generic(in []graph.Fact) (graph.Kernel, error) {
+	x, w := in[convX].Shape, in[convW].Shape
+	slides, err := c.window.slides(x[2:], w[2:])
+	if err != nil {
+		return graph.Kernel{}, err
+	}
+	g := newGenericConv(x, w, c.groups, slides)
+	if in[convX].DType == tensor.Float64 {
+		return genericConvKernel[float64](g, nil), nil
+	}
+	return genericConvKernel(g, c.finish), nil
+}

@@ -1,0 +1,155 @@
+package ops
+
+import (
+	"math"
+	"slices"
+
+	"scission/engine/graph"
+	"scission/engine/tensor"
+)
+
+// Rewrite absorbs one neighbour of the convolution n: a Pad of zeros in front,
+// or behind it a BatchNormalization, an Add or Mul of one constant for each
+// channel, an Add of another value of the same shape (a residual), or a
+// clamping activation. What is absorbed is calculated in this order, so that
+// the result is bit for bit that of the separate nodes; what does not fit the
+// order stays as it is.
+func (c *convolution) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
+	if c.absorbPad(e, n) {
+		return true, nil
+	}
+	user := e.OnlyUser(n.Out[0])
+	if user == nil || n.Out[0].DType != tensor.Float32 || c.clamped {
+		return false, nil
+	}
+	in := make([]*graph.Value, convInputs)
+	copy(in, n.In)
+	next := *c
+	next.absorbed = append(slices.Clone(c.absorbed), user.Op.String())
+	switch op := user.Op.(type) {
+	case batchNormalization:
+		scale, shift, ok := op.factors(graph.Facts(user.In))
+		if !ok || c.scaled || c.residual || user.In[0] != n.Out[0] {
+			return false, nil
+		}
+		next.scaled, next.absorbed[len(c.absorbed)] = true, "BN"
+		in[convScale], in[convShift] = constants(n, scale, shift)
+	case binary:
+		if !next.absorbBinary(e, n, user, op, in) {
+			return false, nil
+		}
+	case clamper:
+		lo, hi, ok := op.bounds(graph.Facts(user.In))
+		if !ok || user.In[0] != n.Out[0] {
+			return false, nil
+		}
+		next.clamped, next.lo, next.hi = true, lo, hi
+	default:
+		return false, nil
+	}
+	e.Absorb(n, user, &next, in)
+	return true, nil
+}
+
+// absorbBinary lets c, a copy of n's operator, calculate op, the operator of
+// user, with in as its inputs; it reports whether that can be.
+func (c *convolution) absorbBinary(e *graph.Editor, n, user *graph.Node, op binary, in []*graph.Value) bool {
+	y := n.Out[0]
+	other := user.In[0]
+	if other == y {
+		other = user.In[1]
+	}
+	if c.residual || !user.Out[0].Shape.Equal(y.Shape) || op.op != opAdd && op.op != opMul {
+		return false
+	}
+	if values := channelValues(other.Fact, y.Shape); values != nil {
+		if c.scaled {
+			return false
+		}
+		scale, shift := make([]float32, len(values)), make([]float32, len(values))
+		for i, v := range values {
+			scale[i], shift[i] = op.scaleShift(v, 0)
+		}
+		c.scaled = true
+		in[convScale], in[convShift] = constants(n, scale, shift)
+		return true
+	}
+	// The later of two convolutions takes the other's result as its residual.
+	p := e.Producer(other)
+	if op.op != opAdd || !other.Type.Equal(y.Type) || p != nil && !e.Before(p, n) {
+		return false
+	}
+	c.residual = true
+	in[convResidual] = other
+	return true
+}
+
+// constants returns scale and shift as inputs for n.
+func constants(n *graph.Node, scale, shift []float32) (a, b *graph.Value) {
+	return graph.Constant(n.Name+".scale", tensor.Of(scale, len(scale))),
+		graph.Constant(n.Name+".shift", tensor.Of(shift, len(shift)))
+}
+
+// absorbPad lets n do the padding of the node that gives its input.
+func (c *convolution) absorbPad(e *graph.Editor, n *graph.Node) bool {
+	p := e.Producer(n.In[convX])
+	if p == nil || e.OnlyUser(n.In[convX]) != n || c.window.autoPad != "NOTSET" && c.window.autoPad != "VALID" {
+		return false
+	}
+	op, ok := p.Op.(pad)
+	if !ok {
+		return false
+	}
+	before, behind, ok := op.spatialZeros(graph.Facts(p.In))
+	if !ok {
+		return false
+	}
+	next := *c
+	rank := len(before)
+	next.window.autoPad, next.window.pads = "NOTSET", append(before, behind...)
+	if c.window.autoPad == "NOTSET" && c.window.pads != nil {
+		if len(c.window.pads) != 2*rank {
+			return false
+		}
+		for i, v := range c.window.pads {
+			next.window.pads[i] += v
+		}
+	}
+	in := slices.Clone(n.In)
+	in[convX] = p.In[0]
+	out, err := next.Infer(graph.Facts(in))
+	if err != nil || !out[0].Type.Equal(n.Out[0].Type) {
+		return false
+	}
+	// Only the same algorithm rounds in the same way, and the generic one
+	// leaves padding out instead of adding zeros.
+	was, _ := c.choose(graph.Facts(n.In), out)
+	is, _ := next.choose(graph.Facts(in), out)
+	if was != is || is == generic {
+		return false
+	}
+	next.absorbed = append(slices.Clone(c.absorbed), "Pad")
+	e.Set(n, &next, in)
+	return true
+}
+
+// spatialZeros returns how many zeros p adds before and behind each spatial
+// dimension, if that is all it does.
+func (p pad) spatialZeros(in []graph.Fact) (before, behind []int, ok bool) {
+	all, err := p.extents(in)
+	if err != nil || p.mode != padConstant || len(all) < 3 || math.Float32bits(p.value) != 0 {
+		return nil, nil, false
+	}
+	if v := input(in, 2); !v.Missing() && !allZero(v) {
+		return nil, nil, false
+	}
+	for i, e := range all {
+		if e.keep != in[0].Shape[i] || i < 2 && e.out() != e.keep {
+			return nil, nil, false
+		}
+		if i >= 2 {
+			before, behind = append(before, e.before), append(behind, e.behind)
+		}
+	}
+	return before, behind, true
+}
