@@ -54,5 +54,26 @@ func Clamp(lo, hi, v reg.VecPhysical) {
 	VMINPS(v, hi, v)
 }
 
+// Multiples loads a distance in bytes and returns how to address base plus i times it, for i < n: i = odd·2^s is at
+// 2^s times a register that holds an odd multiple.
+func Multiples(n int, load func(one reg.GPVirtual)) func(base reg.Register, i int) Mem {
+	odd := make([]reg.GPVirtual, n)
+	for i := 1; i < n; i += 2 {
+		odd[i] = GP64()
+		if i == 1 {
+			load(odd[i])
+		} else {
+			LEAQ(Mem{Base: odd[i-2], Index: odd[1], Scale: 2}, odd[i])
+		}
+	}
+	return func(base reg.Register, i int) Mem {
+		if i == 0 {
+			return Mem{Base: base}
+		}
+		scale := i & -i
+		return Mem{Base: base, Index: odd[i/scale], Scale: uint8(scale)}
+	}
+}
+
 // BuildTags sets the build constraint of the file that is generated.
 func BuildTags() { ConstraintExpr("amd64"); ConstraintExpr("!purego") }

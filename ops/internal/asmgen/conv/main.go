@@ -58,25 +58,12 @@ func table(off reg.Register, px int) pixels {
 	}
 }
 
-// regular reads the distance of pixels from off: pixel i = odd·2^s is at 2^s times a register with odd distances.
+// regular reads the distance of pixels from off.
 func regular(off reg.Register, px int) pixels {
-	odd := make([]reg.GPVirtual, px)
-	for i := 1; i < px; i += 2 {
-		odd[i] = GP64()
-		if i == 1 {
-			MOVQ(Mem{Base: off, Disp: 8}, odd[i])
-			SHLQ(Imm(2), odd[i])
-			continue
-		}
-		LEAQ(Mem{Base: odd[i-2], Index: odd[1], Scale: 2}, odd[i])
-	}
-	return func(base reg.Register, i int) Mem {
-		if i == 0 {
-			return Mem{Base: base}
-		}
-		scale := i & -i
-		return Mem{Base: base, Index: odd[i/scale], Scale: uint8(scale)}
-	}
+	return avx.Multiples(px, func(one reg.GPVirtual) {
+		MOVQ(Mem{Base: off, Disp: 8}, one)
+		SHLQ(Imm(2), one)
+	})
 }
 
 func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) {
