@@ -12,8 +12,8 @@ const resNetEpsilon = 1.001e-5
 // Gains of the last BatchNormalization of a residual branch and of one in the
 // shortcut around it.
 const (
-	resNetBranchGain   = 0.5
-	resNetShortcutGain = 0.7
+	resNetBranchGain   = 0.3
+	resNetShortcutGain = 0.8
 )
 
 // resNet is ResNet, version 1, with the given number of blocks in each of its
