@@ -51,6 +51,7 @@ type area struct {
 // batch is the areas that tiles of one size walk with the same steps.
 type batch struct {
 	pixels int
+	three  int // the stride, if all outputs have three taps a row and pixels are side by side; 1, 2, or 0 for neither
 	steps  steps
 	areas  []area
 }
@@ -147,8 +148,8 @@ func (k *Kernel) plan(e conv.Epilogue, from, to int) []batch {
 	s := &k.shape
 	const pixel = 4 * block
 	type walk struct {
-		pixels int
-		down   bool
+		pixels, three int
+		down          bool
 	}
 	place := map[walk]int{}
 	var batches []batch
@@ -174,7 +175,7 @@ func (k *Kernel) plan(e conv.Epilogue, from, to int) []batch {
 			}
 			i = len(batches)
 			place[w] = i
-			batches = append(batches, batch{pixels: w.pixels, steps: st})
+			batches = append(batches, batch{pixels: w.pixels, three: w.three, steps: st})
 		}
 		batches[i].areas = append(batches[i].areas, a)
 	}
@@ -186,6 +187,10 @@ func (k *Kernel) plan(e conv.Epilogue, from, to int) []batch {
 				rows, cols = 0, 0
 			}
 			down := wide < k.impl.fewest && wide < high
+			three := 0
+			if cols == 3 && s.DilationW == 1 && s.StrideW <= 2 && !down {
+				three = s.StrideW
+			}
 			along, lines := wide, high
 			if down {
 				along, lines = high, wide
@@ -212,7 +217,7 @@ func (k *Kernel) plan(e conv.Epilogue, from, to int) []batch {
 					iy, ix := oy*s.StrideH+y.lo*s.DilationH-s.PadTop, ox*s.StrideW+x.lo*s.DilationW-s.PadLeft
 					a.in = (iy*s.IW + ix) * pixel
 				}
-				put(walk{pixels, down}, a)
+				put(walk{pixels, three, down}, a)
 				at += pixels * count
 			}
 		}

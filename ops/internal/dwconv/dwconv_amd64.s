@@ -3199,3 +3199,7130 @@ masked:
 	JNZ     area
 	VZEROUPPER
 	RET
+
+// func tileAVX2P1S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P1S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y2
+	VMOVUPS     64(SI), Y3
+	VMOVUPS     128(SI), Y4
+	VMOVUPS     (DI), Y5
+	VFMADD231PS Y5, Y2, Y0
+	VMOVUPS     64(DI), Y5
+	VFMADD231PS Y5, Y3, Y0
+	VMOVUPS     128(DI), Y5
+	VFMADD231PS Y5, Y4, Y0
+	VMOVUPS     32(SI), Y2
+	VMOVUPS     96(SI), Y3
+	VMOVUPS     160(SI), Y4
+	VMOVUPS     32(DI), Y5
+	VFMADD231PS Y5, Y2, Y1
+	VMOVUPS     96(DI), Y5
+	VFMADD231PS Y5, Y3, Y1
+	VMOVUPS     160(DI), Y5
+	VFMADD231PS Y5, Y4, Y1
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y2
+	VMOVUPS     128(DX), Y3
+	VFMADD213PS Y3, Y2, Y0
+	VMOVUPS     96(DX), Y2
+	VMOVUPS     160(DX), Y3
+	VFMADD213PS Y3, Y2, Y1
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+
+added:
+	VBROADCASTSS 88(AX), Y2
+	VBROADCASTSS 92(AX), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y2
+	VANDPS       Y2, Y0, Y0
+	VMOVUPS      224(DX), Y2
+	VANDPS       Y2, Y1, Y1
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX2P2S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P2S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y4
+	VMOVUPS     64(SI), Y5
+	VMOVUPS     128(SI), Y6
+	VMOVUPS     (DI), Y7
+	VFMADD231PS Y7, Y4, Y0
+	VMOVUPS     64(DI), Y7
+	VFMADD231PS Y7, Y4, Y2
+	VFMADD231PS Y7, Y5, Y0
+	VMOVUPS     128(DI), Y7
+	VFMADD231PS Y7, Y5, Y2
+	VFMADD231PS Y7, Y6, Y0
+	VMOVUPS     192(DI), Y7
+	VFMADD231PS Y7, Y6, Y2
+	VMOVUPS     32(SI), Y4
+	VMOVUPS     96(SI), Y5
+	VMOVUPS     160(SI), Y6
+	VMOVUPS     32(DI), Y7
+	VFMADD231PS Y7, Y4, Y1
+	VMOVUPS     96(DI), Y7
+	VFMADD231PS Y7, Y4, Y3
+	VFMADD231PS Y7, Y5, Y1
+	VMOVUPS     160(DI), Y7
+	VFMADD231PS Y7, Y5, Y3
+	VFMADD231PS Y7, Y6, Y1
+	VMOVUPS     224(DI), Y7
+	VFMADD231PS Y7, Y6, Y3
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y4
+	VMOVUPS     128(DX), Y5
+	VFMADD213PS Y5, Y4, Y0
+	VFMADD213PS Y5, Y4, Y2
+	VMOVUPS     96(DX), Y4
+	VMOVUPS     160(DX), Y5
+	VFMADD213PS Y5, Y4, Y1
+	VFMADD213PS Y5, Y4, Y3
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+	VADDPS (SI)(R8*1), Y2, Y2
+	VADDPS 32(SI)(R8*1), Y3, Y3
+
+added:
+	VBROADCASTSS 88(AX), Y4
+	VBROADCASTSS 92(AX), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y4
+	VANDPS       Y4, Y0, Y0
+	VANDPS       Y4, Y2, Y2
+	VMOVUPS      224(DX), Y4
+	VANDPS       Y4, Y1, Y1
+	VANDPS       Y4, Y3, Y3
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, (DI)(R8*1)
+	VMOVUPS Y3, 32(DI)(R8*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX2P3S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P3S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y6
+	VMOVUPS     64(SI), Y7
+	VMOVUPS     128(SI), Y8
+	VMOVUPS     (DI), Y9
+	VFMADD231PS Y9, Y6, Y0
+	VMOVUPS     64(DI), Y9
+	VFMADD231PS Y9, Y6, Y2
+	VFMADD231PS Y9, Y7, Y0
+	VMOVUPS     128(DI), Y9
+	VFMADD231PS Y9, Y6, Y4
+	VFMADD231PS Y9, Y7, Y2
+	VFMADD231PS Y9, Y8, Y0
+	VMOVUPS     192(DI), Y9
+	VFMADD231PS Y9, Y7, Y4
+	VFMADD231PS Y9, Y8, Y2
+	VMOVUPS     256(DI), Y9
+	VFMADD231PS Y9, Y8, Y4
+	VMOVUPS     32(SI), Y6
+	VMOVUPS     96(SI), Y7
+	VMOVUPS     160(SI), Y8
+	VMOVUPS     32(DI), Y9
+	VFMADD231PS Y9, Y6, Y1
+	VMOVUPS     96(DI), Y9
+	VFMADD231PS Y9, Y6, Y3
+	VFMADD231PS Y9, Y7, Y1
+	VMOVUPS     160(DI), Y9
+	VFMADD231PS Y9, Y6, Y5
+	VFMADD231PS Y9, Y7, Y3
+	VFMADD231PS Y9, Y8, Y1
+	VMOVUPS     224(DI), Y9
+	VFMADD231PS Y9, Y7, Y5
+	VFMADD231PS Y9, Y8, Y3
+	VMOVUPS     288(DI), Y9
+	VFMADD231PS Y9, Y8, Y5
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y6
+	VMOVUPS     128(DX), Y7
+	VFMADD213PS Y7, Y6, Y0
+	VFMADD213PS Y7, Y6, Y2
+	VFMADD213PS Y7, Y6, Y4
+	VMOVUPS     96(DX), Y6
+	VMOVUPS     160(DX), Y7
+	VFMADD213PS Y7, Y6, Y1
+	VFMADD213PS Y7, Y6, Y3
+	VFMADD213PS Y7, Y6, Y5
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+	VADDPS (SI)(R8*1), Y2, Y2
+	VADDPS 32(SI)(R8*1), Y3, Y3
+	VADDPS (SI)(R8*2), Y4, Y4
+	VADDPS 32(SI)(R8*2), Y5, Y5
+
+added:
+	VBROADCASTSS 88(AX), Y6
+	VBROADCASTSS 92(AX), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y6
+	VANDPS       Y6, Y0, Y0
+	VANDPS       Y6, Y2, Y2
+	VANDPS       Y6, Y4, Y4
+	VMOVUPS      224(DX), Y6
+	VANDPS       Y6, Y1, Y1
+	VANDPS       Y6, Y3, Y3
+	VANDPS       Y6, Y5, Y5
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, (DI)(R8*1)
+	VMOVUPS Y3, 32(DI)(R8*1)
+	VMOVUPS Y4, (DI)(R8*2)
+	VMOVUPS Y5, 32(DI)(R8*2)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX2P4S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P4S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y8
+	VMOVUPS     64(SI), Y9
+	VMOVUPS     128(SI), Y10
+	VMOVUPS     (DI), Y11
+	VFMADD231PS Y11, Y8, Y0
+	VMOVUPS     64(DI), Y11
+	VFMADD231PS Y11, Y8, Y2
+	VFMADD231PS Y11, Y9, Y0
+	VMOVUPS     128(DI), Y11
+	VFMADD231PS Y11, Y8, Y4
+	VFMADD231PS Y11, Y9, Y2
+	VFMADD231PS Y11, Y10, Y0
+	VMOVUPS     192(DI), Y11
+	VFMADD231PS Y11, Y8, Y6
+	VFMADD231PS Y11, Y9, Y4
+	VFMADD231PS Y11, Y10, Y2
+	VMOVUPS     256(DI), Y11
+	VFMADD231PS Y11, Y9, Y6
+	VFMADD231PS Y11, Y10, Y4
+	VMOVUPS     320(DI), Y11
+	VFMADD231PS Y11, Y10, Y6
+	VMOVUPS     32(SI), Y8
+	VMOVUPS     96(SI), Y9
+	VMOVUPS     160(SI), Y10
+	VMOVUPS     32(DI), Y11
+	VFMADD231PS Y11, Y8, Y1
+	VMOVUPS     96(DI), Y11
+	VFMADD231PS Y11, Y8, Y3
+	VFMADD231PS Y11, Y9, Y1
+	VMOVUPS     160(DI), Y11
+	VFMADD231PS Y11, Y8, Y5
+	VFMADD231PS Y11, Y9, Y3
+	VFMADD231PS Y11, Y10, Y1
+	VMOVUPS     224(DI), Y11
+	VFMADD231PS Y11, Y8, Y7
+	VFMADD231PS Y11, Y9, Y5
+	VFMADD231PS Y11, Y10, Y3
+	VMOVUPS     288(DI), Y11
+	VFMADD231PS Y11, Y9, Y7
+	VFMADD231PS Y11, Y10, Y5
+	VMOVUPS     352(DI), Y11
+	VFMADD231PS Y11, Y10, Y7
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y8
+	VMOVUPS     128(DX), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y2
+	VFMADD213PS Y9, Y8, Y4
+	VFMADD213PS Y9, Y8, Y6
+	VMOVUPS     96(DX), Y8
+	VMOVUPS     160(DX), Y9
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y3
+	VFMADD213PS Y9, Y8, Y5
+	VFMADD213PS Y9, Y8, Y7
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+	VADDPS (SI)(R8*1), Y2, Y2
+	VADDPS 32(SI)(R8*1), Y3, Y3
+	VADDPS (SI)(R8*2), Y4, Y4
+	VADDPS 32(SI)(R8*2), Y5, Y5
+	VADDPS (SI)(R9*1), Y6, Y6
+	VADDPS 32(SI)(R9*1), Y7, Y7
+
+added:
+	VBROADCASTSS 88(AX), Y8
+	VBROADCASTSS 92(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y8
+	VANDPS       Y8, Y0, Y0
+	VANDPS       Y8, Y2, Y2
+	VANDPS       Y8, Y4, Y4
+	VANDPS       Y8, Y6, Y6
+	VMOVUPS      224(DX), Y8
+	VANDPS       Y8, Y1, Y1
+	VANDPS       Y8, Y3, Y3
+	VANDPS       Y8, Y5, Y5
+	VANDPS       Y8, Y7, Y7
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, (DI)(R8*1)
+	VMOVUPS Y3, 32(DI)(R8*1)
+	VMOVUPS Y4, (DI)(R8*2)
+	VMOVUPS Y5, 32(DI)(R8*2)
+	VMOVUPS Y6, (DI)(R9*1)
+	VMOVUPS Y7, 32(DI)(R9*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX2P5S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P5S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y1, Y9
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y10
+	VMOVUPS     64(SI), Y11
+	VMOVUPS     128(SI), Y12
+	VMOVUPS     (DI), Y13
+	VFMADD231PS Y13, Y10, Y0
+	VMOVUPS     64(DI), Y13
+	VFMADD231PS Y13, Y10, Y2
+	VFMADD231PS Y13, Y11, Y0
+	VMOVUPS     128(DI), Y13
+	VFMADD231PS Y13, Y10, Y4
+	VFMADD231PS Y13, Y11, Y2
+	VFMADD231PS Y13, Y12, Y0
+	VMOVUPS     192(DI), Y13
+	VFMADD231PS Y13, Y10, Y6
+	VFMADD231PS Y13, Y11, Y4
+	VFMADD231PS Y13, Y12, Y2
+	VMOVUPS     256(DI), Y13
+	VFMADD231PS Y13, Y10, Y8
+	VFMADD231PS Y13, Y11, Y6
+	VFMADD231PS Y13, Y12, Y4
+	VMOVUPS     320(DI), Y13
+	VFMADD231PS Y13, Y11, Y8
+	VFMADD231PS Y13, Y12, Y6
+	VMOVUPS     384(DI), Y13
+	VFMADD231PS Y13, Y12, Y8
+	VMOVUPS     32(SI), Y10
+	VMOVUPS     96(SI), Y11
+	VMOVUPS     160(SI), Y12
+	VMOVUPS     32(DI), Y13
+	VFMADD231PS Y13, Y10, Y1
+	VMOVUPS     96(DI), Y13
+	VFMADD231PS Y13, Y10, Y3
+	VFMADD231PS Y13, Y11, Y1
+	VMOVUPS     160(DI), Y13
+	VFMADD231PS Y13, Y10, Y5
+	VFMADD231PS Y13, Y11, Y3
+	VFMADD231PS Y13, Y12, Y1
+	VMOVUPS     224(DI), Y13
+	VFMADD231PS Y13, Y10, Y7
+	VFMADD231PS Y13, Y11, Y5
+	VFMADD231PS Y13, Y12, Y3
+	VMOVUPS     288(DI), Y13
+	VFMADD231PS Y13, Y10, Y9
+	VFMADD231PS Y13, Y11, Y7
+	VFMADD231PS Y13, Y12, Y5
+	VMOVUPS     352(DI), Y13
+	VFMADD231PS Y13, Y11, Y9
+	VFMADD231PS Y13, Y12, Y7
+	VMOVUPS     416(DI), Y13
+	VFMADD231PS Y13, Y12, Y9
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y10
+	VMOVUPS     128(DX), Y11
+	VFMADD213PS Y11, Y10, Y0
+	VFMADD213PS Y11, Y10, Y2
+	VFMADD213PS Y11, Y10, Y4
+	VFMADD213PS Y11, Y10, Y6
+	VFMADD213PS Y11, Y10, Y8
+	VMOVUPS     96(DX), Y10
+	VMOVUPS     160(DX), Y11
+	VFMADD213PS Y11, Y10, Y1
+	VFMADD213PS Y11, Y10, Y3
+	VFMADD213PS Y11, Y10, Y5
+	VFMADD213PS Y11, Y10, Y7
+	VFMADD213PS Y11, Y10, Y9
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+	VADDPS (SI)(R8*1), Y2, Y2
+	VADDPS 32(SI)(R8*1), Y3, Y3
+	VADDPS (SI)(R8*2), Y4, Y4
+	VADDPS 32(SI)(R8*2), Y5, Y5
+	VADDPS (SI)(R9*1), Y6, Y6
+	VADDPS 32(SI)(R9*1), Y7, Y7
+	VADDPS (SI)(R8*4), Y8, Y8
+	VADDPS 32(SI)(R8*4), Y9, Y9
+
+added:
+	VBROADCASTSS 88(AX), Y10
+	VBROADCASTSS 92(AX), Y11
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y11, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y11, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMINPS       Y4, Y11, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y11, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMINPS       Y6, Y11, Y6
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y11, Y7
+	VMAXPS       Y8, Y10, Y8
+	VMINPS       Y8, Y11, Y8
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y11, Y9
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y10
+	VANDPS       Y10, Y0, Y0
+	VANDPS       Y10, Y2, Y2
+	VANDPS       Y10, Y4, Y4
+	VANDPS       Y10, Y6, Y6
+	VANDPS       Y10, Y8, Y8
+	VMOVUPS      224(DX), Y10
+	VANDPS       Y10, Y1, Y1
+	VANDPS       Y10, Y3, Y3
+	VANDPS       Y10, Y5, Y5
+	VANDPS       Y10, Y7, Y7
+	VANDPS       Y10, Y9, Y9
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, (DI)(R8*1)
+	VMOVUPS Y3, 32(DI)(R8*1)
+	VMOVUPS Y4, (DI)(R8*2)
+	VMOVUPS Y5, 32(DI)(R8*2)
+	VMOVUPS Y6, (DI)(R9*1)
+	VMOVUPS Y7, 32(DI)(R9*1)
+	VMOVUPS Y8, (DI)(R8*4)
+	VMOVUPS Y9, 32(DI)(R8*4)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX2P6S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P6S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y1, Y9
+	VMOVAPS Y0, Y10
+	VMOVAPS Y1, Y11
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y12
+	VMOVUPS     64(SI), Y13
+	VMOVUPS     128(SI), Y14
+	VMOVUPS     (DI), Y15
+	VFMADD231PS Y15, Y12, Y0
+	VMOVUPS     64(DI), Y15
+	VFMADD231PS Y15, Y12, Y2
+	VFMADD231PS Y15, Y13, Y0
+	VMOVUPS     128(DI), Y15
+	VFMADD231PS Y15, Y12, Y4
+	VFMADD231PS Y15, Y13, Y2
+	VFMADD231PS Y15, Y14, Y0
+	VMOVUPS     192(DI), Y15
+	VFMADD231PS Y15, Y12, Y6
+	VFMADD231PS Y15, Y13, Y4
+	VFMADD231PS Y15, Y14, Y2
+	VMOVUPS     256(DI), Y15
+	VFMADD231PS Y15, Y12, Y8
+	VFMADD231PS Y15, Y13, Y6
+	VFMADD231PS Y15, Y14, Y4
+	VMOVUPS     320(DI), Y15
+	VFMADD231PS Y15, Y12, Y10
+	VFMADD231PS Y15, Y13, Y8
+	VFMADD231PS Y15, Y14, Y6
+	VMOVUPS     384(DI), Y15
+	VFMADD231PS Y15, Y13, Y10
+	VFMADD231PS Y15, Y14, Y8
+	VMOVUPS     448(DI), Y15
+	VFMADD231PS Y15, Y14, Y10
+	VMOVUPS     32(SI), Y12
+	VMOVUPS     96(SI), Y13
+	VMOVUPS     160(SI), Y14
+	VMOVUPS     32(DI), Y15
+	VFMADD231PS Y15, Y12, Y1
+	VMOVUPS     96(DI), Y15
+	VFMADD231PS Y15, Y12, Y3
+	VFMADD231PS Y15, Y13, Y1
+	VMOVUPS     160(DI), Y15
+	VFMADD231PS Y15, Y12, Y5
+	VFMADD231PS Y15, Y13, Y3
+	VFMADD231PS Y15, Y14, Y1
+	VMOVUPS     224(DI), Y15
+	VFMADD231PS Y15, Y12, Y7
+	VFMADD231PS Y15, Y13, Y5
+	VFMADD231PS Y15, Y14, Y3
+	VMOVUPS     288(DI), Y15
+	VFMADD231PS Y15, Y12, Y9
+	VFMADD231PS Y15, Y13, Y7
+	VFMADD231PS Y15, Y14, Y5
+	VMOVUPS     352(DI), Y15
+	VFMADD231PS Y15, Y12, Y11
+	VFMADD231PS Y15, Y13, Y9
+	VFMADD231PS Y15, Y14, Y7
+	VMOVUPS     416(DI), Y15
+	VFMADD231PS Y15, Y13, Y11
+	VFMADD231PS Y15, Y14, Y9
+	VMOVUPS     480(DI), Y15
+	VFMADD231PS Y15, Y14, Y11
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y12
+	VMOVUPS     128(DX), Y13
+	VFMADD213PS Y13, Y12, Y0
+	VFMADD213PS Y13, Y12, Y2
+	VFMADD213PS Y13, Y12, Y4
+	VFMADD213PS Y13, Y12, Y6
+	VFMADD213PS Y13, Y12, Y8
+	VFMADD213PS Y13, Y12, Y10
+	VMOVUPS     96(DX), Y12
+	VMOVUPS     160(DX), Y13
+	VFMADD213PS Y13, Y12, Y1
+	VFMADD213PS Y13, Y12, Y3
+	VFMADD213PS Y13, Y12, Y5
+	VFMADD213PS Y13, Y12, Y7
+	VFMADD213PS Y13, Y12, Y9
+	VFMADD213PS Y13, Y12, Y11
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+	VADDPS (SI)(R8*1), Y2, Y2
+	VADDPS 32(SI)(R8*1), Y3, Y3
+	VADDPS (SI)(R8*2), Y4, Y4
+	VADDPS 32(SI)(R8*2), Y5, Y5
+	VADDPS (SI)(R9*1), Y6, Y6
+	VADDPS 32(SI)(R9*1), Y7, Y7
+	VADDPS (SI)(R8*4), Y8, Y8
+	VADDPS 32(SI)(R8*4), Y9, Y9
+	VADDPS (SI)(R10*1), Y10, Y10
+	VADDPS 32(SI)(R10*1), Y11, Y11
+
+added:
+	VBROADCASTSS 88(AX), Y12
+	VBROADCASTSS 92(AX), Y13
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y12
+	VANDPS       Y12, Y0, Y0
+	VANDPS       Y12, Y2, Y2
+	VANDPS       Y12, Y4, Y4
+	VANDPS       Y12, Y6, Y6
+	VANDPS       Y12, Y8, Y8
+	VANDPS       Y12, Y10, Y10
+	VMOVUPS      224(DX), Y12
+	VANDPS       Y12, Y1, Y1
+	VANDPS       Y12, Y3, Y3
+	VANDPS       Y12, Y5, Y5
+	VANDPS       Y12, Y7, Y7
+	VANDPS       Y12, Y9, Y9
+	VANDPS       Y12, Y11, Y11
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, (DI)(R8*1)
+	VMOVUPS Y3, 32(DI)(R8*1)
+	VMOVUPS Y4, (DI)(R8*2)
+	VMOVUPS Y5, 32(DI)(R8*2)
+	VMOVUPS Y6, (DI)(R9*1)
+	VMOVUPS Y7, 32(DI)(R9*1)
+	VMOVUPS Y8, (DI)(R8*4)
+	VMOVUPS Y9, 32(DI)(R8*4)
+	VMOVUPS Y10, (DI)(R10*1)
+	VMOVUPS Y11, 32(DI)(R10*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P1S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P1S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z1
+	VMOVUPS     64(SI), Z2
+	VMOVUPS     128(SI), Z3
+	VMOVUPS     (DI), Z4
+	VFMADD231PS Z4, Z1, Z0
+	VMOVUPS     64(DI), Z4
+	VFMADD231PS Z4, Z2, Z0
+	VMOVUPS     128(DI), Z4
+	VFMADD231PS Z4, Z3, Z0
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z1
+	VMOVUPS     128(DX), Z2
+	VFMADD213PS Z2, Z1, Z0
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+
+added:
+	VBROADCASTSS 88(AX), Z1
+	VBROADCASTSS 92(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z1
+	VPANDD       Z1, Z0, Z0
+
+masked:
+	VMOVUPS Z0, (DI)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P2S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P2S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z2
+	VMOVUPS     64(SI), Z3
+	VMOVUPS     128(SI), Z4
+	VMOVUPS     (DI), Z5
+	VFMADD231PS Z5, Z2, Z0
+	VMOVUPS     64(DI), Z5
+	VFMADD231PS Z5, Z2, Z1
+	VFMADD231PS Z5, Z3, Z0
+	VMOVUPS     128(DI), Z5
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z5, Z4, Z0
+	VMOVUPS     192(DI), Z5
+	VFMADD231PS Z5, Z4, Z1
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z2
+	VMOVUPS     128(DX), Z3
+	VFMADD213PS Z3, Z2, Z0
+	VFMADD213PS Z3, Z2, Z1
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+
+added:
+	VBROADCASTSS 88(AX), Z2
+	VBROADCASTSS 92(AX), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z2
+	VPANDD       Z2, Z0, Z0
+	VPANDD       Z2, Z1, Z1
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P3S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P3S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z3
+	VMOVUPS     64(SI), Z4
+	VMOVUPS     128(SI), Z5
+	VMOVUPS     (DI), Z6
+	VFMADD231PS Z6, Z3, Z0
+	VMOVUPS     64(DI), Z6
+	VFMADD231PS Z6, Z3, Z1
+	VFMADD231PS Z6, Z4, Z0
+	VMOVUPS     128(DI), Z6
+	VFMADD231PS Z6, Z3, Z2
+	VFMADD231PS Z6, Z4, Z1
+	VFMADD231PS Z6, Z5, Z0
+	VMOVUPS     192(DI), Z6
+	VFMADD231PS Z6, Z4, Z2
+	VFMADD231PS Z6, Z5, Z1
+	VMOVUPS     256(DI), Z6
+	VFMADD231PS Z6, Z5, Z2
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z3
+	VMOVUPS     128(DX), Z4
+	VFMADD213PS Z4, Z3, Z0
+	VFMADD213PS Z4, Z3, Z1
+	VFMADD213PS Z4, Z3, Z2
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+
+added:
+	VBROADCASTSS 88(AX), Z3
+	VBROADCASTSS 92(AX), Z4
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z3, Z2
+	VMINPS       Z2, Z4, Z2
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z3
+	VPANDD       Z3, Z0, Z0
+	VPANDD       Z3, Z1, Z1
+	VPANDD       Z3, Z2, Z2
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P4S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P4S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z4
+	VMOVUPS     64(SI), Z5
+	VMOVUPS     128(SI), Z6
+	VMOVUPS     (DI), Z7
+	VFMADD231PS Z7, Z4, Z0
+	VMOVUPS     64(DI), Z7
+	VFMADD231PS Z7, Z4, Z1
+	VFMADD231PS Z7, Z5, Z0
+	VMOVUPS     128(DI), Z7
+	VFMADD231PS Z7, Z4, Z2
+	VFMADD231PS Z7, Z5, Z1
+	VFMADD231PS Z7, Z6, Z0
+	VMOVUPS     192(DI), Z7
+	VFMADD231PS Z7, Z4, Z3
+	VFMADD231PS Z7, Z5, Z2
+	VFMADD231PS Z7, Z6, Z1
+	VMOVUPS     256(DI), Z7
+	VFMADD231PS Z7, Z5, Z3
+	VFMADD231PS Z7, Z6, Z2
+	VMOVUPS     320(DI), Z7
+	VFMADD231PS Z7, Z6, Z3
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z4
+	VMOVUPS     128(DX), Z5
+	VFMADD213PS Z5, Z4, Z0
+	VFMADD213PS Z5, Z4, Z1
+	VFMADD213PS Z5, Z4, Z2
+	VFMADD213PS Z5, Z4, Z3
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+
+added:
+	VBROADCASTSS 88(AX), Z4
+	VBROADCASTSS 92(AX), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z4
+	VPANDD       Z4, Z0, Z0
+	VPANDD       Z4, Z1, Z1
+	VPANDD       Z4, Z2, Z2
+	VPANDD       Z4, Z3, Z3
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P5S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P5S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z5
+	VMOVUPS     64(SI), Z6
+	VMOVUPS     128(SI), Z7
+	VMOVUPS     (DI), Z8
+	VFMADD231PS Z8, Z5, Z0
+	VMOVUPS     64(DI), Z8
+	VFMADD231PS Z8, Z5, Z1
+	VFMADD231PS Z8, Z6, Z0
+	VMOVUPS     128(DI), Z8
+	VFMADD231PS Z8, Z5, Z2
+	VFMADD231PS Z8, Z6, Z1
+	VFMADD231PS Z8, Z7, Z0
+	VMOVUPS     192(DI), Z8
+	VFMADD231PS Z8, Z5, Z3
+	VFMADD231PS Z8, Z6, Z2
+	VFMADD231PS Z8, Z7, Z1
+	VMOVUPS     256(DI), Z8
+	VFMADD231PS Z8, Z5, Z4
+	VFMADD231PS Z8, Z6, Z3
+	VFMADD231PS Z8, Z7, Z2
+	VMOVUPS     320(DI), Z8
+	VFMADD231PS Z8, Z6, Z4
+	VFMADD231PS Z8, Z7, Z3
+	VMOVUPS     384(DI), Z8
+	VFMADD231PS Z8, Z7, Z4
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z5
+	VMOVUPS     128(DX), Z6
+	VFMADD213PS Z6, Z5, Z0
+	VFMADD213PS Z6, Z5, Z1
+	VFMADD213PS Z6, Z5, Z2
+	VFMADD213PS Z6, Z5, Z3
+	VFMADD213PS Z6, Z5, Z4
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+
+added:
+	VBROADCASTSS 88(AX), Z5
+	VBROADCASTSS 92(AX), Z6
+	VMAXPS       Z0, Z5, Z0
+	VMINPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z5, Z1
+	VMINPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z5, Z2
+	VMINPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z5, Z3
+	VMINPS       Z3, Z6, Z3
+	VMAXPS       Z4, Z5, Z4
+	VMINPS       Z4, Z6, Z4
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z5
+	VPANDD       Z5, Z0, Z0
+	VPANDD       Z5, Z1, Z1
+	VPANDD       Z5, Z2, Z2
+	VPANDD       Z5, Z3, Z3
+	VPANDD       Z5, Z4, Z4
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P6S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P6S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z6
+	VMOVUPS     64(SI), Z7
+	VMOVUPS     128(SI), Z8
+	VMOVUPS     (DI), Z9
+	VFMADD231PS Z9, Z6, Z0
+	VMOVUPS     64(DI), Z9
+	VFMADD231PS Z9, Z6, Z1
+	VFMADD231PS Z9, Z7, Z0
+	VMOVUPS     128(DI), Z9
+	VFMADD231PS Z9, Z6, Z2
+	VFMADD231PS Z9, Z7, Z1
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS     192(DI), Z9
+	VFMADD231PS Z9, Z6, Z3
+	VFMADD231PS Z9, Z7, Z2
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS     256(DI), Z9
+	VFMADD231PS Z9, Z6, Z4
+	VFMADD231PS Z9, Z7, Z3
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS     320(DI), Z9
+	VFMADD231PS Z9, Z6, Z5
+	VFMADD231PS Z9, Z7, Z4
+	VFMADD231PS Z9, Z8, Z3
+	VMOVUPS     384(DI), Z9
+	VFMADD231PS Z9, Z7, Z5
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS     448(DI), Z9
+	VFMADD231PS Z9, Z8, Z5
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z6
+	VMOVUPS     128(DX), Z7
+	VFMADD213PS Z7, Z6, Z0
+	VFMADD213PS Z7, Z6, Z1
+	VFMADD213PS Z7, Z6, Z2
+	VFMADD213PS Z7, Z6, Z3
+	VFMADD213PS Z7, Z6, Z4
+	VFMADD213PS Z7, Z6, Z5
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+
+added:
+	VBROADCASTSS 88(AX), Z6
+	VBROADCASTSS 92(AX), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z6
+	VPANDD       Z6, Z0, Z0
+	VPANDD       Z6, Z1, Z1
+	VPANDD       Z6, Z2, Z2
+	VPANDD       Z6, Z3, Z3
+	VPANDD       Z6, Z4, Z4
+	VPANDD       Z6, Z5, Z5
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P7S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P7S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z7
+	VMOVUPS     64(SI), Z8
+	VMOVUPS     128(SI), Z9
+	VMOVUPS     (DI), Z10
+	VFMADD231PS Z10, Z7, Z0
+	VMOVUPS     64(DI), Z10
+	VFMADD231PS Z10, Z7, Z1
+	VFMADD231PS Z10, Z8, Z0
+	VMOVUPS     128(DI), Z10
+	VFMADD231PS Z10, Z7, Z2
+	VFMADD231PS Z10, Z8, Z1
+	VFMADD231PS Z10, Z9, Z0
+	VMOVUPS     192(DI), Z10
+	VFMADD231PS Z10, Z7, Z3
+	VFMADD231PS Z10, Z8, Z2
+	VFMADD231PS Z10, Z9, Z1
+	VMOVUPS     256(DI), Z10
+	VFMADD231PS Z10, Z7, Z4
+	VFMADD231PS Z10, Z8, Z3
+	VFMADD231PS Z10, Z9, Z2
+	VMOVUPS     320(DI), Z10
+	VFMADD231PS Z10, Z7, Z5
+	VFMADD231PS Z10, Z8, Z4
+	VFMADD231PS Z10, Z9, Z3
+	VMOVUPS     384(DI), Z10
+	VFMADD231PS Z10, Z7, Z6
+	VFMADD231PS Z10, Z8, Z5
+	VFMADD231PS Z10, Z9, Z4
+	VMOVUPS     448(DI), Z10
+	VFMADD231PS Z10, Z8, Z6
+	VFMADD231PS Z10, Z9, Z5
+	VMOVUPS     512(DI), Z10
+	VFMADD231PS Z10, Z9, Z6
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z7
+	VMOVUPS     128(DX), Z8
+	VFMADD213PS Z8, Z7, Z0
+	VFMADD213PS Z8, Z7, Z1
+	VFMADD213PS Z8, Z7, Z2
+	VFMADD213PS Z8, Z7, Z3
+	VFMADD213PS Z8, Z7, Z4
+	VFMADD213PS Z8, Z7, Z5
+	VFMADD213PS Z8, Z7, Z6
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+
+added:
+	VBROADCASTSS 88(AX), Z7
+	VBROADCASTSS 92(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z7
+	VPANDD       Z7, Z0, Z0
+	VPANDD       Z7, Z1, Z1
+	VPANDD       Z7, Z2, Z2
+	VPANDD       Z7, Z3, Z3
+	VPANDD       Z7, Z4, Z4
+	VPANDD       Z7, Z5, Z5
+	VPANDD       Z7, Z6, Z6
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P8S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P8S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z8
+	VMOVUPS     64(SI), Z9
+	VMOVUPS     128(SI), Z10
+	VMOVUPS     (DI), Z11
+	VFMADD231PS Z11, Z8, Z0
+	VMOVUPS     64(DI), Z11
+	VFMADD231PS Z11, Z8, Z1
+	VFMADD231PS Z11, Z9, Z0
+	VMOVUPS     128(DI), Z11
+	VFMADD231PS Z11, Z8, Z2
+	VFMADD231PS Z11, Z9, Z1
+	VFMADD231PS Z11, Z10, Z0
+	VMOVUPS     192(DI), Z11
+	VFMADD231PS Z11, Z8, Z3
+	VFMADD231PS Z11, Z9, Z2
+	VFMADD231PS Z11, Z10, Z1
+	VMOVUPS     256(DI), Z11
+	VFMADD231PS Z11, Z8, Z4
+	VFMADD231PS Z11, Z9, Z3
+	VFMADD231PS Z11, Z10, Z2
+	VMOVUPS     320(DI), Z11
+	VFMADD231PS Z11, Z8, Z5
+	VFMADD231PS Z11, Z9, Z4
+	VFMADD231PS Z11, Z10, Z3
+	VMOVUPS     384(DI), Z11
+	VFMADD231PS Z11, Z8, Z6
+	VFMADD231PS Z11, Z9, Z5
+	VFMADD231PS Z11, Z10, Z4
+	VMOVUPS     448(DI), Z11
+	VFMADD231PS Z11, Z8, Z7
+	VFMADD231PS Z11, Z9, Z6
+	VFMADD231PS Z11, Z10, Z5
+	VMOVUPS     512(DI), Z11
+	VFMADD231PS Z11, Z9, Z7
+	VFMADD231PS Z11, Z10, Z6
+	VMOVUPS     576(DI), Z11
+	VFMADD231PS Z11, Z10, Z7
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z8
+	VMOVUPS     128(DX), Z9
+	VFMADD213PS Z9, Z8, Z0
+	VFMADD213PS Z9, Z8, Z1
+	VFMADD213PS Z9, Z8, Z2
+	VFMADD213PS Z9, Z8, Z3
+	VFMADD213PS Z9, Z8, Z4
+	VFMADD213PS Z9, Z8, Z5
+	VFMADD213PS Z9, Z8, Z6
+	VFMADD213PS Z9, Z8, Z7
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+
+added:
+	VBROADCASTSS 88(AX), Z8
+	VBROADCASTSS 92(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z8
+	VPANDD       Z8, Z0, Z0
+	VPANDD       Z8, Z1, Z1
+	VPANDD       Z8, Z2, Z2
+	VPANDD       Z8, Z3, Z3
+	VPANDD       Z8, Z4, Z4
+	VPANDD       Z8, Z5, Z5
+	VPANDD       Z8, Z6, Z6
+	VPANDD       Z8, Z7, Z7
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P9S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P9S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z9
+	VMOVUPS     64(SI), Z10
+	VMOVUPS     128(SI), Z11
+	VMOVUPS     (DI), Z12
+	VFMADD231PS Z12, Z9, Z0
+	VMOVUPS     64(DI), Z12
+	VFMADD231PS Z12, Z9, Z1
+	VFMADD231PS Z12, Z10, Z0
+	VMOVUPS     128(DI), Z12
+	VFMADD231PS Z12, Z9, Z2
+	VFMADD231PS Z12, Z10, Z1
+	VFMADD231PS Z12, Z11, Z0
+	VMOVUPS     192(DI), Z12
+	VFMADD231PS Z12, Z9, Z3
+	VFMADD231PS Z12, Z10, Z2
+	VFMADD231PS Z12, Z11, Z1
+	VMOVUPS     256(DI), Z12
+	VFMADD231PS Z12, Z9, Z4
+	VFMADD231PS Z12, Z10, Z3
+	VFMADD231PS Z12, Z11, Z2
+	VMOVUPS     320(DI), Z12
+	VFMADD231PS Z12, Z9, Z5
+	VFMADD231PS Z12, Z10, Z4
+	VFMADD231PS Z12, Z11, Z3
+	VMOVUPS     384(DI), Z12
+	VFMADD231PS Z12, Z9, Z6
+	VFMADD231PS Z12, Z10, Z5
+	VFMADD231PS Z12, Z11, Z4
+	VMOVUPS     448(DI), Z12
+	VFMADD231PS Z12, Z9, Z7
+	VFMADD231PS Z12, Z10, Z6
+	VFMADD231PS Z12, Z11, Z5
+	VMOVUPS     512(DI), Z12
+	VFMADD231PS Z12, Z9, Z8
+	VFMADD231PS Z12, Z10, Z7
+	VFMADD231PS Z12, Z11, Z6
+	VMOVUPS     576(DI), Z12
+	VFMADD231PS Z12, Z10, Z8
+	VFMADD231PS Z12, Z11, Z7
+	VMOVUPS     640(DI), Z12
+	VFMADD231PS Z12, Z11, Z8
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z9
+	VMOVUPS     128(DX), Z10
+	VFMADD213PS Z10, Z9, Z0
+	VFMADD213PS Z10, Z9, Z1
+	VFMADD213PS Z10, Z9, Z2
+	VFMADD213PS Z10, Z9, Z3
+	VFMADD213PS Z10, Z9, Z4
+	VFMADD213PS Z10, Z9, Z5
+	VFMADD213PS Z10, Z9, Z6
+	VFMADD213PS Z10, Z9, Z7
+	VFMADD213PS Z10, Z9, Z8
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+
+added:
+	VBROADCASTSS 88(AX), Z9
+	VBROADCASTSS 92(AX), Z10
+	VMAXPS       Z0, Z9, Z0
+	VMINPS       Z0, Z10, Z0
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z9
+	VPANDD       Z9, Z0, Z0
+	VPANDD       Z9, Z1, Z1
+	VPANDD       Z9, Z2, Z2
+	VPANDD       Z9, Z3, Z3
+	VPANDD       Z9, Z4, Z4
+	VPANDD       Z9, Z5, Z5
+	VPANDD       Z9, Z6, Z6
+	VPANDD       Z9, Z7, Z7
+	VPANDD       Z9, Z8, Z8
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P10S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P10S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z10
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VMOVUPS     (DI), Z13
+	VFMADD231PS Z13, Z10, Z0
+	VMOVUPS     64(DI), Z13
+	VFMADD231PS Z13, Z10, Z1
+	VFMADD231PS Z13, Z11, Z0
+	VMOVUPS     128(DI), Z13
+	VFMADD231PS Z13, Z10, Z2
+	VFMADD231PS Z13, Z11, Z1
+	VFMADD231PS Z13, Z12, Z0
+	VMOVUPS     192(DI), Z13
+	VFMADD231PS Z13, Z10, Z3
+	VFMADD231PS Z13, Z11, Z2
+	VFMADD231PS Z13, Z12, Z1
+	VMOVUPS     256(DI), Z13
+	VFMADD231PS Z13, Z10, Z4
+	VFMADD231PS Z13, Z11, Z3
+	VFMADD231PS Z13, Z12, Z2
+	VMOVUPS     320(DI), Z13
+	VFMADD231PS Z13, Z10, Z5
+	VFMADD231PS Z13, Z11, Z4
+	VFMADD231PS Z13, Z12, Z3
+	VMOVUPS     384(DI), Z13
+	VFMADD231PS Z13, Z10, Z6
+	VFMADD231PS Z13, Z11, Z5
+	VFMADD231PS Z13, Z12, Z4
+	VMOVUPS     448(DI), Z13
+	VFMADD231PS Z13, Z10, Z7
+	VFMADD231PS Z13, Z11, Z6
+	VFMADD231PS Z13, Z12, Z5
+	VMOVUPS     512(DI), Z13
+	VFMADD231PS Z13, Z10, Z8
+	VFMADD231PS Z13, Z11, Z7
+	VFMADD231PS Z13, Z12, Z6
+	VMOVUPS     576(DI), Z13
+	VFMADD231PS Z13, Z10, Z9
+	VFMADD231PS Z13, Z11, Z8
+	VFMADD231PS Z13, Z12, Z7
+	VMOVUPS     640(DI), Z13
+	VFMADD231PS Z13, Z11, Z9
+	VFMADD231PS Z13, Z12, Z8
+	VMOVUPS     704(DI), Z13
+	VFMADD231PS Z13, Z12, Z9
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	LEAQ        (R11)(R8*2), R12
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z10
+	VMOVUPS     128(DX), Z11
+	VFMADD213PS Z11, Z10, Z0
+	VFMADD213PS Z11, Z10, Z1
+	VFMADD213PS Z11, Z10, Z2
+	VFMADD213PS Z11, Z10, Z3
+	VFMADD213PS Z11, Z10, Z4
+	VFMADD213PS Z11, Z10, Z5
+	VFMADD213PS Z11, Z10, Z6
+	VFMADD213PS Z11, Z10, Z7
+	VFMADD213PS Z11, Z10, Z8
+	VFMADD213PS Z11, Z10, Z9
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+	VADDPS (SI)(R12*1), Z9, Z9
+
+added:
+	VBROADCASTSS 88(AX), Z10
+	VBROADCASTSS 92(AX), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z10
+	VPANDD       Z10, Z0, Z0
+	VPANDD       Z10, Z1, Z1
+	VPANDD       Z10, Z2, Z2
+	VPANDD       Z10, Z3, Z3
+	VPANDD       Z10, Z4, Z4
+	VPANDD       Z10, Z5, Z5
+	VPANDD       Z10, Z6, Z6
+	VPANDD       Z10, Z7, Z7
+	VPANDD       Z10, Z8, Z8
+	VPANDD       Z10, Z9, Z9
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	VMOVUPS Z9, (DI)(R12*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P11S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P11S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z11
+	VMOVUPS     64(SI), Z12
+	VMOVUPS     128(SI), Z13
+	VMOVUPS     (DI), Z14
+	VFMADD231PS Z14, Z11, Z0
+	VMOVUPS     64(DI), Z14
+	VFMADD231PS Z14, Z11, Z1
+	VFMADD231PS Z14, Z12, Z0
+	VMOVUPS     128(DI), Z14
+	VFMADD231PS Z14, Z11, Z2
+	VFMADD231PS Z14, Z12, Z1
+	VFMADD231PS Z14, Z13, Z0
+	VMOVUPS     192(DI), Z14
+	VFMADD231PS Z14, Z11, Z3
+	VFMADD231PS Z14, Z12, Z2
+	VFMADD231PS Z14, Z13, Z1
+	VMOVUPS     256(DI), Z14
+	VFMADD231PS Z14, Z11, Z4
+	VFMADD231PS Z14, Z12, Z3
+	VFMADD231PS Z14, Z13, Z2
+	VMOVUPS     320(DI), Z14
+	VFMADD231PS Z14, Z11, Z5
+	VFMADD231PS Z14, Z12, Z4
+	VFMADD231PS Z14, Z13, Z3
+	VMOVUPS     384(DI), Z14
+	VFMADD231PS Z14, Z11, Z6
+	VFMADD231PS Z14, Z12, Z5
+	VFMADD231PS Z14, Z13, Z4
+	VMOVUPS     448(DI), Z14
+	VFMADD231PS Z14, Z11, Z7
+	VFMADD231PS Z14, Z12, Z6
+	VFMADD231PS Z14, Z13, Z5
+	VMOVUPS     512(DI), Z14
+	VFMADD231PS Z14, Z11, Z8
+	VFMADD231PS Z14, Z12, Z7
+	VFMADD231PS Z14, Z13, Z6
+	VMOVUPS     576(DI), Z14
+	VFMADD231PS Z14, Z11, Z9
+	VFMADD231PS Z14, Z12, Z8
+	VFMADD231PS Z14, Z13, Z7
+	VMOVUPS     640(DI), Z14
+	VFMADD231PS Z14, Z11, Z10
+	VFMADD231PS Z14, Z12, Z9
+	VFMADD231PS Z14, Z13, Z8
+	VMOVUPS     704(DI), Z14
+	VFMADD231PS Z14, Z12, Z10
+	VFMADD231PS Z14, Z13, Z9
+	VMOVUPS     768(DI), Z14
+	VFMADD231PS Z14, Z13, Z10
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	LEAQ        (R11)(R8*2), R12
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z11
+	VMOVUPS     128(DX), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+	VFMADD213PS Z12, Z11, Z10
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+	VADDPS (SI)(R12*1), Z9, Z9
+	VADDPS (SI)(R10*2), Z10, Z10
+
+added:
+	VBROADCASTSS 88(AX), Z11
+	VBROADCASTSS 92(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+	VPANDD       Z11, Z10, Z10
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	VMOVUPS Z9, (DI)(R12*1)
+	VMOVUPS Z10, (DI)(R10*2)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P12S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P12S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z12
+	VMOVUPS     64(SI), Z13
+	VMOVUPS     128(SI), Z14
+	VMOVUPS     (DI), Z15
+	VFMADD231PS Z15, Z12, Z0
+	VMOVUPS     64(DI), Z15
+	VFMADD231PS Z15, Z12, Z1
+	VFMADD231PS Z15, Z13, Z0
+	VMOVUPS     128(DI), Z15
+	VFMADD231PS Z15, Z12, Z2
+	VFMADD231PS Z15, Z13, Z1
+	VFMADD231PS Z15, Z14, Z0
+	VMOVUPS     192(DI), Z15
+	VFMADD231PS Z15, Z12, Z3
+	VFMADD231PS Z15, Z13, Z2
+	VFMADD231PS Z15, Z14, Z1
+	VMOVUPS     256(DI), Z15
+	VFMADD231PS Z15, Z12, Z4
+	VFMADD231PS Z15, Z13, Z3
+	VFMADD231PS Z15, Z14, Z2
+	VMOVUPS     320(DI), Z15
+	VFMADD231PS Z15, Z12, Z5
+	VFMADD231PS Z15, Z13, Z4
+	VFMADD231PS Z15, Z14, Z3
+	VMOVUPS     384(DI), Z15
+	VFMADD231PS Z15, Z12, Z6
+	VFMADD231PS Z15, Z13, Z5
+	VFMADD231PS Z15, Z14, Z4
+	VMOVUPS     448(DI), Z15
+	VFMADD231PS Z15, Z12, Z7
+	VFMADD231PS Z15, Z13, Z6
+	VFMADD231PS Z15, Z14, Z5
+	VMOVUPS     512(DI), Z15
+	VFMADD231PS Z15, Z12, Z8
+	VFMADD231PS Z15, Z13, Z7
+	VFMADD231PS Z15, Z14, Z6
+	VMOVUPS     576(DI), Z15
+	VFMADD231PS Z15, Z12, Z9
+	VFMADD231PS Z15, Z13, Z8
+	VFMADD231PS Z15, Z14, Z7
+	VMOVUPS     640(DI), Z15
+	VFMADD231PS Z15, Z12, Z10
+	VFMADD231PS Z15, Z13, Z9
+	VFMADD231PS Z15, Z14, Z8
+	VMOVUPS     704(DI), Z15
+	VFMADD231PS Z15, Z12, Z11
+	VFMADD231PS Z15, Z13, Z10
+	VFMADD231PS Z15, Z14, Z9
+	VMOVUPS     768(DI), Z15
+	VFMADD231PS Z15, Z13, Z11
+	VFMADD231PS Z15, Z14, Z10
+	VMOVUPS     832(DI), Z15
+	VFMADD231PS Z15, Z14, Z11
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	LEAQ        (R11)(R8*2), R12
+	LEAQ        (R12)(R8*2), R13
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z12
+	VMOVUPS     128(DX), Z13
+	VFMADD213PS Z13, Z12, Z0
+	VFMADD213PS Z13, Z12, Z1
+	VFMADD213PS Z13, Z12, Z2
+	VFMADD213PS Z13, Z12, Z3
+	VFMADD213PS Z13, Z12, Z4
+	VFMADD213PS Z13, Z12, Z5
+	VFMADD213PS Z13, Z12, Z6
+	VFMADD213PS Z13, Z12, Z7
+	VFMADD213PS Z13, Z12, Z8
+	VFMADD213PS Z13, Z12, Z9
+	VFMADD213PS Z13, Z12, Z10
+	VFMADD213PS Z13, Z12, Z11
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+	VADDPS (SI)(R12*1), Z9, Z9
+	VADDPS (SI)(R10*2), Z10, Z10
+	VADDPS (SI)(R13*1), Z11, Z11
+
+added:
+	VBROADCASTSS 88(AX), Z12
+	VBROADCASTSS 92(AX), Z13
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z12
+	VPANDD       Z12, Z0, Z0
+	VPANDD       Z12, Z1, Z1
+	VPANDD       Z12, Z2, Z2
+	VPANDD       Z12, Z3, Z3
+	VPANDD       Z12, Z4, Z4
+	VPANDD       Z12, Z5, Z5
+	VPANDD       Z12, Z6, Z6
+	VPANDD       Z12, Z7, Z7
+	VPANDD       Z12, Z8, Z8
+	VPANDD       Z12, Z9, Z9
+	VPANDD       Z12, Z10, Z10
+	VPANDD       Z12, Z11, Z11
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	VMOVUPS Z9, (DI)(R12*1)
+	VMOVUPS Z10, (DI)(R10*2)
+	VMOVUPS Z11, (DI)(R13*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P13S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P13S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z13
+	VMOVUPS     64(SI), Z14
+	VMOVUPS     128(SI), Z15
+	VMOVUPS     (DI), Z16
+	VFMADD231PS Z16, Z13, Z0
+	VMOVUPS     64(DI), Z16
+	VFMADD231PS Z16, Z13, Z1
+	VFMADD231PS Z16, Z14, Z0
+	VMOVUPS     128(DI), Z16
+	VFMADD231PS Z16, Z13, Z2
+	VFMADD231PS Z16, Z14, Z1
+	VFMADD231PS Z16, Z15, Z0
+	VMOVUPS     192(DI), Z16
+	VFMADD231PS Z16, Z13, Z3
+	VFMADD231PS Z16, Z14, Z2
+	VFMADD231PS Z16, Z15, Z1
+	VMOVUPS     256(DI), Z16
+	VFMADD231PS Z16, Z13, Z4
+	VFMADD231PS Z16, Z14, Z3
+	VFMADD231PS Z16, Z15, Z2
+	VMOVUPS     320(DI), Z16
+	VFMADD231PS Z16, Z13, Z5
+	VFMADD231PS Z16, Z14, Z4
+	VFMADD231PS Z16, Z15, Z3
+	VMOVUPS     384(DI), Z16
+	VFMADD231PS Z16, Z13, Z6
+	VFMADD231PS Z16, Z14, Z5
+	VFMADD231PS Z16, Z15, Z4
+	VMOVUPS     448(DI), Z16
+	VFMADD231PS Z16, Z13, Z7
+	VFMADD231PS Z16, Z14, Z6
+	VFMADD231PS Z16, Z15, Z5
+	VMOVUPS     512(DI), Z16
+	VFMADD231PS Z16, Z13, Z8
+	VFMADD231PS Z16, Z14, Z7
+	VFMADD231PS Z16, Z15, Z6
+	VMOVUPS     576(DI), Z16
+	VFMADD231PS Z16, Z13, Z9
+	VFMADD231PS Z16, Z14, Z8
+	VFMADD231PS Z16, Z15, Z7
+	VMOVUPS     640(DI), Z16
+	VFMADD231PS Z16, Z13, Z10
+	VFMADD231PS Z16, Z14, Z9
+	VFMADD231PS Z16, Z15, Z8
+	VMOVUPS     704(DI), Z16
+	VFMADD231PS Z16, Z13, Z11
+	VFMADD231PS Z16, Z14, Z10
+	VFMADD231PS Z16, Z15, Z9
+	VMOVUPS     768(DI), Z16
+	VFMADD231PS Z16, Z13, Z12
+	VFMADD231PS Z16, Z14, Z11
+	VFMADD231PS Z16, Z15, Z10
+	VMOVUPS     832(DI), Z16
+	VFMADD231PS Z16, Z14, Z12
+	VFMADD231PS Z16, Z15, Z11
+	VMOVUPS     896(DI), Z16
+	VFMADD231PS Z16, Z15, Z12
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	LEAQ        (R11)(R8*2), R12
+	LEAQ        (R12)(R8*2), R13
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z13
+	VMOVUPS     128(DX), Z14
+	VFMADD213PS Z14, Z13, Z0
+	VFMADD213PS Z14, Z13, Z1
+	VFMADD213PS Z14, Z13, Z2
+	VFMADD213PS Z14, Z13, Z3
+	VFMADD213PS Z14, Z13, Z4
+	VFMADD213PS Z14, Z13, Z5
+	VFMADD213PS Z14, Z13, Z6
+	VFMADD213PS Z14, Z13, Z7
+	VFMADD213PS Z14, Z13, Z8
+	VFMADD213PS Z14, Z13, Z9
+	VFMADD213PS Z14, Z13, Z10
+	VFMADD213PS Z14, Z13, Z11
+	VFMADD213PS Z14, Z13, Z12
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+	VADDPS (SI)(R12*1), Z9, Z9
+	VADDPS (SI)(R10*2), Z10, Z10
+	VADDPS (SI)(R13*1), Z11, Z11
+	VADDPS (SI)(R9*4), Z12, Z12
+
+added:
+	VBROADCASTSS 88(AX), Z13
+	VBROADCASTSS 92(AX), Z14
+	VMAXPS       Z0, Z13, Z0
+	VMINPS       Z0, Z14, Z0
+	VMAXPS       Z1, Z13, Z1
+	VMINPS       Z1, Z14, Z1
+	VMAXPS       Z2, Z13, Z2
+	VMINPS       Z2, Z14, Z2
+	VMAXPS       Z3, Z13, Z3
+	VMINPS       Z3, Z14, Z3
+	VMAXPS       Z4, Z13, Z4
+	VMINPS       Z4, Z14, Z4
+	VMAXPS       Z5, Z13, Z5
+	VMINPS       Z5, Z14, Z5
+	VMAXPS       Z6, Z13, Z6
+	VMINPS       Z6, Z14, Z6
+	VMAXPS       Z7, Z13, Z7
+	VMINPS       Z7, Z14, Z7
+	VMAXPS       Z8, Z13, Z8
+	VMINPS       Z8, Z14, Z8
+	VMAXPS       Z9, Z13, Z9
+	VMINPS       Z9, Z14, Z9
+	VMAXPS       Z10, Z13, Z10
+	VMINPS       Z10, Z14, Z10
+	VMAXPS       Z11, Z13, Z11
+	VMINPS       Z11, Z14, Z11
+	VMAXPS       Z12, Z13, Z12
+	VMINPS       Z12, Z14, Z12
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z13
+	VPANDD       Z13, Z0, Z0
+	VPANDD       Z13, Z1, Z1
+	VPANDD       Z13, Z2, Z2
+	VPANDD       Z13, Z3, Z3
+	VPANDD       Z13, Z4, Z4
+	VPANDD       Z13, Z5, Z5
+	VPANDD       Z13, Z6, Z6
+	VPANDD       Z13, Z7, Z7
+	VPANDD       Z13, Z8, Z8
+	VPANDD       Z13, Z9, Z9
+	VPANDD       Z13, Z10, Z10
+	VPANDD       Z13, Z11, Z11
+	VPANDD       Z13, Z12, Z12
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	VMOVUPS Z9, (DI)(R12*1)
+	VMOVUPS Z10, (DI)(R10*2)
+	VMOVUPS Z11, (DI)(R13*1)
+	VMOVUPS Z12, (DI)(R9*4)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P14S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P14S1(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z14
+	VMOVUPS     64(SI), Z15
+	VMOVUPS     128(SI), Z16
+	VMOVUPS     (DI), Z17
+	VFMADD231PS Z17, Z14, Z0
+	VMOVUPS     64(DI), Z17
+	VFMADD231PS Z17, Z14, Z1
+	VFMADD231PS Z17, Z15, Z0
+	VMOVUPS     128(DI), Z17
+	VFMADD231PS Z17, Z14, Z2
+	VFMADD231PS Z17, Z15, Z1
+	VFMADD231PS Z17, Z16, Z0
+	VMOVUPS     192(DI), Z17
+	VFMADD231PS Z17, Z14, Z3
+	VFMADD231PS Z17, Z15, Z2
+	VFMADD231PS Z17, Z16, Z1
+	VMOVUPS     256(DI), Z17
+	VFMADD231PS Z17, Z14, Z4
+	VFMADD231PS Z17, Z15, Z3
+	VFMADD231PS Z17, Z16, Z2
+	VMOVUPS     320(DI), Z17
+	VFMADD231PS Z17, Z14, Z5
+	VFMADD231PS Z17, Z15, Z4
+	VFMADD231PS Z17, Z16, Z3
+	VMOVUPS     384(DI), Z17
+	VFMADD231PS Z17, Z14, Z6
+	VFMADD231PS Z17, Z15, Z5
+	VFMADD231PS Z17, Z16, Z4
+	VMOVUPS     448(DI), Z17
+	VFMADD231PS Z17, Z14, Z7
+	VFMADD231PS Z17, Z15, Z6
+	VFMADD231PS Z17, Z16, Z5
+	VMOVUPS     512(DI), Z17
+	VFMADD231PS Z17, Z14, Z8
+	VFMADD231PS Z17, Z15, Z7
+	VFMADD231PS Z17, Z16, Z6
+	VMOVUPS     576(DI), Z17
+	VFMADD231PS Z17, Z14, Z9
+	VFMADD231PS Z17, Z15, Z8
+	VFMADD231PS Z17, Z16, Z7
+	VMOVUPS     640(DI), Z17
+	VFMADD231PS Z17, Z14, Z10
+	VFMADD231PS Z17, Z15, Z9
+	VFMADD231PS Z17, Z16, Z8
+	VMOVUPS     704(DI), Z17
+	VFMADD231PS Z17, Z14, Z11
+	VFMADD231PS Z17, Z15, Z10
+	VFMADD231PS Z17, Z16, Z9
+	VMOVUPS     768(DI), Z17
+	VFMADD231PS Z17, Z14, Z12
+	VFMADD231PS Z17, Z15, Z11
+	VFMADD231PS Z17, Z16, Z10
+	VMOVUPS     832(DI), Z17
+	VFMADD231PS Z17, Z14, Z13
+	VFMADD231PS Z17, Z15, Z12
+	VFMADD231PS Z17, Z16, Z11
+	VMOVUPS     896(DI), Z17
+	VFMADD231PS Z17, Z15, Z13
+	VFMADD231PS Z17, Z16, Z12
+	VMOVUPS     960(DI), Z17
+	VFMADD231PS Z17, Z16, Z13
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	LEAQ        (R11)(R8*2), R12
+	LEAQ        (R12)(R8*2), R13
+	LEAQ        (R13)(R8*2), R14
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z14
+	VMOVUPS     128(DX), Z15
+	VFMADD213PS Z15, Z14, Z0
+	VFMADD213PS Z15, Z14, Z1
+	VFMADD213PS Z15, Z14, Z2
+	VFMADD213PS Z15, Z14, Z3
+	VFMADD213PS Z15, Z14, Z4
+	VFMADD213PS Z15, Z14, Z5
+	VFMADD213PS Z15, Z14, Z6
+	VFMADD213PS Z15, Z14, Z7
+	VFMADD213PS Z15, Z14, Z8
+	VFMADD213PS Z15, Z14, Z9
+	VFMADD213PS Z15, Z14, Z10
+	VFMADD213PS Z15, Z14, Z11
+	VFMADD213PS Z15, Z14, Z12
+	VFMADD213PS Z15, Z14, Z13
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+	VADDPS (SI)(R12*1), Z9, Z9
+	VADDPS (SI)(R10*2), Z10, Z10
+	VADDPS (SI)(R13*1), Z11, Z11
+	VADDPS (SI)(R9*4), Z12, Z12
+	VADDPS (SI)(R14*1), Z13, Z13
+
+added:
+	VBROADCASTSS 88(AX), Z14
+	VBROADCASTSS 92(AX), Z15
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z14
+	VPANDD       Z14, Z0, Z0
+	VPANDD       Z14, Z1, Z1
+	VPANDD       Z14, Z2, Z2
+	VPANDD       Z14, Z3, Z3
+	VPANDD       Z14, Z4, Z4
+	VPANDD       Z14, Z5, Z5
+	VPANDD       Z14, Z6, Z6
+	VPANDD       Z14, Z7, Z7
+	VPANDD       Z14, Z8, Z8
+	VPANDD       Z14, Z9, Z9
+	VPANDD       Z14, Z10, Z10
+	VPANDD       Z14, Z11, Z11
+	VPANDD       Z14, Z12, Z12
+	VPANDD       Z14, Z13, Z13
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	VMOVUPS Z9, (DI)(R12*1)
+	VMOVUPS Z10, (DI)(R10*2)
+	VMOVUPS Z11, (DI)(R13*1)
+	VMOVUPS Z12, (DI)(R9*4)
+	VMOVUPS Z13, (DI)(R14*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX2P1S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P1S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y2
+	VMOVUPS     64(SI), Y3
+	VMOVUPS     128(SI), Y4
+	VMOVUPS     (DI), Y5
+	VFMADD231PS Y5, Y2, Y0
+	VMOVUPS     64(DI), Y5
+	VFMADD231PS Y5, Y3, Y0
+	VMOVUPS     128(DI), Y5
+	VFMADD231PS Y5, Y4, Y0
+	VMOVUPS     32(SI), Y2
+	VMOVUPS     96(SI), Y3
+	VMOVUPS     160(SI), Y4
+	VMOVUPS     32(DI), Y5
+	VFMADD231PS Y5, Y2, Y1
+	VMOVUPS     96(DI), Y5
+	VFMADD231PS Y5, Y3, Y1
+	VMOVUPS     160(DI), Y5
+	VFMADD231PS Y5, Y4, Y1
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y2
+	VMOVUPS     128(DX), Y3
+	VFMADD213PS Y3, Y2, Y0
+	VMOVUPS     96(DX), Y2
+	VMOVUPS     160(DX), Y3
+	VFMADD213PS Y3, Y2, Y1
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+
+added:
+	VBROADCASTSS 88(AX), Y2
+	VBROADCASTSS 92(AX), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y2
+	VANDPS       Y2, Y0, Y0
+	VMOVUPS      224(DX), Y2
+	VANDPS       Y2, Y1, Y1
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX2P2S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P2S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y4
+	VMOVUPS     64(SI), Y5
+	VMOVUPS     128(SI), Y6
+	VMOVUPS     (DI), Y7
+	VFMADD231PS Y7, Y4, Y0
+	VMOVUPS     64(DI), Y7
+	VFMADD231PS Y7, Y5, Y0
+	VMOVUPS     128(DI), Y7
+	VFMADD231PS Y7, Y4, Y2
+	VFMADD231PS Y7, Y6, Y0
+	VMOVUPS     192(DI), Y7
+	VFMADD231PS Y7, Y5, Y2
+	VMOVUPS     256(DI), Y7
+	VFMADD231PS Y7, Y6, Y2
+	VMOVUPS     32(SI), Y4
+	VMOVUPS     96(SI), Y5
+	VMOVUPS     160(SI), Y6
+	VMOVUPS     32(DI), Y7
+	VFMADD231PS Y7, Y4, Y1
+	VMOVUPS     96(DI), Y7
+	VFMADD231PS Y7, Y5, Y1
+	VMOVUPS     160(DI), Y7
+	VFMADD231PS Y7, Y4, Y3
+	VFMADD231PS Y7, Y6, Y1
+	VMOVUPS     224(DI), Y7
+	VFMADD231PS Y7, Y5, Y3
+	VMOVUPS     288(DI), Y7
+	VFMADD231PS Y7, Y6, Y3
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y4
+	VMOVUPS     128(DX), Y5
+	VFMADD213PS Y5, Y4, Y0
+	VFMADD213PS Y5, Y4, Y2
+	VMOVUPS     96(DX), Y4
+	VMOVUPS     160(DX), Y5
+	VFMADD213PS Y5, Y4, Y1
+	VFMADD213PS Y5, Y4, Y3
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+	VADDPS (SI)(R8*1), Y2, Y2
+	VADDPS 32(SI)(R8*1), Y3, Y3
+
+added:
+	VBROADCASTSS 88(AX), Y4
+	VBROADCASTSS 92(AX), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y4
+	VANDPS       Y4, Y0, Y0
+	VANDPS       Y4, Y2, Y2
+	VMOVUPS      224(DX), Y4
+	VANDPS       Y4, Y1, Y1
+	VANDPS       Y4, Y3, Y3
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, (DI)(R8*1)
+	VMOVUPS Y3, 32(DI)(R8*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX2P3S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P3S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y6
+	VMOVUPS     64(SI), Y7
+	VMOVUPS     128(SI), Y8
+	VMOVUPS     (DI), Y9
+	VFMADD231PS Y9, Y6, Y0
+	VMOVUPS     64(DI), Y9
+	VFMADD231PS Y9, Y7, Y0
+	VMOVUPS     128(DI), Y9
+	VFMADD231PS Y9, Y6, Y2
+	VFMADD231PS Y9, Y8, Y0
+	VMOVUPS     192(DI), Y9
+	VFMADD231PS Y9, Y7, Y2
+	VMOVUPS     256(DI), Y9
+	VFMADD231PS Y9, Y6, Y4
+	VFMADD231PS Y9, Y8, Y2
+	VMOVUPS     320(DI), Y9
+	VFMADD231PS Y9, Y7, Y4
+	VMOVUPS     384(DI), Y9
+	VFMADD231PS Y9, Y8, Y4
+	VMOVUPS     32(SI), Y6
+	VMOVUPS     96(SI), Y7
+	VMOVUPS     160(SI), Y8
+	VMOVUPS     32(DI), Y9
+	VFMADD231PS Y9, Y6, Y1
+	VMOVUPS     96(DI), Y9
+	VFMADD231PS Y9, Y7, Y1
+	VMOVUPS     160(DI), Y9
+	VFMADD231PS Y9, Y6, Y3
+	VFMADD231PS Y9, Y8, Y1
+	VMOVUPS     224(DI), Y9
+	VFMADD231PS Y9, Y7, Y3
+	VMOVUPS     288(DI), Y9
+	VFMADD231PS Y9, Y6, Y5
+	VFMADD231PS Y9, Y8, Y3
+	VMOVUPS     352(DI), Y9
+	VFMADD231PS Y9, Y7, Y5
+	VMOVUPS     416(DI), Y9
+	VFMADD231PS Y9, Y8, Y5
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y6
+	VMOVUPS     128(DX), Y7
+	VFMADD213PS Y7, Y6, Y0
+	VFMADD213PS Y7, Y6, Y2
+	VFMADD213PS Y7, Y6, Y4
+	VMOVUPS     96(DX), Y6
+	VMOVUPS     160(DX), Y7
+	VFMADD213PS Y7, Y6, Y1
+	VFMADD213PS Y7, Y6, Y3
+	VFMADD213PS Y7, Y6, Y5
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+	VADDPS (SI)(R8*1), Y2, Y2
+	VADDPS 32(SI)(R8*1), Y3, Y3
+	VADDPS (SI)(R8*2), Y4, Y4
+	VADDPS 32(SI)(R8*2), Y5, Y5
+
+added:
+	VBROADCASTSS 88(AX), Y6
+	VBROADCASTSS 92(AX), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y6
+	VANDPS       Y6, Y0, Y0
+	VANDPS       Y6, Y2, Y2
+	VANDPS       Y6, Y4, Y4
+	VMOVUPS      224(DX), Y6
+	VANDPS       Y6, Y1, Y1
+	VANDPS       Y6, Y3, Y3
+	VANDPS       Y6, Y5, Y5
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, (DI)(R8*1)
+	VMOVUPS Y3, 32(DI)(R8*1)
+	VMOVUPS Y4, (DI)(R8*2)
+	VMOVUPS Y5, 32(DI)(R8*2)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX2P4S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P4S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y8
+	VMOVUPS     64(SI), Y9
+	VMOVUPS     128(SI), Y10
+	VMOVUPS     (DI), Y11
+	VFMADD231PS Y11, Y8, Y0
+	VMOVUPS     64(DI), Y11
+	VFMADD231PS Y11, Y9, Y0
+	VMOVUPS     128(DI), Y11
+	VFMADD231PS Y11, Y8, Y2
+	VFMADD231PS Y11, Y10, Y0
+	VMOVUPS     192(DI), Y11
+	VFMADD231PS Y11, Y9, Y2
+	VMOVUPS     256(DI), Y11
+	VFMADD231PS Y11, Y8, Y4
+	VFMADD231PS Y11, Y10, Y2
+	VMOVUPS     320(DI), Y11
+	VFMADD231PS Y11, Y9, Y4
+	VMOVUPS     384(DI), Y11
+	VFMADD231PS Y11, Y8, Y6
+	VFMADD231PS Y11, Y10, Y4
+	VMOVUPS     448(DI), Y11
+	VFMADD231PS Y11, Y9, Y6
+	VMOVUPS     512(DI), Y11
+	VFMADD231PS Y11, Y10, Y6
+	VMOVUPS     32(SI), Y8
+	VMOVUPS     96(SI), Y9
+	VMOVUPS     160(SI), Y10
+	VMOVUPS     32(DI), Y11
+	VFMADD231PS Y11, Y8, Y1
+	VMOVUPS     96(DI), Y11
+	VFMADD231PS Y11, Y9, Y1
+	VMOVUPS     160(DI), Y11
+	VFMADD231PS Y11, Y8, Y3
+	VFMADD231PS Y11, Y10, Y1
+	VMOVUPS     224(DI), Y11
+	VFMADD231PS Y11, Y9, Y3
+	VMOVUPS     288(DI), Y11
+	VFMADD231PS Y11, Y8, Y5
+	VFMADD231PS Y11, Y10, Y3
+	VMOVUPS     352(DI), Y11
+	VFMADD231PS Y11, Y9, Y5
+	VMOVUPS     416(DI), Y11
+	VFMADD231PS Y11, Y8, Y7
+	VFMADD231PS Y11, Y10, Y5
+	VMOVUPS     480(DI), Y11
+	VFMADD231PS Y11, Y9, Y7
+	VMOVUPS     544(DI), Y11
+	VFMADD231PS Y11, Y10, Y7
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y8
+	VMOVUPS     128(DX), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y2
+	VFMADD213PS Y9, Y8, Y4
+	VFMADD213PS Y9, Y8, Y6
+	VMOVUPS     96(DX), Y8
+	VMOVUPS     160(DX), Y9
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y3
+	VFMADD213PS Y9, Y8, Y5
+	VFMADD213PS Y9, Y8, Y7
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+	VADDPS (SI)(R8*1), Y2, Y2
+	VADDPS 32(SI)(R8*1), Y3, Y3
+	VADDPS (SI)(R8*2), Y4, Y4
+	VADDPS 32(SI)(R8*2), Y5, Y5
+	VADDPS (SI)(R9*1), Y6, Y6
+	VADDPS 32(SI)(R9*1), Y7, Y7
+
+added:
+	VBROADCASTSS 88(AX), Y8
+	VBROADCASTSS 92(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y8
+	VANDPS       Y8, Y0, Y0
+	VANDPS       Y8, Y2, Y2
+	VANDPS       Y8, Y4, Y4
+	VANDPS       Y8, Y6, Y6
+	VMOVUPS      224(DX), Y8
+	VANDPS       Y8, Y1, Y1
+	VANDPS       Y8, Y3, Y3
+	VANDPS       Y8, Y5, Y5
+	VANDPS       Y8, Y7, Y7
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, (DI)(R8*1)
+	VMOVUPS Y3, 32(DI)(R8*1)
+	VMOVUPS Y4, (DI)(R8*2)
+	VMOVUPS Y5, 32(DI)(R8*2)
+	VMOVUPS Y6, (DI)(R9*1)
+	VMOVUPS Y7, 32(DI)(R9*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX2P5S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P5S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y1, Y9
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y10
+	VMOVUPS     64(SI), Y11
+	VMOVUPS     128(SI), Y12
+	VMOVUPS     (DI), Y13
+	VFMADD231PS Y13, Y10, Y0
+	VMOVUPS     64(DI), Y13
+	VFMADD231PS Y13, Y11, Y0
+	VMOVUPS     128(DI), Y13
+	VFMADD231PS Y13, Y10, Y2
+	VFMADD231PS Y13, Y12, Y0
+	VMOVUPS     192(DI), Y13
+	VFMADD231PS Y13, Y11, Y2
+	VMOVUPS     256(DI), Y13
+	VFMADD231PS Y13, Y10, Y4
+	VFMADD231PS Y13, Y12, Y2
+	VMOVUPS     320(DI), Y13
+	VFMADD231PS Y13, Y11, Y4
+	VMOVUPS     384(DI), Y13
+	VFMADD231PS Y13, Y10, Y6
+	VFMADD231PS Y13, Y12, Y4
+	VMOVUPS     448(DI), Y13
+	VFMADD231PS Y13, Y11, Y6
+	VMOVUPS     512(DI), Y13
+	VFMADD231PS Y13, Y10, Y8
+	VFMADD231PS Y13, Y12, Y6
+	VMOVUPS     576(DI), Y13
+	VFMADD231PS Y13, Y11, Y8
+	VMOVUPS     640(DI), Y13
+	VFMADD231PS Y13, Y12, Y8
+	VMOVUPS     32(SI), Y10
+	VMOVUPS     96(SI), Y11
+	VMOVUPS     160(SI), Y12
+	VMOVUPS     32(DI), Y13
+	VFMADD231PS Y13, Y10, Y1
+	VMOVUPS     96(DI), Y13
+	VFMADD231PS Y13, Y11, Y1
+	VMOVUPS     160(DI), Y13
+	VFMADD231PS Y13, Y10, Y3
+	VFMADD231PS Y13, Y12, Y1
+	VMOVUPS     224(DI), Y13
+	VFMADD231PS Y13, Y11, Y3
+	VMOVUPS     288(DI), Y13
+	VFMADD231PS Y13, Y10, Y5
+	VFMADD231PS Y13, Y12, Y3
+	VMOVUPS     352(DI), Y13
+	VFMADD231PS Y13, Y11, Y5
+	VMOVUPS     416(DI), Y13
+	VFMADD231PS Y13, Y10, Y7
+	VFMADD231PS Y13, Y12, Y5
+	VMOVUPS     480(DI), Y13
+	VFMADD231PS Y13, Y11, Y7
+	VMOVUPS     544(DI), Y13
+	VFMADD231PS Y13, Y10, Y9
+	VFMADD231PS Y13, Y12, Y7
+	VMOVUPS     608(DI), Y13
+	VFMADD231PS Y13, Y11, Y9
+	VMOVUPS     672(DI), Y13
+	VFMADD231PS Y13, Y12, Y9
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y10
+	VMOVUPS     128(DX), Y11
+	VFMADD213PS Y11, Y10, Y0
+	VFMADD213PS Y11, Y10, Y2
+	VFMADD213PS Y11, Y10, Y4
+	VFMADD213PS Y11, Y10, Y6
+	VFMADD213PS Y11, Y10, Y8
+	VMOVUPS     96(DX), Y10
+	VMOVUPS     160(DX), Y11
+	VFMADD213PS Y11, Y10, Y1
+	VFMADD213PS Y11, Y10, Y3
+	VFMADD213PS Y11, Y10, Y5
+	VFMADD213PS Y11, Y10, Y7
+	VFMADD213PS Y11, Y10, Y9
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+	VADDPS (SI)(R8*1), Y2, Y2
+	VADDPS 32(SI)(R8*1), Y3, Y3
+	VADDPS (SI)(R8*2), Y4, Y4
+	VADDPS 32(SI)(R8*2), Y5, Y5
+	VADDPS (SI)(R9*1), Y6, Y6
+	VADDPS 32(SI)(R9*1), Y7, Y7
+	VADDPS (SI)(R8*4), Y8, Y8
+	VADDPS 32(SI)(R8*4), Y9, Y9
+
+added:
+	VBROADCASTSS 88(AX), Y10
+	VBROADCASTSS 92(AX), Y11
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y11, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y11, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMINPS       Y4, Y11, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y11, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMINPS       Y6, Y11, Y6
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y11, Y7
+	VMAXPS       Y8, Y10, Y8
+	VMINPS       Y8, Y11, Y8
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y11, Y9
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y10
+	VANDPS       Y10, Y0, Y0
+	VANDPS       Y10, Y2, Y2
+	VANDPS       Y10, Y4, Y4
+	VANDPS       Y10, Y6, Y6
+	VANDPS       Y10, Y8, Y8
+	VMOVUPS      224(DX), Y10
+	VANDPS       Y10, Y1, Y1
+	VANDPS       Y10, Y3, Y3
+	VANDPS       Y10, Y5, Y5
+	VANDPS       Y10, Y7, Y7
+	VANDPS       Y10, Y9, Y9
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, (DI)(R8*1)
+	VMOVUPS Y3, 32(DI)(R8*1)
+	VMOVUPS Y4, (DI)(R8*2)
+	VMOVUPS Y5, 32(DI)(R8*2)
+	VMOVUPS Y6, (DI)(R9*1)
+	VMOVUPS Y7, 32(DI)(R9*1)
+	VMOVUPS Y8, (DI)(R8*4)
+	VMOVUPS Y9, 32(DI)(R8*4)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX2P6S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·tileAVX2P6S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y1, Y9
+	VMOVAPS Y0, Y10
+	VMOVAPS Y1, Y11
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Y12
+	VMOVUPS     64(SI), Y13
+	VMOVUPS     128(SI), Y14
+	VMOVUPS     (DI), Y15
+	VFMADD231PS Y15, Y12, Y0
+	VMOVUPS     64(DI), Y15
+	VFMADD231PS Y15, Y13, Y0
+	VMOVUPS     128(DI), Y15
+	VFMADD231PS Y15, Y12, Y2
+	VFMADD231PS Y15, Y14, Y0
+	VMOVUPS     192(DI), Y15
+	VFMADD231PS Y15, Y13, Y2
+	VMOVUPS     256(DI), Y15
+	VFMADD231PS Y15, Y12, Y4
+	VFMADD231PS Y15, Y14, Y2
+	VMOVUPS     320(DI), Y15
+	VFMADD231PS Y15, Y13, Y4
+	VMOVUPS     384(DI), Y15
+	VFMADD231PS Y15, Y12, Y6
+	VFMADD231PS Y15, Y14, Y4
+	VMOVUPS     448(DI), Y15
+	VFMADD231PS Y15, Y13, Y6
+	VMOVUPS     512(DI), Y15
+	VFMADD231PS Y15, Y12, Y8
+	VFMADD231PS Y15, Y14, Y6
+	VMOVUPS     576(DI), Y15
+	VFMADD231PS Y15, Y13, Y8
+	VMOVUPS     640(DI), Y15
+	VFMADD231PS Y15, Y12, Y10
+	VFMADD231PS Y15, Y14, Y8
+	VMOVUPS     704(DI), Y15
+	VFMADD231PS Y15, Y13, Y10
+	VMOVUPS     768(DI), Y15
+	VFMADD231PS Y15, Y14, Y10
+	VMOVUPS     32(SI), Y12
+	VMOVUPS     96(SI), Y13
+	VMOVUPS     160(SI), Y14
+	VMOVUPS     32(DI), Y15
+	VFMADD231PS Y15, Y12, Y1
+	VMOVUPS     96(DI), Y15
+	VFMADD231PS Y15, Y13, Y1
+	VMOVUPS     160(DI), Y15
+	VFMADD231PS Y15, Y12, Y3
+	VFMADD231PS Y15, Y14, Y1
+	VMOVUPS     224(DI), Y15
+	VFMADD231PS Y15, Y13, Y3
+	VMOVUPS     288(DI), Y15
+	VFMADD231PS Y15, Y12, Y5
+	VFMADD231PS Y15, Y14, Y3
+	VMOVUPS     352(DI), Y15
+	VFMADD231PS Y15, Y13, Y5
+	VMOVUPS     416(DI), Y15
+	VFMADD231PS Y15, Y12, Y7
+	VFMADD231PS Y15, Y14, Y5
+	VMOVUPS     480(DI), Y15
+	VFMADD231PS Y15, Y13, Y7
+	VMOVUPS     544(DI), Y15
+	VFMADD231PS Y15, Y12, Y9
+	VFMADD231PS Y15, Y14, Y7
+	VMOVUPS     608(DI), Y15
+	VFMADD231PS Y15, Y13, Y9
+	VMOVUPS     672(DI), Y15
+	VFMADD231PS Y15, Y12, Y11
+	VFMADD231PS Y15, Y14, Y9
+	VMOVUPS     736(DI), Y15
+	VFMADD231PS Y15, Y13, Y11
+	VMOVUPS     800(DI), Y15
+	VFMADD231PS Y15, Y14, Y11
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Y12
+	VMOVUPS     128(DX), Y13
+	VFMADD213PS Y13, Y12, Y0
+	VFMADD213PS Y13, Y12, Y2
+	VFMADD213PS Y13, Y12, Y4
+	VFMADD213PS Y13, Y12, Y6
+	VFMADD213PS Y13, Y12, Y8
+	VFMADD213PS Y13, Y12, Y10
+	VMOVUPS     96(DX), Y12
+	VMOVUPS     160(DX), Y13
+	VFMADD213PS Y13, Y12, Y1
+	VFMADD213PS Y13, Y12, Y3
+	VFMADD213PS Y13, Y12, Y5
+	VFMADD213PS Y13, Y12, Y7
+	VFMADD213PS Y13, Y12, Y9
+	VFMADD213PS Y13, Y12, Y11
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Y0, Y0
+	VADDPS 32(SI), Y1, Y1
+	VADDPS (SI)(R8*1), Y2, Y2
+	VADDPS 32(SI)(R8*1), Y3, Y3
+	VADDPS (SI)(R8*2), Y4, Y4
+	VADDPS 32(SI)(R8*2), Y5, Y5
+	VADDPS (SI)(R9*1), Y6, Y6
+	VADDPS 32(SI)(R9*1), Y7, Y7
+	VADDPS (SI)(R8*4), Y8, Y8
+	VADDPS 32(SI)(R8*4), Y9, Y9
+	VADDPS (SI)(R10*1), Y10, Y10
+	VADDPS 32(SI)(R10*1), Y11, Y11
+
+added:
+	VBROADCASTSS 88(AX), Y12
+	VBROADCASTSS 92(AX), Y13
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Y12
+	VANDPS       Y12, Y0, Y0
+	VANDPS       Y12, Y2, Y2
+	VANDPS       Y12, Y4, Y4
+	VANDPS       Y12, Y6, Y6
+	VANDPS       Y12, Y8, Y8
+	VANDPS       Y12, Y10, Y10
+	VMOVUPS      224(DX), Y12
+	VANDPS       Y12, Y1, Y1
+	VANDPS       Y12, Y3, Y3
+	VANDPS       Y12, Y5, Y5
+	VANDPS       Y12, Y7, Y7
+	VANDPS       Y12, Y9, Y9
+	VANDPS       Y12, Y11, Y11
+
+masked:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, (DI)(R8*1)
+	VMOVUPS Y3, 32(DI)(R8*1)
+	VMOVUPS Y4, (DI)(R8*2)
+	VMOVUPS Y5, 32(DI)(R8*2)
+	VMOVUPS Y6, (DI)(R9*1)
+	VMOVUPS Y7, 32(DI)(R9*1)
+	VMOVUPS Y8, (DI)(R8*4)
+	VMOVUPS Y9, 32(DI)(R8*4)
+	VMOVUPS Y10, (DI)(R10*1)
+	VMOVUPS Y11, 32(DI)(R10*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P1S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P1S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z1
+	VMOVUPS     64(SI), Z2
+	VMOVUPS     128(SI), Z3
+	VMOVUPS     (DI), Z4
+	VFMADD231PS Z4, Z1, Z0
+	VMOVUPS     64(DI), Z4
+	VFMADD231PS Z4, Z2, Z0
+	VMOVUPS     128(DI), Z4
+	VFMADD231PS Z4, Z3, Z0
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z1
+	VMOVUPS     128(DX), Z2
+	VFMADD213PS Z2, Z1, Z0
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+
+added:
+	VBROADCASTSS 88(AX), Z1
+	VBROADCASTSS 92(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z1
+	VPANDD       Z1, Z0, Z0
+
+masked:
+	VMOVUPS Z0, (DI)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P2S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P2S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z2
+	VMOVUPS     64(SI), Z3
+	VMOVUPS     128(SI), Z4
+	VMOVUPS     (DI), Z5
+	VFMADD231PS Z5, Z2, Z0
+	VMOVUPS     64(DI), Z5
+	VFMADD231PS Z5, Z3, Z0
+	VMOVUPS     128(DI), Z5
+	VFMADD231PS Z5, Z2, Z1
+	VFMADD231PS Z5, Z4, Z0
+	VMOVUPS     192(DI), Z5
+	VFMADD231PS Z5, Z3, Z1
+	VMOVUPS     256(DI), Z5
+	VFMADD231PS Z5, Z4, Z1
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z2
+	VMOVUPS     128(DX), Z3
+	VFMADD213PS Z3, Z2, Z0
+	VFMADD213PS Z3, Z2, Z1
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+
+added:
+	VBROADCASTSS 88(AX), Z2
+	VBROADCASTSS 92(AX), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z2
+	VPANDD       Z2, Z0, Z0
+	VPANDD       Z2, Z1, Z1
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P3S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P3S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z3
+	VMOVUPS     64(SI), Z4
+	VMOVUPS     128(SI), Z5
+	VMOVUPS     (DI), Z6
+	VFMADD231PS Z6, Z3, Z0
+	VMOVUPS     64(DI), Z6
+	VFMADD231PS Z6, Z4, Z0
+	VMOVUPS     128(DI), Z6
+	VFMADD231PS Z6, Z3, Z1
+	VFMADD231PS Z6, Z5, Z0
+	VMOVUPS     192(DI), Z6
+	VFMADD231PS Z6, Z4, Z1
+	VMOVUPS     256(DI), Z6
+	VFMADD231PS Z6, Z3, Z2
+	VFMADD231PS Z6, Z5, Z1
+	VMOVUPS     320(DI), Z6
+	VFMADD231PS Z6, Z4, Z2
+	VMOVUPS     384(DI), Z6
+	VFMADD231PS Z6, Z5, Z2
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z3
+	VMOVUPS     128(DX), Z4
+	VFMADD213PS Z4, Z3, Z0
+	VFMADD213PS Z4, Z3, Z1
+	VFMADD213PS Z4, Z3, Z2
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+
+added:
+	VBROADCASTSS 88(AX), Z3
+	VBROADCASTSS 92(AX), Z4
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z3, Z2
+	VMINPS       Z2, Z4, Z2
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z3
+	VPANDD       Z3, Z0, Z0
+	VPANDD       Z3, Z1, Z1
+	VPANDD       Z3, Z2, Z2
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P4S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P4S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z4
+	VMOVUPS     64(SI), Z5
+	VMOVUPS     128(SI), Z6
+	VMOVUPS     (DI), Z7
+	VFMADD231PS Z7, Z4, Z0
+	VMOVUPS     64(DI), Z7
+	VFMADD231PS Z7, Z5, Z0
+	VMOVUPS     128(DI), Z7
+	VFMADD231PS Z7, Z4, Z1
+	VFMADD231PS Z7, Z6, Z0
+	VMOVUPS     192(DI), Z7
+	VFMADD231PS Z7, Z5, Z1
+	VMOVUPS     256(DI), Z7
+	VFMADD231PS Z7, Z4, Z2
+	VFMADD231PS Z7, Z6, Z1
+	VMOVUPS     320(DI), Z7
+	VFMADD231PS Z7, Z5, Z2
+	VMOVUPS     384(DI), Z7
+	VFMADD231PS Z7, Z4, Z3
+	VFMADD231PS Z7, Z6, Z2
+	VMOVUPS     448(DI), Z7
+	VFMADD231PS Z7, Z5, Z3
+	VMOVUPS     512(DI), Z7
+	VFMADD231PS Z7, Z6, Z3
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z4
+	VMOVUPS     128(DX), Z5
+	VFMADD213PS Z5, Z4, Z0
+	VFMADD213PS Z5, Z4, Z1
+	VFMADD213PS Z5, Z4, Z2
+	VFMADD213PS Z5, Z4, Z3
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+
+added:
+	VBROADCASTSS 88(AX), Z4
+	VBROADCASTSS 92(AX), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z4
+	VPANDD       Z4, Z0, Z0
+	VPANDD       Z4, Z1, Z1
+	VPANDD       Z4, Z2, Z2
+	VPANDD       Z4, Z3, Z3
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P5S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P5S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z5
+	VMOVUPS     64(SI), Z6
+	VMOVUPS     128(SI), Z7
+	VMOVUPS     (DI), Z8
+	VFMADD231PS Z8, Z5, Z0
+	VMOVUPS     64(DI), Z8
+	VFMADD231PS Z8, Z6, Z0
+	VMOVUPS     128(DI), Z8
+	VFMADD231PS Z8, Z5, Z1
+	VFMADD231PS Z8, Z7, Z0
+	VMOVUPS     192(DI), Z8
+	VFMADD231PS Z8, Z6, Z1
+	VMOVUPS     256(DI), Z8
+	VFMADD231PS Z8, Z5, Z2
+	VFMADD231PS Z8, Z7, Z1
+	VMOVUPS     320(DI), Z8
+	VFMADD231PS Z8, Z6, Z2
+	VMOVUPS     384(DI), Z8
+	VFMADD231PS Z8, Z5, Z3
+	VFMADD231PS Z8, Z7, Z2
+	VMOVUPS     448(DI), Z8
+	VFMADD231PS Z8, Z6, Z3
+	VMOVUPS     512(DI), Z8
+	VFMADD231PS Z8, Z5, Z4
+	VFMADD231PS Z8, Z7, Z3
+	VMOVUPS     576(DI), Z8
+	VFMADD231PS Z8, Z6, Z4
+	VMOVUPS     640(DI), Z8
+	VFMADD231PS Z8, Z7, Z4
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z5
+	VMOVUPS     128(DX), Z6
+	VFMADD213PS Z6, Z5, Z0
+	VFMADD213PS Z6, Z5, Z1
+	VFMADD213PS Z6, Z5, Z2
+	VFMADD213PS Z6, Z5, Z3
+	VFMADD213PS Z6, Z5, Z4
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+
+added:
+	VBROADCASTSS 88(AX), Z5
+	VBROADCASTSS 92(AX), Z6
+	VMAXPS       Z0, Z5, Z0
+	VMINPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z5, Z1
+	VMINPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z5, Z2
+	VMINPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z5, Z3
+	VMINPS       Z3, Z6, Z3
+	VMAXPS       Z4, Z5, Z4
+	VMINPS       Z4, Z6, Z4
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z5
+	VPANDD       Z5, Z0, Z0
+	VPANDD       Z5, Z1, Z1
+	VPANDD       Z5, Z2, Z2
+	VPANDD       Z5, Z3, Z3
+	VPANDD       Z5, Z4, Z4
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P6S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P6S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z6
+	VMOVUPS     64(SI), Z7
+	VMOVUPS     128(SI), Z8
+	VMOVUPS     (DI), Z9
+	VFMADD231PS Z9, Z6, Z0
+	VMOVUPS     64(DI), Z9
+	VFMADD231PS Z9, Z7, Z0
+	VMOVUPS     128(DI), Z9
+	VFMADD231PS Z9, Z6, Z1
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS     192(DI), Z9
+	VFMADD231PS Z9, Z7, Z1
+	VMOVUPS     256(DI), Z9
+	VFMADD231PS Z9, Z6, Z2
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS     320(DI), Z9
+	VFMADD231PS Z9, Z7, Z2
+	VMOVUPS     384(DI), Z9
+	VFMADD231PS Z9, Z6, Z3
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS     448(DI), Z9
+	VFMADD231PS Z9, Z7, Z3
+	VMOVUPS     512(DI), Z9
+	VFMADD231PS Z9, Z6, Z4
+	VFMADD231PS Z9, Z8, Z3
+	VMOVUPS     576(DI), Z9
+	VFMADD231PS Z9, Z7, Z4
+	VMOVUPS     640(DI), Z9
+	VFMADD231PS Z9, Z6, Z5
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS     704(DI), Z9
+	VFMADD231PS Z9, Z7, Z5
+	VMOVUPS     768(DI), Z9
+	VFMADD231PS Z9, Z8, Z5
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z6
+	VMOVUPS     128(DX), Z7
+	VFMADD213PS Z7, Z6, Z0
+	VFMADD213PS Z7, Z6, Z1
+	VFMADD213PS Z7, Z6, Z2
+	VFMADD213PS Z7, Z6, Z3
+	VFMADD213PS Z7, Z6, Z4
+	VFMADD213PS Z7, Z6, Z5
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+
+added:
+	VBROADCASTSS 88(AX), Z6
+	VBROADCASTSS 92(AX), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z6
+	VPANDD       Z6, Z0, Z0
+	VPANDD       Z6, Z1, Z1
+	VPANDD       Z6, Z2, Z2
+	VPANDD       Z6, Z3, Z3
+	VPANDD       Z6, Z4, Z4
+	VPANDD       Z6, Z5, Z5
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P7S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P7S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z7
+	VMOVUPS     64(SI), Z8
+	VMOVUPS     128(SI), Z9
+	VMOVUPS     (DI), Z10
+	VFMADD231PS Z10, Z7, Z0
+	VMOVUPS     64(DI), Z10
+	VFMADD231PS Z10, Z8, Z0
+	VMOVUPS     128(DI), Z10
+	VFMADD231PS Z10, Z7, Z1
+	VFMADD231PS Z10, Z9, Z0
+	VMOVUPS     192(DI), Z10
+	VFMADD231PS Z10, Z8, Z1
+	VMOVUPS     256(DI), Z10
+	VFMADD231PS Z10, Z7, Z2
+	VFMADD231PS Z10, Z9, Z1
+	VMOVUPS     320(DI), Z10
+	VFMADD231PS Z10, Z8, Z2
+	VMOVUPS     384(DI), Z10
+	VFMADD231PS Z10, Z7, Z3
+	VFMADD231PS Z10, Z9, Z2
+	VMOVUPS     448(DI), Z10
+	VFMADD231PS Z10, Z8, Z3
+	VMOVUPS     512(DI), Z10
+	VFMADD231PS Z10, Z7, Z4
+	VFMADD231PS Z10, Z9, Z3
+	VMOVUPS     576(DI), Z10
+	VFMADD231PS Z10, Z8, Z4
+	VMOVUPS     640(DI), Z10
+	VFMADD231PS Z10, Z7, Z5
+	VFMADD231PS Z10, Z9, Z4
+	VMOVUPS     704(DI), Z10
+	VFMADD231PS Z10, Z8, Z5
+	VMOVUPS     768(DI), Z10
+	VFMADD231PS Z10, Z7, Z6
+	VFMADD231PS Z10, Z9, Z5
+	VMOVUPS     832(DI), Z10
+	VFMADD231PS Z10, Z8, Z6
+	VMOVUPS     896(DI), Z10
+	VFMADD231PS Z10, Z9, Z6
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z7
+	VMOVUPS     128(DX), Z8
+	VFMADD213PS Z8, Z7, Z0
+	VFMADD213PS Z8, Z7, Z1
+	VFMADD213PS Z8, Z7, Z2
+	VFMADD213PS Z8, Z7, Z3
+	VFMADD213PS Z8, Z7, Z4
+	VFMADD213PS Z8, Z7, Z5
+	VFMADD213PS Z8, Z7, Z6
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+
+added:
+	VBROADCASTSS 88(AX), Z7
+	VBROADCASTSS 92(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z7
+	VPANDD       Z7, Z0, Z0
+	VPANDD       Z7, Z1, Z1
+	VPANDD       Z7, Z2, Z2
+	VPANDD       Z7, Z3, Z3
+	VPANDD       Z7, Z4, Z4
+	VPANDD       Z7, Z5, Z5
+	VPANDD       Z7, Z6, Z6
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P8S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P8S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z8
+	VMOVUPS     64(SI), Z9
+	VMOVUPS     128(SI), Z10
+	VMOVUPS     (DI), Z11
+	VFMADD231PS Z11, Z8, Z0
+	VMOVUPS     64(DI), Z11
+	VFMADD231PS Z11, Z9, Z0
+	VMOVUPS     128(DI), Z11
+	VFMADD231PS Z11, Z8, Z1
+	VFMADD231PS Z11, Z10, Z0
+	VMOVUPS     192(DI), Z11
+	VFMADD231PS Z11, Z9, Z1
+	VMOVUPS     256(DI), Z11
+	VFMADD231PS Z11, Z8, Z2
+	VFMADD231PS Z11, Z10, Z1
+	VMOVUPS     320(DI), Z11
+	VFMADD231PS Z11, Z9, Z2
+	VMOVUPS     384(DI), Z11
+	VFMADD231PS Z11, Z8, Z3
+	VFMADD231PS Z11, Z10, Z2
+	VMOVUPS     448(DI), Z11
+	VFMADD231PS Z11, Z9, Z3
+	VMOVUPS     512(DI), Z11
+	VFMADD231PS Z11, Z8, Z4
+	VFMADD231PS Z11, Z10, Z3
+	VMOVUPS     576(DI), Z11
+	VFMADD231PS Z11, Z9, Z4
+	VMOVUPS     640(DI), Z11
+	VFMADD231PS Z11, Z8, Z5
+	VFMADD231PS Z11, Z10, Z4
+	VMOVUPS     704(DI), Z11
+	VFMADD231PS Z11, Z9, Z5
+	VMOVUPS     768(DI), Z11
+	VFMADD231PS Z11, Z8, Z6
+	VFMADD231PS Z11, Z10, Z5
+	VMOVUPS     832(DI), Z11
+	VFMADD231PS Z11, Z9, Z6
+	VMOVUPS     896(DI), Z11
+	VFMADD231PS Z11, Z8, Z7
+	VFMADD231PS Z11, Z10, Z6
+	VMOVUPS     960(DI), Z11
+	VFMADD231PS Z11, Z9, Z7
+	VMOVUPS     1024(DI), Z11
+	VFMADD231PS Z11, Z10, Z7
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z8
+	VMOVUPS     128(DX), Z9
+	VFMADD213PS Z9, Z8, Z0
+	VFMADD213PS Z9, Z8, Z1
+	VFMADD213PS Z9, Z8, Z2
+	VFMADD213PS Z9, Z8, Z3
+	VFMADD213PS Z9, Z8, Z4
+	VFMADD213PS Z9, Z8, Z5
+	VFMADD213PS Z9, Z8, Z6
+	VFMADD213PS Z9, Z8, Z7
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+
+added:
+	VBROADCASTSS 88(AX), Z8
+	VBROADCASTSS 92(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z8
+	VPANDD       Z8, Z0, Z0
+	VPANDD       Z8, Z1, Z1
+	VPANDD       Z8, Z2, Z2
+	VPANDD       Z8, Z3, Z3
+	VPANDD       Z8, Z4, Z4
+	VPANDD       Z8, Z5, Z5
+	VPANDD       Z8, Z6, Z6
+	VPANDD       Z8, Z7, Z7
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P9S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P9S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z9
+	VMOVUPS     64(SI), Z10
+	VMOVUPS     128(SI), Z11
+	VMOVUPS     (DI), Z12
+	VFMADD231PS Z12, Z9, Z0
+	VMOVUPS     64(DI), Z12
+	VFMADD231PS Z12, Z10, Z0
+	VMOVUPS     128(DI), Z12
+	VFMADD231PS Z12, Z9, Z1
+	VFMADD231PS Z12, Z11, Z0
+	VMOVUPS     192(DI), Z12
+	VFMADD231PS Z12, Z10, Z1
+	VMOVUPS     256(DI), Z12
+	VFMADD231PS Z12, Z9, Z2
+	VFMADD231PS Z12, Z11, Z1
+	VMOVUPS     320(DI), Z12
+	VFMADD231PS Z12, Z10, Z2
+	VMOVUPS     384(DI), Z12
+	VFMADD231PS Z12, Z9, Z3
+	VFMADD231PS Z12, Z11, Z2
+	VMOVUPS     448(DI), Z12
+	VFMADD231PS Z12, Z10, Z3
+	VMOVUPS     512(DI), Z12
+	VFMADD231PS Z12, Z9, Z4
+	VFMADD231PS Z12, Z11, Z3
+	VMOVUPS     576(DI), Z12
+	VFMADD231PS Z12, Z10, Z4
+	VMOVUPS     640(DI), Z12
+	VFMADD231PS Z12, Z9, Z5
+	VFMADD231PS Z12, Z11, Z4
+	VMOVUPS     704(DI), Z12
+	VFMADD231PS Z12, Z10, Z5
+	VMOVUPS     768(DI), Z12
+	VFMADD231PS Z12, Z9, Z6
+	VFMADD231PS Z12, Z11, Z5
+	VMOVUPS     832(DI), Z12
+	VFMADD231PS Z12, Z10, Z6
+	VMOVUPS     896(DI), Z12
+	VFMADD231PS Z12, Z9, Z7
+	VFMADD231PS Z12, Z11, Z6
+	VMOVUPS     960(DI), Z12
+	VFMADD231PS Z12, Z10, Z7
+	VMOVUPS     1024(DI), Z12
+	VFMADD231PS Z12, Z9, Z8
+	VFMADD231PS Z12, Z11, Z7
+	VMOVUPS     1088(DI), Z12
+	VFMADD231PS Z12, Z10, Z8
+	VMOVUPS     1152(DI), Z12
+	VFMADD231PS Z12, Z11, Z8
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z9
+	VMOVUPS     128(DX), Z10
+	VFMADD213PS Z10, Z9, Z0
+	VFMADD213PS Z10, Z9, Z1
+	VFMADD213PS Z10, Z9, Z2
+	VFMADD213PS Z10, Z9, Z3
+	VFMADD213PS Z10, Z9, Z4
+	VFMADD213PS Z10, Z9, Z5
+	VFMADD213PS Z10, Z9, Z6
+	VFMADD213PS Z10, Z9, Z7
+	VFMADD213PS Z10, Z9, Z8
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+
+added:
+	VBROADCASTSS 88(AX), Z9
+	VBROADCASTSS 92(AX), Z10
+	VMAXPS       Z0, Z9, Z0
+	VMINPS       Z0, Z10, Z0
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z9
+	VPANDD       Z9, Z0, Z0
+	VPANDD       Z9, Z1, Z1
+	VPANDD       Z9, Z2, Z2
+	VPANDD       Z9, Z3, Z3
+	VPANDD       Z9, Z4, Z4
+	VPANDD       Z9, Z5, Z5
+	VPANDD       Z9, Z6, Z6
+	VPANDD       Z9, Z7, Z7
+	VPANDD       Z9, Z8, Z8
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P10S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P10S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z10
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VMOVUPS     (DI), Z13
+	VFMADD231PS Z13, Z10, Z0
+	VMOVUPS     64(DI), Z13
+	VFMADD231PS Z13, Z11, Z0
+	VMOVUPS     128(DI), Z13
+	VFMADD231PS Z13, Z10, Z1
+	VFMADD231PS Z13, Z12, Z0
+	VMOVUPS     192(DI), Z13
+	VFMADD231PS Z13, Z11, Z1
+	VMOVUPS     256(DI), Z13
+	VFMADD231PS Z13, Z10, Z2
+	VFMADD231PS Z13, Z12, Z1
+	VMOVUPS     320(DI), Z13
+	VFMADD231PS Z13, Z11, Z2
+	VMOVUPS     384(DI), Z13
+	VFMADD231PS Z13, Z10, Z3
+	VFMADD231PS Z13, Z12, Z2
+	VMOVUPS     448(DI), Z13
+	VFMADD231PS Z13, Z11, Z3
+	VMOVUPS     512(DI), Z13
+	VFMADD231PS Z13, Z10, Z4
+	VFMADD231PS Z13, Z12, Z3
+	VMOVUPS     576(DI), Z13
+	VFMADD231PS Z13, Z11, Z4
+	VMOVUPS     640(DI), Z13
+	VFMADD231PS Z13, Z10, Z5
+	VFMADD231PS Z13, Z12, Z4
+	VMOVUPS     704(DI), Z13
+	VFMADD231PS Z13, Z11, Z5
+	VMOVUPS     768(DI), Z13
+	VFMADD231PS Z13, Z10, Z6
+	VFMADD231PS Z13, Z12, Z5
+	VMOVUPS     832(DI), Z13
+	VFMADD231PS Z13, Z11, Z6
+	VMOVUPS     896(DI), Z13
+	VFMADD231PS Z13, Z10, Z7
+	VFMADD231PS Z13, Z12, Z6
+	VMOVUPS     960(DI), Z13
+	VFMADD231PS Z13, Z11, Z7
+	VMOVUPS     1024(DI), Z13
+	VFMADD231PS Z13, Z10, Z8
+	VFMADD231PS Z13, Z12, Z7
+	VMOVUPS     1088(DI), Z13
+	VFMADD231PS Z13, Z11, Z8
+	VMOVUPS     1152(DI), Z13
+	VFMADD231PS Z13, Z10, Z9
+	VFMADD231PS Z13, Z12, Z8
+	VMOVUPS     1216(DI), Z13
+	VFMADD231PS Z13, Z11, Z9
+	VMOVUPS     1280(DI), Z13
+	VFMADD231PS Z13, Z12, Z9
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	LEAQ        (R11)(R8*2), R12
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z10
+	VMOVUPS     128(DX), Z11
+	VFMADD213PS Z11, Z10, Z0
+	VFMADD213PS Z11, Z10, Z1
+	VFMADD213PS Z11, Z10, Z2
+	VFMADD213PS Z11, Z10, Z3
+	VFMADD213PS Z11, Z10, Z4
+	VFMADD213PS Z11, Z10, Z5
+	VFMADD213PS Z11, Z10, Z6
+	VFMADD213PS Z11, Z10, Z7
+	VFMADD213PS Z11, Z10, Z8
+	VFMADD213PS Z11, Z10, Z9
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+	VADDPS (SI)(R12*1), Z9, Z9
+
+added:
+	VBROADCASTSS 88(AX), Z10
+	VBROADCASTSS 92(AX), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z10
+	VPANDD       Z10, Z0, Z0
+	VPANDD       Z10, Z1, Z1
+	VPANDD       Z10, Z2, Z2
+	VPANDD       Z10, Z3, Z3
+	VPANDD       Z10, Z4, Z4
+	VPANDD       Z10, Z5, Z5
+	VPANDD       Z10, Z6, Z6
+	VPANDD       Z10, Z7, Z7
+	VPANDD       Z10, Z8, Z8
+	VPANDD       Z10, Z9, Z9
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	VMOVUPS Z9, (DI)(R12*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P11S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P11S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z11
+	VMOVUPS     64(SI), Z12
+	VMOVUPS     128(SI), Z13
+	VMOVUPS     (DI), Z14
+	VFMADD231PS Z14, Z11, Z0
+	VMOVUPS     64(DI), Z14
+	VFMADD231PS Z14, Z12, Z0
+	VMOVUPS     128(DI), Z14
+	VFMADD231PS Z14, Z11, Z1
+	VFMADD231PS Z14, Z13, Z0
+	VMOVUPS     192(DI), Z14
+	VFMADD231PS Z14, Z12, Z1
+	VMOVUPS     256(DI), Z14
+	VFMADD231PS Z14, Z11, Z2
+	VFMADD231PS Z14, Z13, Z1
+	VMOVUPS     320(DI), Z14
+	VFMADD231PS Z14, Z12, Z2
+	VMOVUPS     384(DI), Z14
+	VFMADD231PS Z14, Z11, Z3
+	VFMADD231PS Z14, Z13, Z2
+	VMOVUPS     448(DI), Z14
+	VFMADD231PS Z14, Z12, Z3
+	VMOVUPS     512(DI), Z14
+	VFMADD231PS Z14, Z11, Z4
+	VFMADD231PS Z14, Z13, Z3
+	VMOVUPS     576(DI), Z14
+	VFMADD231PS Z14, Z12, Z4
+	VMOVUPS     640(DI), Z14
+	VFMADD231PS Z14, Z11, Z5
+	VFMADD231PS Z14, Z13, Z4
+	VMOVUPS     704(DI), Z14
+	VFMADD231PS Z14, Z12, Z5
+	VMOVUPS     768(DI), Z14
+	VFMADD231PS Z14, Z11, Z6
+	VFMADD231PS Z14, Z13, Z5
+	VMOVUPS     832(DI), Z14
+	VFMADD231PS Z14, Z12, Z6
+	VMOVUPS     896(DI), Z14
+	VFMADD231PS Z14, Z11, Z7
+	VFMADD231PS Z14, Z13, Z6
+	VMOVUPS     960(DI), Z14
+	VFMADD231PS Z14, Z12, Z7
+	VMOVUPS     1024(DI), Z14
+	VFMADD231PS Z14, Z11, Z8
+	VFMADD231PS Z14, Z13, Z7
+	VMOVUPS     1088(DI), Z14
+	VFMADD231PS Z14, Z12, Z8
+	VMOVUPS     1152(DI), Z14
+	VFMADD231PS Z14, Z11, Z9
+	VFMADD231PS Z14, Z13, Z8
+	VMOVUPS     1216(DI), Z14
+	VFMADD231PS Z14, Z12, Z9
+	VMOVUPS     1280(DI), Z14
+	VFMADD231PS Z14, Z11, Z10
+	VFMADD231PS Z14, Z13, Z9
+	VMOVUPS     1344(DI), Z14
+	VFMADD231PS Z14, Z12, Z10
+	VMOVUPS     1408(DI), Z14
+	VFMADD231PS Z14, Z13, Z10
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	LEAQ        (R11)(R8*2), R12
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z11
+	VMOVUPS     128(DX), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+	VFMADD213PS Z12, Z11, Z10
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+	VADDPS (SI)(R12*1), Z9, Z9
+	VADDPS (SI)(R10*2), Z10, Z10
+
+added:
+	VBROADCASTSS 88(AX), Z11
+	VBROADCASTSS 92(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+	VPANDD       Z11, Z10, Z10
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	VMOVUPS Z9, (DI)(R12*1)
+	VMOVUPS Z10, (DI)(R10*2)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P12S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P12S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z12
+	VMOVUPS     64(SI), Z13
+	VMOVUPS     128(SI), Z14
+	VMOVUPS     (DI), Z15
+	VFMADD231PS Z15, Z12, Z0
+	VMOVUPS     64(DI), Z15
+	VFMADD231PS Z15, Z13, Z0
+	VMOVUPS     128(DI), Z15
+	VFMADD231PS Z15, Z12, Z1
+	VFMADD231PS Z15, Z14, Z0
+	VMOVUPS     192(DI), Z15
+	VFMADD231PS Z15, Z13, Z1
+	VMOVUPS     256(DI), Z15
+	VFMADD231PS Z15, Z12, Z2
+	VFMADD231PS Z15, Z14, Z1
+	VMOVUPS     320(DI), Z15
+	VFMADD231PS Z15, Z13, Z2
+	VMOVUPS     384(DI), Z15
+	VFMADD231PS Z15, Z12, Z3
+	VFMADD231PS Z15, Z14, Z2
+	VMOVUPS     448(DI), Z15
+	VFMADD231PS Z15, Z13, Z3
+	VMOVUPS     512(DI), Z15
+	VFMADD231PS Z15, Z12, Z4
+	VFMADD231PS Z15, Z14, Z3
+	VMOVUPS     576(DI), Z15
+	VFMADD231PS Z15, Z13, Z4
+	VMOVUPS     640(DI), Z15
+	VFMADD231PS Z15, Z12, Z5
+	VFMADD231PS Z15, Z14, Z4
+	VMOVUPS     704(DI), Z15
+	VFMADD231PS Z15, Z13, Z5
+	VMOVUPS     768(DI), Z15
+	VFMADD231PS Z15, Z12, Z6
+	VFMADD231PS Z15, Z14, Z5
+	VMOVUPS     832(DI), Z15
+	VFMADD231PS Z15, Z13, Z6
+	VMOVUPS     896(DI), Z15
+	VFMADD231PS Z15, Z12, Z7
+	VFMADD231PS Z15, Z14, Z6
+	VMOVUPS     960(DI), Z15
+	VFMADD231PS Z15, Z13, Z7
+	VMOVUPS     1024(DI), Z15
+	VFMADD231PS Z15, Z12, Z8
+	VFMADD231PS Z15, Z14, Z7
+	VMOVUPS     1088(DI), Z15
+	VFMADD231PS Z15, Z13, Z8
+	VMOVUPS     1152(DI), Z15
+	VFMADD231PS Z15, Z12, Z9
+	VFMADD231PS Z15, Z14, Z8
+	VMOVUPS     1216(DI), Z15
+	VFMADD231PS Z15, Z13, Z9
+	VMOVUPS     1280(DI), Z15
+	VFMADD231PS Z15, Z12, Z10
+	VFMADD231PS Z15, Z14, Z9
+	VMOVUPS     1344(DI), Z15
+	VFMADD231PS Z15, Z13, Z10
+	VMOVUPS     1408(DI), Z15
+	VFMADD231PS Z15, Z12, Z11
+	VFMADD231PS Z15, Z14, Z10
+	VMOVUPS     1472(DI), Z15
+	VFMADD231PS Z15, Z13, Z11
+	VMOVUPS     1536(DI), Z15
+	VFMADD231PS Z15, Z14, Z11
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	LEAQ        (R11)(R8*2), R12
+	LEAQ        (R12)(R8*2), R13
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z12
+	VMOVUPS     128(DX), Z13
+	VFMADD213PS Z13, Z12, Z0
+	VFMADD213PS Z13, Z12, Z1
+	VFMADD213PS Z13, Z12, Z2
+	VFMADD213PS Z13, Z12, Z3
+	VFMADD213PS Z13, Z12, Z4
+	VFMADD213PS Z13, Z12, Z5
+	VFMADD213PS Z13, Z12, Z6
+	VFMADD213PS Z13, Z12, Z7
+	VFMADD213PS Z13, Z12, Z8
+	VFMADD213PS Z13, Z12, Z9
+	VFMADD213PS Z13, Z12, Z10
+	VFMADD213PS Z13, Z12, Z11
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+	VADDPS (SI)(R12*1), Z9, Z9
+	VADDPS (SI)(R10*2), Z10, Z10
+	VADDPS (SI)(R13*1), Z11, Z11
+
+added:
+	VBROADCASTSS 88(AX), Z12
+	VBROADCASTSS 92(AX), Z13
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z12
+	VPANDD       Z12, Z0, Z0
+	VPANDD       Z12, Z1, Z1
+	VPANDD       Z12, Z2, Z2
+	VPANDD       Z12, Z3, Z3
+	VPANDD       Z12, Z4, Z4
+	VPANDD       Z12, Z5, Z5
+	VPANDD       Z12, Z6, Z6
+	VPANDD       Z12, Z7, Z7
+	VPANDD       Z12, Z8, Z8
+	VPANDD       Z12, Z9, Z9
+	VPANDD       Z12, Z10, Z10
+	VPANDD       Z12, Z11, Z11
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	VMOVUPS Z9, (DI)(R12*1)
+	VMOVUPS Z10, (DI)(R10*2)
+	VMOVUPS Z11, (DI)(R13*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P13S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P13S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z13
+	VMOVUPS     64(SI), Z14
+	VMOVUPS     128(SI), Z15
+	VMOVUPS     (DI), Z16
+	VFMADD231PS Z16, Z13, Z0
+	VMOVUPS     64(DI), Z16
+	VFMADD231PS Z16, Z14, Z0
+	VMOVUPS     128(DI), Z16
+	VFMADD231PS Z16, Z13, Z1
+	VFMADD231PS Z16, Z15, Z0
+	VMOVUPS     192(DI), Z16
+	VFMADD231PS Z16, Z14, Z1
+	VMOVUPS     256(DI), Z16
+	VFMADD231PS Z16, Z13, Z2
+	VFMADD231PS Z16, Z15, Z1
+	VMOVUPS     320(DI), Z16
+	VFMADD231PS Z16, Z14, Z2
+	VMOVUPS     384(DI), Z16
+	VFMADD231PS Z16, Z13, Z3
+	VFMADD231PS Z16, Z15, Z2
+	VMOVUPS     448(DI), Z16
+	VFMADD231PS Z16, Z14, Z3
+	VMOVUPS     512(DI), Z16
+	VFMADD231PS Z16, Z13, Z4
+	VFMADD231PS Z16, Z15, Z3
+	VMOVUPS     576(DI), Z16
+	VFMADD231PS Z16, Z14, Z4
+	VMOVUPS     640(DI), Z16
+	VFMADD231PS Z16, Z13, Z5
+	VFMADD231PS Z16, Z15, Z4
+	VMOVUPS     704(DI), Z16
+	VFMADD231PS Z16, Z14, Z5
+	VMOVUPS     768(DI), Z16
+	VFMADD231PS Z16, Z13, Z6
+	VFMADD231PS Z16, Z15, Z5
+	VMOVUPS     832(DI), Z16
+	VFMADD231PS Z16, Z14, Z6
+	VMOVUPS     896(DI), Z16
+	VFMADD231PS Z16, Z13, Z7
+	VFMADD231PS Z16, Z15, Z6
+	VMOVUPS     960(DI), Z16
+	VFMADD231PS Z16, Z14, Z7
+	VMOVUPS     1024(DI), Z16
+	VFMADD231PS Z16, Z13, Z8
+	VFMADD231PS Z16, Z15, Z7
+	VMOVUPS     1088(DI), Z16
+	VFMADD231PS Z16, Z14, Z8
+	VMOVUPS     1152(DI), Z16
+	VFMADD231PS Z16, Z13, Z9
+	VFMADD231PS Z16, Z15, Z8
+	VMOVUPS     1216(DI), Z16
+	VFMADD231PS Z16, Z14, Z9
+	VMOVUPS     1280(DI), Z16
+	VFMADD231PS Z16, Z13, Z10
+	VFMADD231PS Z16, Z15, Z9
+	VMOVUPS     1344(DI), Z16
+	VFMADD231PS Z16, Z14, Z10
+	VMOVUPS     1408(DI), Z16
+	VFMADD231PS Z16, Z13, Z11
+	VFMADD231PS Z16, Z15, Z10
+	VMOVUPS     1472(DI), Z16
+	VFMADD231PS Z16, Z14, Z11
+	VMOVUPS     1536(DI), Z16
+	VFMADD231PS Z16, Z13, Z12
+	VFMADD231PS Z16, Z15, Z11
+	VMOVUPS     1600(DI), Z16
+	VFMADD231PS Z16, Z14, Z12
+	VMOVUPS     1664(DI), Z16
+	VFMADD231PS Z16, Z15, Z12
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	LEAQ        (R11)(R8*2), R12
+	LEAQ        (R12)(R8*2), R13
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z13
+	VMOVUPS     128(DX), Z14
+	VFMADD213PS Z14, Z13, Z0
+	VFMADD213PS Z14, Z13, Z1
+	VFMADD213PS Z14, Z13, Z2
+	VFMADD213PS Z14, Z13, Z3
+	VFMADD213PS Z14, Z13, Z4
+	VFMADD213PS Z14, Z13, Z5
+	VFMADD213PS Z14, Z13, Z6
+	VFMADD213PS Z14, Z13, Z7
+	VFMADD213PS Z14, Z13, Z8
+	VFMADD213PS Z14, Z13, Z9
+	VFMADD213PS Z14, Z13, Z10
+	VFMADD213PS Z14, Z13, Z11
+	VFMADD213PS Z14, Z13, Z12
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+	VADDPS (SI)(R12*1), Z9, Z9
+	VADDPS (SI)(R10*2), Z10, Z10
+	VADDPS (SI)(R13*1), Z11, Z11
+	VADDPS (SI)(R9*4), Z12, Z12
+
+added:
+	VBROADCASTSS 88(AX), Z13
+	VBROADCASTSS 92(AX), Z14
+	VMAXPS       Z0, Z13, Z0
+	VMINPS       Z0, Z14, Z0
+	VMAXPS       Z1, Z13, Z1
+	VMINPS       Z1, Z14, Z1
+	VMAXPS       Z2, Z13, Z2
+	VMINPS       Z2, Z14, Z2
+	VMAXPS       Z3, Z13, Z3
+	VMINPS       Z3, Z14, Z3
+	VMAXPS       Z4, Z13, Z4
+	VMINPS       Z4, Z14, Z4
+	VMAXPS       Z5, Z13, Z5
+	VMINPS       Z5, Z14, Z5
+	VMAXPS       Z6, Z13, Z6
+	VMINPS       Z6, Z14, Z6
+	VMAXPS       Z7, Z13, Z7
+	VMINPS       Z7, Z14, Z7
+	VMAXPS       Z8, Z13, Z8
+	VMINPS       Z8, Z14, Z8
+	VMAXPS       Z9, Z13, Z9
+	VMINPS       Z9, Z14, Z9
+	VMAXPS       Z10, Z13, Z10
+	VMINPS       Z10, Z14, Z10
+	VMAXPS       Z11, Z13, Z11
+	VMINPS       Z11, Z14, Z11
+	VMAXPS       Z12, Z13, Z12
+	VMINPS       Z12, Z14, Z12
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z13
+	VPANDD       Z13, Z0, Z0
+	VPANDD       Z13, Z1, Z1
+	VPANDD       Z13, Z2, Z2
+	VPANDD       Z13, Z3, Z3
+	VPANDD       Z13, Z4, Z4
+	VPANDD       Z13, Z5, Z5
+	VPANDD       Z13, Z6, Z6
+	VPANDD       Z13, Z7, Z7
+	VPANDD       Z13, Z8, Z8
+	VPANDD       Z13, Z9, Z9
+	VPANDD       Z13, Z10, Z10
+	VPANDD       Z13, Z11, Z11
+	VPANDD       Z13, Z12, Z12
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	VMOVUPS Z9, (DI)(R12*1)
+	VMOVUPS Z10, (DI)(R10*2)
+	VMOVUPS Z11, (DI)(R13*1)
+	VMOVUPS Z12, (DI)(R9*4)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET
+
+// func tileAVX512P14S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·tileAVX512P14S2(SB), NOSPLIT, $56-64
+	MOVQ s+0(FP), AX
+	MOVQ areas+8(FP), CX
+	MOVQ count+16(FP), DX
+	MOVQ DX, (SP)
+
+area:
+	MOVQ in+24(FP), BX
+	ADDQ (CX), BX
+	MOVQ BX, 32(SP)
+	MOVQ 8(CX), DX
+	MOVQ DX, 40(SP)
+	MOVQ 40(CX), DX
+	MOVQ DX, 8(SP)
+
+line:
+	MOVQ 32(SP), BX
+	MOVQ 40(SP), DX
+	MOVQ DX, 48(SP)
+	MOVQ 48(CX), DX
+	MOVQ DX, 16(SP)
+
+tile:
+	MOVQ    epi+40(FP), DX
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	MOVQ    w+32(FP), SI
+	ADDQ    16(CX), SI
+	MOVQ    BX, DI
+	MOVQ    24(CX), DX
+	MOVQ    DX, 24(SP)
+	TESTQ   DX, DX
+	JZ      summed
+
+row:
+	VMOVUPS     (SI), Z14
+	VMOVUPS     64(SI), Z15
+	VMOVUPS     128(SI), Z16
+	VMOVUPS     (DI), Z17
+	VFMADD231PS Z17, Z14, Z0
+	VMOVUPS     64(DI), Z17
+	VFMADD231PS Z17, Z15, Z0
+	VMOVUPS     128(DI), Z17
+	VFMADD231PS Z17, Z14, Z1
+	VFMADD231PS Z17, Z16, Z0
+	VMOVUPS     192(DI), Z17
+	VFMADD231PS Z17, Z15, Z1
+	VMOVUPS     256(DI), Z17
+	VFMADD231PS Z17, Z14, Z2
+	VFMADD231PS Z17, Z16, Z1
+	VMOVUPS     320(DI), Z17
+	VFMADD231PS Z17, Z15, Z2
+	VMOVUPS     384(DI), Z17
+	VFMADD231PS Z17, Z14, Z3
+	VFMADD231PS Z17, Z16, Z2
+	VMOVUPS     448(DI), Z17
+	VFMADD231PS Z17, Z15, Z3
+	VMOVUPS     512(DI), Z17
+	VFMADD231PS Z17, Z14, Z4
+	VFMADD231PS Z17, Z16, Z3
+	VMOVUPS     576(DI), Z17
+	VFMADD231PS Z17, Z15, Z4
+	VMOVUPS     640(DI), Z17
+	VFMADD231PS Z17, Z14, Z5
+	VFMADD231PS Z17, Z16, Z4
+	VMOVUPS     704(DI), Z17
+	VFMADD231PS Z17, Z15, Z5
+	VMOVUPS     768(DI), Z17
+	VFMADD231PS Z17, Z14, Z6
+	VFMADD231PS Z17, Z16, Z5
+	VMOVUPS     832(DI), Z17
+	VFMADD231PS Z17, Z15, Z6
+	VMOVUPS     896(DI), Z17
+	VFMADD231PS Z17, Z14, Z7
+	VFMADD231PS Z17, Z16, Z6
+	VMOVUPS     960(DI), Z17
+	VFMADD231PS Z17, Z15, Z7
+	VMOVUPS     1024(DI), Z17
+	VFMADD231PS Z17, Z14, Z8
+	VFMADD231PS Z17, Z16, Z7
+	VMOVUPS     1088(DI), Z17
+	VFMADD231PS Z17, Z15, Z8
+	VMOVUPS     1152(DI), Z17
+	VFMADD231PS Z17, Z14, Z9
+	VFMADD231PS Z17, Z16, Z8
+	VMOVUPS     1216(DI), Z17
+	VFMADD231PS Z17, Z15, Z9
+	VMOVUPS     1280(DI), Z17
+	VFMADD231PS Z17, Z14, Z10
+	VFMADD231PS Z17, Z16, Z9
+	VMOVUPS     1344(DI), Z17
+	VFMADD231PS Z17, Z15, Z10
+	VMOVUPS     1408(DI), Z17
+	VFMADD231PS Z17, Z14, Z11
+	VFMADD231PS Z17, Z16, Z10
+	VMOVUPS     1472(DI), Z17
+	VFMADD231PS Z17, Z15, Z11
+	VMOVUPS     1536(DI), Z17
+	VFMADD231PS Z17, Z14, Z12
+	VFMADD231PS Z17, Z16, Z11
+	VMOVUPS     1600(DI), Z17
+	VFMADD231PS Z17, Z15, Z12
+	VMOVUPS     1664(DI), Z17
+	VFMADD231PS Z17, Z14, Z13
+	VFMADD231PS Z17, Z16, Z12
+	VMOVUPS     1728(DI), Z17
+	VFMADD231PS Z17, Z15, Z13
+	VMOVUPS     1792(DI), Z17
+	VFMADD231PS Z17, Z16, Z13
+	ADDQ        (AX), DI
+	ADDQ        16(AX), SI
+	DECQ        24(SP)
+	JNZ         row
+
+summed:
+	MOVQ        out+56(FP), DI
+	ADDQ        48(SP), DI
+	MOVQ        res+48(FP), SI
+	MOVQ        SI, DX
+	ADDQ        48(SP), DX
+	TESTQ       SI, SI
+	CMOVQNE     DX, SI
+	MOVQ        epi+40(FP), DX
+	MOVQ        32(AX), R8
+	LEAQ        (R8)(R8*2), R9
+	LEAQ        (R9)(R8*2), R10
+	LEAQ        (R10)(R8*2), R11
+	LEAQ        (R11)(R8*2), R12
+	LEAQ        (R12)(R8*2), R13
+	LEAQ        (R13)(R8*2), R14
+	CMPQ        72(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(DX), Z14
+	VMOVUPS     128(DX), Z15
+	VFMADD213PS Z15, Z14, Z0
+	VFMADD213PS Z15, Z14, Z1
+	VFMADD213PS Z15, Z14, Z2
+	VFMADD213PS Z15, Z14, Z3
+	VFMADD213PS Z15, Z14, Z4
+	VFMADD213PS Z15, Z14, Z5
+	VFMADD213PS Z15, Z14, Z6
+	VFMADD213PS Z15, Z14, Z7
+	VFMADD213PS Z15, Z14, Z8
+	VFMADD213PS Z15, Z14, Z9
+	VFMADD213PS Z15, Z14, Z10
+	VFMADD213PS Z15, Z14, Z11
+	VFMADD213PS Z15, Z14, Z12
+	VFMADD213PS Z15, Z14, Z13
+
+scaled:
+	TESTQ  SI, SI
+	JZ     added
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(R8*1), Z1, Z1
+	VADDPS (SI)(R8*2), Z2, Z2
+	VADDPS (SI)(R9*1), Z3, Z3
+	VADDPS (SI)(R8*4), Z4, Z4
+	VADDPS (SI)(R10*1), Z5, Z5
+	VADDPS (SI)(R9*2), Z6, Z6
+	VADDPS (SI)(R11*1), Z7, Z7
+	VADDPS (SI)(R8*8), Z8, Z8
+	VADDPS (SI)(R12*1), Z9, Z9
+	VADDPS (SI)(R10*2), Z10, Z10
+	VADDPS (SI)(R13*1), Z11, Z11
+	VADDPS (SI)(R9*4), Z12, Z12
+	VADDPS (SI)(R14*1), Z13, Z13
+
+added:
+	VBROADCASTSS 88(AX), Z14
+	VBROADCASTSS 92(AX), Z15
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+	CMPQ         80(AX), $0x00
+	JE           masked
+	VMOVUPS      192(DX), Z14
+	VPANDD       Z14, Z0, Z0
+	VPANDD       Z14, Z1, Z1
+	VPANDD       Z14, Z2, Z2
+	VPANDD       Z14, Z3, Z3
+	VPANDD       Z14, Z4, Z4
+	VPANDD       Z14, Z5, Z5
+	VPANDD       Z14, Z6, Z6
+	VPANDD       Z14, Z7, Z7
+	VPANDD       Z14, Z8, Z8
+	VPANDD       Z14, Z9, Z9
+	VPANDD       Z14, Z10, Z10
+	VPANDD       Z14, Z11, Z11
+	VPANDD       Z14, Z12, Z12
+	VPANDD       Z14, Z13, Z13
+
+masked:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(R8*1)
+	VMOVUPS Z2, (DI)(R8*2)
+	VMOVUPS Z3, (DI)(R9*1)
+	VMOVUPS Z4, (DI)(R8*4)
+	VMOVUPS Z5, (DI)(R10*1)
+	VMOVUPS Z6, (DI)(R9*2)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (DI)(R8*8)
+	VMOVUPS Z9, (DI)(R12*1)
+	VMOVUPS Z10, (DI)(R10*2)
+	VMOVUPS Z11, (DI)(R13*1)
+	VMOVUPS Z12, (DI)(R9*4)
+	VMOVUPS Z13, (DI)(R14*1)
+	MOVQ    40(AX), DX
+	ADDQ    DX, BX
+	MOVQ    48(AX), DX
+	ADDQ    DX, 48(SP)
+	DECQ    16(SP)
+	JNZ     tile
+	MOVQ    56(AX), DX
+	ADDQ    DX, 32(SP)
+	MOVQ    64(AX), DX
+	ADDQ    DX, 40(SP)
+	DECQ    8(SP)
+	JNZ     line
+	ADDQ    $0x38, CX
+	DECQ    (SP)
+	JNZ     area
+	VZEROUPPER
+	RET

@@ -103,3 +103,203 @@ func tileAVX512P13(s *int, areas *int, count int, in *float32, w *float32, epi *
 //
 //go:noescape
 func tileAVX512P14(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P1S1 computes count areas with tiles of 1 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P1S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P2S1 computes count areas with tiles of 2 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P2S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P3S1 computes count areas with tiles of 3 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P3S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P4S1 computes count areas with tiles of 4 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P4S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P5S1 computes count areas with tiles of 5 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P5S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P6S1 computes count areas with tiles of 6 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P6S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P1S1 computes count areas with tiles of 1 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P1S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P2S1 computes count areas with tiles of 2 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P2S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P3S1 computes count areas with tiles of 3 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P3S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P4S1 computes count areas with tiles of 4 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P4S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P5S1 computes count areas with tiles of 5 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P5S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P6S1 computes count areas with tiles of 6 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P6S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P7S1 computes count areas with tiles of 7 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P7S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P8S1 computes count areas with tiles of 8 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P8S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P9S1 computes count areas with tiles of 9 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P9S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P10S1 computes count areas with tiles of 10 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P10S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P11S1 computes count areas with tiles of 11 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P11S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P12S1 computes count areas with tiles of 12 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P12S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P13S1 computes count areas with tiles of 13 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P13S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P14S1 computes count areas with tiles of 14 pixels side by side, of stride 1 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P14S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P1S2 computes count areas with tiles of 1 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P1S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P2S2 computes count areas with tiles of 2 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P2S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P3S2 computes count areas with tiles of 3 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P3S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P4S2 computes count areas with tiles of 4 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P4S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P5S2 computes count areas with tiles of 5 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P5S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX2P6S2 computes count areas with tiles of 6 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX2P6S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P1S2 computes count areas with tiles of 1 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P1S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P2S2 computes count areas with tiles of 2 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P2S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P3S2 computes count areas with tiles of 3 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P3S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P4S2 computes count areas with tiles of 4 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P4S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P5S2 computes count areas with tiles of 5 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P5S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P6S2 computes count areas with tiles of 6 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P6S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P7S2 computes count areas with tiles of 7 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P7S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P8S2 computes count areas with tiles of 8 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P8S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P9S2 computes count areas with tiles of 9 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P9S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P10S2 computes count areas with tiles of 10 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P10S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P11S2 computes count areas with tiles of 11 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P11S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P12S2 computes count areas with tiles of 12 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P12S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P13S2 computes count areas with tiles of 13 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P13S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+
+// tileAVX512P14S2 computes count areas with tiles of 14 pixels side by side, of stride 2 and 3 taps a row.
+//
+//go:noescape
+func tileAVX512P14S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)

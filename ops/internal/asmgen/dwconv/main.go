@@ -41,13 +41,24 @@ const (
 
 const block = 64 // bytes of a pixel
 
-func tile(s avx.ISA, px int) {
+// fixed is the taps of a row that a tile reads each input value once for, if their number and the stride are these.
+const fixed = 3
+
+// tile writes the tile for any taps, or with a stride that for rows of fixed taps and pixels side by side.
+func tile(s avx.ISA, px, stride int) {
 	name := fmt.Sprintf("tile%sP%d", s.Name, px)
+	if stride > 0 {
+		name += fmt.Sprintf("S%d", stride)
+	}
 	TEXT(name, NOSPLIT, "func(s, areas *int, count int, in, w, epi, res, out *float32)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s computes count areas with tiles of %d pixels.", name, px))
+	doc := fmt.Sprintf("%s computes count areas with tiles of %d pixels", name, px)
+	if stride > 0 {
+		doc += fmt.Sprintf(" side by side, of stride %d and %d taps a row", stride, fixed)
+	}
+	Doc(doc + ".")
 	nv := block / s.Bytes
-	acc, weight := s.Regs[:px*nv], s.Regs[px*nv:][:nv]
+	acc, free := s.Regs[:px*nv], s.Regs[px*nv:]
 
 	st := Mem{Base: Load(Param("s"), GP64())}
 	area := Mem{Base: Load(Param("areas"), GP64())}
@@ -96,24 +107,44 @@ func tile(s avx.ISA, px int) {
 	MOVQ(t, rows)
 	TESTQ(t, t)
 	JZ(LabelRef("summed"))
-	multiple := avx.Multiples(px, func(one reg.GPVirtual) { MOVQ(st.Offset(stepsPixelIn), one) })
+	var multiple func(base reg.Register, i int) Mem
+	if stride == 0 {
+		multiple = avx.Multiples(px, func(one reg.GPVirtual) { MOVQ(st.Offset(stepsPixelIn), one) })
+	}
 	Label("row")
-	MOVQ(row, col)
-	MOVQ(w, tap)
-	MOVQ(area.Offset(areaCols), n)
-	Label("tap")
-	for j := range nv {
-		VMOVUPS(Mem{Base: tap, Disp: j * s.Bytes}, weight[j])
-	}
-	for i := range px {
+	if stride > 0 {
 		for j := range nv {
-			VFMADD231PS(multiple(col, i).Offset(j*s.Bytes), weight[j], acc[i*nv+j])
+			weight, x := free[:fixed], free[fixed]
+			for c := range fixed {
+				VMOVUPS(Mem{Base: w, Disp: c*block + j*s.Bytes}, weight[c])
+			}
+			for at := range (px-1)*stride + fixed { // an output's taps come in their order
+				VMOVUPS(Mem{Base: row, Disp: at*block + j*s.Bytes}, x)
+				for c := range fixed {
+					if i := (at - c) / stride; at >= c && (at-c)%stride == 0 && i < px {
+						VFMADD231PS(x, weight[c], acc[i*nv+j])
+					}
+				}
+			}
 		}
+	} else {
+		MOVQ(row, col)
+		MOVQ(w, tap)
+		MOVQ(area.Offset(areaCols), n)
+		Label("tap")
+		for j := range nv {
+			VMOVUPS(Mem{Base: tap, Disp: j * s.Bytes}, free[j])
+		}
+		for i := range px {
+			for j := range nv {
+				VFMADD231PS(multiple(col, i).Offset(j*s.Bytes), free[j], acc[i*nv+j])
+			}
+		}
+		ADDQ(Imm(block), tap)
+		ADDQ(st.Offset(stepsCol), col)
+		DECQ(n)
+		JNZ(LabelRef("tap"))
 	}
-	ADDQ(Imm(block), tap)
-	ADDQ(st.Offset(stepsCol), col)
-	DECQ(n)
-	JNZ(LabelRef("tap"))
 	ADDQ(st.Offset(stepsRow), row)
 	ADDQ(st.Offset(stepsWeights), w)
 	DECQ(rows)
@@ -131,7 +162,7 @@ func tile(s avx.ISA, px int) {
 	Load(Param("epi"), epi.Base.(reg.GPVirtual))
 	place := avx.Multiples(px, func(one reg.GPVirtual) { MOVQ(st.Offset(stepsPixelOut), one) })
 	avx.Epilogue{
-		ISA: s, Pixels: px, Vectors: nv, Acc: acc, Free: s.Regs[px*nv:],
+		ISA: s, Pixels: px, Vectors: nv, Acc: acc, Free: free,
 		Scale: st.Offset(stepsScale), Mask: st.Offset(stepsMask), Lo: st.Offset(stepsLo), Hi: st.Offset(stepsHi),
 		Channels: epi, Res: res, Out: out,
 		At: func(base reg.Register, i, j int) Mem { return place(base, i).Offset(j * s.Bytes) },
@@ -154,11 +185,13 @@ func tile(s avx.ISA, px int) {
 
 func main() {
 	avx.BuildTags()
-	for px := 1; px <= 6; px++ {
-		tile(avx.AVX2, px)
-	}
-	for px := 1; px <= 14; px++ {
-		tile(avx.AVX512, px)
+	for stride := range 3 {
+		for px := 1; px <= 6; px++ {
+			tile(avx.AVX2, px, stride)
+		}
+		for px := 1; px <= 14; px++ {
+			tile(avx.AVX512, px, stride)
+		}
 	}
 	Generate()
 }
