@@ -24,20 +24,20 @@ var (
 // subject is the engine that the others are compared with.
 const subject = "scission"
 
-// engine is something that runs models in a worker process.
-type engine struct {
+// contender is an engine: something that runs models in a worker process.
+type contender struct {
 	name    string
 	command []string // starts a worker, see request
 }
 
 // engines returns the engines of the given names, the subject first. The
 // Python modules are unpacked into dir.
-func engines(names []string, python, dir string) ([]engine, error) {
+func engines(names []string, python, dir string) ([]contender, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	list := []engine{{subject, []string{self, workerArg}}}
+	list := []contender{{subject, []string{self, workerArg}}}
 	script := filepath.Join(dir, "worker.py")
 	if err := os.WriteFile(script, pythonWorker, 0o600); err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func engines(names []string, python, dir string) ([]engine, error) {
 		if err := os.WriteFile(filepath.Join(dir, "peer_"+name+".py"), module, 0o600); err != nil {
 			return nil, err
 		}
-		list = append(list, engine{name, []string{python, script, name}})
+		list = append(list, contender{name, []string{python, script, name}})
 	}
 	return list, nil
 }

@@ -123,7 +123,7 @@ func parseThreads(list string) ([]int, error) {
 
 // add measures a network with each number of threads. Files go to a folder in
 // dir that is removed again.
-func (r *report) add(ctx context.Context, list []engine, network, dir string, threads []int) error {
+func (r *report) add(ctx context.Context, list []contender, network, dir string, threads []int) error {
 	sub, err := os.MkdirTemp(dir, "model-")
 	if err != nil {
 		return err

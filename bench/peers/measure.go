@@ -62,7 +62,7 @@ type model struct {
 // measure runs m in all engines, by turns. An engine that fails, or whose
 // outputs differ from the reference's, is left out and says why in its entry.
 // The reference is the first engine behind the subject that runs.
-func measure(ctx context.Context, engines []engine, m model, threads int, p protocol) (result, error) {
+func measure(ctx context.Context, engines []contender, m model, threads int, p protocol) (result, error) {
 	res := result{Network: m.name, Threads: threads}
 	procs := make([]*process, len(engines))
 	outputs := make([][]*tensor.Tensor, len(engines))

@@ -55,7 +55,7 @@ func TestEachEngineIsMeasuredInEachRound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := []engine{
+	list := []contender{
 		{subject, []string{self, workerArg}},
 		{"absent", []string{filepath.Join(t.TempDir(), "absent")}},
 		{"twin", []string{self, workerArg}},

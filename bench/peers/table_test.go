@@ -8,7 +8,7 @@ import (
 
 func TestTableShowsRatiosMeansAndGaps(t *testing.T) {
 	ms := time.Millisecond
-	result := func(network string, threads int, times ...time.Duration) result {
+	measured := func(network string, threads int, times ...time.Duration) result {
 		r := result{Network: network, Threads: threads}
 		for i, name := range []string{"scission", "onnxruntime", "tract"} {
 			en := entry{Engine: name, Version: "1." + name[:1], Median: times[i]}
@@ -24,7 +24,7 @@ func TestTableShowsRatiosMeansAndGaps(t *testing.T) {
 	r := report{
 		Machine:  machine{CPU: "Abacus", CPUs: 2, Flags: "fma", OS: "linux"},
 		Protocol: protocol{Rounds: 7, Others: 0.06},
-		Results:  []result{result("resnet50", 1, 60*ms, 80*ms, 120*ms), result("vgg16", 1, 90*ms, 270*ms, 0)},
+		Results:  []result{measured("resnet50", 1, 60*ms, 80*ms, 120*ms), measured("vgg16", 1, 90*ms, 270*ms, 0)},
 	}
 	r.Results[1].Noisy = true
 	r.Results[1].Rounds = rounds([3]float64{1, 1, 0.25})
