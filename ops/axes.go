@@ -100,28 +100,23 @@ func total(lengths ...int) (int, error) {
 	return sum, nil
 }
 
-// nest is a nest of loops, outermost first, with the strides of two arrays.
-type nest struct{ n, a, b []int }
+// nest is a nest of loops over an array, outermost first.
+type nest struct{ n, stride []int }
 
 // add appends a loop inside of the others.
-func (l *nest) add(n, a, b int) {
-	l.n, l.a, l.b = append(l.n, n), append(l.a, a), append(l.b, b)
-}
+func (l *nest) add(n, stride int) { l.n, l.stride = append(l.n, n), append(l.stride, stride) }
 
 // size is the number of iterations.
 func (l *nest) size() int { return tensor.Shape(l.n).Elems() }
 
-// at returns the places in both arrays at iteration i.
-func (l *nest) at(i int) (a, b int) {
-	for d := len(l.n) - 1; d > 0; d-- {
+// at returns the place in the array at iteration i.
+func (l *nest) at(i int) int {
+	p := 0
+	for d := len(l.n) - 1; d >= 0; d-- {
 		q := i / l.n[d]
-		r := i - q*l.n[d]
-		a, b, i = a+r*l.a[d], b+r*l.b[d], q
+		p, i = p+(i-q*l.n[d])*l.stride[d], q
 	}
-	if len(l.n) > 0 {
-		a, b = a+i*l.a[0], b+i*l.b[0]
-	}
-	return a, b
+	return p
 }
 
 // moveTime is about how many nanoseconds the copying of one byte takes.

@@ -67,7 +67,7 @@ func padLine(n, before, behind int, mode string) []int {
 }
 
 // checkPadded compares y with x padded according to padLine in every dimension.
-func checkPadded(t *testing.T, x, y *tensor.Tensor, pads []int, mode, value string) {
+func checkPadded(t *testing.T, x, y *tensor.Tensor, pads []int, mode string, value uint64) {
 	t.Helper()
 	rank := len(x.Shape)
 	lines := make([][]int, rank)
@@ -114,17 +114,17 @@ func TestPadEqualsItsDefinition(t *testing.T) {
 		}
 		for _, mode := range []string{"constant", "edge", "reflect", "wrap"} {
 			y := apply(t, build(t, "Pad", 19, "mode", mode), x, fixed(pads), value)[0]
-			checkPadded(t, x, y, pads, mode, string(value.Raw))
+			checkPadded(t, x, y, pads, mode, bitsOf(value, 0))
 		}
 	}
 }
 
 func TestPadSharesLargeTensors(t *testing.T) {
-	x := numbered(tensor.Float32, 2, 20, 57, 61)
+	x := numbered(tensor.Float32, 2, 9, 57, 61)
 	for _, mode := range []string{"constant", "reflect"} {
 		pads := []int{0, 0, 1, 3, 0, 0, 2, 70}
 		y := apply(t, build(t, "Pad", 18, "mode", mode), x, fixed(pads))[0]
-		checkPadded(t, x, y, pads, mode, "\x00\x00\x00\x00")
+		checkPadded(t, x, y, pads, mode, 0)
 	}
 }
 
@@ -137,14 +137,13 @@ func TestPadHandlesZeroLengths(t *testing.T) {
 		{[]int{}, []int{}},
 	} {
 		x := numbered(tensor.Float32, c.shape...)
-		checkPadded(t, x, apply(t, pads, x, fixed(c.pads))[0], c.pads, "constant", "\x00\x00\x00\x00")
+		checkPadded(t, x, apply(t, pads, x, fixed(c.pads))[0], c.pads, "constant", 0)
 	}
 }
 
 func TestPadWithAttributesFillsWithTheValueInItsType(t *testing.T) {
-	for d, want := range map[tensor.DType]string{
-		tensor.Float32: "\x00\x00\x00\xc0", tensor.Float64: "\x00\x00\x00\x00\x00\x00\x00\xc0",
-		tensor.Float16: "\x00\xc0", tensor.BFloat16: "\x00\xc0",
+	for d, want := range map[tensor.DType]uint64{
+		tensor.Float32: 0xc0000000, tensor.Float64: 0xc000000000000000, tensor.Float16: 0xc000, tensor.BFloat16: 0xc000,
 	} {
 		x, pads := numbered(d, 2, 3), []int{1, 0, 0, 2}
 		y := apply(t, build(t, "Pad", 7, "pads", pads, "value", float32(-2)), x)[0]
@@ -153,13 +152,13 @@ func TestPadWithAttributesFillsWithTheValueInItsType(t *testing.T) {
 	x := numbered(tensor.Float32, 2)
 	minusZero := float32(math.Copysign(0, -1))
 	y := apply(t, build(t, "Pad", 7, "pads", []int{1, 0}, "value", minusZero), x)[0]
-	checkPadded(t, x, y, []int{1, 0}, "constant", "\x00\x00\x00\x80")
+	checkPadded(t, x, y, []int{1, 0}, "constant", 0x80000000)
 }
 
 func TestPadTakesAxes(t *testing.T) {
 	x := numbered(tensor.Float32, 2, 3, 4)
 	y := apply(t, build(t, "Pad", 18), x, fixed{1, -1, 0, 2}, nil, fixed{-1, 0})[0]
-	checkPadded(t, x, y, []int{-1, 0, 1, 2, 0, 0}, "constant", "\x00\x00\x00\x00")
+	checkPadded(t, x, y, []int{-1, 0, 1, 2, 0, 0}, "constant", 0)
 }
 
 func TestPadRefusesWhatMakesNoSense(t *testing.T) {

@@ -48,24 +48,23 @@ func integerMean[T, A integer](p reduction) graph.Kernel {
 	}})
 }
 
-// sumRun adds the elements of x to acc. Element i is part of sum i%8; the
-// eight sums are added in pairs, so that they need not wait for each other.
-func sumRun[T, A number](acc A, x []T) A {
-	var s [8]A
-	for ; len(x) >= len(s); x = x[len(s):] {
-		s[0] += A(x[0])
-		s[1] += A(x[1])
-		s[2] += A(x[2])
-		s[3] += A(x[3])
-		s[4] += A(x[4])
-		s[5] += A(x[5])
-		s[6] += A(x[6])
-		s[7] += A(x[7])
+// sumRun adds n elements of x, which are step apart, to acc. Every fourth is
+// part of one of four sums, so that they need not wait for each other.
+func sumRun[T, A number](acc A, x []T, n, step int) A {
+	var a, b, c, d A
+	at := 0
+	for ; n >= 4; n -= 4 {
+		a += A(x[at])
+		b += A(x[at+step])
+		c += A(x[at+2*step])
+		d += A(x[at+3*step])
+		at += 4 * step
 	}
-	for i, v := range x {
-		s[i] += A(v)
+	s := [...]A{a, b, c, d}
+	for i := range n {
+		s[i] += A(x[at+i*step])
 	}
-	return acc + (((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])))
+	return acc + ((s[0] + s[1]) + (s[2] + s[3]))
 }
 
 // sumEach adds the elements of x to those of acc.
@@ -75,7 +74,7 @@ func sumEach[T, A number](acc []A, x []T) {
 	}
 }
 
-// reduce is y = x with the elements along axes made one.
+// reduce is y = x with the elements along axes made one by one of the kernels.
 //
 //	x: int32, int64, uint32, uint64, f32 or f64, any shape
 //	axes: an attribute, or the constant input 1 in newer opsets; if omitted
@@ -83,7 +82,8 @@ func sumEach[T, A number](acc []A, x []T) {
 //	y: x's type; x's shape with length 1 along axes, or with keepdims = 0
 //	   without those dimensions
 //
-// The order of the additions depends on nothing but shape and axes.
+// In which order elements are taken together depends on nothing but shape and
+// axes, so the bits do not depend on the layout.
 //
 // Source: ONNX ReduceMean-1, -11, -13, -18.
 type reduce struct {
@@ -139,6 +139,23 @@ func (r reduce) Infer(in []graph.Fact) ([]graph.Fact, error) {
 // FLOPs counts an operation for each element of x.
 func (r reduce) FLOPs(in, out []graph.Fact) int { return in[0].Shape.Elems() }
 
+// Layouts keeps NCHW16c where just the spatial dimensions are reduced, if the
+// result lies in that layout too, or without them as the channels lie.
+func (r reduce) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
+	want, give = make([]graph.Layout, len(in)), make([]graph.Layout, len(out))
+	set, err := r.set(in)
+	if err != nil || in[0].Layout != (nchw16c{}) || set[0] || set[1] || slices.Contains(set[2:], false) {
+		return want, give
+	}
+	switch {
+	case r.keep:
+		want[0], give[0] = nchw16c{}, nchw16c{}
+	case fullBlocks(in[0].Shape):
+		want[0] = nchw16c{}
+	}
+	return want, give
+}
+
 func (r reduce) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	set, err := r.set(in)
 	if err != nil {
@@ -147,30 +164,33 @@ func (r reduce) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	if !slices.Contains(set, true) {
 		return view, nil
 	}
-	return r.kernels[in[0].DType](plan(in[0].Shape, set)), nil
+	p := planOf(in[0].Shape, set)
+	if in[0].Layout != nil {
+		p = spatial(stored(in[0]))
+	}
+	return r.kernels[in[0].DType](p), nil
 }
 
-// reduction says which elements of x make each element of y. An item is an
-// element of y, or, where the innermost dimension of x is kept, a block of it.
+// reduction says which elements of x make each element of y. Where the
+// innermost dimension of x is reduced, or laid out so that it could be, an
+// item is an element of y and a run is what is taken into it at once; else an
+// item is a run of elements of y.
 type reduction struct {
-	kept  nest // the items' dimensions with their strides in x
-	gone  nest // the dimensions that are reduced with their strides in x
-	run   int  // length of the innermost dimension
-	flat  bool // the innermost dimension is reduced; it is not in gone
-	count int  // elements of x for each of y
-	elems int  // of y
+	kept   nest // over items
+	gone   nest // over what is reduced, but for runs into one element
+	run    int  // length
+	step   int  // distance of the elements of a run in x
+	single bool // a run is taken into one element
+	count  int  // elements of x for each of y
+	elems  int  // of y
 }
 
-// foldBlock is the number of elements of y that are made at once where the
-// innermost dimension is kept.
-const foldBlock = 512
-
-// plan joins the dimensions of x that are next to each other and either all
+// planOf joins the dimensions of x that are next to each other and either all
 // reduced or all kept.
-func plan(x tensor.Shape, set []bool) reduction {
+func planOf(x tensor.Shape, set []bool) reduction {
 	var dims []int
 	var gone []bool
-	p := reduction{count: 1, elems: 1}
+	p := reduction{count: 1, elems: 1, step: 1}
 	for i, d := range x {
 		if set[i] {
 			p.count *= d
@@ -187,25 +207,43 @@ func plan(x tensor.Shape, set []bool) reduction {
 		dims, gone = []int{1}, []bool{true}
 	}
 	last := len(dims) - 1
-	p.run, p.flat = dims[last], gone[last]
+	p.run, p.single = dims[last], gone[last]
 	for i, d := range dims[:last] {
 		stride := tensor.Shape(dims[i+1:]).Elems()
 		if gone[i] {
-			p.gone.add(d, stride, 0)
+			p.gone.add(d, stride)
 		} else {
-			p.kept.add(d, stride, 0)
+			p.kept.add(d, stride)
 		}
 	}
+	return p
+}
+
+// spatial is the plan for the spatial dimensions of memory of the shape
+// [N, blocks, ..., lanes]. It takes elements together as planOf's plan for
+// row-major memory does.
+func spatial(x tensor.Shape) reduction {
+	planes, positions := x[0]*x[1], x[2:len(x)-1].Elems()
+	p := reduction{run: positions, step: lanes, single: true, count: positions, elems: planes * lanes}
+	p.kept.add(planes, positions*lanes)
+	p.kept.add(lanes, 1)
 	return p
 }
 
 // fold says how a reduction treats elements of type T, with intermediate
 // results of type A that begin as zero.
 type fold[T, A number] struct {
-	run  func(acc A, x []T) A     // takes elements of x into one result
-	each func(acc []A, x []T)     // takes element i of x into result i
-	end  func(acc A, count int) T // what count elements give in the end
+	run  func(acc A, x []T, n, step int) A // takes n elements of x, step apart, into one result
+	each func(acc []A, x []T)              // takes element i of x into result i
+	end  func(acc A, count int) T          // what count elements give in the end
 }
+
+const (
+	// foldBlock bounds the results that are made at once.
+	foldBlock = 512
+	// foldTime is about how many nanoseconds the taking in of one element takes.
+	foldTime = 1
+)
 
 // foldKernel is the kernel of a reduction. Items are shared among workers,
 // what makes one item is not.
@@ -213,45 +251,49 @@ func foldKernel[T, A number](p reduction, f fold[T, A]) graph.Kernel {
 	if p.elems == 0 {
 		return graph.Kernel{Info: "empty"}
 	}
-	const foldTime = 0.5 // nanoseconds an element, about
-	if p.flat {
-		count := chunks(p.elems, foldTime*float64(p.count))
-		return graph.Kernel{Info: "runs", Steps: []graph.Step{{N: count, Do: func(_ *graph.Exec, in, out []*tensor.Tensor, i int) error {
-			x, y := tensor.Cast[T](in[0].Raw), tensor.Cast[T](out[0].Raw)
-			lo, hi := span(p.elems, count, i, 1)
-			for k := lo; k < hi; k++ {
-				at, _ := p.kept.at(k)
-				var acc A
-				for j := range p.gone.size() {
-					off, _ := p.gone.at(j)
-					acc = f.run(acc, x[at+off:at+off+p.run])
-				}
-				y[k] = f.end(acc, p.count)
-			}
-			return nil
-		}}}}
+	if p.single {
+		return foldRuns(p, f)
 	}
+	return foldBlocks(p, f)
+}
+
+func foldRuns[T, A number](p reduction, f fold[T, A]) graph.Kernel {
+	count := chunks(p.elems, foldTime*float64(p.count))
+	return graph.Kernel{Info: "runs", Steps: []graph.Step{{N: count, Do: func(_ *graph.Exec, in, out []*tensor.Tensor, i int) error {
+		x, y := tensor.Cast[T](in[0].Raw), tensor.Cast[T](out[0].Raw)
+		lo, hi := span(p.elems, count, i, 1)
+		for k := lo; k < hi; k++ {
+			var acc A
+			at := p.kept.at(k)
+			for j := range p.gone.size() {
+				acc = f.run(acc, x[at+p.gone.at(j):], p.run, p.step)
+			}
+			y[k] = f.end(acc, p.count)
+		}
+		return nil
+	}}}}
+}
+
+func foldBlocks[T, A number](p reduction, f fold[T, A]) graph.Kernel {
 	blocks := ceil(p.run, foldBlock)
 	items := p.kept.size() * blocks
 	count := chunks(items, foldTime*float64(p.count)*float64(min(p.run, foldBlock)))
 	var zero A
-	size := foldBlock * int(unsafe.Sizeof(zero))
-	return graph.Kernel{Info: "blocks", Scratch: size, Steps: []graph.Step{{N: count, Do: func(e *graph.Exec, in, out []*tensor.Tensor, i int) error {
+	scratch := foldBlock * int(unsafe.Sizeof(zero))
+	return graph.Kernel{Info: "blocks", Scratch: scratch, Steps: []graph.Step{{N: count, Do: func(e *graph.Exec, in, out []*tensor.Tensor, i int) error {
 		x, y := tensor.Cast[T](in[0].Raw), tensor.Cast[T](out[0].Raw)
 		lo, hi := span(items, count, i, 1)
 		for k := lo; k < hi; k++ {
-			at, _ := p.kept.at(k / blocks)
-			start := k % blocks * foldBlock
+			item, start := k/blocks, k%blocks*foldBlock
 			n := min(foldBlock, p.run-start)
 			acc := tensor.Cast[A](e.Scratch)[:n]
 			clear(acc)
+			at := p.kept.at(item) + start
 			for j := range p.gone.size() {
-				off, _ := p.gone.at(j)
-				off += at + start
-				f.each(acc, x[off:off+n])
+				f.each(acc, x[at+p.gone.at(j):][:n])
 			}
 			for c, a := range acc {
-				y[k/blocks*p.run+start+c] = f.end(a, p.count)
+				y[item*p.run+start+c] = f.end(a, p.count)
 			}
 		}
 		return nil

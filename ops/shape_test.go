@@ -195,27 +195,34 @@ func numbered(d tensor.DType, shape ...int) *tensor.Tensor {
 	return t
 }
 
-// element is the bytes of the element at coordinates c.
-func element(t *tensor.Tensor, c []int) string {
+// bitsOf are the bits of element i.
+func bitsOf(t *tensor.Tensor, i int) uint64 {
+	u, size := uint64(0), t.DType.Size()
+	for j := size - 1; j >= 0; j-- {
+		u = u<<8 | uint64(t.Raw[i*size+j])
+	}
+	return u
+}
+
+// element is the bits of the element at coordinates c.
+func element(t *tensor.Tensor, c []int) uint64 {
 	i := 0
 	for d, n := range t.Shape {
 		i = i*n + c[d]
 	}
-	size := t.DType.Size()
-	return string(t.Raw[i*size : (i+1)*size])
+	return bitsOf(t, i)
 }
 
 // coordinates returns those of all elements of a shape, in row-major order.
 func coordinates(s tensor.Shape) [][]int {
-	all := [][]int{{}}
-	for _, n := range s {
-		var next [][]int
-		for _, c := range all {
-			for i := range n {
-				next = append(next, append(slices.Clone(c), i))
-			}
+	all := make([][]int, s.Elems())
+	numbers := make([]int, len(all)*len(s))
+	for i := range all {
+		all[i], numbers = numbers[:len(s)], numbers[len(s):]
+		for d, rest := len(s)-1, i; d >= 0; d-- {
+			all[i][d] = rest % s[d]
+			rest /= s[d]
 		}
-		all = next
 	}
 	return all
 }

@@ -1,0 +1,135 @@
+package ops
+
+import (
+	"slices"
+	"testing"
+
+	"scission/engine/graph"
+	"scission/engine/tensor"
+)
+
+// draw takes numbers from the bytes of a fuzz input; they end in zeros.
+type draw struct{ b []byte }
+
+func (d *draw) byte() int {
+	if len(d.b) == 0 {
+		return 0
+	}
+	v := d.b[0]
+	d.b = d.b[1:]
+	return int(v)
+}
+
+func (d *draw) pick(n int) int { return d.byte() % n }
+
+// number is mostly small, sometimes at the ends of the integers.
+func (d *draw) number() int {
+	const most = int(^uint(0) >> 1)
+	if v := int(int8(d.byte())); v > -100 && v < 100 {
+		return v % 8
+	} else if v > 0 {
+		return most - (v - 100)
+	} else {
+		return -most - 1 + (-100 - v)
+	}
+}
+
+func (d *draw) numbers() []int {
+	list := make([]int, d.pick(9))
+	for i := range list {
+		list[i] = d.number()
+	}
+	return list
+}
+
+func (d *draw) tensor() *tensor.Tensor {
+	shape := make([]int, d.pick(6))
+	for i := range shape {
+		shape[i] = d.pick(6)
+	}
+	t := tensor.New(allTypes[d.pick(len(allTypes))], shape...)
+	if t.DType != tensor.Bool {
+		for i := range t.Raw {
+			t.Raw[i] = byte(d.byte())
+		}
+	}
+	return t
+}
+
+// FuzzShapeOps builds an operator that changes shapes or types from random
+// attributes and infers its result from random inputs: it gives an error or a
+// type, and what can be computed has that type and the same bytes again.
+func FuzzShapeOps(f *testing.F) {
+	ops := []struct {
+		name  string
+		attrs []string
+	}{
+		{"Reshape", []string{"allowzero"}}, {"Flatten", []string{"axis"}}, {"Transpose", []string{"perm"}},
+		{"Squeeze", []string{"axes"}}, {"Unsqueeze", []string{"axes"}}, {"Pad", []string{"pads", "mode"}},
+		{"Concat", []string{"axis"}}, {"ReduceMean", []string{"axes", "keepdims", "noop_with_empty_axes"}},
+		{"Identity", nil}, {"Dropout", []string{"seed"}}, {"Cast", []string{"to"}}, {"Constant", []string{"value_ints"}},
+	}
+	for i := range ops {
+		for version := range 6 {
+			f.Add([]byte{byte(i), byte(3 * version), 3, 2, 1, 0, 3, 3, 1, 2, 3, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10})
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d := &draw{b}
+		which := ops[d.pick(len(ops))]
+		version := MinOpset + d.pick(MaxOpset-MinOpset+1)
+		var attrs []any
+		for _, name := range which.attrs {
+			switch {
+			case d.pick(2) == 0:
+			case name == "mode":
+				attrs = append(attrs, name, []string{"constant", "edge", "reflect", "wrap"}[d.pick(4)])
+			case slices.Contains([]string{"perm", "axes", "pads", "value_ints"}, name):
+				attrs = append(attrs, name, d.numbers())
+			default:
+				attrs = append(attrs, name, d.number())
+			}
+		}
+		op, err := New("", which.name, version, attrList(attrs...))
+		if err != nil {
+			return
+		}
+		in := make([]graph.Fact, d.pick(5))
+		for i := range in {
+			switch d.pick(4) {
+			case 0:
+			case 1:
+				list := d.numbers()
+				in[i] = graph.Constant("", tensor.Of(int64s(list), len(list))).Fact
+			default:
+				in[i] = graph.Constant("", d.tensor()).Fact
+			}
+		}
+		run := func() []*tensor.Tensor {
+			out, err := op.Infer(in)
+			if err != nil {
+				return nil
+			}
+			for _, o := range out {
+				if _, err := tensor.CheckType(o.DType, o.Shape, 1<<20); err != nil {
+					return nil
+				}
+			}
+			ts, err := graph.Eval(op, in, out)
+			if err != nil {
+				t.Fatalf("%s: Infer accepts %v, Eval says %v", op, in, err)
+			}
+			for i, o := range out {
+				if !ts[i].Type.Equal(o.Type) || len(ts[i].Raw) != o.Type.Bytes() {
+					t.Fatalf("%s: output %d is %v with %d bytes, want %v", op, i, ts[i].Type, len(ts[i].Raw), o.Type)
+				}
+			}
+			return ts
+		}
+		for i, x := range run() {
+			if y := run()[i]; !x.Identical(y) {
+				t.Fatalf("%s: output %d differs when computed again", op, i)
+			}
+		}
+	})
+}
