@@ -3,6 +3,7 @@ package ops
 import (
 	"scission/engine/graph"
 	"scission/engine/tensor"
+	"scission/ops/internal/pool"
 )
 
 func init() {
@@ -41,6 +42,13 @@ func (p *averagePool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	slides, err := p.slides(in[0].Shape)
 	if err != nil {
 		return graph.Kernel{}, err
+	}
+	kind := pool.Avg
+	if p.countPads {
+		kind = pool.AvgIncludePad
+	}
+	if s, ok := p.packed(in, out); ok {
+		return poolKernel(pool.New(s, kind, out[0].Layout != nil)), nil
 	}
 	g := newGenericPool(in[0].Shape, slides)
 	if out[0].DType == tensor.Float64 {

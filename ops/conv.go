@@ -8,6 +8,7 @@ import (
 	"scission/engine/graph"
 	"scission/engine/tensor"
 	"scission/ops/internal/conv"
+	"scission/ops/internal/dwconv"
 )
 
 func init() {
@@ -74,7 +75,7 @@ func (c *convolution) String() string {
 
 func (c *convolution) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	most := convScale
-	if c.scaled || c.residual {
+	if len(c.absorbed) > 0 {
 		most = convInputs
 	}
 	if err := checkInputs(in, 2, most); err != nil {
@@ -154,6 +155,7 @@ const (
 	generic   algorithm = iota // genericConv: everything row-major
 	stem                       // package conv, x row-major
 	direct                     // package conv
+	depthwise                  // package dwconv
 )
 
 // choose returns the algorithm for the types, and the shape for its package.
@@ -181,6 +183,8 @@ func (c *convolution) choose(in, out []graph.Fact) (algorithm, conv.Shape) {
 		Groups: c.groups,
 	}
 	switch {
+	case dwconv.Accepts(s):
+		return depthwise, s
 	case s.IC <= maxImageChannels && conv.Accepts(s, true):
 		return stem, s
 	case conv.Accepts(s, false):
@@ -221,6 +225,9 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		e.Scale, e.Shift = in[convScale].Const.F32(), in[convShift].Const.F32()
 	}
 	weights := in[convW].Const.F32()
+	if a == depthwise {
+		return c.wrap(dwconv.New(s, weights, e), len(in)), nil
+	}
 	return c.wrap(conv.New(s, weights, a == stem, e), len(in)), nil
 }
 

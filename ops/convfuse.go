@@ -121,17 +121,35 @@ func (c *convolution) absorbPad(e *graph.Editor, n *graph.Node) bool {
 	if err != nil || !out[0].Type.Equal(n.Out[0].Type) {
 		return false
 	}
-	// Only the same algorithm rounds in the same way, and the generic one
-	// leaves padding out instead of adding zeros.
 	was, _ := c.choose(graph.Facts(n.In), out)
 	is, _ := next.choose(graph.Facts(in), out)
-	if was != is || is == generic {
+	if was != is || !next.paddingIsZeros(is, in) {
 		return false
 	}
 	next.absorbed = append(slices.Clone(c.absorbed), "Pad")
 	e.Set(n, &next, in)
 	return true
 }
+
+// paddingIsZeros reports whether the convolution gives the same bits for its
+// own padding as for zeros in x. Package conv multiplies by zeros, the other
+// algorithms leave the products out. Finite weights make them zeros, which
+// change nothing but the sign of a sum that is zero, and that is lost where a
+// shift other than zero is added to it.
+func (c *convolution) paddingIsZeros(a algorithm, in []*graph.Value) bool {
+	if a == stem || a == direct {
+		return true
+	}
+	return c.scaled && in[convW].Const != nil && all(in[convW], isFinite) && all(in[convScale], isFinite) &&
+		all(in[convShift], func(v float32) bool { return v != 0 })
+}
+
+// all reports whether every element of the constant v is as f says.
+func all(v *graph.Value, f func(float32) bool) bool {
+	return !slices.ContainsFunc(v.Const.F32(), func(x float32) bool { return !f(x) })
+}
+
+func isFinite(v float32) bool { return v-v == 0 }
 
 // spatialZeros returns how many zeros p adds before and behind each spatial
 // dimension, if that is all it does.

@@ -2,9 +2,11 @@ package ops
 
 import (
 	"fmt"
+	"math"
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
+	"scission/ops/internal/pool"
 )
 
 func init() {
@@ -44,16 +46,23 @@ func (globalAveragePool) Infer(in []graph.Fact) ([]graph.Fact, error) {
 
 func (globalAveragePool) FLOPs(in, out []graph.Fact) int { return flops(in[0].Shape...) }
 
+func (globalAveragePool) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
+	return poolLayouts(in, out, true)
+}
+
 func (globalAveragePool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
-	if out[0].DType == tensor.Float64 {
-		return meanKernel[float64](in[0].Shape), nil
+	n, c, size := planes(in[0].Shape)
+	switch {
+	case out[0].DType == tensor.Float64:
+		return meanKernel[float64](n, c, size), nil
+	case flops(lanes, size) >= math.MaxInt32:
+		return meanKernel[float32](n, c, size), nil
 	}
-	return meanKernel[float32](in[0].Shape), nil
+	return poolKernel(pool.NewGlobalAvg(n, c, size, out[0].Layout != nil)), nil
 }
 
 // meanKernel is the kernel in plain Go. It adds in float64.
-func meanKernel[T float32 | float64](x tensor.Shape) graph.Kernel {
-	n, c, size := planes(x)
+func meanKernel[T float32 | float64](n, c, size int) graph.Kernel {
 	count := chunks(n*c, scalarTime*float64(size))
 	return graph.Kernel{Info: "generic go", Steps: []graph.Step{{N: count, Do: func(_ *graph.Exec, in, out []*tensor.Tensor, i int) error {
 		x, y := tensor.View[T](in[0]), tensor.View[T](out[0])

@@ -5,6 +5,7 @@ import (
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
+	"scission/ops/internal/pool"
 )
 
 func init() {
@@ -14,7 +15,8 @@ func init() {
 }
 
 // maxPool is the largest element under a sliding window; padding is never the
-// largest. A NaN is passed over where there is another element.
+// largest. Of zeros of both signs the last counts; a NaN is the result if it is
+// the last element, and otherwise hides those before it.
 //
 //	x:       [N C D1 D2 ...] floating point, int8 or uint8
 //	y:       [N C O1 O2 ...]
@@ -45,6 +47,9 @@ func (p *maxPool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	if err != nil {
 		return graph.Kernel{}, err
 	}
+	if s, ok := p.packed(in, out); ok {
+		return poolKernel(pool.New(s, pool.Max, out[0].Layout != nil)), nil
+	}
 	g := newGenericPool(in[0].Shape, slides)
 	switch out[0].DType {
 	case tensor.Float32:
@@ -69,8 +74,12 @@ func maxPoolKernel[T number](p *maxPool, g *genericPool, least T) graph.Kernel {
 		for o := range y {
 			best, where := least, -1
 			g.window(o, func(at int) {
-				if v := x[at]; where < 0 || v > best || best != best {
-					best, where = v, at
+				v := x[at]
+				if where < 0 || v > best {
+					where = at
+				}
+				if !(best > v) {
+					best = v
 				}
 			})
 			y[o] = best

@@ -2,9 +2,11 @@ package ops
 
 import (
 	"fmt"
+	"math"
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
+	"scission/ops/internal/pool"
 )
 
 // pooling is what MaxPool and AveragePool share.
@@ -44,6 +46,65 @@ func (p *pooling) infer(in []graph.Fact, types ...tensor.DType) (tensor.Type, er
 		return tensor.Type{}, err
 	}
 	return tensor.Type{DType: x.DType, Shape: windowShape(x.Shape[0], x.Shape[1], slides)}, nil
+}
+
+// minBlockChannels is the number of channels from which pooling in NCHW16c is
+// worth the pad lanes.
+const minBlockChannels = lanes / 2
+
+// Layouts asks for NCHW16c or not as the types say, whatever comes, since sums
+// in another layout may have another order.
+func (p *pooling) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
+	_, ok := p.packed(in, out)
+	return poolLayouts(in, out, ok)
+}
+
+// poolLayouts returns NCHW16c, if the pool can work in it, where that is worth it.
+func poolLayouts(in, out []graph.Fact, can bool) (want, give []graph.Layout) {
+	want, give = make([]graph.Layout, len(in)), make([]graph.Layout, len(out))
+	if x := in[0]; can && blockable(x.Type) && blockable(out[0].Type) && x.Shape[1] >= minBlockChannels {
+		want[0], give[0] = nchw16c{}, nchw16c{}
+	}
+	return want, give
+}
+
+// maxPoolOutputs is the largest number of rows or columns for each of which
+// package pool may keep something.
+const maxPoolOutputs = 1 << 20
+
+// packed returns the shape for package pool, and ok if it can be used: for one
+// float32 output in one or two dimensions, of sizes whose products are within
+// an int everywhere.
+func (p *pooling) packed(in, out []graph.Fact) (s pool.Shape, ok bool) {
+	x := in[0].Shape
+	slides, err := p.slides(x)
+	if err != nil || out[0].DType != tensor.Float32 || len(slides) > 2 || len(out) > 1 {
+		return s, false
+	}
+	if len(slides) == 1 {
+		slides = []slide{{in: 1, out: 1, kernel: 1, stride: 1, dilation: 1}, slides[0]}
+	}
+	h, v := slides[0], slides[1]
+	if flops(lanes, h.out, v.out, h.kernel, v.kernel) >= math.MaxInt32 || max(h.out, v.out) > maxPoolOutputs {
+		return s, false
+	}
+	return pool.Shape{
+		N: x[0], C: x[1], IH: h.in, IW: v.in, OH: h.out, OW: v.out,
+		KH: h.kernel, KW: v.kernel, StrideH: h.stride, StrideW: v.stride, DilationH: h.dilation, DilationW: v.dilation,
+		PadTop: h.before, PadLeft: v.before, PadBottom: h.behind, PadRight: v.behind,
+	}, true
+}
+
+// poolKernel makes a kernel of k.
+func poolKernel(k *pool.Kernel) graph.Kernel {
+	g := graph.Kernel{Info: k.Info(), Temp: 4 * k.Temp(), Scratch: 4 * k.Scratch()}
+	for step := range k.Steps() {
+		g.Steps = append(g.Steps, graph.Step{N: k.Chunks(step), Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
+			k.Run(step, i, tensor.Cast[float32](x.Temp), tensor.Cast[float32](x.Scratch), floats(in[0]), floats(out[0]))
+			return nil
+		}})
+	}
+	return g
 }
 
 // slides returns the window's movement over x.
