@@ -140,7 +140,7 @@ func (r *report) add(ctx context.Context, list []contender, network, dir string,
 			return err
 		}
 		r.Results = append(r.Results, res)
-		fmt.Fprintf(os.Stderr, "%s, %d threads: %d rounds, %d more for noise, %v\n", network, t, len(res.Rounds), res.Repeats, time.Since(begin).Round(time.Second))
+		fmt.Fprintf(os.Stderr, "%s, threads %d: %d rounds, %d more for noise, %v\n", network, t, len(res.Rounds), res.Repeats, time.Since(begin).Round(time.Second))
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func measure(ctx context.Context, engines []contender, m model, threads int, p p
 	}
 	var err error
 	if res.Rounds, res.Repeats, err = p.measure(live); err != nil {
-		return res, errors.Join(ctx.Err(), fmt.Errorf("%s with %d threads: %w", m.name, threads, err))
+		return res, errors.Join(ctx.Err(), fmt.Errorf("%s, threads %d: %w", m.name, threads, err))
 	}
 	for _, r := range res.Rounds {
 		res.Noisy = res.Noisy || r.others() > p.Others

@@ -4,5 +4,5 @@
 set -eu
 peers=$(cd "$(dirname "$0")" && pwd)
 [ -x "$peers/.venv/bin/python" ] || "$peers/setup.sh" >&2
-CGO_ENABLED=0 go -C "$peers" build -o .venv/peers .
+CGO_ENABLED=0 go -C "$peers" build -buildvcs=auto -o .venv/peers .
 exec "$peers/.venv/peers" -python "$peers/.venv/bin/python" "$@"

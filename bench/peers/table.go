@@ -50,13 +50,14 @@ func (r report) table(w io.Writer) {
 		fmt.Fprintln(w)
 		for _, en := range res.Engines {
 			if en.Error != "" {
-				notes = append(notes, fmt.Sprintf("%s, %d threads: %s was not measured: %s", res.Network, res.Threads, en.Engine, en.Error))
+				notes = append(notes, fmt.Sprintf("%s (threads: %d): %s was not measured: %s", res.Network, res.Threads, en.Engine, en.Error))
 			}
 		}
 	}
 	r.means(w, peers)
 	fmt.Fprintln(w)
-	fmt.Fprintf(w, "Milliseconds a run, batch 1, float32; medians of %d interleaved rounds. The ratio is %s's time divided by the other's.\n", r.Protocol.Rounds, subject)
+	fmt.Fprintf(w, "Milliseconds a run, float32; medians of %d interleaved rounds. The ratio is %s's time divided by the other's.\n", r.Protocol.Rounds, subject)
+	fmt.Fprintf(w, "The outputs of all that was timed agree within rtol %g and atol %g; the largest difference is %.1g of an output's largest element.\n", rtol, atol, r.deviation())
 	fmt.Fprintf(w, "Machine: %s, %d CPUs (%s), %s.", r.Machine.CPU, r.Machine.CPUs, r.Machine.Flags, r.Machine.OS)
 	for _, name := range append([]string{subject}, peers...) {
 		if v := versions[name]; v != "" {
@@ -120,6 +121,17 @@ func (r report) mostOthers() float64 {
 	for _, res := range r.Results {
 		for _, round := range res.Rounds {
 			most = max(most, round.others())
+		}
+	}
+	return most
+}
+
+// deviation is the largest deviation of any engine that was measured.
+func (r report) deviation() float64 {
+	most := 0.0
+	for _, res := range r.Results {
+		for _, en := range res.Engines {
+			most = max(most, en.Deviation)
 		}
 	}
 	return most
