@@ -277,8 +277,8 @@ func (p *Profile) Write(w io.Writer) error {
 }
 
 // ReadProfile reads a profile of at most limit bytes as Write writes it, and validates it. Errors about the
-// content wrap [ErrFormat] and say where. Unknown fields are errors. The profile takes at most about ten
-// times as much memory as the file has bytes.
+// content wrap [ErrFormat] and say where. Unknown fields are errors. Reading allocates at most about 30 times
+// as many bytes as the file has.
 func ReadProfile(r io.Reader, limit int64) (*Profile, error) {
 	data, err := readLimited(r, limit)
 	if err != nil {

@@ -43,7 +43,7 @@ func decodeStrict(data []byte, v any) error {
 		}
 		return fmt.Errorf("%w: line %d: %w", ErrFormat, lineAt(data, at), err)
 	}
-	d := &strictDecoder{dec: json.NewDecoder(bytes.NewReader(data)), fields: map[reflect.Type]map[string][]int{}}
+	d := &strictDecoder{data: data, dec: json.NewDecoder(bytes.NewReader(data)), fields: map[reflect.Type]map[string][]int{}}
 	if err := d.value(reflect.ValueOf(v).Elem()); err != nil {
 		return fmt.Errorf("%w: line %d: %w", ErrFormat, lineAt(data, int(d.dec.InputOffset())), err)
 	}
@@ -58,6 +58,7 @@ func lineAt(data []byte, offset int) int {
 // strictDecoder walks tokens of well-formed JSON. Structs and slices of structs are walked, all else is left
 // to encoding/json.
 type strictDecoder struct {
+	data    []byte
 	dec     *json.Decoder
 	objects int
 	fields  map[reflect.Type]map[string][]int // by JSON name
@@ -88,15 +89,13 @@ func (d *strictDecoder) value(v reflect.Value) error {
 	case !custom && v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
 		return d.array(v)
 	}
-	var raw json.RawMessage
-	if err := d.dec.Decode(&raw); err != nil {
-		return err
-	}
+	start := d.dec.InputOffset()
+	err := d.dec.Decode(v.Addr().Interface())
+	text := bytes.TrimLeft(d.data[start:d.dec.InputOffset()], ":, \t\r\n")
 	numbers := v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Int64
-	if string(raw) == "null" || numbers && bytes.Contains(raw, []byte("null")) {
+	if string(text) == "null" || numbers && bytes.Contains(text, []byte("null")) {
 		return errors.New("got null, want a value")
 	}
-	err := json.Unmarshal(raw, v.Addr().Interface())
 	if mismatch := (*json.UnmarshalTypeError)(nil); errors.As(err, &mismatch) {
 		return fmt.Errorf("got a JSON %.40s, want %s", mismatch.Value, mismatch.Type)
 	}
