@@ -119,6 +119,7 @@ func (p *Plan) Nodes() []NodeInfo {
 	infos := make([]NodeInfo, len(p.nodes))
 	for i, n := range p.nodes {
 		infos[i] = n.info
+		infos[i].Layers = slices.Clone(n.info.Layers)
 	}
 	return infos
 }

@@ -249,6 +249,9 @@ func (m *Model) Nodes() int { return len(m.names) }
 // Initializers is the number of initializers in the file.
 func (m *Model) Initializers() int { return len(m.initializers) }
 
+// External reports whether some of the model's data lies in other files.
+func (m *Model) External() bool { return len(m.decoder.external) > 0 }
+
 // Digest is the SHA-256 of the file. If the model has external data, it is the
 // SHA-256 of a list of SHA-256 digests: first the file's, then for each external
 // file, in the bytewise order of their locations, that of the location and that

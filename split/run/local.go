@@ -16,6 +16,7 @@ type local struct {
 	host     string
 	segment  split.Segment
 	session  *engine.Session
+	nodes    []engine.NodeInfo // with Layers counted in the whole model
 	slowdown float64
 	layers   []time.Duration // of the segment in the run under way; nil if not asked for
 }
@@ -29,25 +30,29 @@ func (n *Node) openLocal(d Deployment, s split.Stage) (*local, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run: stage %v: %w", s, err)
 	}
-	l := &local{host: s.Host, segment: s.Segment, session: plan.NewSession(), slowdown: n.Slowdown}
+	l := &local{host: s.Host, segment: s.Segment, session: plan.NewSession(), nodes: plan.Nodes(), slowdown: n.Slowdown}
+	for _, info := range l.nodes {
+		for i := range info.Layers {
+			info.Layers[i] += s.Segment.From
+		}
+	}
 	if d.Layers {
-		l.observe(plan)
+		l.observe()
 	}
 	return l, nil
 }
 
 // observe adds up the times of the plan's nodes by layer.
-func (l *local) observe(plan *engine.Plan) {
+func (l *local) observe() {
 	l.layers = make([]time.Duration, l.segment.Len())
-	first := make([]int, 0, len(l.layers))
-	for _, n := range plan.Nodes() {
-		layer := len(l.layers) - 1 // the results' change of layout
+	layer := make([]int, len(l.nodes))
+	for i, n := range l.nodes {
+		layer[i] = len(l.layers) - 1 // the results' change of layout
 		if len(n.Layers) > 0 {
-			layer = n.Layers[0]
+			layer[i] = n.Layers[0] - l.segment.From
 		}
-		first = append(first, layer)
 	}
-	l.session.Observe(func(node int, took time.Duration) { l.layers[first[node]] += took })
+	l.session.Observe(func(node int, took time.Duration) { l.layers[layer[node]] += took })
 }
 
 func (l *local) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor, []Span, error) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 
+	"scission/engine"
 	"scission/engine/graph"
 	"scission/engine/tensor"
 	"scission/split"
@@ -60,6 +61,9 @@ type Execution struct {
 	// Relayed says that hosts in the row do not know each other, so that
 	// their data goes through this host.
 	Relayed bool
+	// Nodes are the nodes of the plans of this host's stages, in order; their
+	// Layers are counted in the whole model.
+	Nodes []engine.NodeInfo
 }
 
 func (n *Node) greeting() greeting {
@@ -87,13 +91,16 @@ func (n *Node) Open(ctx context.Context, d Deployment) (*Execution, error) {
 		e.Relayed = slices.ContainsFunc(tail, func(s split.Stage) bool { return s.Host == n.Name })
 	}
 	open := func() (pipeline, error) {
-		e.Hops = split.Hops(d.Stages, n.Name, linked)
+		e.Hops, e.Nodes = split.Hops(d.Stages, n.Name, linked), nil
 		var p pipeline
 		for i := 0; i < len(d.Stages); {
 			r, taken, err := n.openNext(ctx, d, n.Name, d.Stages[i:], e.Relayed)
 			if err != nil {
 				p.Close()
 				return nil, err
+			}
+			if l, ok := r.(*local); ok {
+				e.Nodes = append(e.Nodes, l.nodes...)
 			}
 			p, i = append(p, r), i+taken
 		}

@@ -1,0 +1,361 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"scission/engine/tensor"
+	"scission/split"
+	"scission/split/run"
+	"scission/transport"
+)
+
+type execReport struct {
+	Model     string          `json:"model"`
+	Stages    split.Partition `json:"stages"`
+	Hops      []split.Hop     `json:"hops"`
+	Relayed   bool            `json:"relayed"` // hosts in the row do not know each other
+	Emulated  []string        `json:"emulated,omitempty"`
+	Total     timesReport     `json:"total"`
+	Spans     []spanReport    `json:"spans"`
+	Predicted time.Duration   `json:"predicted_ns,omitempty"`
+	Error     float64         `json:"prediction_error,omitempty"` // (measured - predicted) / measured
+	Identical *bool           `json:"identical,omitempty"`        // to the run that is not split
+	Outputs   []outputReport  `json:"outputs,omitempty"`
+}
+
+type timesReport struct {
+	Min     time.Duration `json:"min_ns"`
+	Median  time.Duration `json:"median_ns"`
+	P95     time.Duration `json:"p95_ns"`
+	Samples split.Samples `json:"samples_ns"`
+}
+
+func times(s split.Samples) timesReport {
+	return timesReport{s.Min(), s.Median(), s.Quantile(0.95), s}
+}
+
+// spanReport is a span over all runs.
+type spanReport struct {
+	run.Span                 // of the last run
+	Median    time.Duration  `json:"median_ns"`
+	Predicted *time.Duration `json:"predicted_ns,omitempty"`
+	Samples   split.Samples  `json:"samples_ns"`
+}
+
+func (a *app) execCommand() *cobra.Command {
+	var stages, plan, codec, output, name string
+	var hosts, inputs []string
+	var rank, runs, warmup, threads int
+	var insecure, check bool
+	var slowdown float64
+	var pl planning
+	c := &cobra.Command{
+		Use:   "exec MODEL --stages STAGES --input NAME=FILE...",
+		Short: "Run a model spread over several machines",
+		Long: `Run a partition of a model for real. STAGES are NAME:FIRST-LAST for this machine
+and NAME@ADDR:FIRST-LAST for workers, in order, with layers as "scission inspect"
+counts them; "end" is the last layer. With --plan the stages and codecs are those
+of the plan's estimate number --rank, and --host gives the addresses.
+
+Every stage and hop is timed. Predicted times are shown beside the measured ones
+where there is a plan, or --profiles and --network. With --check the model also
+runs here unsplit, and the outputs must be the same bit for bit.`,
+		Example: `  scission exec model.onnx --stages device:0-6,edge@127.0.0.1:7001:7-end --input random:1
+  scission exec model.onnx --plan plan.json --host edge=127.0.0.1:7001 --input data=x.npy --runs 20 --check`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (stages == "") == (plan == "") {
+				return usagef("give either --stages or --plan")
+			}
+			if runs < 1 || warmup < 0 {
+				return usagef("--runs %d --warmup %d, want at least 1 and 0", runs, warmup)
+			}
+			peers, err := parsePeers(hosts)
+			if err != nil {
+				return err
+			}
+			m, in, err := openWithInputs(args[0], inputs, false)
+			if err != nil {
+				return err
+			}
+			if err := m.portable(args[0]); err != nil {
+				return err
+			}
+			d := run.Deployment{Model: m.Model, Codecs: map[split.Hop]string{}}
+			var predicted *split.Estimate
+			if plan != "" {
+				p, err := readPlan(plan)
+				if err != nil {
+					return err
+				}
+				if rank < 1 || rank > len(p.Estimates) {
+					return usagef("--rank %d, want 1 to %d", rank, len(p.Estimates))
+				}
+				if p.Model.Digest != m.Digest {
+					return usagef("%s is for model %q (digest %.12s), got %q (%.12s)", plan, p.Model.Name, p.Model.Digest, m.Name, m.Digest)
+				}
+				predicted = &p.Estimates[rank-1]
+				d.Stages, name = predicted.Partition, p.Source
+				for _, h := range predicted.Hops {
+					d.Codecs[h.Hop] = h.Codec
+				}
+			} else if name, err = parseStages(&d, stages, name, peers); err != nil {
+				return err
+			}
+			if err := d.Stages.Validate(len(m.Graph.Nodes)); err != nil {
+				return fmt.Errorf("%w: %w", errUsage, err)
+			}
+			if pl.profiles != "" && predicted == nil {
+				pb, err := pl.problem(m)
+				if err != nil {
+					return err
+				}
+				pb.Source = name
+				e, err := pb.Predict(d.Stages)
+				if err != nil {
+					return fmt.Errorf("%w: %w", errUsage, err)
+				}
+				predicted = &e
+				for _, h := range e.Hops {
+					d.Codecs[h.Hop] = h.Codec
+				}
+			}
+			if codec != "" {
+				if _, err := transport.CodecByName(codec); err != nil {
+					return fmt.Errorf("%w: %w", errUsage, err)
+				}
+				for _, linked := range []bool{true, false} {
+					for _, h := range split.Hops(d.Stages, name, func(string, string) bool { return linked }) {
+						d.Codecs[h] = codec
+					}
+				}
+			}
+			p := newProgress(a.err)
+			defer p.clear()
+			n := &run.Node{
+				Name: name, Threads: threads, Machine: machine(threads), Peers: peers,
+				Transport: transport.Options{Insecure: insecure}, Progress: p.update, Slowdown: slowdown,
+			}
+			r, out, err := measureStages(cmd.Context(), n, m, d, in, warmup, runs, predicted, check, p)
+			p.clear()
+			if err != nil {
+				return err
+			}
+			if r.Outputs, err = reportOutputs(m.Graph, out, output); err != nil {
+				return err
+			}
+			if err := a.print(r, func(w io.Writer) { printExec(w, r) }); err != nil {
+				return err
+			}
+			if r.Identical != nil && !*r.Identical {
+				return fmt.Errorf("%w: the outputs differ from those of the unsplit run", errMismatch)
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&stages, "stages", "", "`STAGES`, such as device:0-6,edge@ADDR:7-end")
+	f.StringVar(&plan, "plan", "", "plan `FILE` of scission plan")
+	f.IntVar(&rank, "rank", 1, "which estimate of the plan")
+	f.StringArrayVar(&hosts, "host", nil, "`NAME=ADDR` of a worker")
+	f.StringArrayVar(&inputs, "input", nil, "`NAME=FILE` for each input (.npy, .pb or random:SEED)")
+	f.StringVar(&output, "output", "", "write the outputs into folder `DIR`")
+	f.StringVar(&name, "name", "", "this machine's `NAME`; the default is the stage without an address, or "+deviceName)
+	f.StringVar(&codec, "codec", "", "codec of all hops: one of "+fmt.Sprint(codecNames()))
+	f.IntVar(&runs, "runs", 1, "measured runs")
+	f.IntVar(&warmup, "warmup", 1, "runs before that")
+	f.BoolVar(&check, "check", false, "compare with the unsplit run here, bit for bit")
+	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing here as if the processor were `N` times slower (emulation)")
+	pl.flags(c)
+	insecureFlag(c, &insecure)
+	threadsFlag(c, &threads)
+	return c
+}
+
+// parseStages reads --stages into d, adds its addresses to peers and returns
+// this machine's name.
+func parseStages(d *run.Deployment, stages, name string, peers map[string]string) (string, error) {
+	p, addresses, err := split.ParseStages(stages, len(d.Model.Graph.Nodes))
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", errUsage, err)
+	}
+	for host, addr := range addresses {
+		peers[host] = addr
+	}
+	d.Stages = p
+	for _, s := range p {
+		_, known := peers[s.Host]
+		switch {
+		case known || s.Host == name:
+		case name == "":
+			name = s.Host
+		default:
+			return "", usagef("stages %q: %s has no address, and this machine is %s", stages, s.Host, name)
+		}
+	}
+	if name == "" {
+		name = deviceName
+	}
+	return name, nil
+}
+
+// measureStages opens a deployment, measures it and puts the prediction beside it.
+func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment, in []*tensor.Tensor, warmup, runs int, predicted *split.Estimate, check bool, p *progress) (execReport, []*tensor.Tensor, error) {
+	r := execReport{Model: m.Name, Stages: d.Stages}
+	e, err := n.Open(ctx, d)
+	if err != nil {
+		return r, nil, err
+	}
+	defer e.Close()
+	r.Hops, r.Relayed = e.Hops, e.Relayed
+	if n.Slowdown > 1 {
+		r.Emulated = append(r.Emulated, fmt.Sprintf("%s: computing slowed %gx by waiting", n.Name, n.Slowdown))
+	}
+	samples, err := run.Measure(ctx, e, in, warmup, runs, func(done, of int) { p.update("runs", int64(done), int64(of)) })
+	if err != nil {
+		return r, nil, err
+	}
+	r.fill(samples, predicted)
+	out, _, err := e.Run(ctx, in)
+	if err != nil {
+		return r, nil, err
+	}
+	for i := range out {
+		out[i] = out[i].Clone()
+	}
+	if check {
+		same, err := sameAsWhole(ctx, m, n.Threads, in, out)
+		if err != nil {
+			return r, nil, err
+		}
+		r.Identical = &same
+	}
+	return r, out, nil
+}
+
+// sameAsWhole runs the whole model here and compares bit for bit.
+func sameAsWhole(ctx context.Context, m *model, threads int, in, out []*tensor.Tensor) (bool, error) {
+	n := &run.Node{Name: deviceName, Threads: threads}
+	e, err := n.Open(ctx, run.Deployment{Model: m.Model, Stages: native(deviceName, m.Graph)})
+	if err != nil {
+		return false, err
+	}
+	defer e.Close()
+	want, _, err := e.Run(ctx, in)
+	if err != nil {
+		return false, err
+	}
+	for i := range want {
+		if !out[i].Identical(want[i]) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// fill adds up the samples, whose spans are the same in each run, and finds the
+// prediction of each.
+func (r *execReport) fill(samples []run.Sample, predicted *split.Estimate) {
+	var total split.Samples
+	for _, s := range samples {
+		total = append(total, s.Total)
+		if r.Spans == nil {
+			r.Spans = make([]spanReport, len(s.Spans))
+		}
+		for i, span := range s.Spans {
+			r.Spans[i].Span = span
+			r.Spans[i].Samples = append(r.Spans[i].Samples, span.Took)
+		}
+	}
+	r.Total = times(total)
+	for i := range r.Spans {
+		s := &r.Spans[i]
+		s.Median = s.Samples.Median()
+		if predicted != nil {
+			s.Predicted = prediction(predicted, s.Span)
+		}
+	}
+	if predicted != nil {
+		r.Predicted = predicted.Total
+		r.Error = float64(r.Total.Median-predicted.Total) / float64(max(r.Total.Median, 1))
+	}
+}
+
+// prediction finds what an estimate says of a span, or nil.
+func prediction(e *split.Estimate, s run.Span) *time.Duration {
+	if s.What == run.Compute {
+		for _, st := range e.Stages {
+			if st.Host == s.Host && st.Segment == *s.Segment {
+				return &st.Compute
+			}
+		}
+		return nil
+	}
+	for _, h := range e.Hops {
+		if h.Hop == *s.Hop {
+			return map[run.What]*time.Duration{run.Encode: &h.Encode, run.Travel: &h.Travel, run.Decode: &h.Decode}[s.What]
+		}
+	}
+	return nil
+}
+
+func printExec(w io.Writer, r execReport) {
+	fmt.Fprintf(w, "%s as %v\n", r.Model, r.Stages)
+	for _, e := range r.Emulated {
+		fmt.Fprintln(w, "emulated:", e)
+	}
+	if r.Relayed {
+		fmt.Fprintln(w, "the workers do not know each other (scission serve --peer), so their data goes through this machine")
+	}
+	printSpans(w, r)
+	fmt.Fprintf(w, "total: min %s, median %s, p95 %s (%d runs)", ms(r.Total.Min), ms(r.Total.Median), ms(r.Total.P95), len(r.Total.Samples))
+	if r.Predicted > 0 {
+		fmt.Fprintf(w, "; predicted %s, measured %+.1f%%", ms(r.Predicted), 100*float64(r.Total.Median-r.Predicted)/float64(r.Predicted))
+	}
+	fmt.Fprintln(w)
+	printOutputs(w, r.Outputs)
+	if r.Identical != nil {
+		fmt.Fprintf(w, "identical: %s\n", yesNo(*r.Identical))
+	}
+}
+
+func printSpans(w io.Writer, r execReport) {
+	header := "what\twhere\tbytes\tmeasured"
+	if r.Predicted > 0 {
+		header += "\tpredicted"
+	}
+	table(w, header, func(row func(...any)) {
+		for _, s := range r.Spans {
+			where, bytes := "", "-"
+			if s.What == run.Compute {
+				where = fmt.Sprintf("%s, layers %v", s.Host, s.Segment)
+			} else {
+				where = s.Hop.String()
+			}
+			if s.What == run.Travel {
+				bytes = size(int64(s.Bytes))
+			}
+			cells := []any{string(s.What), where, bytes, ms(s.Median)}
+			if r.Predicted > 0 {
+				if s.Predicted != nil {
+					cells = append(cells, ms(*s.Predicted))
+				} else {
+					cells = append(cells, "-")
+				}
+			}
+			row(cells...)
+		}
+	})
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"scission/split"
+	"scission/split/run"
+	"scission/transport"
+)
+
+type linkReport struct {
+	Host       string        `json:"host"`
+	Address    string        `json:"address"`
+	RoundTrip  time.Duration `json:"round_trip_ns"` // median
+	RoundTrips split.Samples `json:"round_trip_samples_ns"`
+	There      linkSpeed     `json:"there"`
+	Back       linkSpeed     `json:"back"`
+}
+
+type linkSpeed struct {
+	Latency   time.Duration `json:"latency_ns"` // one way, half of the shortest round trip
+	Bandwidth float64       `json:"bytes_per_second"`
+	Bytes     int           `json:"bytes"` // sent to find out
+	Took      time.Duration `json:"took_ns"`
+}
+
+func newLinkReport(host, addr string, l *run.LinkReport) linkReport {
+	return linkReport{
+		host, addr, l.RoundTrip.Median(), l.RoundTrip,
+		linkSpeed{l.There.Latency, l.There.Bandwidth, l.Up.Bytes, l.Up.Took},
+		linkSpeed{l.Back.Latency, l.Back.Bandwidth, l.Down.Bytes, l.Down.Took},
+	}
+}
+
+func printLinks(w io.Writer, reports []linkReport) {
+	table(w, "host\taddress\tround trip\tthere\tback", func(row func(...any)) {
+		for _, r := range reports {
+			row(r.Host, r.Address, ms(r.RoundTrip), mbit(r.There.Bandwidth), mbit(r.Back.Bandwidth))
+		}
+	})
+}
+
+func (a *app) linkCommand() *cobra.Command {
+	var output, from string
+	var insecure bool
+	var atLeast time.Duration
+	c := &cobra.Command{
+		Use:   "link [NAME=]ADDR...",
+		Short: "Measure the network to workers",
+		Long: `Measure round trip and bandwidth to a worker with frames as a run sends them, in
+both directions. With -o the links are written as a network file for "scission
+plan"; a worker's name there is NAME, or what it calls itself.`,
+		Example: "  scission link 127.0.0.1:7001\n  scission link edge=10.0.0.8:7001 cloud=10.0.0.9:7001 -o network.json --insecure",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var reports []linkReport
+			network := &split.Network{Date: time.Now().UTC().Truncate(time.Second), Note: "measured by scission link"}
+			for _, arg := range args {
+				name, addr, named := strings.Cut(arg, "=")
+				if !named {
+					name, addr = arg, arg
+				}
+				n := &run.Node{Name: from, Peers: map[string]string{name: addr}, Transport: transport.Options{Insecure: insecure}}
+				l, err := n.MeasureLink(cmd.Context(), name, atLeast)
+				if err != nil {
+					return err
+				}
+				if !named {
+					name = l.Host
+				}
+				reports = append(reports, newLinkReport(name, addr, l))
+				if output != "" {
+					if err := network.Set(from, name, l.There); err != nil {
+						return err
+					}
+					if err := network.Set(name, from, l.Back); err != nil {
+						return err
+					}
+				}
+			}
+			if output != "" {
+				if err := writeFile(output, network.Write); err != nil {
+					return err
+				}
+			}
+			return a.print(map[string]any{"links": reports}, func(w io.Writer) {
+				printLinks(w, reports)
+				if output != "" {
+					fmt.Fprintf(w, "written to %s\n", output)
+				}
+			})
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "", "write a network `FILE`")
+	c.Flags().StringVar(&from, "name", deviceName, "this machine's `NAME` in the network file")
+	c.Flags().DurationVar(&atLeast, "at-least", 200*time.Millisecond, "how long a transfer must take to count")
+	insecureFlag(c, &insecure)
+	return c
+}
+
+// writeFile creates a file and has it written.
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"scission/engine/graph"
+	"scission/split"
+	"scission/split/cut"
+)
+
+// planVersion is the version field of a plan file.
+const planVersion = "scission-plan/1"
+
+// maxPlanFile bounds the bytes of a plan file.
+const maxPlanFile = 16 << 20
+
+// planFile is what "scission plan" finds and "scission exec" runs.
+type planFile struct {
+	Version   string           `json:"version"`
+	Model     split.Model      `json:"model"`
+	Source    string           `json:"source"`
+	Emulated  []string         `json:"emulated,omitempty"`
+	Estimates []split.Estimate `json:"estimates"`            // best first
+	BestSplit *split.Estimate  `json:"best_split,omitempty"` // where the best does not split
+}
+
+// planning is the flags from which a Problem is made.
+type planning struct {
+	profiles, network string
+	hosts             []string
+	source            string
+	codecs            []string
+	maxWidth          int
+}
+
+func (pl *planning) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&pl.profiles, "profiles", "", "folder `DIR` of profiles, NAME.json for each host")
+	f.StringVar(&pl.network, "network", "", "network `FILE`, JSON or Scission's csv")
+	f.StringSliceVar(&pl.hosts, "hosts", nil, "hosts in the order in which data passes them; the default is every order")
+	f.StringVar(&pl.source, "source", deviceName, "`HOST` that has the inputs and wants the outputs")
+	f.StringSliceVar(&pl.codecs, "codecs", codecNames(), "codecs allowed beside raw")
+	f.IntVar(&pl.maxWidth, "max-width", 1, "cut where at most `N` tensors cross")
+}
+
+// problem reads the files and checks them against the model.
+func (pl *planning) problem(m *model) (split.Problem, error) {
+	if pl.profiles == "" {
+		return split.Problem{}, usagef("--profiles DIR is needed")
+	}
+	if pl.maxWidth < 1 {
+		return split.Problem{}, usagef("--max-width %d, want at least 1", pl.maxWidth)
+	}
+	pb := split.Problem{
+		Model: split.Model{Name: m.Name, Digest: m.Digest}, Layers: len(m.Graph.Nodes), Source: pl.source,
+		Positions: positions(m.Graph, pl.maxWidth), Profiles: map[string]*split.Profile{}, Codecs: pl.codecs,
+	}
+	files, err := filepath.Glob(filepath.Join(pl.profiles, "*.json"))
+	if err != nil || len(files) == 0 {
+		return pb, usagef("no profiles (NAME.json) in %s", pl.profiles)
+	}
+	for _, path := range files {
+		f, err := os.Open(path)
+		if err != nil {
+			return pb, err
+		}
+		p, err := split.ReadProfile(f, split.MaxProfileBytes)
+		f.Close()
+		if err != nil {
+			return pb, fmt.Errorf("%w: %s: %w", errUsage, path, err)
+		}
+		pb.Profiles[p.Host] = p
+	}
+	if pl.network != "" {
+		f, err := os.Open(pl.network)
+		if err != nil {
+			return pb, err
+		}
+		defer f.Close()
+		if pb.Network, err = split.ReadNetwork(f, split.MaxNetworkBytes); err != nil {
+			return pb, fmt.Errorf("%w: %s: %w", errUsage, pl.network, err)
+		}
+	}
+	pb.Hosts = pl.hosts
+	if pb.Hosts == nil {
+		pb.Hosts = []string{pl.source}
+		for host := range pb.Profiles {
+			if host != pl.source {
+				pb.Hosts = append(pb.Hosts, host)
+			}
+		}
+		slices.Sort(pb.Hosts[1:])
+	}
+	return pb, nil
+}
+
+func positions(g *graph.Graph, maxWidth int) []split.Position {
+	var ps []split.Position
+	for _, c := range cut.Find(g, maxWidth) {
+		ps = append(ps, split.Position{P: c.Position, Bytes: int64(c.Bytes), Width: c.Width()})
+	}
+	return ps
+}
+
+// orders returns every order of the hosts behind the first, or only the given
+// one if it was asked for.
+func (pl *planning) orders(hosts []string) [][]string {
+	if pl.hosts != nil || len(hosts) < 3 {
+		return [][]string{hosts}
+	}
+	all := [][]string{hosts[:1]}
+	for _, h := range hosts[1:] {
+		var longer [][]string
+		for _, o := range all {
+			for i := 1; i <= len(o); i++ {
+				longer = append(longer, slices.Insert(slices.Clone(o), i, h))
+			}
+		}
+		all = longer
+	}
+	return all
+}
+
+// maxFreeHosts bounds the hosts of which every order is tried.
+const maxFreeHosts = 6
+
+// rank finds the best partitions over all orders of the hosts.
+func (pl *planning) rank(pb split.Problem, q split.Query) ([]split.Estimate, error) {
+	if pl.hosts == nil && len(pb.Hosts) > maxFreeHosts {
+		return nil, usagef("%d hosts: give their order with --hosts, every order is tried for at most %d", len(pb.Hosts), maxFreeHosts)
+	}
+	var all []split.Estimate
+	var none error
+	seen := map[string]bool{}
+	for _, order := range pl.orders(pb.Hosts) {
+		pb.Hosts = order
+		found, err := pb.Rank(q)
+		if errors.Is(err, split.ErrNoPartition) {
+			none = err
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errUsage, err)
+		}
+		for _, e := range found {
+			if text := e.Partition.String(); !seen[text] {
+				seen[text] = true
+				all = append(all, e)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil, none
+	}
+	slices.SortStableFunc(all, func(a, b split.Estimate) int {
+		return cmp.Or(cmp.Compare(a.Total, b.Total), cmp.Compare(len(a.Hops), len(b.Hops)),
+			cmp.Compare(a.WireBytes(), b.WireBytes()), strings.Compare(a.Partition.String(), b.Partition.String()))
+	})
+	return all[:min(len(all), max(q.Top, 1))], nil
+}
+
+func (a *app) planCommand() *cobra.Command {
+	var pl planning
+	var q split.Query
+	var output string
+	c := &cobra.Command{
+		Use:   "plan MODEL --profiles DIR --network FILE",
+		Short: "Rank the ways to spread a model over hosts",
+		Long: `Rank all ways to spread a model over the hosts that have profiles, by predicted
+latency: compute, coding and travel, there and back. Running everything on one
+host is always among them; if that is fastest, do not split.`,
+		Example: `  scission plan model.onnx --profiles profiles --network network.json --top 10
+  scission plan model.onnx --profiles profiles --network network.json --use device --split-only -o plan.json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			m, err := openModel(args[0], nil)
+			if err != nil {
+				return err
+			}
+			if err := m.portable(args[0]); err != nil {
+				return err
+			}
+			pb, err := pl.problem(m)
+			if err != nil {
+				return err
+			}
+			q.MaxWidth = pl.maxWidth
+			found, err := pl.rank(pb, q)
+			if err != nil {
+				return err
+			}
+			p := planFile{Version: planVersion, Model: pb.Model, Source: pl.source, Emulated: emulations(pb), Estimates: found}
+			if found[0].Native() && !q.SplitOnly {
+				only := q
+				only.Top, only.SplitOnly = 1, true
+				if best, err := pl.rank(pb, only); err == nil {
+					p.BestSplit = &best[0]
+				}
+			}
+			if output != "" {
+				if err := writeFile(output, func(w io.Writer) error { return json.NewEncoder(w).Encode(p) }); err != nil {
+					return err
+				}
+			}
+			return a.print(p, func(w io.Writer) { printPlan(w, p) })
+		},
+	}
+	pl.flags(c)
+	f := c.Flags()
+	f.IntVar(&q.Top, "top", 5, "show the best `N`")
+	f.StringSliceVar(&q.Use, "use", nil, "hosts that must compute")
+	f.StringSliceVar(&q.Avoid, "avoid", nil, "hosts that must not compute")
+	f.BoolVar(&q.SplitOnly, "split-only", false, "leave out running everything on one host")
+	f.StringVarP(&output, "output", "o", "", "write a plan `FILE` for scission exec")
+	return c
+}
+
+// emulations lists what in a problem is emulated.
+func emulations(pb split.Problem) []string {
+	var list []string
+	for _, h := range pb.Hosts {
+		if p := pb.Profiles[h]; p != nil && p.Emulated != "" {
+			list = append(list, h+": "+p.Emulated)
+		}
+	}
+	if pb.Network != nil && pb.Network.Emulated != "" {
+		list = append(list, "network: "+pb.Network.Emulated)
+	}
+	return list
+}
+
+func printPlan(w io.Writer, p planFile) {
+	for _, e := range p.Emulated {
+		fmt.Fprintln(w, "emulated:", e)
+	}
+	for i, e := range p.Estimates {
+		fmt.Fprintf(w, "%3d. %v\n", i+1, e)
+	}
+	if best := p.Estimates[0]; best.Native() {
+		fmt.Fprintf(w, "do not split: running everything on %s is fastest", best.Partition[0].Host)
+		if p.BestSplit != nil {
+			fmt.Fprintf(w, "; the best split takes %.2f times as long: %v", float64(p.BestSplit.Total)/float64(max(best.Total, 1)), p.BestSplit)
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// readPlan reads a plan file.
+func readPlan(path string) (p planFile, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return p, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxPlanFile+1))
+	if err != nil {
+		return p, err
+	}
+	if len(b) > maxPlanFile {
+		return p, usagef("%s: more than %d bytes", path, maxPlanFile)
+	}
+	if err := json.Unmarshal(b, &p); err != nil {
+		return p, usagef("%s: %w", path, err)
+	}
+	if p.Version != planVersion {
+		return p, usagef("%s: version %q, want %q", path, p.Version, planVersion)
+	}
+	if len(p.Estimates) == 0 {
+		return p, usagef("%s: no estimates", path)
+	}
+	return p, nil
+}

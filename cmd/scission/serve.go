@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"scission/split/run"
+	"scission/transport"
+)
+
+// peersFlag reads NAME=ADDR.
+func parsePeers(flags []string) (map[string]string, error) {
+	peers := map[string]string{}
+	for _, f := range flags {
+		name, addr, ok := strings.Cut(f, "=")
+		if !ok || name == "" || addr == "" {
+			return nil, usagef("host %q, want NAME=ADDR", f)
+		}
+		if _, twice := peers[name]; twice {
+			return nil, usagef("host %q is given twice", name)
+		}
+		peers[name] = addr
+	}
+	return peers, nil
+}
+
+func insecureFlag(c *cobra.Command, insecure *bool) {
+	c.Flags().BoolVar(insecure, "insecure", false, "allow plaintext connections that leave this machine")
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	var listen, name, store string
+	var peers []string
+	var threads, maxConns int
+	var memory, modelLimit int64
+	var insecure bool
+	var slowdown float64
+	c := &cobra.Command{
+		Use:   "serve --listen ADDR --name NAME --store DIR",
+		Short: "Be a worker: run parts of models for others",
+		Long: `Listen for other hosts and run the parts of models that they ask for. A model is
+sent once and kept in the store under its SHA-256, which is checked.
+
+A worker calls only the hosts that --peer names. When a row of stages goes on to
+one of them, the data goes there directly; otherwise it goes through the host
+that runs the whole.
+
+Connections are neither encrypted nor authenticated, so anything but a loopback
+address needs --insecure: use it only on a network that you trust.`,
+		Example: `  scission serve --listen 127.0.0.1:7001 --name edge --store /var/lib/scission
+  scission serve --listen :7001 --name edge --store store --peer cloud=10.0.0.9:7001 --insecure`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if listen == "" || name == "" || store == "" {
+				return usagef("--listen, --name and --store are needed")
+			}
+			if slowdown != 0 && slowdown < 1 {
+				return usagef("--emulate-slowdown %g, want at least 1", slowdown)
+			}
+			known, err := parsePeers(peers)
+			if err != nil {
+				return err
+			}
+			s, err := run.OpenStore(store, modelLimit)
+			if err != nil {
+				return err
+			}
+			logger := log.New(a.err, "", log.LstdFlags)
+			n := &run.Node{
+				Name: name, Machine: machine(threads), Threads: threads, Memory: int(memory), Peers: known,
+				Transport: transport.Options{Insecure: insecure}, Store: s, Load: loadStored,
+				MaxConns: maxConns, Slowdown: slowdown, Log: logger.Printf,
+			}
+			l, err := transport.Listen(listen, n.Transport)
+			if err != nil {
+				return err
+			}
+			if err := a.print(map[string]string{"name": name, "listening": l.Addr().String()}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s listening on %s\n", name, l.Addr())
+				if slowdown > 1 {
+					fmt.Fprintf(w, "emulated: computing slowed %gx by waiting\n", slowdown)
+				}
+			}); err != nil {
+				l.Close()
+				return err
+			}
+			return n.ServeAll(cmd.Context(), l)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&listen, "listen", "", "`ADDR` to listen on, host:port")
+	f.StringVar(&name, "name", "", "this worker's `NAME`")
+	f.StringVar(&store, "store", "", "folder `DIR` for models")
+	f.StringArrayVar(&peers, "peer", nil, "`NAME=ADDR` of a host that this one may hand on to")
+	f.IntVar(&maxConns, "max-connections", run.DefaultMaxConns, "connections served at once")
+	f.Int64Var(&memory, "max-memory", 0, "`BYTES` of activations of a stage; 0 is the engine's limit")
+	f.Int64Var(&modelLimit, "max-model", run.DefaultModelLimit, "`BYTES` of a model that is sent")
+	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing as if the processor were `N` times slower (emulation, labelled in profiles)")
+	insecureFlag(c, &insecure)
+	threadsFlag(c, &threads)
+	return c
+}
