@@ -48,13 +48,15 @@ func initializer(name string, dtype tensor.DType, dims []int64, data ...[]byte) 
 	return Bytes(5, tensorOf(name, dtype, dims, data...))
 }
 
-// valueInfo is a ValueInfoProto; a dimension is an int, a string or nil.
+// valueInfo is a ValueInfoProto; a dimension is an int, an int64, a string or nil.
 func valueInfo(name string, dtype tensor.DType, dims ...any) []byte {
 	var shape []byte
 	for _, d := range dims {
 		switch d := d.(type) {
 		case int:
 			shape = append(shape, Sub(1, Int(1, int64(d)))...)
+		case int64:
+			shape = append(shape, Sub(1, Int(1, d))...)
 		case string:
 			shape = append(shape, Sub(1, Bytes(2, d))...)
 		default:
