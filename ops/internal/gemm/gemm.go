@@ -109,9 +109,15 @@ const (
 	// Go runtime cannot interrupt.
 	streamK = 4096
 
-	// aliasStride: rows of A whose distance in memory is a multiple of this many bytes fall on few sets of the first
-	// level cache and evict each other, so they are copied to rows with a distance of copyPad more.
-	aliasStride = 1024
+	// streamAhead is how far ahead of its use, in values, B is fetched in that case. Otherwise the next panel is
+	// fetched while the rows of A pass by this one.
+	streamAhead = 512
+
+	// Addresses that differ by a multiple of aliasStride bytes share a set of the first level cache, which holds few
+	// lines. If more than aliasRows rows of a strip are that far apart they evict each other, so blocks of A are copied
+	// to rows copyPad values further apart than they are long.
+	aliasStride = 4096
+	aliasRows   = 8
 	copyPad     = 16
 
 	// copyPanels is the number of panels from which a copy of A pays for itself.
@@ -138,12 +144,20 @@ func newProduct(im *impl, batch, m, n, k int, transA bool, e Epilogue) product {
 		p.kBlock = streamK
 	}
 	p.kBlock = min(p.kBlock, k)
-	p.copyA = k > 0 && (transA || m > 1 && p.cols >= copyPanels && k*4%aliasStride == 0)
+	p.copyA = k > 0 && (transA || p.cols >= copyPanels && aliases(min(m, im.mr), k*4))
 	if p.copyA {
 		p.ldCopy = p.kBlock + copyPad
 		p.scratch = p.rows * p.ldCopy
 	}
 	return p
+}
+
+// aliases reports whether too many of the given rows, some bytes apart, share a set of the first level cache.
+func aliases(rows, bytes int) bool {
+	sets := 1 // among which the rows are spread
+	for ; bytes*sets%aliasStride != 0; sets *= 2 {
+	}
+	return rows > aliasRows*sets
 }
 
 // split cuts C, one of batch, into chunks.
@@ -229,7 +243,10 @@ func (p *product) run(chunk int, scratch, a []float32, b panels, res, c []float3
 		res = res[i0*p.n:]
 	}
 	for k0, done := 0, false; !done; k0 += p.kBlock {
-		t := tile{k: min(p.kBlock, p.k-k0), ldc: p.n, lo: -inf, hi: inf}
+		t := tile{k: min(p.kBlock, p.k-k0), ldc: p.n, lo: -inf, hi: inf, ahead: b.panel}
+		if m <= p.im.mr {
+			t.ahead = streamAhead
+		}
 		if done = k0+t.k == p.k; done {
 			t.lo, t.hi = p.lo, p.hi
 		}
@@ -303,6 +320,7 @@ type tile struct {
 	n, k      int
 	a, b, c   []float32
 	lda, ldb  int
+	ahead     int
 	ldc, ldi  int
 	init, res []float32
 	lo, hi    float32
@@ -310,7 +328,7 @@ type tile struct {
 
 // run computes the next m rows and moves on behind them.
 func (t *tile) run(f tileFunc, m int) {
-	f(m, t.n, t.k, t.a, t.lda, t.b, t.ldb, t.c, t.ldc, t.init, t.ldi, t.res, t.lo, t.hi)
+	f(m, t.n, t.k, t.a, t.lda, t.b, t.ldb, t.ahead, t.c, t.ldc, t.init, t.ldi, t.res, t.lo, t.hi)
 	t.a, t.c, t.init = after(t.a, m*t.lda), after(t.c, m*t.ldc), after(t.init, m*t.ldi)
 	t.res = after(t.res, m*t.ldc)
 }

@@ -38,15 +38,15 @@ DATA masks<>+120(SB)/4, $0x00000000
 DATA masks<>+124(SB)/4, $0x00000000
 GLOBL masks<>(SB), RODATA|NOPTR, $128
 
-// func f32Tile1x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, FMA3
-TEXT ·f32Tile1x16AVX2(SB), NOSPLIT, $0-184
+// func f32Tile1x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·f32Tile1x16AVX2(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
-	MOVQ ldb+80(FP), DI
-	SHLQ $0x02, DI
-	LEAQ (DI)(DI*2), R8
-	XORQ SI, SI
+	MOVQ ldb+80(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	XORQ DI, DI
 
 strip:
 	MOVQ       n+8(FP), CX
@@ -56,89 +56,97 @@ strip:
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y2
 	VMOVUPS    96(DX)(CX*4), Y3
-	MOVQ       ldi+144(FP), CX
+	MOVQ       ldi+152(FP), CX
 	SHLQ       $0x02, CX
-	MOVQ       SI, DX
+	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       init_base+120(FP), DX
+	ADDQ       init_base+128(FP), DX
 	VMASKMOVPS (DX), Y2, Y0
 	VMASKMOVPS 32(DX), Y3, Y1
 	ADDQ       CX, DX
 	JMP        initDone
 
 init:
-	MOVQ    ldi+144(FP), CX
+	MOVQ    ldi+152(FP), CX
 	SHLQ    $0x02, CX
-	MOVQ    SI, DX
+	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    init_base+120(FP), DX
+	ADDQ    init_base+128(FP), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	ADDQ    CX, DX
 
 initDone:
-	MOVQ  SI, CX
+	MOVQ  DI, CX
 	IMULQ AX, CX
 	ADDQ  a_base+24(FP), CX
 	MOVQ  b_base+56(FP), DX
-	MOVQ  k+16(FP), BX
-	SUBQ  $0x04, BX
+	MOVQ  ahead+88(FP), BX
+	LEAQ  (DX)(BX*4), BX
+	MOVQ  k+16(FP), SI
+	SUBQ  $0x04, SI
 	JL    rest
 
 loop:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
+	PREFETCHT1   (BX)
 	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y4, Y2, Y0
-	VFMADD231PS  Y4, Y3, Y1
-	VMOVUPS      (DX)(DI*1), Y2
-	VMOVUPS      32(DX)(DI*1), Y3
-	VBROADCASTSS 4(CX), Y4
-	VFMADD231PS  Y4, Y2, Y0
-	VFMADD231PS  Y4, Y3, Y1
-	VMOVUPS      (DX)(DI*2), Y2
-	VMOVUPS      32(DX)(DI*2), Y3
-	VBROADCASTSS 8(CX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
 	VMOVUPS      (DX)(R8*1), Y2
 	VMOVUPS      32(DX)(R8*1), Y3
+	PREFETCHT1   (BX)(R8*1)
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVUPS      (DX)(R8*2), Y2
+	VMOVUPS      32(DX)(R8*2), Y3
+	PREFETCHT1   (BX)(R8*2)
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVUPS      (DX)(R9*1), Y2
+	VMOVUPS      32(DX)(R9*1), Y3
+	PREFETCHT1   (BX)(R9*1)
 	VBROADCASTSS 12(CX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $0x10, CX
-	LEAQ         (DX)(DI*4), DX
-	SUBQ         $0x04, BX
+	LEAQ         (DX)(R8*4), DX
+	LEAQ         (BX)(R8*4), BX
+	SUBQ         $0x04, SI
 	JGE          loop
 
 rest:
-	ADDQ $0x04, BX
+	ADDQ $0x04, SI
 	JZ   finish
 
 one:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
+	PREFETCHT1   (BX)
 	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $0x04, CX
-	ADDQ         DI, DX
-	DECQ         BX
+	ADDQ         R8, DX
+	DECQ         SI
 	JNZ          one
 
 finish:
-	CMPQ       res_len+160(FP), $0x00
+	CMPQ       res_len+168(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), CX
 	LEAQ       masks<>+0(SB), DX
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y2
 	VMOVUPS    96(DX)(CX*4), Y3
-	MOVQ       ldc+112(FP), CX
+	MOVQ       ldc+120(FP), CX
 	SHLQ       $0x02, CX
-	MOVQ       SI, DX
+	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       res_base+152(FP), DX
+	ADDQ       res_base+160(FP), DX
 	VMASKMOVPS (DX), Y2, Y4
 	VADDPS     Y4, Y0, Y0
 	VMASKMOVPS 32(DX), Y3, Y4
@@ -146,8 +154,8 @@ finish:
 	ADDQ       CX, DX
 
 clamp:
-	VBROADCASTSS lo+176(FP), Y4
-	VBROADCASTSS hi+180(FP), Y5
+	VBROADCASTSS lo+184(FP), Y4
+	VBROADCASTSS hi+188(FP), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
@@ -159,42 +167,42 @@ clamp:
 	NEGQ         CX
 	VMOVUPS      64(DX)(CX*4), Y2
 	VMOVUPS      96(DX)(CX*4), Y3
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         SI, DX
+	MOVQ         DI, DX
 	IMULQ        CX, DX
-	ADDQ         c_base+88(FP), DX
+	ADDQ         c_base+96(FP), DX
 	VMASKMOVPS   Y0, Y2, (DX)
 	VMASKMOVPS   Y1, Y3, 32(DX)
 	ADDQ         CX, DX
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+112(FP), CX
+	MOVQ    ldc+120(FP), CX
 	SHLQ    $0x02, CX
-	MOVQ    SI, DX
+	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    c_base+88(FP), DX
+	ADDQ    c_base+96(FP), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    CX, DX
 
 storeDone:
-	ADDQ $0x01, SI
-	CMPQ SI, m+0(FP)
+	ADDQ $0x01, DI
+	CMPQ DI, m+0(FP)
 	JL   strip
 	VZEROUPPER
 	RET
 
-// func f32Tile2x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, FMA3
-TEXT ·f32Tile2x16AVX2(SB), NOSPLIT, $0-184
+// func f32Tile2x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·f32Tile2x16AVX2(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
-	MOVQ ldb+80(FP), DI
-	SHLQ $0x02, DI
-	LEAQ (DI)(DI*2), R8
-	XORQ SI, SI
+	MOVQ ldb+80(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	XORQ DI, DI
 
 strip:
 	MOVQ       n+8(FP), CX
@@ -204,11 +212,11 @@ strip:
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y4
 	VMOVUPS    96(DX)(CX*4), Y5
-	MOVQ       ldi+144(FP), CX
+	MOVQ       ldi+152(FP), CX
 	SHLQ       $0x02, CX
-	MOVQ       SI, DX
+	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       init_base+120(FP), DX
+	ADDQ       init_base+128(FP), DX
 	VMASKMOVPS (DX), Y4, Y0
 	VMASKMOVPS 32(DX), Y5, Y1
 	ADDQ       CX, DX
@@ -218,11 +226,11 @@ strip:
 	JMP        initDone
 
 init:
-	MOVQ    ldi+144(FP), CX
+	MOVQ    ldi+152(FP), CX
 	SHLQ    $0x02, CX
-	MOVQ    SI, DX
+	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    init_base+120(FP), DX
+	ADDQ    init_base+128(FP), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	ADDQ    CX, DX
@@ -231,41 +239,47 @@ init:
 	ADDQ    CX, DX
 
 initDone:
-	MOVQ  SI, CX
+	MOVQ  DI, CX
 	IMULQ AX, CX
 	ADDQ  a_base+24(FP), CX
 	MOVQ  b_base+56(FP), DX
-	MOVQ  k+16(FP), BX
-	SUBQ  $0x04, BX
+	MOVQ  ahead+88(FP), BX
+	LEAQ  (DX)(BX*4), BX
+	MOVQ  k+16(FP), SI
+	SUBQ  $0x04, SI
 	JL    rest
 
 loop:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
+	PREFETCHT1   (BX)
 	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
 	VBROADCASTSS (CX)(AX*1), Y7
 	VFMADD231PS  Y7, Y4, Y2
 	VFMADD231PS  Y7, Y5, Y3
-	VMOVUPS      (DX)(DI*1), Y4
-	VMOVUPS      32(DX)(DI*1), Y5
+	VMOVUPS      (DX)(R8*1), Y4
+	VMOVUPS      32(DX)(R8*1), Y5
+	PREFETCHT1   (BX)(R8*1)
 	VBROADCASTSS 4(CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
 	VBROADCASTSS 4(CX)(AX*1), Y7
 	VFMADD231PS  Y7, Y4, Y2
 	VFMADD231PS  Y7, Y5, Y3
-	VMOVUPS      (DX)(DI*2), Y4
-	VMOVUPS      32(DX)(DI*2), Y5
+	VMOVUPS      (DX)(R8*2), Y4
+	VMOVUPS      32(DX)(R8*2), Y5
+	PREFETCHT1   (BX)(R8*2)
 	VBROADCASTSS 8(CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
 	VBROADCASTSS 8(CX)(AX*1), Y7
 	VFMADD231PS  Y7, Y4, Y2
 	VFMADD231PS  Y7, Y5, Y3
-	VMOVUPS      (DX)(R8*1), Y4
-	VMOVUPS      32(DX)(R8*1), Y5
+	VMOVUPS      (DX)(R9*1), Y4
+	VMOVUPS      32(DX)(R9*1), Y5
+	PREFETCHT1   (BX)(R9*1)
 	VBROADCASTSS 12(CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -273,17 +287,19 @@ loop:
 	VFMADD231PS  Y7, Y4, Y2
 	VFMADD231PS  Y7, Y5, Y3
 	ADDQ         $0x10, CX
-	LEAQ         (DX)(DI*4), DX
-	SUBQ         $0x04, BX
+	LEAQ         (DX)(R8*4), DX
+	LEAQ         (BX)(R8*4), BX
+	SUBQ         $0x04, SI
 	JGE          loop
 
 rest:
-	ADDQ $0x04, BX
+	ADDQ $0x04, SI
 	JZ   finish
 
 one:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
+	PREFETCHT1   (BX)
 	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -291,23 +307,23 @@ one:
 	VFMADD231PS  Y7, Y4, Y2
 	VFMADD231PS  Y7, Y5, Y3
 	ADDQ         $0x04, CX
-	ADDQ         DI, DX
-	DECQ         BX
+	ADDQ         R8, DX
+	DECQ         SI
 	JNZ          one
 
 finish:
-	CMPQ       res_len+160(FP), $0x00
+	CMPQ       res_len+168(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), CX
 	LEAQ       masks<>+0(SB), DX
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y4
 	VMOVUPS    96(DX)(CX*4), Y5
-	MOVQ       ldc+112(FP), CX
+	MOVQ       ldc+120(FP), CX
 	SHLQ       $0x02, CX
-	MOVQ       SI, DX
+	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       res_base+152(FP), DX
+	ADDQ       res_base+160(FP), DX
 	VMASKMOVPS (DX), Y4, Y6
 	VADDPS     Y6, Y0, Y0
 	VMASKMOVPS 32(DX), Y5, Y6
@@ -320,8 +336,8 @@ finish:
 	ADDQ       CX, DX
 
 clamp:
-	VBROADCASTSS lo+176(FP), Y6
-	VBROADCASTSS hi+180(FP), Y7
+	VBROADCASTSS lo+184(FP), Y6
+	VBROADCASTSS hi+188(FP), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -337,11 +353,11 @@ clamp:
 	NEGQ         CX
 	VMOVUPS      64(DX)(CX*4), Y4
 	VMOVUPS      96(DX)(CX*4), Y5
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         SI, DX
+	MOVQ         DI, DX
 	IMULQ        CX, DX
-	ADDQ         c_base+88(FP), DX
+	ADDQ         c_base+96(FP), DX
 	VMASKMOVPS   Y0, Y4, (DX)
 	VMASKMOVPS   Y1, Y5, 32(DX)
 	ADDQ         CX, DX
@@ -351,11 +367,11 @@ clamp:
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+112(FP), CX
+	MOVQ    ldc+120(FP), CX
 	SHLQ    $0x02, CX
-	MOVQ    SI, DX
+	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    c_base+88(FP), DX
+	ADDQ    c_base+96(FP), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    CX, DX
@@ -364,21 +380,21 @@ store:
 	ADDQ    CX, DX
 
 storeDone:
-	ADDQ $0x02, SI
-	CMPQ SI, m+0(FP)
+	ADDQ $0x02, DI
+	CMPQ DI, m+0(FP)
 	JL   strip
 	VZEROUPPER
 	RET
 
-// func f32Tile3x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, FMA3
-TEXT ·f32Tile3x16AVX2(SB), NOSPLIT, $0-184
+// func f32Tile3x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·f32Tile3x16AVX2(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
-	MOVQ ldb+80(FP), DI
-	SHLQ $0x02, DI
-	LEAQ (DI)(DI*2), R8
-	XORQ SI, SI
+	MOVQ ldb+80(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	XORQ DI, DI
 
 strip:
 	MOVQ       n+8(FP), CX
@@ -388,11 +404,11 @@ strip:
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y6
 	VMOVUPS    96(DX)(CX*4), Y7
-	MOVQ       ldi+144(FP), CX
+	MOVQ       ldi+152(FP), CX
 	SHLQ       $0x02, CX
-	MOVQ       SI, DX
+	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       init_base+120(FP), DX
+	ADDQ       init_base+128(FP), DX
 	VMASKMOVPS (DX), Y6, Y0
 	VMASKMOVPS 32(DX), Y7, Y1
 	ADDQ       CX, DX
@@ -405,11 +421,11 @@ strip:
 	JMP        initDone
 
 init:
-	MOVQ    ldi+144(FP), CX
+	MOVQ    ldi+152(FP), CX
 	SHLQ    $0x02, CX
-	MOVQ    SI, DX
+	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    init_base+120(FP), DX
+	ADDQ    init_base+128(FP), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	ADDQ    CX, DX
@@ -421,17 +437,20 @@ init:
 	ADDQ    CX, DX
 
 initDone:
-	MOVQ  SI, CX
+	MOVQ  DI, CX
 	IMULQ AX, CX
 	ADDQ  a_base+24(FP), CX
 	MOVQ  b_base+56(FP), DX
-	MOVQ  k+16(FP), BX
-	SUBQ  $0x04, BX
+	MOVQ  ahead+88(FP), BX
+	LEAQ  (DX)(BX*4), BX
+	MOVQ  k+16(FP), SI
+	SUBQ  $0x04, SI
 	JL    rest
 
 loop:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
+	PREFETCHT1   (BX)
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -441,8 +460,9 @@ loop:
 	VBROADCASTSS (CX)(AX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	VMOVUPS      (DX)(DI*1), Y6
-	VMOVUPS      32(DX)(DI*1), Y7
+	VMOVUPS      (DX)(R8*1), Y6
+	VMOVUPS      32(DX)(R8*1), Y7
+	PREFETCHT1   (BX)(R8*1)
 	VBROADCASTSS 4(CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -452,8 +472,9 @@ loop:
 	VBROADCASTSS 4(CX)(AX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	VMOVUPS      (DX)(DI*2), Y6
-	VMOVUPS      32(DX)(DI*2), Y7
+	VMOVUPS      (DX)(R8*2), Y6
+	VMOVUPS      32(DX)(R8*2), Y7
+	PREFETCHT1   (BX)(R8*2)
 	VBROADCASTSS 8(CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -463,8 +484,9 @@ loop:
 	VBROADCASTSS 8(CX)(AX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	VMOVUPS      (DX)(R8*1), Y6
-	VMOVUPS      32(DX)(R8*1), Y7
+	VMOVUPS      (DX)(R9*1), Y6
+	VMOVUPS      32(DX)(R9*1), Y7
+	PREFETCHT1   (BX)(R9*1)
 	VBROADCASTSS 12(CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -475,17 +497,19 @@ loop:
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
 	ADDQ         $0x10, CX
-	LEAQ         (DX)(DI*4), DX
-	SUBQ         $0x04, BX
+	LEAQ         (DX)(R8*4), DX
+	LEAQ         (BX)(R8*4), BX
+	SUBQ         $0x04, SI
 	JGE          loop
 
 rest:
-	ADDQ $0x04, BX
+	ADDQ $0x04, SI
 	JZ   finish
 
 one:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
+	PREFETCHT1   (BX)
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -496,23 +520,23 @@ one:
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
 	ADDQ         $0x04, CX
-	ADDQ         DI, DX
-	DECQ         BX
+	ADDQ         R8, DX
+	DECQ         SI
 	JNZ          one
 
 finish:
-	CMPQ       res_len+160(FP), $0x00
+	CMPQ       res_len+168(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), CX
 	LEAQ       masks<>+0(SB), DX
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y6
 	VMOVUPS    96(DX)(CX*4), Y7
-	MOVQ       ldc+112(FP), CX
+	MOVQ       ldc+120(FP), CX
 	SHLQ       $0x02, CX
-	MOVQ       SI, DX
+	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       res_base+152(FP), DX
+	ADDQ       res_base+160(FP), DX
 	VMASKMOVPS (DX), Y6, Y8
 	VADDPS     Y8, Y0, Y0
 	VMASKMOVPS 32(DX), Y7, Y8
@@ -530,8 +554,8 @@ finish:
 	ADDQ       CX, DX
 
 clamp:
-	VBROADCASTSS lo+176(FP), Y8
-	VBROADCASTSS hi+180(FP), Y9
+	VBROADCASTSS lo+184(FP), Y8
+	VBROADCASTSS hi+188(FP), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -551,11 +575,11 @@ clamp:
 	NEGQ         CX
 	VMOVUPS      64(DX)(CX*4), Y6
 	VMOVUPS      96(DX)(CX*4), Y7
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         SI, DX
+	MOVQ         DI, DX
 	IMULQ        CX, DX
-	ADDQ         c_base+88(FP), DX
+	ADDQ         c_base+96(FP), DX
 	VMASKMOVPS   Y0, Y6, (DX)
 	VMASKMOVPS   Y1, Y7, 32(DX)
 	ADDQ         CX, DX
@@ -568,11 +592,11 @@ clamp:
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+112(FP), CX
+	MOVQ    ldc+120(FP), CX
 	SHLQ    $0x02, CX
-	MOVQ    SI, DX
+	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    c_base+88(FP), DX
+	ADDQ    c_base+96(FP), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    CX, DX
@@ -584,22 +608,22 @@ store:
 	ADDQ    CX, DX
 
 storeDone:
-	ADDQ $0x03, SI
-	CMPQ SI, m+0(FP)
+	ADDQ $0x03, DI
+	CMPQ DI, m+0(FP)
 	JL   strip
 	VZEROUPPER
 	RET
 
-// func f32Tile4x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, FMA3
-TEXT ·f32Tile4x16AVX2(SB), NOSPLIT, $0-184
+// func f32Tile4x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·f32Tile4x16AVX2(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), CX
-	MOVQ ldb+80(FP), R8
-	SHLQ $0x02, R8
-	LEAQ (R8)(R8*2), R9
-	XORQ DI, DI
+	MOVQ ldb+80(FP), R9
+	SHLQ $0x02, R9
+	LEAQ (R9)(R9*2), R10
+	XORQ R8, R8
 
 strip:
 	MOVQ       n+8(FP), DX
@@ -609,11 +633,11 @@ strip:
 	NEGQ       DX
 	VMOVUPS    64(BX)(DX*4), Y8
 	VMOVUPS    96(BX)(DX*4), Y9
-	MOVQ       ldi+144(FP), DX
+	MOVQ       ldi+152(FP), DX
 	SHLQ       $0x02, DX
-	MOVQ       DI, BX
+	MOVQ       R8, BX
 	IMULQ      DX, BX
-	ADDQ       init_base+120(FP), BX
+	ADDQ       init_base+128(FP), BX
 	VMASKMOVPS (BX), Y8, Y0
 	VMASKMOVPS 32(BX), Y9, Y1
 	ADDQ       DX, BX
@@ -629,11 +653,11 @@ strip:
 	JMP        initDone
 
 init:
-	MOVQ    ldi+144(FP), DX
+	MOVQ    ldi+152(FP), DX
 	SHLQ    $0x02, DX
-	MOVQ    DI, BX
+	MOVQ    R8, BX
 	IMULQ   DX, BX
-	ADDQ    init_base+120(FP), BX
+	ADDQ    init_base+128(FP), BX
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	ADDQ    DX, BX
@@ -648,17 +672,20 @@ init:
 	ADDQ    DX, BX
 
 initDone:
-	MOVQ  DI, DX
+	MOVQ  R8, DX
 	IMULQ AX, DX
 	ADDQ  a_base+24(FP), DX
 	MOVQ  b_base+56(FP), BX
-	MOVQ  k+16(FP), SI
-	SUBQ  $0x04, SI
+	MOVQ  ahead+88(FP), SI
+	LEAQ  (BX)(SI*4), SI
+	MOVQ  k+16(FP), DI
+	SUBQ  $0x04, DI
 	JL    rest
 
 loop:
 	VMOVUPS      (BX), Y8
 	VMOVUPS      32(BX), Y9
+	PREFETCHT1   (SI)
 	VBROADCASTSS (DX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -671,8 +698,9 @@ loop:
 	VBROADCASTSS (DX)(CX*1), Y11
 	VFMADD231PS  Y11, Y8, Y6
 	VFMADD231PS  Y11, Y9, Y7
-	VMOVUPS      (BX)(R8*1), Y8
-	VMOVUPS      32(BX)(R8*1), Y9
+	VMOVUPS      (BX)(R9*1), Y8
+	VMOVUPS      32(BX)(R9*1), Y9
+	PREFETCHT1   (SI)(R9*1)
 	VBROADCASTSS 4(DX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -685,8 +713,9 @@ loop:
 	VBROADCASTSS 4(DX)(CX*1), Y11
 	VFMADD231PS  Y11, Y8, Y6
 	VFMADD231PS  Y11, Y9, Y7
-	VMOVUPS      (BX)(R8*2), Y8
-	VMOVUPS      32(BX)(R8*2), Y9
+	VMOVUPS      (BX)(R9*2), Y8
+	VMOVUPS      32(BX)(R9*2), Y9
+	PREFETCHT1   (SI)(R9*2)
 	VBROADCASTSS 8(DX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -699,8 +728,9 @@ loop:
 	VBROADCASTSS 8(DX)(CX*1), Y11
 	VFMADD231PS  Y11, Y8, Y6
 	VFMADD231PS  Y11, Y9, Y7
-	VMOVUPS      (BX)(R9*1), Y8
-	VMOVUPS      32(BX)(R9*1), Y9
+	VMOVUPS      (BX)(R10*1), Y8
+	VMOVUPS      32(BX)(R10*1), Y9
+	PREFETCHT1   (SI)(R10*1)
 	VBROADCASTSS 12(DX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -714,17 +744,19 @@ loop:
 	VFMADD231PS  Y11, Y8, Y6
 	VFMADD231PS  Y11, Y9, Y7
 	ADDQ         $0x10, DX
-	LEAQ         (BX)(R8*4), BX
-	SUBQ         $0x04, SI
+	LEAQ         (BX)(R9*4), BX
+	LEAQ         (SI)(R9*4), SI
+	SUBQ         $0x04, DI
 	JGE          loop
 
 rest:
-	ADDQ $0x04, SI
+	ADDQ $0x04, DI
 	JZ   finish
 
 one:
 	VMOVUPS      (BX), Y8
 	VMOVUPS      32(BX), Y9
+	PREFETCHT1   (SI)
 	VBROADCASTSS (DX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -738,23 +770,23 @@ one:
 	VFMADD231PS  Y11, Y8, Y6
 	VFMADD231PS  Y11, Y9, Y7
 	ADDQ         $0x04, DX
-	ADDQ         R8, BX
-	DECQ         SI
+	ADDQ         R9, BX
+	DECQ         DI
 	JNZ          one
 
 finish:
-	CMPQ       res_len+160(FP), $0x00
+	CMPQ       res_len+168(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), DX
 	LEAQ       masks<>+0(SB), BX
 	NEGQ       DX
 	VMOVUPS    64(BX)(DX*4), Y8
 	VMOVUPS    96(BX)(DX*4), Y9
-	MOVQ       ldc+112(FP), DX
+	MOVQ       ldc+120(FP), DX
 	SHLQ       $0x02, DX
-	MOVQ       DI, BX
+	MOVQ       R8, BX
 	IMULQ      DX, BX
-	ADDQ       res_base+152(FP), BX
+	ADDQ       res_base+160(FP), BX
 	VMASKMOVPS (BX), Y8, Y10
 	VADDPS     Y10, Y0, Y0
 	VMASKMOVPS 32(BX), Y9, Y10
@@ -777,8 +809,8 @@ finish:
 	ADDQ       DX, BX
 
 clamp:
-	VBROADCASTSS lo+176(FP), Y10
-	VBROADCASTSS hi+180(FP), Y11
+	VBROADCASTSS lo+184(FP), Y10
+	VBROADCASTSS hi+188(FP), Y11
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y11, Y0
 	VMAXPS       Y1, Y10, Y1
@@ -802,11 +834,11 @@ clamp:
 	NEGQ         DX
 	VMOVUPS      64(BX)(DX*4), Y8
 	VMOVUPS      96(BX)(DX*4), Y9
-	MOVQ         ldc+112(FP), DX
+	MOVQ         ldc+120(FP), DX
 	SHLQ         $0x02, DX
-	MOVQ         DI, BX
+	MOVQ         R8, BX
 	IMULQ        DX, BX
-	ADDQ         c_base+88(FP), BX
+	ADDQ         c_base+96(FP), BX
 	VMASKMOVPS   Y0, Y8, (BX)
 	VMASKMOVPS   Y1, Y9, 32(BX)
 	ADDQ         DX, BX
@@ -822,11 +854,11 @@ clamp:
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+112(FP), DX
+	MOVQ    ldc+120(FP), DX
 	SHLQ    $0x02, DX
-	MOVQ    DI, BX
+	MOVQ    R8, BX
 	IMULQ   DX, BX
-	ADDQ    c_base+88(FP), BX
+	ADDQ    c_base+96(FP), BX
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    DX, BX
@@ -841,22 +873,22 @@ store:
 	ADDQ    DX, BX
 
 storeDone:
-	ADDQ $0x04, DI
-	CMPQ DI, m+0(FP)
+	ADDQ $0x04, R8
+	CMPQ R8, m+0(FP)
 	JL   strip
 	VZEROUPPER
 	RET
 
-// func f32Tile5x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, FMA3
-TEXT ·f32Tile5x16AVX2(SB), NOSPLIT, $0-184
+// func f32Tile5x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·f32Tile5x16AVX2(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), CX
-	MOVQ ldb+80(FP), R8
-	SHLQ $0x02, R8
-	LEAQ (R8)(R8*2), R9
-	XORQ DI, DI
+	MOVQ ldb+80(FP), R9
+	SHLQ $0x02, R9
+	LEAQ (R9)(R9*2), R10
+	XORQ R8, R8
 
 strip:
 	MOVQ       n+8(FP), DX
@@ -866,11 +898,11 @@ strip:
 	NEGQ       DX
 	VMOVUPS    64(BX)(DX*4), Y10
 	VMOVUPS    96(BX)(DX*4), Y11
-	MOVQ       ldi+144(FP), DX
+	MOVQ       ldi+152(FP), DX
 	SHLQ       $0x02, DX
-	MOVQ       DI, BX
+	MOVQ       R8, BX
 	IMULQ      DX, BX
-	ADDQ       init_base+120(FP), BX
+	ADDQ       init_base+128(FP), BX
 	VMASKMOVPS (BX), Y10, Y0
 	VMASKMOVPS 32(BX), Y11, Y1
 	ADDQ       DX, BX
@@ -889,11 +921,11 @@ strip:
 	JMP        initDone
 
 init:
-	MOVQ    ldi+144(FP), DX
+	MOVQ    ldi+152(FP), DX
 	SHLQ    $0x02, DX
-	MOVQ    DI, BX
+	MOVQ    R8, BX
 	IMULQ   DX, BX
-	ADDQ    init_base+120(FP), BX
+	ADDQ    init_base+128(FP), BX
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	ADDQ    DX, BX
@@ -911,17 +943,20 @@ init:
 	ADDQ    DX, BX
 
 initDone:
-	MOVQ  DI, DX
+	MOVQ  R8, DX
 	IMULQ AX, DX
 	ADDQ  a_base+24(FP), DX
 	MOVQ  b_base+56(FP), BX
-	MOVQ  k+16(FP), SI
-	SUBQ  $0x04, SI
+	MOVQ  ahead+88(FP), SI
+	LEAQ  (BX)(SI*4), SI
+	MOVQ  k+16(FP), DI
+	SUBQ  $0x04, DI
 	JL    rest
 
 loop:
 	VMOVUPS      (BX), Y10
 	VMOVUPS      32(BX), Y11
+	PREFETCHT1   (SI)
 	VBROADCASTSS (DX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -937,8 +972,9 @@ loop:
 	VBROADCASTSS (DX)(AX*4), Y12
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
-	VMOVUPS      (BX)(R8*1), Y10
-	VMOVUPS      32(BX)(R8*1), Y11
+	VMOVUPS      (BX)(R9*1), Y10
+	VMOVUPS      32(BX)(R9*1), Y11
+	PREFETCHT1   (SI)(R9*1)
 	VBROADCASTSS 4(DX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -954,8 +990,9 @@ loop:
 	VBROADCASTSS 4(DX)(AX*4), Y12
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
-	VMOVUPS      (BX)(R8*2), Y10
-	VMOVUPS      32(BX)(R8*2), Y11
+	VMOVUPS      (BX)(R9*2), Y10
+	VMOVUPS      32(BX)(R9*2), Y11
+	PREFETCHT1   (SI)(R9*2)
 	VBROADCASTSS 8(DX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -971,8 +1008,9 @@ loop:
 	VBROADCASTSS 8(DX)(AX*4), Y12
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
-	VMOVUPS      (BX)(R9*1), Y10
-	VMOVUPS      32(BX)(R9*1), Y11
+	VMOVUPS      (BX)(R10*1), Y10
+	VMOVUPS      32(BX)(R10*1), Y11
+	PREFETCHT1   (SI)(R10*1)
 	VBROADCASTSS 12(DX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -989,17 +1027,19 @@ loop:
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
 	ADDQ         $0x10, DX
-	LEAQ         (BX)(R8*4), BX
-	SUBQ         $0x04, SI
+	LEAQ         (BX)(R9*4), BX
+	LEAQ         (SI)(R9*4), SI
+	SUBQ         $0x04, DI
 	JGE          loop
 
 rest:
-	ADDQ $0x04, SI
+	ADDQ $0x04, DI
 	JZ   finish
 
 one:
 	VMOVUPS      (BX), Y10
 	VMOVUPS      32(BX), Y11
+	PREFETCHT1   (SI)
 	VBROADCASTSS (DX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -1016,23 +1056,23 @@ one:
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
 	ADDQ         $0x04, DX
-	ADDQ         R8, BX
-	DECQ         SI
+	ADDQ         R9, BX
+	DECQ         DI
 	JNZ          one
 
 finish:
-	CMPQ       res_len+160(FP), $0x00
+	CMPQ       res_len+168(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), DX
 	LEAQ       masks<>+0(SB), BX
 	NEGQ       DX
 	VMOVUPS    64(BX)(DX*4), Y10
 	VMOVUPS    96(BX)(DX*4), Y11
-	MOVQ       ldc+112(FP), DX
+	MOVQ       ldc+120(FP), DX
 	SHLQ       $0x02, DX
-	MOVQ       DI, BX
+	MOVQ       R8, BX
 	IMULQ      DX, BX
-	ADDQ       res_base+152(FP), BX
+	ADDQ       res_base+160(FP), BX
 	VMASKMOVPS (BX), Y10, Y12
 	VADDPS     Y12, Y0, Y0
 	VMASKMOVPS 32(BX), Y11, Y12
@@ -1060,8 +1100,8 @@ finish:
 	ADDQ       DX, BX
 
 clamp:
-	VBROADCASTSS lo+176(FP), Y12
-	VBROADCASTSS hi+180(FP), Y13
+	VBROADCASTSS lo+184(FP), Y12
+	VBROADCASTSS hi+188(FP), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1089,11 +1129,11 @@ clamp:
 	NEGQ         DX
 	VMOVUPS      64(BX)(DX*4), Y10
 	VMOVUPS      96(BX)(DX*4), Y11
-	MOVQ         ldc+112(FP), DX
+	MOVQ         ldc+120(FP), DX
 	SHLQ         $0x02, DX
-	MOVQ         DI, BX
+	MOVQ         R8, BX
 	IMULQ        DX, BX
-	ADDQ         c_base+88(FP), BX
+	ADDQ         c_base+96(FP), BX
 	VMASKMOVPS   Y0, Y10, (BX)
 	VMASKMOVPS   Y1, Y11, 32(BX)
 	ADDQ         DX, BX
@@ -1112,11 +1152,11 @@ clamp:
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+112(FP), DX
+	MOVQ    ldc+120(FP), DX
 	SHLQ    $0x02, DX
-	MOVQ    DI, BX
+	MOVQ    R8, BX
 	IMULQ   DX, BX
-	ADDQ    c_base+88(FP), BX
+	ADDQ    c_base+96(FP), BX
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    DX, BX
@@ -1134,23 +1174,23 @@ store:
 	ADDQ    DX, BX
 
 storeDone:
-	ADDQ $0x05, DI
-	CMPQ DI, m+0(FP)
+	ADDQ $0x05, R8
+	CMPQ R8, m+0(FP)
 	JL   strip
 	VZEROUPPER
 	RET
 
-// func f32Tile6x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, FMA3
-TEXT ·f32Tile6x16AVX2(SB), NOSPLIT, $0-184
+// func f32Tile6x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·f32Tile6x16AVX2(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), CX
 	LEAQ (AX)(AX*4), DX
-	MOVQ ldb+80(FP), R9
-	SHLQ $0x02, R9
-	LEAQ (R9)(R9*2), R10
-	XORQ R8, R8
+	MOVQ ldb+80(FP), R10
+	SHLQ $0x02, R10
+	LEAQ (R10)(R10*2), R11
+	XORQ R9, R9
 
 strip:
 	MOVQ       n+8(FP), BX
@@ -1160,11 +1200,11 @@ strip:
 	NEGQ       BX
 	VMOVUPS    64(SI)(BX*4), Y12
 	VMOVUPS    96(SI)(BX*4), Y13
-	MOVQ       ldi+144(FP), BX
+	MOVQ       ldi+152(FP), BX
 	SHLQ       $0x02, BX
-	MOVQ       R8, SI
+	MOVQ       R9, SI
 	IMULQ      BX, SI
-	ADDQ       init_base+120(FP), SI
+	ADDQ       init_base+128(FP), SI
 	VMASKMOVPS (SI), Y12, Y0
 	VMASKMOVPS 32(SI), Y13, Y1
 	ADDQ       BX, SI
@@ -1186,11 +1226,11 @@ strip:
 	JMP        initDone
 
 init:
-	MOVQ    ldi+144(FP), BX
+	MOVQ    ldi+152(FP), BX
 	SHLQ    $0x02, BX
-	MOVQ    R8, SI
+	MOVQ    R9, SI
 	IMULQ   BX, SI
-	ADDQ    init_base+120(FP), SI
+	ADDQ    init_base+128(FP), SI
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 	ADDQ    BX, SI
@@ -1211,17 +1251,20 @@ init:
 	ADDQ    BX, SI
 
 initDone:
-	MOVQ  R8, BX
+	MOVQ  R9, BX
 	IMULQ AX, BX
 	ADDQ  a_base+24(FP), BX
 	MOVQ  b_base+56(FP), SI
-	MOVQ  k+16(FP), DI
-	SUBQ  $0x04, DI
+	MOVQ  ahead+88(FP), DI
+	LEAQ  (SI)(DI*4), DI
+	MOVQ  k+16(FP), R8
+	SUBQ  $0x04, R8
 	JL    rest
 
 loop:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
+	PREFETCHT1   (DI)
 	VBROADCASTSS (BX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -1240,8 +1283,9 @@ loop:
 	VBROADCASTSS (BX)(DX*1), Y15
 	VFMADD231PS  Y15, Y12, Y10
 	VFMADD231PS  Y15, Y13, Y11
-	VMOVUPS      (SI)(R9*1), Y12
-	VMOVUPS      32(SI)(R9*1), Y13
+	VMOVUPS      (SI)(R10*1), Y12
+	VMOVUPS      32(SI)(R10*1), Y13
+	PREFETCHT1   (DI)(R10*1)
 	VBROADCASTSS 4(BX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -1260,8 +1304,9 @@ loop:
 	VBROADCASTSS 4(BX)(DX*1), Y15
 	VFMADD231PS  Y15, Y12, Y10
 	VFMADD231PS  Y15, Y13, Y11
-	VMOVUPS      (SI)(R9*2), Y12
-	VMOVUPS      32(SI)(R9*2), Y13
+	VMOVUPS      (SI)(R10*2), Y12
+	VMOVUPS      32(SI)(R10*2), Y13
+	PREFETCHT1   (DI)(R10*2)
 	VBROADCASTSS 8(BX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -1280,8 +1325,9 @@ loop:
 	VBROADCASTSS 8(BX)(DX*1), Y15
 	VFMADD231PS  Y15, Y12, Y10
 	VFMADD231PS  Y15, Y13, Y11
-	VMOVUPS      (SI)(R10*1), Y12
-	VMOVUPS      32(SI)(R10*1), Y13
+	VMOVUPS      (SI)(R11*1), Y12
+	VMOVUPS      32(SI)(R11*1), Y13
+	PREFETCHT1   (DI)(R11*1)
 	VBROADCASTSS 12(BX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -1301,17 +1347,19 @@ loop:
 	VFMADD231PS  Y15, Y12, Y10
 	VFMADD231PS  Y15, Y13, Y11
 	ADDQ         $0x10, BX
-	LEAQ         (SI)(R9*4), SI
-	SUBQ         $0x04, DI
+	LEAQ         (SI)(R10*4), SI
+	LEAQ         (DI)(R10*4), DI
+	SUBQ         $0x04, R8
 	JGE          loop
 
 rest:
-	ADDQ $0x04, DI
+	ADDQ $0x04, R8
 	JZ   finish
 
 one:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
+	PREFETCHT1   (DI)
 	VBROADCASTSS (BX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -1331,23 +1379,23 @@ one:
 	VFMADD231PS  Y15, Y12, Y10
 	VFMADD231PS  Y15, Y13, Y11
 	ADDQ         $0x04, BX
-	ADDQ         R9, SI
-	DECQ         DI
+	ADDQ         R10, SI
+	DECQ         R8
 	JNZ          one
 
 finish:
-	CMPQ       res_len+160(FP), $0x00
+	CMPQ       res_len+168(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), BX
 	LEAQ       masks<>+0(SB), SI
 	NEGQ       BX
 	VMOVUPS    64(SI)(BX*4), Y12
 	VMOVUPS    96(SI)(BX*4), Y13
-	MOVQ       ldc+112(FP), BX
+	MOVQ       ldc+120(FP), BX
 	SHLQ       $0x02, BX
-	MOVQ       R8, SI
+	MOVQ       R9, SI
 	IMULQ      BX, SI
-	ADDQ       res_base+152(FP), SI
+	ADDQ       res_base+160(FP), SI
 	VMASKMOVPS (SI), Y12, Y14
 	VADDPS     Y14, Y0, Y0
 	VMASKMOVPS 32(SI), Y13, Y14
@@ -1380,8 +1428,8 @@ finish:
 	ADDQ       BX, SI
 
 clamp:
-	VBROADCASTSS lo+176(FP), Y14
-	VBROADCASTSS hi+180(FP), Y15
+	VBROADCASTSS lo+184(FP), Y14
+	VBROADCASTSS hi+188(FP), Y15
 	VMAXPS       Y0, Y14, Y0
 	VMINPS       Y0, Y15, Y0
 	VMAXPS       Y1, Y14, Y1
@@ -1413,11 +1461,11 @@ clamp:
 	NEGQ         BX
 	VMOVUPS      64(SI)(BX*4), Y12
 	VMOVUPS      96(SI)(BX*4), Y13
-	MOVQ         ldc+112(FP), BX
+	MOVQ         ldc+120(FP), BX
 	SHLQ         $0x02, BX
-	MOVQ         R8, SI
+	MOVQ         R9, SI
 	IMULQ        BX, SI
-	ADDQ         c_base+88(FP), SI
+	ADDQ         c_base+96(FP), SI
 	VMASKMOVPS   Y0, Y12, (SI)
 	VMASKMOVPS   Y1, Y13, 32(SI)
 	ADDQ         BX, SI
@@ -1439,11 +1487,11 @@ clamp:
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+112(FP), BX
+	MOVQ    ldc+120(FP), BX
 	SHLQ    $0x02, BX
-	MOVQ    R8, SI
+	MOVQ    R9, SI
 	IMULQ   BX, SI
-	ADDQ    c_base+88(FP), SI
+	ADDQ    c_base+96(FP), SI
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	ADDQ    BX, SI
@@ -1464,8 +1512,8 @@ store:
 	ADDQ    BX, SI
 
 storeDone:
-	ADDQ $0x06, R8
-	CMPQ R8, m+0(FP)
+	ADDQ $0x06, R9
+	CMPQ R9, m+0(FP)
 	JL   strip
 	VZEROUPPER
 	RET
@@ -1618,9 +1666,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile1x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile1x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile1x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile1x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ ldb+80(FP), BX
@@ -1637,11 +1685,11 @@ strip:
 	SHRQ      $0x10, DI
 	KMOVW     DI, K2
 	SHRQ      $0x10, DI
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      DX, DI
 	IMULQ     CX, DI
-	ADDQ      init_base+120(FP), DI
+	ADDQ      init_base+128(FP), DI
 	VMOVUPS.Z (DI), K1, Z0
 	VMOVUPS.Z 64(DI), K2, Z1
 	ADDQ      CX, DI
@@ -1649,53 +1697,66 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), DI
-	MOVQ      k+16(FP), R8
-	SUBQ      $0x04, R8
+	MOVQ      ahead+88(FP), R8
+	LEAQ      (DI)(R8*4), R8
+	MOVQ      k+16(FP), R9
+	SUBQ      $0x04, R9
 	JL        rest
 
 loop:
 	VMOVUPS      (DI), Z2
 	VMOVUPS      64(DI), Z3
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
 	VMOVUPS      (DI)(BX*1), Z2
 	VMOVUPS      64(DI)(BX*1), Z3
+	PREFETCHT1   (R8)(BX*1)
+	PREFETCHT1   64(R8)(BX*1)
 	VBROADCASTSS 4(CX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
 	VMOVUPS      (DI)(BX*2), Z2
 	VMOVUPS      64(DI)(BX*2), Z3
+	PREFETCHT1   (R8)(BX*2)
+	PREFETCHT1   64(R8)(BX*2)
 	VBROADCASTSS 8(CX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
 	VMOVUPS      (DI)(SI*1), Z2
 	VMOVUPS      64(DI)(SI*1), Z3
+	PREFETCHT1   (R8)(SI*1)
+	PREFETCHT1   64(R8)(SI*1)
 	VBROADCASTSS 12(CX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
 	ADDQ         $0x10, CX
 	LEAQ         (DI)(BX*4), DI
-	SUBQ         $0x04, R8
+	LEAQ         (R8)(BX*4), R8
+	SUBQ         $0x04, R9
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   finish
 
 one:
 	VMOVUPS      (DI), Z2
 	VMOVUPS      64(DI), Z3
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
 	ADDQ         $0x04, CX
 	ADDQ         BX, DI
-	DECQ         R8
+	DECQ         R9
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, DI
@@ -1705,11 +1766,11 @@ finish:
 	SHRQ      $0x10, DI
 	KMOVW     DI, K2
 	SHRQ      $0x10, DI
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      DX, DI
 	IMULQ     CX, DI
-	ADDQ      res_base+152(FP), DI
+	ADDQ      res_base+160(FP), DI
 	VMOVUPS.Z (DI), K1, Z4
 	VADDPS    Z4, Z0, Z0
 	VMOVUPS.Z 64(DI), K2, Z4
@@ -1717,8 +1778,8 @@ finish:
 	ADDQ      CX, DI
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z4
-	VBROADCASTSS hi+180(FP), Z5
+	VBROADCASTSS lo+184(FP), Z4
+	VBROADCASTSS hi+188(FP), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -1731,11 +1792,11 @@ clamp:
 	SHRQ         $0x10, DI
 	KMOVW        DI, K2
 	SHRQ         $0x10, DI
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         DX, DI
 	IMULQ        CX, DI
-	ADDQ         c_base+88(FP), DI
+	ADDQ         c_base+96(FP), DI
 	VMOVUPS      Z0, K1, (DI)
 	VMOVUPS      Z1, K2, 64(DI)
 	ADDQ         CX, DI
@@ -1745,9 +1806,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile2x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile2x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile2x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile2x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ ldb+80(FP), BX
@@ -1764,11 +1825,11 @@ strip:
 	SHRQ      $0x10, DI
 	KMOVW     DI, K2
 	SHRQ      $0x10, DI
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      DX, DI
 	IMULQ     CX, DI
-	ADDQ      init_base+120(FP), DI
+	ADDQ      init_base+128(FP), DI
 	VMOVUPS.Z (DI), K1, Z0
 	VMOVUPS.Z 64(DI), K2, Z1
 	ADDQ      CX, DI
@@ -1779,13 +1840,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), DI
-	MOVQ      k+16(FP), R8
-	SUBQ      $0x04, R8
+	MOVQ      ahead+88(FP), R8
+	LEAQ      (DI)(R8*4), R8
+	MOVQ      k+16(FP), R9
+	SUBQ      $0x04, R9
 	JL        rest
 
 loop:
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
@@ -1794,6 +1859,8 @@ loop:
 	VFMADD231PS  Z7, Z5, Z3
 	VMOVUPS      (DI)(BX*1), Z4
 	VMOVUPS      64(DI)(BX*1), Z5
+	PREFETCHT1   (R8)(BX*1)
+	PREFETCHT1   64(R8)(BX*1)
 	VBROADCASTSS 4(CX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
@@ -1802,6 +1869,8 @@ loop:
 	VFMADD231PS  Z7, Z5, Z3
 	VMOVUPS      (DI)(BX*2), Z4
 	VMOVUPS      64(DI)(BX*2), Z5
+	PREFETCHT1   (R8)(BX*2)
+	PREFETCHT1   64(R8)(BX*2)
 	VBROADCASTSS 8(CX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
@@ -1810,6 +1879,8 @@ loop:
 	VFMADD231PS  Z7, Z5, Z3
 	VMOVUPS      (DI)(SI*1), Z4
 	VMOVUPS      64(DI)(SI*1), Z5
+	PREFETCHT1   (R8)(SI*1)
+	PREFETCHT1   64(R8)(SI*1)
 	VBROADCASTSS 12(CX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
@@ -1818,16 +1889,19 @@ loop:
 	VFMADD231PS  Z7, Z5, Z3
 	ADDQ         $0x10, CX
 	LEAQ         (DI)(BX*4), DI
-	SUBQ         $0x04, R8
+	LEAQ         (R8)(BX*4), R8
+	SUBQ         $0x04, R9
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   finish
 
 one:
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
@@ -1836,11 +1910,11 @@ one:
 	VFMADD231PS  Z7, Z5, Z3
 	ADDQ         $0x04, CX
 	ADDQ         BX, DI
-	DECQ         R8
+	DECQ         R9
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, DI
@@ -1850,11 +1924,11 @@ finish:
 	SHRQ      $0x10, DI
 	KMOVW     DI, K2
 	SHRQ      $0x10, DI
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      DX, DI
 	IMULQ     CX, DI
-	ADDQ      res_base+152(FP), DI
+	ADDQ      res_base+160(FP), DI
 	VMOVUPS.Z (DI), K1, Z6
 	VADDPS    Z6, Z0, Z0
 	VMOVUPS.Z 64(DI), K2, Z6
@@ -1867,8 +1941,8 @@ finish:
 	ADDQ      CX, DI
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z6
-	VBROADCASTSS hi+180(FP), Z7
+	VBROADCASTSS lo+184(FP), Z6
+	VBROADCASTSS hi+188(FP), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -1885,11 +1959,11 @@ clamp:
 	SHRQ         $0x10, DI
 	KMOVW        DI, K2
 	SHRQ         $0x10, DI
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         DX, DI
 	IMULQ        CX, DI
-	ADDQ         c_base+88(FP), DI
+	ADDQ         c_base+96(FP), DI
 	VMOVUPS      Z0, K1, (DI)
 	VMOVUPS      Z1, K2, 64(DI)
 	ADDQ         CX, DI
@@ -1902,9 +1976,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile3x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile3x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile3x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile3x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ ldb+80(FP), BX
@@ -1921,11 +1995,11 @@ strip:
 	SHRQ      $0x10, DI
 	KMOVW     DI, K2
 	SHRQ      $0x10, DI
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      DX, DI
 	IMULQ     CX, DI
-	ADDQ      init_base+120(FP), DI
+	ADDQ      init_base+128(FP), DI
 	VMOVUPS.Z (DI), K1, Z0
 	VMOVUPS.Z 64(DI), K2, Z1
 	ADDQ      CX, DI
@@ -1939,13 +2013,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), DI
-	MOVQ      k+16(FP), R8
-	SUBQ      $0x04, R8
+	MOVQ      ahead+88(FP), R8
+	LEAQ      (DI)(R8*4), R8
+	MOVQ      k+16(FP), R9
+	SUBQ      $0x04, R9
 	JL        rest
 
 loop:
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
@@ -1957,6 +2035,8 @@ loop:
 	VFMADD231PS  Z8, Z7, Z5
 	VMOVUPS      (DI)(BX*1), Z6
 	VMOVUPS      64(DI)(BX*1), Z7
+	PREFETCHT1   (R8)(BX*1)
+	PREFETCHT1   64(R8)(BX*1)
 	VBROADCASTSS 4(CX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
@@ -1968,6 +2048,8 @@ loop:
 	VFMADD231PS  Z8, Z7, Z5
 	VMOVUPS      (DI)(BX*2), Z6
 	VMOVUPS      64(DI)(BX*2), Z7
+	PREFETCHT1   (R8)(BX*2)
+	PREFETCHT1   64(R8)(BX*2)
 	VBROADCASTSS 8(CX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
@@ -1979,6 +2061,8 @@ loop:
 	VFMADD231PS  Z8, Z7, Z5
 	VMOVUPS      (DI)(SI*1), Z6
 	VMOVUPS      64(DI)(SI*1), Z7
+	PREFETCHT1   (R8)(SI*1)
+	PREFETCHT1   64(R8)(SI*1)
 	VBROADCASTSS 12(CX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
@@ -1990,16 +2074,19 @@ loop:
 	VFMADD231PS  Z8, Z7, Z5
 	ADDQ         $0x10, CX
 	LEAQ         (DI)(BX*4), DI
-	SUBQ         $0x04, R8
+	LEAQ         (R8)(BX*4), R8
+	SUBQ         $0x04, R9
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   finish
 
 one:
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
@@ -2011,11 +2098,11 @@ one:
 	VFMADD231PS  Z8, Z7, Z5
 	ADDQ         $0x04, CX
 	ADDQ         BX, DI
-	DECQ         R8
+	DECQ         R9
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, DI
@@ -2025,11 +2112,11 @@ finish:
 	SHRQ      $0x10, DI
 	KMOVW     DI, K2
 	SHRQ      $0x10, DI
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      DX, DI
 	IMULQ     CX, DI
-	ADDQ      res_base+152(FP), DI
+	ADDQ      res_base+160(FP), DI
 	VMOVUPS.Z (DI), K1, Z8
 	VADDPS    Z8, Z0, Z0
 	VMOVUPS.Z 64(DI), K2, Z8
@@ -2047,8 +2134,8 @@ finish:
 	ADDQ      CX, DI
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z8
-	VBROADCASTSS hi+180(FP), Z9
+	VBROADCASTSS lo+184(FP), Z8
+	VBROADCASTSS hi+188(FP), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -2069,11 +2156,11 @@ clamp:
 	SHRQ         $0x10, DI
 	KMOVW        DI, K2
 	SHRQ         $0x10, DI
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         DX, DI
 	IMULQ        CX, DI
-	ADDQ         c_base+88(FP), DI
+	ADDQ         c_base+96(FP), DI
 	VMOVUPS      Z0, K1, (DI)
 	VMOVUPS      Z1, K2, 64(DI)
 	ADDQ         CX, DI
@@ -2089,9 +2176,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile4x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile4x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile4x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile4x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -2109,11 +2196,11 @@ strip:
 	SHRQ      $0x10, R8
 	KMOVW     R8, K2
 	SHRQ      $0x10, R8
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      BX, R8
 	IMULQ     CX, R8
-	ADDQ      init_base+120(FP), R8
+	ADDQ      init_base+128(FP), R8
 	VMOVUPS.Z (R8), K1, Z0
 	VMOVUPS.Z 64(R8), K2, Z1
 	ADDQ      CX, R8
@@ -2130,13 +2217,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R8
-	MOVQ      k+16(FP), R9
-	SUBQ      $0x04, R9
+	MOVQ      ahead+88(FP), R9
+	LEAQ      (R8)(R9*4), R9
+	MOVQ      k+16(FP), R10
+	SUBQ      $0x04, R10
 	JL        rest
 
 loop:
 	VMOVUPS      (R8), Z8
 	VMOVUPS      64(R8), Z9
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
@@ -2151,6 +2242,8 @@ loop:
 	VFMADD231PS  Z11, Z9, Z7
 	VMOVUPS      (R8)(SI*1), Z8
 	VMOVUPS      64(R8)(SI*1), Z9
+	PREFETCHT1   (R9)(SI*1)
+	PREFETCHT1   64(R9)(SI*1)
 	VBROADCASTSS 4(CX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
@@ -2165,6 +2258,8 @@ loop:
 	VFMADD231PS  Z11, Z9, Z7
 	VMOVUPS      (R8)(SI*2), Z8
 	VMOVUPS      64(R8)(SI*2), Z9
+	PREFETCHT1   (R9)(SI*2)
+	PREFETCHT1   64(R9)(SI*2)
 	VBROADCASTSS 8(CX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
@@ -2179,6 +2274,8 @@ loop:
 	VFMADD231PS  Z11, Z9, Z7
 	VMOVUPS      (R8)(DI*1), Z8
 	VMOVUPS      64(R8)(DI*1), Z9
+	PREFETCHT1   (R9)(DI*1)
+	PREFETCHT1   64(R9)(DI*1)
 	VBROADCASTSS 12(CX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
@@ -2193,16 +2290,19 @@ loop:
 	VFMADD231PS  Z11, Z9, Z7
 	ADDQ         $0x10, CX
 	LEAQ         (R8)(SI*4), R8
-	SUBQ         $0x04, R9
+	LEAQ         (R9)(SI*4), R9
+	SUBQ         $0x04, R10
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   finish
 
 one:
 	VMOVUPS      (R8), Z8
 	VMOVUPS      64(R8), Z9
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
@@ -2217,11 +2317,11 @@ one:
 	VFMADD231PS  Z11, Z9, Z7
 	ADDQ         $0x04, CX
 	ADDQ         SI, R8
-	DECQ         R9
+	DECQ         R10
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, R8
@@ -2231,11 +2331,11 @@ finish:
 	SHRQ      $0x10, R8
 	KMOVW     R8, K2
 	SHRQ      $0x10, R8
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      BX, R8
 	IMULQ     CX, R8
-	ADDQ      res_base+152(FP), R8
+	ADDQ      res_base+160(FP), R8
 	VMOVUPS.Z (R8), K1, Z10
 	VADDPS    Z10, Z0, Z0
 	VMOVUPS.Z 64(R8), K2, Z10
@@ -2258,8 +2358,8 @@ finish:
 	ADDQ      CX, R8
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z10
-	VBROADCASTSS hi+180(FP), Z11
+	VBROADCASTSS lo+184(FP), Z10
+	VBROADCASTSS hi+188(FP), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMAXPS       Z1, Z10, Z1
@@ -2284,11 +2384,11 @@ clamp:
 	SHRQ         $0x10, R8
 	KMOVW        R8, K2
 	SHRQ         $0x10, R8
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         BX, R8
 	IMULQ        CX, R8
-	ADDQ         c_base+88(FP), R8
+	ADDQ         c_base+96(FP), R8
 	VMOVUPS      Z0, K1, (R8)
 	VMOVUPS      Z1, K2, 64(R8)
 	ADDQ         CX, R8
@@ -2307,9 +2407,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile5x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile5x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile5x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile5x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -2327,11 +2427,11 @@ strip:
 	SHRQ      $0x10, R8
 	KMOVW     R8, K2
 	SHRQ      $0x10, R8
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      BX, R8
 	IMULQ     CX, R8
-	ADDQ      init_base+120(FP), R8
+	ADDQ      init_base+128(FP), R8
 	VMOVUPS.Z (R8), K1, Z0
 	VMOVUPS.Z 64(R8), K2, Z1
 	ADDQ      CX, R8
@@ -2351,13 +2451,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R8
-	MOVQ      k+16(FP), R9
-	SUBQ      $0x04, R9
+	MOVQ      ahead+88(FP), R9
+	LEAQ      (R8)(R9*4), R9
+	MOVQ      k+16(FP), R10
+	SUBQ      $0x04, R10
 	JL        rest
 
 loop:
 	VMOVUPS      (R8), Z10
 	VMOVUPS      64(R8), Z11
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
@@ -2375,6 +2479,8 @@ loop:
 	VFMADD231PS  Z12, Z11, Z9
 	VMOVUPS      (R8)(SI*1), Z10
 	VMOVUPS      64(R8)(SI*1), Z11
+	PREFETCHT1   (R9)(SI*1)
+	PREFETCHT1   64(R9)(SI*1)
 	VBROADCASTSS 4(CX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
@@ -2392,6 +2498,8 @@ loop:
 	VFMADD231PS  Z12, Z11, Z9
 	VMOVUPS      (R8)(SI*2), Z10
 	VMOVUPS      64(R8)(SI*2), Z11
+	PREFETCHT1   (R9)(SI*2)
+	PREFETCHT1   64(R9)(SI*2)
 	VBROADCASTSS 8(CX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
@@ -2409,6 +2517,8 @@ loop:
 	VFMADD231PS  Z12, Z11, Z9
 	VMOVUPS      (R8)(DI*1), Z10
 	VMOVUPS      64(R8)(DI*1), Z11
+	PREFETCHT1   (R9)(DI*1)
+	PREFETCHT1   64(R9)(DI*1)
 	VBROADCASTSS 12(CX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
@@ -2426,16 +2536,19 @@ loop:
 	VFMADD231PS  Z12, Z11, Z9
 	ADDQ         $0x10, CX
 	LEAQ         (R8)(SI*4), R8
-	SUBQ         $0x04, R9
+	LEAQ         (R9)(SI*4), R9
+	SUBQ         $0x04, R10
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   finish
 
 one:
 	VMOVUPS      (R8), Z10
 	VMOVUPS      64(R8), Z11
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
@@ -2453,11 +2566,11 @@ one:
 	VFMADD231PS  Z12, Z11, Z9
 	ADDQ         $0x04, CX
 	ADDQ         SI, R8
-	DECQ         R9
+	DECQ         R10
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, R8
@@ -2467,11 +2580,11 @@ finish:
 	SHRQ      $0x10, R8
 	KMOVW     R8, K2
 	SHRQ      $0x10, R8
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      BX, R8
 	IMULQ     CX, R8
-	ADDQ      res_base+152(FP), R8
+	ADDQ      res_base+160(FP), R8
 	VMOVUPS.Z (R8), K1, Z12
 	VADDPS    Z12, Z0, Z0
 	VMOVUPS.Z 64(R8), K2, Z12
@@ -2499,8 +2612,8 @@ finish:
 	ADDQ      CX, R8
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z12
-	VBROADCASTSS hi+180(FP), Z13
+	VBROADCASTSS lo+184(FP), Z12
+	VBROADCASTSS hi+188(FP), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -2529,11 +2642,11 @@ clamp:
 	SHRQ         $0x10, R8
 	KMOVW        R8, K2
 	SHRQ         $0x10, R8
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         BX, R8
 	IMULQ        CX, R8
-	ADDQ         c_base+88(FP), R8
+	ADDQ         c_base+96(FP), R8
 	VMOVUPS      Z0, K1, (R8)
 	VMOVUPS      Z1, K2, 64(R8)
 	ADDQ         CX, R8
@@ -2555,9 +2668,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile6x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile6x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile6x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile6x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -2576,11 +2689,11 @@ strip:
 	SHRQ      $0x10, R9
 	KMOVW     R9, K2
 	SHRQ      $0x10, R9
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      SI, R9
 	IMULQ     CX, R9
-	ADDQ      init_base+120(FP), R9
+	ADDQ      init_base+128(FP), R9
 	VMOVUPS.Z (R9), K1, Z0
 	VMOVUPS.Z 64(R9), K2, Z1
 	ADDQ      CX, R9
@@ -2603,13 +2716,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R9
-	MOVQ      k+16(FP), R10
-	SUBQ      $0x04, R10
+	MOVQ      ahead+88(FP), R10
+	LEAQ      (R9)(R10*4), R10
+	MOVQ      k+16(FP), R11
+	SUBQ      $0x04, R11
 	JL        rest
 
 loop:
 	VMOVUPS      (R9), Z12
 	VMOVUPS      64(R9), Z13
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
@@ -2630,6 +2747,8 @@ loop:
 	VFMADD231PS  Z15, Z13, Z11
 	VMOVUPS      (R9)(DI*1), Z12
 	VMOVUPS      64(R9)(DI*1), Z13
+	PREFETCHT1   (R10)(DI*1)
+	PREFETCHT1   64(R10)(DI*1)
 	VBROADCASTSS 4(CX), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
@@ -2650,6 +2769,8 @@ loop:
 	VFMADD231PS  Z15, Z13, Z11
 	VMOVUPS      (R9)(DI*2), Z12
 	VMOVUPS      64(R9)(DI*2), Z13
+	PREFETCHT1   (R10)(DI*2)
+	PREFETCHT1   64(R10)(DI*2)
 	VBROADCASTSS 8(CX), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
@@ -2670,6 +2791,8 @@ loop:
 	VFMADD231PS  Z15, Z13, Z11
 	VMOVUPS      (R9)(R8*1), Z12
 	VMOVUPS      64(R9)(R8*1), Z13
+	PREFETCHT1   (R10)(R8*1)
+	PREFETCHT1   64(R10)(R8*1)
 	VBROADCASTSS 12(CX), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
@@ -2690,16 +2813,19 @@ loop:
 	VFMADD231PS  Z15, Z13, Z11
 	ADDQ         $0x10, CX
 	LEAQ         (R9)(DI*4), R9
-	SUBQ         $0x04, R10
+	LEAQ         (R10)(DI*4), R10
+	SUBQ         $0x04, R11
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   finish
 
 one:
 	VMOVUPS      (R9), Z12
 	VMOVUPS      64(R9), Z13
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
@@ -2720,11 +2846,11 @@ one:
 	VFMADD231PS  Z15, Z13, Z11
 	ADDQ         $0x04, CX
 	ADDQ         DI, R9
-	DECQ         R10
+	DECQ         R11
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, R9
@@ -2734,11 +2860,11 @@ finish:
 	SHRQ      $0x10, R9
 	KMOVW     R9, K2
 	SHRQ      $0x10, R9
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      SI, R9
 	IMULQ     CX, R9
-	ADDQ      res_base+152(FP), R9
+	ADDQ      res_base+160(FP), R9
 	VMOVUPS.Z (R9), K1, Z14
 	VADDPS    Z14, Z0, Z0
 	VMOVUPS.Z 64(R9), K2, Z14
@@ -2771,8 +2897,8 @@ finish:
 	ADDQ      CX, R9
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z14
-	VBROADCASTSS hi+180(FP), Z15
+	VBROADCASTSS lo+184(FP), Z14
+	VBROADCASTSS hi+188(FP), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -2805,11 +2931,11 @@ clamp:
 	SHRQ         $0x10, R9
 	KMOVW        R9, K2
 	SHRQ         $0x10, R9
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         SI, R9
 	IMULQ        CX, R9
-	ADDQ         c_base+88(FP), R9
+	ADDQ         c_base+96(FP), R9
 	VMOVUPS      Z0, K1, (R9)
 	VMOVUPS      Z1, K2, 64(R9)
 	ADDQ         CX, R9
@@ -2834,9 +2960,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile7x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile7x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile7x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile7x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -2855,11 +2981,11 @@ strip:
 	SHRQ      $0x10, R9
 	KMOVW     R9, K2
 	SHRQ      $0x10, R9
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      SI, R9
 	IMULQ     CX, R9
-	ADDQ      init_base+120(FP), R9
+	ADDQ      init_base+128(FP), R9
 	VMOVUPS.Z (R9), K1, Z0
 	VMOVUPS.Z 64(R9), K2, Z1
 	ADDQ      CX, R9
@@ -2885,13 +3011,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R9
-	MOVQ      k+16(FP), R10
-	SUBQ      $0x04, R10
+	MOVQ      ahead+88(FP), R10
+	LEAQ      (R9)(R10*4), R10
+	MOVQ      k+16(FP), R11
+	SUBQ      $0x04, R11
 	JL        rest
 
 loop:
 	VMOVUPS      (R9), Z14
 	VMOVUPS      64(R9), Z15
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
 	VBROADCASTSS (CX), Z16
 	VFMADD231PS  Z16, Z14, Z0
 	VFMADD231PS  Z16, Z15, Z1
@@ -2915,6 +3045,8 @@ loop:
 	VFMADD231PS  Z16, Z15, Z13
 	VMOVUPS      (R9)(DI*1), Z14
 	VMOVUPS      64(R9)(DI*1), Z15
+	PREFETCHT1   (R10)(DI*1)
+	PREFETCHT1   64(R10)(DI*1)
 	VBROADCASTSS 4(CX), Z16
 	VFMADD231PS  Z16, Z14, Z0
 	VFMADD231PS  Z16, Z15, Z1
@@ -2938,6 +3070,8 @@ loop:
 	VFMADD231PS  Z16, Z15, Z13
 	VMOVUPS      (R9)(DI*2), Z14
 	VMOVUPS      64(R9)(DI*2), Z15
+	PREFETCHT1   (R10)(DI*2)
+	PREFETCHT1   64(R10)(DI*2)
 	VBROADCASTSS 8(CX), Z16
 	VFMADD231PS  Z16, Z14, Z0
 	VFMADD231PS  Z16, Z15, Z1
@@ -2961,6 +3095,8 @@ loop:
 	VFMADD231PS  Z16, Z15, Z13
 	VMOVUPS      (R9)(R8*1), Z14
 	VMOVUPS      64(R9)(R8*1), Z15
+	PREFETCHT1   (R10)(R8*1)
+	PREFETCHT1   64(R10)(R8*1)
 	VBROADCASTSS 12(CX), Z16
 	VFMADD231PS  Z16, Z14, Z0
 	VFMADD231PS  Z16, Z15, Z1
@@ -2984,16 +3120,19 @@ loop:
 	VFMADD231PS  Z16, Z15, Z13
 	ADDQ         $0x10, CX
 	LEAQ         (R9)(DI*4), R9
-	SUBQ         $0x04, R10
+	LEAQ         (R10)(DI*4), R10
+	SUBQ         $0x04, R11
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   finish
 
 one:
 	VMOVUPS      (R9), Z14
 	VMOVUPS      64(R9), Z15
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
 	VBROADCASTSS (CX), Z16
 	VFMADD231PS  Z16, Z14, Z0
 	VFMADD231PS  Z16, Z15, Z1
@@ -3017,11 +3156,11 @@ one:
 	VFMADD231PS  Z16, Z15, Z13
 	ADDQ         $0x04, CX
 	ADDQ         DI, R9
-	DECQ         R10
+	DECQ         R11
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, R9
@@ -3031,11 +3170,11 @@ finish:
 	SHRQ      $0x10, R9
 	KMOVW     R9, K2
 	SHRQ      $0x10, R9
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      SI, R9
 	IMULQ     CX, R9
-	ADDQ      res_base+152(FP), R9
+	ADDQ      res_base+160(FP), R9
 	VMOVUPS.Z (R9), K1, Z16
 	VADDPS    Z16, Z0, Z0
 	VMOVUPS.Z 64(R9), K2, Z16
@@ -3073,8 +3212,8 @@ finish:
 	ADDQ      CX, R9
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z16
-	VBROADCASTSS hi+180(FP), Z17
+	VBROADCASTSS lo+184(FP), Z16
+	VBROADCASTSS hi+188(FP), Z17
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z17, Z0
 	VMAXPS       Z1, Z16, Z1
@@ -3111,11 +3250,11 @@ clamp:
 	SHRQ         $0x10, R9
 	KMOVW        R9, K2
 	SHRQ         $0x10, R9
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         SI, R9
 	IMULQ        CX, R9
-	ADDQ         c_base+88(FP), R9
+	ADDQ         c_base+96(FP), R9
 	VMOVUPS      Z0, K1, (R9)
 	VMOVUPS      Z1, K2, 64(R9)
 	ADDQ         CX, R9
@@ -3143,9 +3282,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile8x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile8x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile8x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile8x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -3165,11 +3304,11 @@ strip:
 	SHRQ      $0x10, R10
 	KMOVW     R10, K2
 	SHRQ      $0x10, R10
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      DI, R10
 	IMULQ     CX, R10
-	ADDQ      init_base+120(FP), R10
+	ADDQ      init_base+128(FP), R10
 	VMOVUPS.Z (R10), K1, Z0
 	VMOVUPS.Z 64(R10), K2, Z1
 	ADDQ      CX, R10
@@ -3198,13 +3337,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R10
-	MOVQ      k+16(FP), R11
-	SUBQ      $0x04, R11
+	MOVQ      ahead+88(FP), R11
+	LEAQ      (R10)(R11*4), R11
+	MOVQ      k+16(FP), R12
+	SUBQ      $0x04, R12
 	JL        rest
 
 loop:
 	VMOVUPS      (R10), Z16
 	VMOVUPS      64(R10), Z17
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
 	VBROADCASTSS (CX), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
@@ -3231,6 +3374,8 @@ loop:
 	VFMADD231PS  Z19, Z17, Z15
 	VMOVUPS      (R10)(R8*1), Z16
 	VMOVUPS      64(R10)(R8*1), Z17
+	PREFETCHT1   (R11)(R8*1)
+	PREFETCHT1   64(R11)(R8*1)
 	VBROADCASTSS 4(CX), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
@@ -3257,6 +3402,8 @@ loop:
 	VFMADD231PS  Z19, Z17, Z15
 	VMOVUPS      (R10)(R8*2), Z16
 	VMOVUPS      64(R10)(R8*2), Z17
+	PREFETCHT1   (R11)(R8*2)
+	PREFETCHT1   64(R11)(R8*2)
 	VBROADCASTSS 8(CX), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
@@ -3283,6 +3430,8 @@ loop:
 	VFMADD231PS  Z19, Z17, Z15
 	VMOVUPS      (R10)(R9*1), Z16
 	VMOVUPS      64(R10)(R9*1), Z17
+	PREFETCHT1   (R11)(R9*1)
+	PREFETCHT1   64(R11)(R9*1)
 	VBROADCASTSS 12(CX), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
@@ -3309,16 +3458,19 @@ loop:
 	VFMADD231PS  Z19, Z17, Z15
 	ADDQ         $0x10, CX
 	LEAQ         (R10)(R8*4), R10
-	SUBQ         $0x04, R11
+	LEAQ         (R11)(R8*4), R11
+	SUBQ         $0x04, R12
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   finish
 
 one:
 	VMOVUPS      (R10), Z16
 	VMOVUPS      64(R10), Z17
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
 	VBROADCASTSS (CX), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
@@ -3345,11 +3497,11 @@ one:
 	VFMADD231PS  Z19, Z17, Z15
 	ADDQ         $0x04, CX
 	ADDQ         R8, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, R10
@@ -3359,11 +3511,11 @@ finish:
 	SHRQ      $0x10, R10
 	KMOVW     R10, K2
 	SHRQ      $0x10, R10
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      DI, R10
 	IMULQ     CX, R10
-	ADDQ      res_base+152(FP), R10
+	ADDQ      res_base+160(FP), R10
 	VMOVUPS.Z (R10), K1, Z18
 	VADDPS    Z18, Z0, Z0
 	VMOVUPS.Z 64(R10), K2, Z18
@@ -3406,8 +3558,8 @@ finish:
 	ADDQ      CX, R10
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z18
-	VBROADCASTSS hi+180(FP), Z19
+	VBROADCASTSS lo+184(FP), Z18
+	VBROADCASTSS hi+188(FP), Z19
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z19, Z0
 	VMAXPS       Z1, Z18, Z1
@@ -3448,11 +3600,11 @@ clamp:
 	SHRQ         $0x10, R10
 	KMOVW        R10, K2
 	SHRQ         $0x10, R10
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         DI, R10
 	IMULQ        CX, R10
-	ADDQ         c_base+88(FP), R10
+	ADDQ         c_base+96(FP), R10
 	VMOVUPS      Z0, K1, (R10)
 	VMOVUPS      Z1, K2, 64(R10)
 	ADDQ         CX, R10
@@ -3483,9 +3635,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile9x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile9x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile9x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile9x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -3505,11 +3657,11 @@ strip:
 	SHRQ      $0x10, R10
 	KMOVW     R10, K2
 	SHRQ      $0x10, R10
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      DI, R10
 	IMULQ     CX, R10
-	ADDQ      init_base+120(FP), R10
+	ADDQ      init_base+128(FP), R10
 	VMOVUPS.Z (R10), K1, Z0
 	VMOVUPS.Z 64(R10), K2, Z1
 	ADDQ      CX, R10
@@ -3541,13 +3693,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R10
-	MOVQ      k+16(FP), R11
-	SUBQ      $0x04, R11
+	MOVQ      ahead+88(FP), R11
+	LEAQ      (R10)(R11*4), R11
+	MOVQ      k+16(FP), R12
+	SUBQ      $0x04, R12
 	JL        rest
 
 loop:
 	VMOVUPS      (R10), Z18
 	VMOVUPS      64(R10), Z19
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
 	VBROADCASTSS (CX), Z20
 	VFMADD231PS  Z20, Z18, Z0
 	VFMADD231PS  Z20, Z19, Z1
@@ -3577,6 +3733,8 @@ loop:
 	VFMADD231PS  Z20, Z19, Z17
 	VMOVUPS      (R10)(R8*1), Z18
 	VMOVUPS      64(R10)(R8*1), Z19
+	PREFETCHT1   (R11)(R8*1)
+	PREFETCHT1   64(R11)(R8*1)
 	VBROADCASTSS 4(CX), Z20
 	VFMADD231PS  Z20, Z18, Z0
 	VFMADD231PS  Z20, Z19, Z1
@@ -3606,6 +3764,8 @@ loop:
 	VFMADD231PS  Z20, Z19, Z17
 	VMOVUPS      (R10)(R8*2), Z18
 	VMOVUPS      64(R10)(R8*2), Z19
+	PREFETCHT1   (R11)(R8*2)
+	PREFETCHT1   64(R11)(R8*2)
 	VBROADCASTSS 8(CX), Z20
 	VFMADD231PS  Z20, Z18, Z0
 	VFMADD231PS  Z20, Z19, Z1
@@ -3635,6 +3795,8 @@ loop:
 	VFMADD231PS  Z20, Z19, Z17
 	VMOVUPS      (R10)(R9*1), Z18
 	VMOVUPS      64(R10)(R9*1), Z19
+	PREFETCHT1   (R11)(R9*1)
+	PREFETCHT1   64(R11)(R9*1)
 	VBROADCASTSS 12(CX), Z20
 	VFMADD231PS  Z20, Z18, Z0
 	VFMADD231PS  Z20, Z19, Z1
@@ -3664,16 +3826,19 @@ loop:
 	VFMADD231PS  Z20, Z19, Z17
 	ADDQ         $0x10, CX
 	LEAQ         (R10)(R8*4), R10
-	SUBQ         $0x04, R11
+	LEAQ         (R11)(R8*4), R11
+	SUBQ         $0x04, R12
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   finish
 
 one:
 	VMOVUPS      (R10), Z18
 	VMOVUPS      64(R10), Z19
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
 	VBROADCASTSS (CX), Z20
 	VFMADD231PS  Z20, Z18, Z0
 	VFMADD231PS  Z20, Z19, Z1
@@ -3703,11 +3868,11 @@ one:
 	VFMADD231PS  Z20, Z19, Z17
 	ADDQ         $0x04, CX
 	ADDQ         R8, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, R10
@@ -3717,11 +3882,11 @@ finish:
 	SHRQ      $0x10, R10
 	KMOVW     R10, K2
 	SHRQ      $0x10, R10
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      DI, R10
 	IMULQ     CX, R10
-	ADDQ      res_base+152(FP), R10
+	ADDQ      res_base+160(FP), R10
 	VMOVUPS.Z (R10), K1, Z20
 	VADDPS    Z20, Z0, Z0
 	VMOVUPS.Z 64(R10), K2, Z20
@@ -3769,8 +3934,8 @@ finish:
 	ADDQ      CX, R10
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z20
-	VBROADCASTSS hi+180(FP), Z21
+	VBROADCASTSS lo+184(FP), Z20
+	VBROADCASTSS hi+188(FP), Z21
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z21, Z0
 	VMAXPS       Z1, Z20, Z1
@@ -3815,11 +3980,11 @@ clamp:
 	SHRQ         $0x10, R10
 	KMOVW        R10, K2
 	SHRQ         $0x10, R10
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         DI, R10
 	IMULQ        CX, R10
-	ADDQ         c_base+88(FP), R10
+	ADDQ         c_base+96(FP), R10
 	VMOVUPS      Z0, K1, (R10)
 	VMOVUPS      Z1, K2, 64(R10)
 	ADDQ         CX, R10
@@ -3853,9 +4018,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile10x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile10x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile10x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile10x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -3876,11 +4041,11 @@ strip:
 	SHRQ      $0x10, R11
 	KMOVW     R11, K2
 	SHRQ      $0x10, R11
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      R8, R11
 	IMULQ     CX, R11
-	ADDQ      init_base+120(FP), R11
+	ADDQ      init_base+128(FP), R11
 	VMOVUPS.Z (R11), K1, Z0
 	VMOVUPS.Z 64(R11), K2, Z1
 	ADDQ      CX, R11
@@ -3915,13 +4080,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R11
-	MOVQ      k+16(FP), R12
-	SUBQ      $0x04, R12
+	MOVQ      ahead+88(FP), R12
+	LEAQ      (R11)(R12*4), R12
+	MOVQ      k+16(FP), R13
+	SUBQ      $0x04, R13
 	JL        rest
 
 loop:
 	VMOVUPS      (R11), Z20
 	VMOVUPS      64(R11), Z21
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	VBROADCASTSS (CX), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
@@ -3954,6 +4123,8 @@ loop:
 	VFMADD231PS  Z23, Z21, Z19
 	VMOVUPS      (R11)(R9*1), Z20
 	VMOVUPS      64(R11)(R9*1), Z21
+	PREFETCHT1   (R12)(R9*1)
+	PREFETCHT1   64(R12)(R9*1)
 	VBROADCASTSS 4(CX), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
@@ -3986,6 +4157,8 @@ loop:
 	VFMADD231PS  Z23, Z21, Z19
 	VMOVUPS      (R11)(R9*2), Z20
 	VMOVUPS      64(R11)(R9*2), Z21
+	PREFETCHT1   (R12)(R9*2)
+	PREFETCHT1   64(R12)(R9*2)
 	VBROADCASTSS 8(CX), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
@@ -4018,6 +4191,8 @@ loop:
 	VFMADD231PS  Z23, Z21, Z19
 	VMOVUPS      (R11)(R10*1), Z20
 	VMOVUPS      64(R11)(R10*1), Z21
+	PREFETCHT1   (R12)(R10*1)
+	PREFETCHT1   64(R12)(R10*1)
 	VBROADCASTSS 12(CX), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
@@ -4050,16 +4225,19 @@ loop:
 	VFMADD231PS  Z23, Z21, Z19
 	ADDQ         $0x10, CX
 	LEAQ         (R11)(R9*4), R11
-	SUBQ         $0x04, R12
+	LEAQ         (R12)(R9*4), R12
+	SUBQ         $0x04, R13
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R12
+	ADDQ $0x04, R13
 	JZ   finish
 
 one:
 	VMOVUPS      (R11), Z20
 	VMOVUPS      64(R11), Z21
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	VBROADCASTSS (CX), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
@@ -4092,11 +4270,11 @@ one:
 	VFMADD231PS  Z23, Z21, Z19
 	ADDQ         $0x04, CX
 	ADDQ         R9, R11
-	DECQ         R12
+	DECQ         R13
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, R11
@@ -4106,11 +4284,11 @@ finish:
 	SHRQ      $0x10, R11
 	KMOVW     R11, K2
 	SHRQ      $0x10, R11
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      R8, R11
 	IMULQ     CX, R11
-	ADDQ      res_base+152(FP), R11
+	ADDQ      res_base+160(FP), R11
 	VMOVUPS.Z (R11), K1, Z22
 	VADDPS    Z22, Z0, Z0
 	VMOVUPS.Z 64(R11), K2, Z22
@@ -4163,8 +4341,8 @@ finish:
 	ADDQ      CX, R11
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z22
-	VBROADCASTSS hi+180(FP), Z23
+	VBROADCASTSS lo+184(FP), Z22
+	VBROADCASTSS hi+188(FP), Z23
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z23, Z0
 	VMAXPS       Z1, Z22, Z1
@@ -4213,11 +4391,11 @@ clamp:
 	SHRQ         $0x10, R11
 	KMOVW        R11, K2
 	SHRQ         $0x10, R11
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         R8, R11
 	IMULQ        CX, R11
-	ADDQ         c_base+88(FP), R11
+	ADDQ         c_base+96(FP), R11
 	VMOVUPS      Z0, K1, (R11)
 	VMOVUPS      Z1, K2, 64(R11)
 	ADDQ         CX, R11
@@ -4254,9 +4432,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile11x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile11x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile11x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile11x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -4277,11 +4455,11 @@ strip:
 	SHRQ      $0x10, R11
 	KMOVW     R11, K2
 	SHRQ      $0x10, R11
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      R8, R11
 	IMULQ     CX, R11
-	ADDQ      init_base+120(FP), R11
+	ADDQ      init_base+128(FP), R11
 	VMOVUPS.Z (R11), K1, Z0
 	VMOVUPS.Z 64(R11), K2, Z1
 	ADDQ      CX, R11
@@ -4319,13 +4497,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R11
-	MOVQ      k+16(FP), R12
-	SUBQ      $0x04, R12
+	MOVQ      ahead+88(FP), R12
+	LEAQ      (R11)(R12*4), R12
+	MOVQ      k+16(FP), R13
+	SUBQ      $0x04, R13
 	JL        rest
 
 loop:
 	VMOVUPS      (R11), Z22
 	VMOVUPS      64(R11), Z23
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	VBROADCASTSS (CX), Z24
 	VFMADD231PS  Z24, Z22, Z0
 	VFMADD231PS  Z24, Z23, Z1
@@ -4361,6 +4543,8 @@ loop:
 	VFMADD231PS  Z24, Z23, Z21
 	VMOVUPS      (R11)(R9*1), Z22
 	VMOVUPS      64(R11)(R9*1), Z23
+	PREFETCHT1   (R12)(R9*1)
+	PREFETCHT1   64(R12)(R9*1)
 	VBROADCASTSS 4(CX), Z24
 	VFMADD231PS  Z24, Z22, Z0
 	VFMADD231PS  Z24, Z23, Z1
@@ -4396,6 +4580,8 @@ loop:
 	VFMADD231PS  Z24, Z23, Z21
 	VMOVUPS      (R11)(R9*2), Z22
 	VMOVUPS      64(R11)(R9*2), Z23
+	PREFETCHT1   (R12)(R9*2)
+	PREFETCHT1   64(R12)(R9*2)
 	VBROADCASTSS 8(CX), Z24
 	VFMADD231PS  Z24, Z22, Z0
 	VFMADD231PS  Z24, Z23, Z1
@@ -4431,6 +4617,8 @@ loop:
 	VFMADD231PS  Z24, Z23, Z21
 	VMOVUPS      (R11)(R10*1), Z22
 	VMOVUPS      64(R11)(R10*1), Z23
+	PREFETCHT1   (R12)(R10*1)
+	PREFETCHT1   64(R12)(R10*1)
 	VBROADCASTSS 12(CX), Z24
 	VFMADD231PS  Z24, Z22, Z0
 	VFMADD231PS  Z24, Z23, Z1
@@ -4466,16 +4654,19 @@ loop:
 	VFMADD231PS  Z24, Z23, Z21
 	ADDQ         $0x10, CX
 	LEAQ         (R11)(R9*4), R11
-	SUBQ         $0x04, R12
+	LEAQ         (R12)(R9*4), R12
+	SUBQ         $0x04, R13
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R12
+	ADDQ $0x04, R13
 	JZ   finish
 
 one:
 	VMOVUPS      (R11), Z22
 	VMOVUPS      64(R11), Z23
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	VBROADCASTSS (CX), Z24
 	VFMADD231PS  Z24, Z22, Z0
 	VFMADD231PS  Z24, Z23, Z1
@@ -4511,11 +4702,11 @@ one:
 	VFMADD231PS  Z24, Z23, Z21
 	ADDQ         $0x04, CX
 	ADDQ         R9, R11
-	DECQ         R12
+	DECQ         R13
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, R11
@@ -4525,11 +4716,11 @@ finish:
 	SHRQ      $0x10, R11
 	KMOVW     R11, K2
 	SHRQ      $0x10, R11
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      R8, R11
 	IMULQ     CX, R11
-	ADDQ      res_base+152(FP), R11
+	ADDQ      res_base+160(FP), R11
 	VMOVUPS.Z (R11), K1, Z24
 	VADDPS    Z24, Z0, Z0
 	VMOVUPS.Z 64(R11), K2, Z24
@@ -4587,8 +4778,8 @@ finish:
 	ADDQ      CX, R11
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z24
-	VBROADCASTSS hi+180(FP), Z25
+	VBROADCASTSS lo+184(FP), Z24
+	VBROADCASTSS hi+188(FP), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -4641,11 +4832,11 @@ clamp:
 	SHRQ         $0x10, R11
 	KMOVW        R11, K2
 	SHRQ         $0x10, R11
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         R8, R11
 	IMULQ        CX, R11
-	ADDQ         c_base+88(FP), R11
+	ADDQ         c_base+96(FP), R11
 	VMOVUPS      Z0, K1, (R11)
 	VMOVUPS      Z1, K2, 64(R11)
 	ADDQ         CX, R11
@@ -4685,9 +4876,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile12x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile12x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile12x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile12x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -4709,11 +4900,11 @@ strip:
 	SHRQ      $0x10, R12
 	KMOVW     R12, K2
 	SHRQ      $0x10, R12
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      R9, R12
 	IMULQ     CX, R12
-	ADDQ      init_base+120(FP), R12
+	ADDQ      init_base+128(FP), R12
 	VMOVUPS.Z (R12), K1, Z0
 	VMOVUPS.Z 64(R12), K2, Z1
 	ADDQ      CX, R12
@@ -4754,13 +4945,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R12
-	MOVQ      k+16(FP), R13
-	SUBQ      $0x04, R13
+	MOVQ      ahead+88(FP), R13
+	LEAQ      (R12)(R13*4), R13
+	MOVQ      k+16(FP), R14
+	SUBQ      $0x04, R14
 	JL        rest
 
 loop:
 	VMOVUPS      (R12), Z24
 	VMOVUPS      64(R12), Z25
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
 	VBROADCASTSS (CX), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
@@ -4799,6 +4994,8 @@ loop:
 	VFMADD231PS  Z27, Z25, Z23
 	VMOVUPS      (R12)(R10*1), Z24
 	VMOVUPS      64(R12)(R10*1), Z25
+	PREFETCHT1   (R13)(R10*1)
+	PREFETCHT1   64(R13)(R10*1)
 	VBROADCASTSS 4(CX), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
@@ -4837,6 +5034,8 @@ loop:
 	VFMADD231PS  Z27, Z25, Z23
 	VMOVUPS      (R12)(R10*2), Z24
 	VMOVUPS      64(R12)(R10*2), Z25
+	PREFETCHT1   (R13)(R10*2)
+	PREFETCHT1   64(R13)(R10*2)
 	VBROADCASTSS 8(CX), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
@@ -4875,6 +5074,8 @@ loop:
 	VFMADD231PS  Z27, Z25, Z23
 	VMOVUPS      (R12)(R11*1), Z24
 	VMOVUPS      64(R12)(R11*1), Z25
+	PREFETCHT1   (R13)(R11*1)
+	PREFETCHT1   64(R13)(R11*1)
 	VBROADCASTSS 12(CX), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
@@ -4913,16 +5114,19 @@ loop:
 	VFMADD231PS  Z27, Z25, Z23
 	ADDQ         $0x10, CX
 	LEAQ         (R12)(R10*4), R12
-	SUBQ         $0x04, R13
+	LEAQ         (R13)(R10*4), R13
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R13
+	ADDQ $0x04, R14
 	JZ   finish
 
 one:
 	VMOVUPS      (R12), Z24
 	VMOVUPS      64(R12), Z25
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
 	VBROADCASTSS (CX), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
@@ -4961,11 +5165,11 @@ one:
 	VFMADD231PS  Z27, Z25, Z23
 	ADDQ         $0x04, CX
 	ADDQ         R10, R12
-	DECQ         R13
+	DECQ         R14
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, R12
@@ -4975,11 +5179,11 @@ finish:
 	SHRQ      $0x10, R12
 	KMOVW     R12, K2
 	SHRQ      $0x10, R12
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      R9, R12
 	IMULQ     CX, R12
-	ADDQ      res_base+152(FP), R12
+	ADDQ      res_base+160(FP), R12
 	VMOVUPS.Z (R12), K1, Z26
 	VADDPS    Z26, Z0, Z0
 	VMOVUPS.Z 64(R12), K2, Z26
@@ -5042,8 +5246,8 @@ finish:
 	ADDQ      CX, R12
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z26
-	VBROADCASTSS hi+180(FP), Z27
+	VBROADCASTSS lo+184(FP), Z26
+	VBROADCASTSS hi+188(FP), Z27
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z27, Z0
 	VMAXPS       Z1, Z26, Z1
@@ -5100,11 +5304,11 @@ clamp:
 	SHRQ         $0x10, R12
 	KMOVW        R12, K2
 	SHRQ         $0x10, R12
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         R9, R12
 	IMULQ        CX, R12
-	ADDQ         c_base+88(FP), R12
+	ADDQ         c_base+96(FP), R12
 	VMOVUPS      Z0, K1, (R12)
 	VMOVUPS      Z1, K2, 64(R12)
 	ADDQ         CX, R12
@@ -5147,9 +5351,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile13x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile13x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile13x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile13x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -5171,11 +5375,11 @@ strip:
 	SHRQ      $0x10, R12
 	KMOVW     R12, K2
 	SHRQ      $0x10, R12
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      R9, R12
 	IMULQ     CX, R12
-	ADDQ      init_base+120(FP), R12
+	ADDQ      init_base+128(FP), R12
 	VMOVUPS.Z (R12), K1, Z0
 	VMOVUPS.Z 64(R12), K2, Z1
 	ADDQ      CX, R12
@@ -5219,13 +5423,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R12
-	MOVQ      k+16(FP), R13
-	SUBQ      $0x04, R13
+	MOVQ      ahead+88(FP), R13
+	LEAQ      (R12)(R13*4), R13
+	MOVQ      k+16(FP), R14
+	SUBQ      $0x04, R14
 	JL        rest
 
 loop:
 	VMOVUPS      (R12), Z26
 	VMOVUPS      64(R12), Z27
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
 	VBROADCASTSS (CX), Z28
 	VFMADD231PS  Z28, Z26, Z0
 	VFMADD231PS  Z28, Z27, Z1
@@ -5267,6 +5475,8 @@ loop:
 	VFMADD231PS  Z28, Z27, Z25
 	VMOVUPS      (R12)(R10*1), Z26
 	VMOVUPS      64(R12)(R10*1), Z27
+	PREFETCHT1   (R13)(R10*1)
+	PREFETCHT1   64(R13)(R10*1)
 	VBROADCASTSS 4(CX), Z28
 	VFMADD231PS  Z28, Z26, Z0
 	VFMADD231PS  Z28, Z27, Z1
@@ -5308,6 +5518,8 @@ loop:
 	VFMADD231PS  Z28, Z27, Z25
 	VMOVUPS      (R12)(R10*2), Z26
 	VMOVUPS      64(R12)(R10*2), Z27
+	PREFETCHT1   (R13)(R10*2)
+	PREFETCHT1   64(R13)(R10*2)
 	VBROADCASTSS 8(CX), Z28
 	VFMADD231PS  Z28, Z26, Z0
 	VFMADD231PS  Z28, Z27, Z1
@@ -5349,6 +5561,8 @@ loop:
 	VFMADD231PS  Z28, Z27, Z25
 	VMOVUPS      (R12)(R11*1), Z26
 	VMOVUPS      64(R12)(R11*1), Z27
+	PREFETCHT1   (R13)(R11*1)
+	PREFETCHT1   64(R13)(R11*1)
 	VBROADCASTSS 12(CX), Z28
 	VFMADD231PS  Z28, Z26, Z0
 	VFMADD231PS  Z28, Z27, Z1
@@ -5390,16 +5604,19 @@ loop:
 	VFMADD231PS  Z28, Z27, Z25
 	ADDQ         $0x10, CX
 	LEAQ         (R12)(R10*4), R12
-	SUBQ         $0x04, R13
+	LEAQ         (R13)(R10*4), R13
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R13
+	ADDQ $0x04, R14
 	JZ   finish
 
 one:
 	VMOVUPS      (R12), Z26
 	VMOVUPS      64(R12), Z27
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
 	VBROADCASTSS (CX), Z28
 	VFMADD231PS  Z28, Z26, Z0
 	VFMADD231PS  Z28, Z27, Z1
@@ -5441,11 +5658,11 @@ one:
 	VFMADD231PS  Z28, Z27, Z25
 	ADDQ         $0x04, CX
 	ADDQ         R10, R12
-	DECQ         R13
+	DECQ         R14
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, R12
@@ -5455,11 +5672,11 @@ finish:
 	SHRQ      $0x10, R12
 	KMOVW     R12, K2
 	SHRQ      $0x10, R12
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      R9, R12
 	IMULQ     CX, R12
-	ADDQ      res_base+152(FP), R12
+	ADDQ      res_base+160(FP), R12
 	VMOVUPS.Z (R12), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VMOVUPS.Z 64(R12), K2, Z28
@@ -5527,8 +5744,8 @@ finish:
 	ADDQ      CX, R12
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z28
-	VBROADCASTSS hi+180(FP), Z29
+	VBROADCASTSS lo+184(FP), Z28
+	VBROADCASTSS hi+188(FP), Z29
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z29, Z0
 	VMAXPS       Z1, Z28, Z1
@@ -5589,11 +5806,11 @@ clamp:
 	SHRQ         $0x10, R12
 	KMOVW        R12, K2
 	SHRQ         $0x10, R12
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         R9, R12
 	IMULQ        CX, R12
-	ADDQ         c_base+88(FP), R12
+	ADDQ         c_base+96(FP), R12
 	VMOVUPS      Z0, K1, (R12)
 	VMOVUPS      Z1, K2, 64(R12)
 	ADDQ         CX, R12
@@ -5639,9 +5856,9 @@ clamp:
 	VZEROUPPER
 	RET
 
-// func f32Tile14x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F
-TEXT ·f32Tile14x32AVX512(SB), NOSPLIT, $0-184
+// func f32Tile14x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile14x32AVX512(SB), NOSPLIT, $0-192
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -5664,11 +5881,11 @@ strip:
 	SHRQ      $0x10, R13
 	KMOVW     R13, K2
 	SHRQ      $0x10, R13
-	MOVQ      ldi+144(FP), CX
+	MOVQ      ldi+152(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      R10, R13
 	IMULQ     CX, R13
-	ADDQ      init_base+120(FP), R13
+	ADDQ      init_base+128(FP), R13
 	VMOVUPS.Z (R13), K1, Z0
 	VMOVUPS.Z 64(R13), K2, Z1
 	ADDQ      CX, R13
@@ -5715,13 +5932,17 @@ strip:
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R13
-	MOVQ      k+16(FP), R14
-	SUBQ      $0x04, R14
+	MOVQ      ahead+88(FP), R14
+	LEAQ      (R13)(R14*4), R14
+	MOVQ      k+16(FP), R15
+	SUBQ      $0x04, R15
 	JL        rest
 
 loop:
 	VMOVUPS      (R13), Z28
 	VMOVUPS      64(R13), Z29
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -5766,6 +5987,8 @@ loop:
 	VFMADD231PS  Z31, Z29, Z27
 	VMOVUPS      (R13)(R11*1), Z28
 	VMOVUPS      64(R13)(R11*1), Z29
+	PREFETCHT1   (R14)(R11*1)
+	PREFETCHT1   64(R14)(R11*1)
 	VBROADCASTSS 4(CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -5810,6 +6033,8 @@ loop:
 	VFMADD231PS  Z31, Z29, Z27
 	VMOVUPS      (R13)(R11*2), Z28
 	VMOVUPS      64(R13)(R11*2), Z29
+	PREFETCHT1   (R14)(R11*2)
+	PREFETCHT1   64(R14)(R11*2)
 	VBROADCASTSS 8(CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -5854,6 +6079,8 @@ loop:
 	VFMADD231PS  Z31, Z29, Z27
 	VMOVUPS      (R13)(R12*1), Z28
 	VMOVUPS      64(R13)(R12*1), Z29
+	PREFETCHT1   (R14)(R12*1)
+	PREFETCHT1   64(R14)(R12*1)
 	VBROADCASTSS 12(CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -5898,16 +6125,19 @@ loop:
 	VFMADD231PS  Z31, Z29, Z27
 	ADDQ         $0x10, CX
 	LEAQ         (R13)(R11*4), R13
-	SUBQ         $0x04, R14
+	LEAQ         (R14)(R11*4), R14
+	SUBQ         $0x04, R15
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R14
+	ADDQ $0x04, R15
 	JZ   finish
 
 one:
 	VMOVUPS      (R13), Z28
 	VMOVUPS      64(R13), Z29
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -5952,11 +6182,11 @@ one:
 	VFMADD231PS  Z31, Z29, Z27
 	ADDQ         $0x04, CX
 	ADDQ         R11, R13
-	DECQ         R14
+	DECQ         R15
 	JNZ          one
 
 finish:
-	CMPQ      res_len+160(FP), $0x00
+	CMPQ      res_len+168(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
 	MOVQ      $0x00000001, R13
@@ -5966,11 +6196,11 @@ finish:
 	SHRQ      $0x10, R13
 	KMOVW     R13, K2
 	SHRQ      $0x10, R13
-	MOVQ      ldc+112(FP), CX
+	MOVQ      ldc+120(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      R10, R13
 	IMULQ     CX, R13
-	ADDQ      res_base+152(FP), R13
+	ADDQ      res_base+160(FP), R13
 	VMOVUPS.Z (R13), K1, Z30
 	VADDPS    Z30, Z0, Z0
 	VMOVUPS.Z 64(R13), K2, Z30
@@ -6043,8 +6273,8 @@ finish:
 	ADDQ      CX, R13
 
 clamp:
-	VBROADCASTSS lo+176(FP), Z30
-	VBROADCASTSS hi+180(FP), Z31
+	VBROADCASTSS lo+184(FP), Z30
+	VBROADCASTSS hi+188(FP), Z31
 	VMAXPS       Z0, Z30, Z0
 	VMINPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z30, Z1
@@ -6109,11 +6339,11 @@ clamp:
 	SHRQ         $0x10, R13
 	KMOVW        R13, K2
 	SHRQ         $0x10, R13
-	MOVQ         ldc+112(FP), CX
+	MOVQ         ldc+120(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         R10, R13
 	IMULQ        CX, R13
-	ADDQ         c_base+88(FP), R13
+	ADDQ         c_base+96(FP), R13
 	VMOVUPS      Z0, K1, (R13)
 	VMOVUPS      Z1, K2, 64(R13)
 	ADDQ         CX, R13

@@ -26,8 +26,9 @@ type impl struct {
 //		}
 //	}
 //
-// It may read nr values of each row of b. init may be c.
-type tileFunc func(m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int,
+// It may read nr values of each row of b. init may be c. While it reads b it may ask the processor to fetch what lies
+// ahead values behind, which need not be in the slice.
+type tileFunc func(m, n, k int, a []float32, lda int, b []float32, ldb, ahead int, c []float32, ldc int,
 	init []float32, ldi int, res []float32, lo, hi float32)
 
 // A rowFunc computes rowPanels panels of a C with one row:
@@ -68,7 +69,7 @@ var best = func() *impl {
 
 // f32Tile2x4Go is the portable tileFunc, for any m. It never fuses a multiply-add, so that its bits are the same on
 // every platform.
-func f32Tile2x4Go(m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int,
+func f32Tile2x4Go(m, n, k int, a []float32, lda int, b []float32, ldb, _ int, c []float32, ldc int,
 	init []float32, ldi int, res []float32, lo, hi float32) {
 	const nr = 4
 	for i := 0; i < m; i += 2 {

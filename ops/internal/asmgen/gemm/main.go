@@ -31,6 +31,8 @@ const (
 	vectors = 2 // a panel's width
 	panels  = 4 // of a row kernel
 	unroll  = 4 // values of k in one turn of a loop
+
+	cacheLine = 64
 )
 
 type newEdge = func(isa avx.ISA, n reg.Register, in ...reg.VecPhysical) edge.Edge
@@ -45,7 +47,7 @@ func bytes(name string) reg.Register {
 // tile emits a tileFunc for strips of rows rows.
 func tile(isa avx.ISA, rows int, masks newEdge) {
 	TEXT(fmt.Sprintf("f32Tile%dx%d%s", rows, vectors*isa.Lanes(), isa.Name), NOSPLIT,
-		"func(m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int,"+
+		"func(m, n, k int, a []float32, lda int, b []float32, ldb, ahead int, c []float32, ldc int,"+
 			" init []float32, ldi int, res []float32, lo, hi float32)")
 	Pragma("noescape")
 	acc := isa.Regs[:rows*vectors]
@@ -62,10 +64,13 @@ func tile(isa avx.ISA, rows int, masks newEdge) {
 			LEAQ(Mem{Base: l[m.base], Index: l[1], Scale: uint8(m.times)}, l[m.to])
 		}
 	}
-	a, b, k, done := GP64(), GP64(), GP64(), GP64()
+	a, b, ahead, k, done := GP64(), GP64(), GP64(), GP64(), GP64()
 	bStep, bStep3 := bytes("ldb"), GP64()
 	LEAQ(Mem{Base: bStep, Index: bStep, Scale: 2}, bStep3)
-	bAt := []Mem{{Base: b}, {Base: b, Index: bStep, Scale: 1}, {Base: b, Index: bStep, Scale: 2}, {Base: b, Index: bStep3, Scale: 1}}
+	bAt := func(base reg.Register, u int) Mem {
+		return []Mem{{Base: base}, {Base: base, Index: bStep, Scale: 1}, {Base: base, Index: bStep, Scale: 2},
+			{Base: base, Index: bStep3, Scale: 1}}[u]
+	}
 	aAt := func(i, disp int) Mem {
 		if i == 0 {
 			return Mem{Base: a, Disp: disp}
@@ -78,7 +83,10 @@ func tile(isa avx.ISA, rows int, masks newEdge) {
 	}
 	step := func(u int) {
 		for j, v := range bv {
-			VMOVUPS(bAt[u].Offset(j*isa.Bytes), v)
+			VMOVUPS(bAt(b, u).Offset(j*isa.Bytes), v)
+		}
+		for line := 0; line < vectors*isa.Bytes; line += cacheLine {
+			PREFETCHT1(bAt(ahead, u).Offset(line))
 		}
 		for i := range rows {
 			VBROADCASTSS(aAt(i, 4*u), x[i%2])
@@ -125,6 +133,8 @@ func tile(isa avx.ISA, rows int, masks newEdge) {
 	IMULQ(l[1], a)
 	ADDQ(edge.Addr(Param("a").Base()), a)
 	Load(Param("b").Base(), b)
+	Load(Param("ahead"), ahead)
+	LEAQ(Mem{Base: b, Index: ahead, Scale: 4}, ahead)
 	Load(Param("k"), k)
 	SUBQ(Imm(unroll), k)
 	JL(LabelRef("rest"))
@@ -134,6 +144,7 @@ func tile(isa avx.ISA, rows int, masks newEdge) {
 	}
 	ADDQ(Imm(unroll*4), a)
 	LEAQ(Mem{Base: b, Index: bStep, Scale: unroll}, b)
+	LEAQ(Mem{Base: ahead, Index: bStep, Scale: unroll}, ahead)
 	SUBQ(Imm(unroll), k)
 	JGE(LabelRef("loop"))
 	Label("rest")
