@@ -32,7 +32,9 @@ const (
 // A new Conn holds about 5 KB. It then keeps the memory of its largest
 // frames, for lack of which Send and Receive would allocate: what one message
 // takes raw and encoded when receiving, and what it takes encoded when
-// sending. Each of these three buffers is let go when it exceeds 32 MiB.
+// sending. Each of these three buffers is let go when it exceeds 32 MiB. What
+// ShuffleZstd works with is not the Conn's: all share about 2 MB, and room for
+// the largest tensor up to 32 MiB, for each processor.
 type Conn struct {
 	nc     net.Conn
 	tcp    bool // net.Buffers become one writev

@@ -405,6 +405,33 @@ func TestLargeBuffersAreLetGo(t *testing.T) {
 	}
 }
 
+// A hello that is accepted is within bounds and, written again, has the
+// versions and the meta that were read.
+func FuzzHandshake(f *testing.F) {
+	f.Add(Hello{MinVersion: 1, MaxVersion: 1, Limits: DefaultLimits, Meta: []byte("meta")}.append(nil, allCodecs()), false)
+	f.Add(Hello{MinVersion: 0, MaxVersion: 255, Limits: fuzzLimits}.append(nil, math.MaxUint64), true)
+	f.Fuzz(func(t *testing.T, b []byte, fix bool) {
+		if n := len(b); fix && n >= helloSize {
+			crc := crc32.Update(crc32.Checksum(b[:helloSize-4], castagnoli), castagnoli, b[helloSize:])
+			le.PutUint32(b[helloSize-4:], crc)
+		}
+		h, err := NewConn(&stream{in: bytes.NewReader(b)}, Limits{}).Handshake(context.Background(), Hello{})
+		if err != nil {
+			if h.Meta != nil || h.Codecs != nil {
+				t.Fatalf("hello %+v and error %v, want one of them", h, err)
+			}
+			return
+		}
+		if h.MinVersion > Version || h.MaxVersion < Version || len(h.Meta) > MaxHelloMeta || h.Limits != h.Limits.clamp() {
+			t.Fatalf("accepted %+v", h)
+		}
+		again := h.append(nil, codecSet(le.Uint64(b[40:])))
+		if !bytes.Equal(again[:8], b[:8]) || !bytes.Equal(again[helloSize:], b[helloSize:len(again)]) {
+			t.Fatalf("read % x, wrote % x", b, again)
+		}
+	})
+}
+
 // fuzzLimits keep a fuzzing process small.
 var fuzzLimits = Limits{Meta: 1 << 12, Tensor: 1 << 16, Tensors: 1 << 17, Count: 8}
 
