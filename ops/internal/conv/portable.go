@@ -24,7 +24,7 @@ func portable(l *loops, off *offsets, in, w, epi, res, out []float32, count, pix
 						x, y := in[p:][:run], in[p+second:][:run]
 						for r, x := range x {
 							y := y[r]
-							v := (*[lane]float32)(w)
+							v := (*[lane]float32)(w[r*Block:])
 							s0 += float32(x * v[0])
 							s1 += float32(x * v[1])
 							s2 += float32(x * v[2])
@@ -33,8 +33,8 @@ func portable(l *loops, off *offsets, in, w, epi, res, out []float32, count, pix
 							t1 += float32(y * v[1])
 							t2 += float32(y * v[2])
 							t3 += float32(y * v[3])
-							w = w[min(width, len(w)):]
 						}
+						w = w[min(run*Block, len(w)):]
 					}
 				}
 			}
