@@ -254,7 +254,7 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 func TestMemoryIsProportionalToTheInput(t *testing.T) {
-	const n = 1 << 20
+	const n = 1 << 18
 	for name, c := range map[string]struct {
 		unit []byte
 		m    message
