@@ -109,9 +109,9 @@ const (
 	// Go runtime cannot interrupt.
 	streamK = 4096
 
-	// streamAhead is how far ahead of its use, in values, B is fetched in that case. Otherwise the next panel is
-	// fetched while the rows of A pass by this one.
-	streamAhead = 512
+	// streamAhead is how many rows ahead of their use B is fetched in that case. Otherwise the next panel is fetched
+	// while the rows of A pass by this one.
+	streamAhead = 32
 
 	// Addresses that differ by a multiple of aliasStride bytes share a set of the first level cache, which holds few
 	// lines. If more than aliasRows rows of a strip are that far apart they evict each other, so blocks of A are copied
@@ -121,7 +121,7 @@ const (
 	copyPad     = 16
 
 	// copyPanels is the number of panels from which a copy of A pays for itself.
-	copyPanels = 4
+	copyPanels = 2
 
 	wantChunks = 16      // enough to share evenly over a few threads
 	minWork    = 1 << 19 // multiply-adds, or a quarter as many values of B read, that make a chunk worth its start
@@ -144,12 +144,17 @@ func newProduct(im *impl, batch, m, n, k int, transA bool, e Epilogue) product {
 		p.kBlock = streamK
 	}
 	p.kBlock = min(p.kBlock, k)
-	p.copyA = k > 0 && (transA || p.cols >= copyPanels && aliases(min(m, im.mr), k*4))
-	if p.copyA {
-		p.ldCopy = p.kBlock + copyPad
-		p.scratch = p.rows * p.ldCopy
+	if transA || p.cols >= copyPanels && aliases(min(m, im.mr), k*4) {
+		p.useCopies()
 	}
 	return p
+}
+
+// useCopies makes the chunks copy blocks of A to scratch before they use them.
+func (p *product) useCopies() {
+	p.copyA = true
+	p.ldCopy = p.kBlock + copyPad
+	p.scratch = p.rows * p.ldCopy
 }
 
 // aliases reports whether too many of the given rows, some bytes apart, share a set of the first level cache.
@@ -245,7 +250,7 @@ func (p *product) run(chunk int, scratch, a []float32, b panels, res, c []float3
 	for k0, done := 0, false; !done; k0 += p.kBlock {
 		t := tile{k: min(p.kBlock, p.k-k0), ldc: p.n, lo: -inf, hi: inf, ahead: b.panel}
 		if m <= p.im.mr {
-			t.ahead = streamAhead
+			t.ahead = streamAhead * b.step
 		}
 		if done = k0+t.k == p.k; done {
 			t.lo, t.hi = p.lo, p.hi
@@ -284,6 +289,9 @@ func (p *product) run(chunk int, scratch, a []float32, b panels, res, c []float3
 
 // copyBlock copies rows i0 … i0+m-1 and columns k0 … k0+k-1 of A to dst.
 func (p *product) copyBlock(dst, a []float32, i0, m, k0, k int) {
+	if k == 0 {
+		return
+	}
 	if p.transA {
 		reorder.Transpose(dst, p.ldCopy, a[k0*p.m+i0:], p.m, k, m)
 		return

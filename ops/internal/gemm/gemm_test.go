@@ -244,6 +244,29 @@ func TestBitsDependOnlyOnTheImplementation(t *testing.T) {
 	})
 }
 
+func TestCopiedRowsGiveTheSameBits(t *testing.T) {
+	eachImpl(t, func(t *testing.T, im *impl) {
+		p := problem{batch: 1, m: 2*im.mr + 1, n: 3*im.nr + 1, k: blockK + 5, e: NoClamp()}
+		p.fill(t, rand.New(rand.NewPCG(9, 10)))
+		k := newKernel(im, p.m, p.n, p.k, p.b, p.transB, p.e)
+		k.useCopies()
+		c := kerneltest.Out(t, p.m*p.n)
+		run(t, k, inOrder, func(s, i int, temp, scratch []float32) { k.Run(s, i, temp, scratch, p.a, nil, c) })
+		kerneltest.CheckSame(t, c, p.static(t, im, inOrder))
+	})
+}
+
+func TestRowsAliasInTheCache(t *testing.T) {
+	for _, c := range []struct {
+		rows, values int
+		want         bool
+	}{{14, 1024, true}, {14, 3072, true}, {14, 512, false}, {14, 768, false}, {14, 1025, false}, {6, 1024, false}, {14, 0, true}} {
+		if got := aliases(c.rows, c.values*4); got != c.want {
+			t.Errorf("aliases(%d rows of %d values) = %v, want %v", c.rows, c.values, got, c.want)
+		}
+	}
+}
+
 // TestSpecialValues compares products of one multiply-add, fused or not, with the definition: float64 holds the
 // product of two float32s exactly.
 func TestSpecialValues(t *testing.T) {

@@ -87,10 +87,12 @@ func f32Tile2x4Go(m, n, k int, a []float32, lda int, b []float32, ldb, _ int, c 
 			return
 		}
 		copy(t[:n], init[(i+1)*ldi:])
-		a1 := a[(i+1)*lda:][:k]
+		a1 := a[(i+1)*lda:][:len(a0)]
 		s0, s1, s2, s3, t0, t1, t2, t3 := s[0], s[1], s[2], s[3], t[0], t[1], t[2], t[3]
+		at := 0
 		for p, x := range a0 {
-			y, r := a1[p], b[p*ldb:][:nr]
+			y, r := a1[p], (*[nr]float32)(b[at:])
+			at += ldb
 			s0 = float32(x*r[0]) + s0
 			s1 = float32(x*r[1]) + s1
 			s2 = float32(x*r[2]) + s2
