@@ -147,7 +147,7 @@ func TestFilesOfWorkersAreChecked(t *testing.T) {
 	for name, f := range map[string]file{
 		"unknown type": {"t", "complex64", []int{2}, path},
 		"wrong size":   {"t", "int64", []int{3}, path},
-		"too large":    {"t", "int64", []int{1 << 40}, path},
+		"too large":    {"t", "int64", []int{1 << 30}, path},
 		"no file":      {"t", "int64", []int{2}, path + "x"},
 	} {
 		if _, err := f.read(); err == nil {
