@@ -110,7 +110,7 @@ func (c *Conn) Send(ctx context.Context, m *Message, pick func(i int, t *tensor.
 	}
 	defer d.end()
 	start := time.Now()
-	stats, err := c.encode(m, pick)
+	stats, err := c.encode(m, pick, start)
 	if err != nil {
 		return Stats{}, d.fail(err)
 	}
@@ -131,11 +131,8 @@ func (c *Conn) Send(ctx context.Context, m *Message, pick func(i int, t *tensor.
 	return stats, nil
 }
 
-// encode sets c.pieces to the frame of m.
-func (c *Conn) encode(m *Message, pick func(i int, t *tensor.Tensor) Codec) (Stats, error) {
-	if len(m.Meta) > c.peer.Meta {
-		return Stats{}, fmt.Errorf("%w: meta of %d bytes, limit is %d", ErrTooLarge, len(m.Meta), c.peer.Meta)
-	}
+// encode sets c.pieces to the frame of m, on which work began at start.
+func (c *Conn) encode(m *Message, pick func(i int, t *tensor.Tensor) Codec, start time.Time) (Stats, error) {
 	if len(m.Tensors) > c.peer.Count {
 		return Stats{}, fmt.Errorf("%w: %d tensors, limit is %d", ErrTooLarge, len(m.Tensors), c.peer.Count)
 	}
@@ -163,10 +160,8 @@ func (c *Conn) encode(m *Message, pick func(i int, t *tensor.Tensor) Codec) (Sta
 		table += entrySize + len(e.shape)*dimSize
 		c.entries = append(c.entries, e)
 	}
-	stats.WireBytes += preludeSize + table + len(m.Meta)
-
 	c.head = slices.Grow(c.head[:0], preludeSize+table)[:preludeSize]
-	c.pieces = append(c.pieces[:0], nil, m.Meta)
+	c.pieces = append(c.pieces[:0], nil, nil)
 	encoded := c.encoded
 	for i := range c.entries {
 		e := &c.entries[i]
@@ -179,9 +174,17 @@ func (c *Conn) encode(m *Message, pick func(i int, t *tensor.Tensor) Codec) (Sta
 		e.shape = nil // it is the caller's
 		c.pieces = append(c.pieces, piece)
 	}
-	crc := crc32.Update(crc32.Checksum(c.head[preludeSize:], castagnoli), castagnoli, m.Meta)
-	prelude{m.Kind, m.ID, m.Deadline, table, len(m.Meta), len(m.Tensors), crc}.append(c.head[:0])
-	c.pieces[0] = c.head
+	meta := m.Meta
+	if m.Seal != nil {
+		meta = m.Seal(time.Since(start))
+	}
+	if len(meta) > c.peer.Meta {
+		return Stats{}, fmt.Errorf("%w: meta of %d bytes, limit is %d", ErrTooLarge, len(meta), c.peer.Meta)
+	}
+	stats.WireBytes += preludeSize + table + len(meta)
+	crc := crc32.Update(crc32.Checksum(c.head[preludeSize:], castagnoli), castagnoli, meta)
+	prelude{m.Kind, m.ID, m.Deadline, table, len(meta), len(m.Tensors), crc}.append(c.head[:0])
+	c.pieces[0], c.pieces[1] = c.head, meta
 	return stats, nil
 }
 

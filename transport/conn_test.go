@@ -700,3 +700,29 @@ func TestListenerClosesPeersOffLoopback(t *testing.T) {
 		t.Error("the stranger can read")
 	}
 }
+
+func TestSealGivesTheMetaAfterEncoding(t *testing.T) {
+	a, b := net.Pipe()
+	send, receive := NewConn(a, Limits{Meta: 8}), NewConn(b, Limits{Meta: 8})
+	defer send.Close()
+	defer receive.Close()
+	sealed := func(meta string) error {
+		var took time.Duration = -1
+		_, err := send.Send(context.Background(), &Message{Meta: []byte("no"), Seal: func(code time.Duration) []byte {
+			took = code
+			return []byte(meta)
+		}}, nil)
+		if took < 0 {
+			t.Errorf("Seal was given %v", took)
+		}
+		return err
+	}
+	if err := sealed("too large"); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("meta past the limit: got error %v", err)
+	}
+	go sealed("at limit")
+	m, _, err := receive.Receive(context.Background())
+	if err != nil || string(m.Meta) != "at limit" {
+		t.Errorf("got %q, error %v", m.Meta, err)
+	}
+}

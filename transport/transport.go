@@ -49,6 +49,11 @@ type Message struct {
 	Deadline time.Duration    // time left for the request, counted from arrival; 0 is none
 	Meta     []byte           // the caller's; part of the header, so small
 	Tensors  []*tensor.Tensor // rank at most MaxRank, row-major
+
+	// Seal, if not nil, gives the Meta in place of the field: Send calls it
+	// when the tensors are encoded, with the time that took, so that a message
+	// can say what it cost its sender. It is not sent.
+	Seal func(code time.Duration) []byte
 }
 
 // MaxRank is the largest number of dimensions of a tensor in a frame.
@@ -119,8 +124,6 @@ type Stats struct {
 	// Code is the time for encoding and checksums before the first byte is
 	// written (Send), or for decoding after the last byte was read (Receive).
 	Code time.Duration
-	// PeerCode is, of a received frame, what Code was for its sender.
-	PeerCode time.Duration
 	// Transfer is the time from the first byte to the last. Send's ends when
 	// the last byte is in the socket's buffer, so it says little about the
 	// link. Receive's starts when Receive sees the first byte: what the

@@ -68,12 +68,12 @@ type codecsRequest struct {
 	Codecs   []string                `json:"codecs"`
 }
 
-// report is what the answering host measured. The time for encoding the answer
-// itself is in the answer's frame.
+// report is what the answering host measured.
 type report struct {
 	Transfer time.Duration `json:"transfer_ns"` // first to last byte of the request
 	Decode   time.Duration `json:"decode_ns"`   // of the request
 	Held     time.Duration `json:"held_ns"`     // from the request's last byte to the begin of the answer's encoding
+	Encode   time.Duration `json:"encode_ns"`   // of the answer
 	Spans    []Span        `json:"spans,omitempty"`
 }
 

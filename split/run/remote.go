@@ -235,7 +235,7 @@ func (r *remote) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor
 	}
 	spans = append(spans, rep.Spans...)
 	spans = append(spans,
-		Span{What: Encode, Host: r.back.From, Took: x.got.PeerCode, Hop: &r.back},
+		Span{What: Encode, Host: r.back.From, Took: rep.Encode, Hop: &r.back},
 		Span{What: Travel, Took: back, Hop: &r.back, Bytes: x.got.WireBytes},
 		Span{What: Decode, Host: r.back.To, Took: x.got.Code, Hop: &r.back},
 	)
@@ -246,7 +246,7 @@ func (r *remote) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor
 // hosts did not spend themselves is, beside the transfers that each receiver
 // saw from first to last byte, latency, half of it each way.
 func (x exchange) travel(rep report) (there, back time.Duration) {
-	network := x.took - x.sent.Code - rep.Held - x.got.PeerCode - x.got.Code
+	network := x.took - x.sent.Code - rep.Held - rep.Encode - x.got.Code
 	latency := max(0, network-rep.Transfer-x.got.Transfer) / 2
 	return latency + rep.Transfer, latency + x.got.Transfer
 }

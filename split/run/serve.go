@@ -184,7 +184,11 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 		rep, _ := meta.(report)
 		rep.Transfer, rep.Decode = stats.Transfer, stats.Code
 		rep.Held = stats.Code + time.Since(received)
-		meta = rep
+		reply.Seal = func(code time.Duration) []byte {
+			rep.Encode = code
+			return encodeMeta(rep)
+		}
+		meta = nil
 	}
 	if meta != nil {
 		reply.Meta = encodeMeta(meta)
