@@ -1,0 +1,96 @@
+package zoo_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"scission/bench/zoo"
+	"scission/engine"
+	"scission/engine/graph"
+	"scission/engine/tensor"
+	"scission/engine/tensor/tensortest"
+	"scission/onnximport"
+	"scission/split"
+	"scission/split/cut"
+)
+
+func run(t *testing.T, g *graph.Graph, in []*tensor.Tensor) []*tensor.Tensor {
+	t.Helper()
+	p, err := engine.Compile(g, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.NewSession().Run(context.Background(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// everyCut runs both parts of g at every cut and compares with the whole.
+func everyCut(t *testing.T, g *graph.Graph, in []*tensor.Tensor) {
+	want := run(t, g, in)
+	cuts := cut.Find(g, 0)
+	for _, c := range cuts[1 : len(cuts)-1] {
+		data := in
+		for _, s := range []split.Segment{{From: 0, To: c.Position}, {From: c.Position, To: len(g.Nodes)}} {
+			part, err := cut.Extract(g, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = run(t, part, data)
+		}
+		for i := range want {
+			if !data[i].Identical(want[i]) {
+				t.Errorf("cut %d of %d, before %s, %d tensors: %v", c.Position, len(g.Nodes), g.Nodes[c.Position].Name, c.Width(), tensortest.Diff(data[i], want[i], 0, 0))
+			}
+		}
+	}
+}
+
+func TestSplitEqualsWholeAtEveryCut(t *testing.T) {
+	for _, name := range []string{"mobilenetv2", "resnet50"} {
+		t.Run(name, func(t *testing.T) {
+			g, err := zoo.Build(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			everyCut(t, g, []*tensor.Tensor{tensortest.Random(1, 1, 3, 224, 224)})
+		})
+	}
+}
+
+// The real models, trained elsewhere, that lie beside the project in a
+// developer's tree.
+func TestSplitEqualsWholeAtEveryCutOfRealModels(t *testing.T) {
+	for _, name := range []string{"squeezenet_fp32", "mobilenet_v2_050_128", "yamnet_256", "mnist_8"} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join("..", "..", "..", "shared", "models", name)
+			m, err := onnximport.Open(filepath.Join(dir, "model.onnx"), onnximport.Options{})
+			if errors.Is(err, fs.ErrNotExist) {
+				t.Skipf("%s is not beside the project", name)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			b, err := os.ReadFile(filepath.Join(dir, "test_data_set_0", "input_0.pb"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, _, err := onnximport.ReadTensor(b, 1<<30)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, err := m.Graph(map[string]tensor.Shape{m.Inputs()[0].Name: in.Shape})
+			if err != nil {
+				t.Fatal(err)
+			}
+			everyCut(t, g, []*tensor.Tensor{in})
+		})
+	}
+}
