@@ -56,11 +56,20 @@ func (b binary) FLOPs(in, out []graph.Fact) int { return flops(out[0].Shape...) 
 func (b binary) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	k := b.kernel(in, out[0])
 	for i, f := range in {
-		if f.Type.Equal(out[0].Type) && f.Layout == out[0].Layout {
+		if f.Const == nil && f.Type.Equal(out[0].Type) && f.Layout == out[0].Layout {
 			k.InPlace = append(k.InPlace, i)
+		}
+		if isPacked(f, out[0]) {
+			k.Packed = append(k.Packed, i)
 		}
 	}
 	return k, nil
+}
+
+// isPacked reports whether the kernel keeps the operand f in the layout of the
+// result: constants come row-major.
+func isPacked(f, out graph.Fact) bool {
+	return f.Const != nil && out.Layout != nil && f.Shape.Equal(out.Shape)
 }
 
 func (b binary) kernel(in []graph.Fact, out graph.Fact) graph.Kernel {
@@ -76,7 +85,7 @@ func (b binary) kernel(in []graph.Fact, out graph.Fact) graph.Kernel {
 	}
 	switch out.DType {
 	case tensor.Float32:
-		return b.kernelF32(out, w)
+		return b.kernelF32(in, out, w)
 	case tensor.Float64:
 		return binaryKernel[float64](b.op, out, w)
 	case tensor.Int8:
@@ -168,10 +177,22 @@ func (b binary) kernelHalf(out graph.Fact, w broadcast) graph.Kernel {
 
 // kernelF32 is the kernel for float32, with vector instructions. In another
 // layout than row-major w has one row.
-func (b binary) kernelF32(out graph.Fact, w broadcast) graph.Kernel {
+func (b binary) kernelF32(in []graph.Fact, out graph.Fact, w broadcast) graph.Kernel {
+	var packed [2][]float32
+	for i, f := range in {
+		if isPacked(f, out) {
+			packed[i] = packConstant(f.Const)
+		}
+	}
 	vv := [...]func(dst, a, b []float32){vec.Add, vec.Sub, vec.Mul, vec.Div}[b.op]
 	return perElement("vector", out, vectorTime+rowTime/float64(w.inner), func(in, out []*tensor.Tensor, lo, hi int) error {
-		x, y, z := floats(in[0]), floats(in[1]), floats(out[0])
+		x, y, z := packed[0], packed[1], floats(out[0])
+		if x == nil {
+			x = floats(in[0])
+		}
+		if y == nil {
+			y = floats(in[1])
+		}
 		w.walk(lo, hi, func(at, ia, ib, n int) {
 			dst := z[at : at+n]
 			switch {

@@ -161,7 +161,7 @@ const (
 // choose returns the algorithm for the types, and the shape for its package.
 func (c *convolution) choose(in, out []graph.Fact) (algorithm, conv.Shape) {
 	x, w, y := in[convX], in[convW], out[0]
-	if !blockable(x.Type) || !blockable(y.Type) || w.Const == nil {
+	if x.Const != nil || w.Const == nil || !blockable(x.Type) || !blockable(y.Type) {
 		return generic, conv.Shape{}
 	}
 	if b := input(in, convBias); !b.Missing() && b.Const == nil {

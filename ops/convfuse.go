@@ -76,7 +76,7 @@ func (c *convolution) absorbBinary(e *graph.Editor, n, user *graph.Node, op bina
 	}
 	// The later of two convolutions takes the other's result as its residual.
 	p := e.Producer(other)
-	if op.op != opAdd || !other.Type.Equal(y.Type) || p != nil && !e.Before(p, n) {
+	if op.op != opAdd || other.Const != nil || !other.Type.Equal(y.Type) || p != nil && !e.Before(p, n) {
 		return false
 	}
 	c.residual = true

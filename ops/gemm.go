@@ -159,9 +159,8 @@ func (g matrixProduct) kernelF32(in []graph.Fact, out graph.Fact, m, n, k int) g
 	w := newBroadcast(input(in, 2).Shape, out.Shape, out.Shape)
 	alphaLater, addLater := g.alpha != 1, false
 	var packed []int
-	var bScaled []float32
-	if in[1].Const != nil && !g.transA {
-		bScaled = scaledBy(in[1].Const.F32(), g.alpha)
+	constantB := in[1].Const != nil && !g.transA
+	if constantB {
 		alphaLater = false
 		packed = append(packed, 1)
 	}
@@ -181,8 +180,8 @@ func (g matrixProduct) kernelF32(in []graph.Fact, out graph.Fact, m, n, k int) g
 	}
 	e.Residual = residual
 	var kernel graph.Kernel
-	if bScaled != nil {
-		kernel = constantProduct(gemm.New(m, n, k, bScaled, g.transB, e), residual)
+	if constantB {
+		kernel = constantProduct(gemm.New(m, n, k, scaledBy(in[1].Const.F32(), g.alpha), g.transB, e), residual)
 	} else {
 		kernel = dynamicProduct(gemm.NewDynamic(1, m, n, k, g.transA, g.transB, 0, 0, e), residual)
 	}

@@ -64,6 +64,18 @@ func convert(info string, t tensor.Type, block func(dst, src []float32, c, hw, c
 	}}}}
 }
 
+// packConstant returns the elements of a constant in NCHW16c.
+func packConstant(t *tensor.Tensor) []float32 {
+	l := nchw16c{}
+	packed := &tensor.Tensor{Type: t.Type, Raw: tensor.Alloc(l.Bytes(t.Type))}
+	for _, s := range l.Pack(t.Type).Steps {
+		for i := range s.N {
+			s.Do(nil, []*tensor.Tensor{t}, []*tensor.Tensor{packed}, i)
+		}
+	}
+	return floats(packed)
+}
+
 // floats returns the memory of a float32 tensor, in whichever layout it lies.
 func floats(t *tensor.Tensor) []float32 { return tensor.Cast[float32](t.Raw) }
 

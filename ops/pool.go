@@ -62,7 +62,7 @@ func (p *pooling) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 // poolLayouts returns NCHW16c, if the pool can work in it, where that is worth it.
 func poolLayouts(in, out []graph.Fact, can bool) (want, give []graph.Layout) {
 	want, give = make([]graph.Layout, len(in)), make([]graph.Layout, len(out))
-	if x := in[0]; can && blockable(x.Type) && blockable(out[0].Type) && x.Shape[1] >= minBlockChannels {
+	if x := in[0]; can && x.Const == nil && blockable(x.Type) && blockable(out[0].Type) && x.Shape[1] >= minBlockChannels {
 		want[0], give[0] = nchw16c{}, nchw16c{}
 	}
 	return want, give

@@ -16,6 +16,12 @@ import (
 // for, as a plan does.
 func runGraph(tb testing.TB, g *graph.Graph, in []*tensor.Tensor) []*tensor.Tensor {
 	tb.Helper()
+	return runGraphFrom(tb, g, in, false)
+}
+
+// runGraphFrom is runGraph with inputs that lie in NCHW16c at first, if they can.
+func runGraphFrom(tb testing.TB, g *graph.Graph, in []*tensor.Tensor, blocked bool) []*tensor.Tensor {
+	tb.Helper()
 	type place struct {
 		v *graph.Value
 		l graph.Layout
@@ -24,6 +30,11 @@ func runGraph(tb testing.TB, g *graph.Graph, in []*tensor.Tensor) []*tensor.Tens
 	made := map[*graph.Value]graph.Layout{}
 	for i, v := range g.Inputs {
 		have[place{v, nil}] = in[i]
+		if blocked && blockable(v.Type) {
+			made[v] = nchw16c{}
+			f := graph.Fact{Type: v.Type, Layout: nchw16c{}}
+			have[place{v, nchw16c{}}] = execute(tb, v.Name, nchw16c{}.Pack(v.Type), in[i:i+1], []graph.Fact{f})[0]
+		}
 	}
 	get := func(v *graph.Value, want graph.Layout) *tensor.Tensor {
 		if v.Const != nil {
