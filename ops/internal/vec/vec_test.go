@@ -136,6 +136,39 @@ func TestUnary(t *testing.T) {
 	})
 }
 
+func TestExportedFunctionsAreWhatTheirNamesSay(t *testing.T) {
+	a, b := []float32{-3, 8}, []float32{2, 4}
+	for name, c := range map[string]struct {
+		f    func(dst []float32)
+		want []float32
+	}{
+		"Clamp":      {func(d []float32) { Clamp(d, a, -1, 5) }, []float32{-1, 5}},
+		"Relu":       {func(d []float32) { Relu(d, a) }, []float32{0, 8}},
+		"Add":        {func(d []float32) { Add(d, a, b) }, []float32{-1, 12}},
+		"Sub":        {func(d []float32) { Sub(d, a, b) }, []float32{-5, 4}},
+		"Mul":        {func(d []float32) { Mul(d, a, b) }, []float32{-6, 32}},
+		"Div":        {func(d []float32) { Div(d, a, b) }, []float32{-1.5, 2}},
+		"AddScalar":  {func(d []float32) { AddScalar(d, a, 2) }, []float32{-1, 10}},
+		"SubScalar":  {func(d []float32) { SubScalar(d, a, 2) }, []float32{-5, 6}},
+		"MulScalar":  {func(d []float32) { MulScalar(d, a, 2) }, []float32{-6, 16}},
+		"DivScalar":  {func(d []float32) { DivScalar(d, a, 2) }, []float32{-1.5, 4}},
+		"ScalarSub":  {func(d []float32) { ScalarSub(d, 2, a) }, []float32{5, -6}},
+		"ScalarDiv":  {func(d []float32) { ScalarDiv(d, 24, a) }, []float32{-8, 3}},
+		"ScaleShift": {func(d []float32) { ScaleShift(d, a, 2, 1) }, []float32{-5, 17}},
+		"LeakyRelu":  {func(d []float32) { LeakyRelu(d, a, 0.5) }, []float32{-1.5, 8}},
+		"Exp":        {func(d []float32) { Exp(d, []float32{0, -inf}) }, []float32{1, 0}},
+		"Sigmoid":    {func(d []float32) { Sigmoid(d, []float32{0, inf}) }, []float32{0.5, 1}},
+		"Softmax":    {func(d []float32) { Softmax(d, []float32{7, 7}) }, []float32{0.5, 0.5}},
+		"Sum, Max":   {func(d []float32) { d[0], d[1] = Sum(a), Max(a) }, []float32{5, 8}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := make([]float32, 2)
+			c.f(got)
+			kerneltest.CheckSame(t, got, c.want)
+		})
+	}
+}
+
 func TestScaleShift16IsScaleShiftOfEachLane(t *testing.T) {
 	eachImpl(t, func(t *testing.T, im *impl) {
 		r := rand.New(rand.NewPCG(5, 6))
