@@ -71,13 +71,20 @@ type Graph struct {
 	Nodes   []*Node
 	// Limit bounds the bytes of any one value; 0 means DefaultLimit.
 	Limit int
+
+	folded int // work that Add has done, see FoldWork
 }
 
 // DefaultLimit bounds the bytes of one value of a graph.
 const DefaultLimit = 1<<31 - 1
 
-// FoldLimit bounds the bytes of a value that Add computes ahead of any run.
-const FoldLimit = 256 << 20
+// What Add computes ahead of any run: values of at most FoldLimit bytes, and at
+// most FoldWork operations and bytes in one graph, so that no file can keep its
+// reader busy.
+const (
+	FoldLimit = 256 << 20
+	FoldWork  = 1<<31 - 1
+)
 
 // ErrGraph is in the errors of Add and Check: the graph is not well formed.
 var ErrGraph = errors.New("bad graph")
@@ -97,9 +104,9 @@ func Constant(name string, t *tensor.Tensor) *Value {
 // Add appends a node and returns its outputs, one for each of outNames; an
 // empty name is an output that is not wanted. The operator checks the inputs
 // and gives the outputs' types, which must keep within g.Limit. When all
-// inputs are constants and the outputs are at most FoldLimit bytes, no node is
-// added: the operator is run at once and the outputs are constants. spec may
-// be nil if the graph will not be saved.
+// inputs are constants, no node is added, within FoldLimit and FoldWork: the
+// operator is run at once and the outputs are constants. spec may be nil if the
+// graph will not be saved.
 func (g *Graph) Add(name string, op Op, spec *Spec, in []*Value, outNames ...string) ([]*Value, error) {
 	facts := Facts(in)
 	outs, err := op.Infer(facts)
@@ -120,7 +127,7 @@ func (g *Graph) Add(name string, op Op, spec *Spec, in []*Value, outNames ...str
 		}
 		total += min(f.Bytes(), FoldLimit+1)
 	}
-	if known(facts) && total <= FoldLimit {
+	if known(facts) && total <= FoldLimit && g.affords(op, facts, outs, total) {
 		ts, err := Eval(op, facts, outs)
 		if err != nil {
 			return nil, fmt.Errorf("node %q (%s): %w", name, op, err)
@@ -143,6 +150,24 @@ func (g *Graph) Add(name string, op Op, spec *Spec, in []*Value, outNames ...str
 		g.Nodes = append(g.Nodes, n)
 	}
 	return n.Out, nil
+}
+
+// affords reports whether computing outs now keeps within FoldWork, and if so
+// counts it.
+func (g *Graph) affords(op Op, in, outs []Fact, bytes int) bool {
+	work := bytes
+	if c, ok := op.(Coster); ok {
+		flops := c.FLOPs(in, outs)
+		if flops < 0 || flops > FoldWork {
+			return false
+		}
+		work = max(work, flops)
+	}
+	if work > FoldWork-g.folded {
+		return false
+	}
+	g.folded += work
+	return true
 }
 
 func known(in []Fact) bool {

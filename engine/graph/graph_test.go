@@ -53,6 +53,24 @@ func TestAddFoldsConstants(t *testing.T) {
 	}
 }
 
+// heavy claims work that no reader of a file should do.
+type heavy struct{ sum }
+
+func (heavy) FLOPs(in, out []Fact) int { return FoldWork/3 + 1 }
+
+func TestAddFoldsOnlySoMuchWork(t *testing.T) {
+	g := &Graph{}
+	a := Constant("a", tensor.Of([]float32{1}, 1))
+	for range 4 {
+		if _, err := g.Add("n", heavy{}, nil, []*Value{a}, "b"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(g.Nodes) != 2 {
+		t.Errorf("of four constants, each a third of the allowed work, %d were left to the run, want 2", len(g.Nodes))
+	}
+}
+
 func TestAddRefusesValuesBeyondTheLimit(t *testing.T) {
 	for _, limit := range []int{8, 7} {
 		g := &Graph{Limit: limit}
