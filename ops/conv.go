@@ -140,11 +140,7 @@ func (c *convolution) FLOPs(in, out []graph.Fact) int {
 
 // convKernel is what the packages conv and dwconv make.
 type convKernel interface {
-	Info() string
-	Temp() int    // float32s
-	Scratch() int // float32s
-	Steps() int
-	Chunks(step int) int
+	stepper
 	Run(step, chunk int, temp, scratch, in, res, out []float32)
 }
 
@@ -226,31 +222,23 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	}
 	weights := in[convW].Const.F32()
 	if a == depthwise {
-		return c.wrap(dwconv.New(s, weights, e), len(in)), nil
+		return c.packed(dwconv.New(s, weights, e), len(in)), nil
 	}
-	return c.wrap(conv.New(s, weights, a == stem, e), len(in)), nil
+	return c.packed(conv.New(s, weights, a == stem, e), len(in)), nil
 }
 
-// wrap makes a kernel of k.
-func (c *convolution) wrap(k convKernel, inputs int) graph.Kernel {
-	w := graph.Kernel{Info: k.Info(), Temp: 4 * k.Temp(), Scratch: 4 * k.Scratch()}
+// packed makes a kernel of k, for a node with so many inputs.
+func (c *convolution) packed(k convKernel, inputs int) graph.Kernel {
+	g := kernelOf(k, func(step, chunk int, temp, scratch []float32, in, out []*tensor.Tensor) {
+		k.Run(step, chunk, temp, scratch, floats(in[convX]), floatsAt(in, convResidual, c.residual), floats(out[0]))
+	})
 	for i := convW; i < min(inputs, convResidual); i++ {
-		w.Packed = append(w.Packed, i)
+		g.Packed = append(g.Packed, i)
 	}
 	if c.residual {
-		w.InPlace = []int{convResidual}
+		g.InPlace = []int{convResidual}
 	}
-	for step := range k.Steps() {
-		w.Steps = append(w.Steps, graph.Step{N: k.Chunks(step), Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
-			var res []float32
-			if c.residual {
-				res = floats(in[convResidual])
-			}
-			k.Run(step, i, tensor.Cast[float32](x.Temp), tensor.Cast[float32](x.Scratch), floats(in[convX]), res, floats(out[0]))
-			return nil
-		}})
-	}
-	return w
+	return g
 }
 
 // generic returns the kernel for types that no other accepts.

@@ -223,32 +223,14 @@ func scaledBy(v []float32, f float32) []float32 {
 
 // constantProduct is the kernel of k, with input 2 as residual if so.
 func constantProduct(k *gemm.Kernel, residual bool) graph.Kernel {
-	g := graph.Kernel{Info: k.Info(), Temp: 4 * k.Temp(), Scratch: 4 * k.Scratch()}
-	for step := range k.Steps() {
-		g.Steps = append(g.Steps, graph.Step{N: k.Chunks(step), Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
-			var res []float32
-			if residual {
-				res = floats(in[2])
-			}
-			k.Run(step, i, tensor.Cast[float32](x.Temp), tensor.Cast[float32](x.Scratch), floats(in[0]), res, floats(out[0]))
-			return nil
-		}})
-	}
-	return g
+	return kernelOf(k, func(step, chunk int, temp, scratch []float32, in, out []*tensor.Tensor) {
+		k.Run(step, chunk, temp, scratch, floats(in[0]), floatsAt(in, 2, residual), floats(out[0]))
+	})
 }
 
 // dynamicProduct is constantProduct for a b that comes with the run.
 func dynamicProduct(k *gemm.Dynamic, residual bool) graph.Kernel {
-	g := graph.Kernel{Info: k.Info(), Temp: 4 * k.Temp(), Scratch: 4 * k.Scratch()}
-	for step := range k.Steps() {
-		g.Steps = append(g.Steps, graph.Step{N: k.Chunks(step), Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
-			var res []float32
-			if residual {
-				res = floats(in[2])
-			}
-			k.Run(step, i, tensor.Cast[float32](x.Temp), tensor.Cast[float32](x.Scratch), floats(in[0]), floats(in[1]), res, floats(out[0]))
-			return nil
-		}})
-	}
-	return g
+	return kernelOf(k, func(step, chunk int, temp, scratch []float32, in, out []*tensor.Tensor) {
+		k.Run(step, chunk, temp, scratch, floats(in[0]), floats(in[1]), floatsAt(in, 2, residual), floats(out[0]))
+	})
 }

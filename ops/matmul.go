@@ -133,16 +133,14 @@ func (p products) kernelF32(in []graph.Fact, w *broadcast) graph.Kernel {
 	}
 	strideA, strideB := w.steps()
 	d := gemm.NewDynamic(w.inner, m, n, k, false, false, strideA*m*k, strideB*k*n, gemm.NoClamp())
-	g := graph.Kernel{Info: d.Info(), Temp: 4 * d.Temp(), Scratch: 4 * d.Scratch()}
+	g := graph.Kernel{Info: d.Info()}
 	for row := range w.rows {
 		fromA, fromB := w.at(row)
-		for step := range d.Steps() {
-			g.Steps = append(g.Steps, graph.Step{N: d.Chunks(step), Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
-				a, b, y := floats(in[0])[fromA*m*k:], floats(in[1])[fromB*k*n:], floats(out[0])[row*w.inner*m*n:]
-				d.Run(step, i, tensor.Cast[float32](x.Temp), tensor.Cast[float32](x.Scratch), a, b, nil, y)
-				return nil
-			}})
-		}
+		one := kernelOf(d, func(step, chunk int, temp, scratch []float32, in, out []*tensor.Tensor) {
+			a, b, y := floats(in[0])[fromA*m*k:], floats(in[1])[fromB*k*n:], floats(out[0])[row*w.inner*m*n:]
+			d.Run(step, chunk, temp, scratch, a, b, nil, y)
+		})
+		g.Steps, g.Temp, g.Scratch = append(g.Steps, one.Steps...), one.Temp, one.Scratch
 	}
 	return g
 }

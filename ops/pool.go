@@ -97,14 +97,9 @@ func (p *pooling) packed(in, out []graph.Fact) (s pool.Shape, ok bool) {
 
 // poolKernel makes a kernel of k.
 func poolKernel(k *pool.Kernel) graph.Kernel {
-	g := graph.Kernel{Info: k.Info(), Temp: 4 * k.Temp(), Scratch: 4 * k.Scratch()}
-	for step := range k.Steps() {
-		g.Steps = append(g.Steps, graph.Step{N: k.Chunks(step), Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
-			k.Run(step, i, tensor.Cast[float32](x.Temp), tensor.Cast[float32](x.Scratch), floats(in[0]), floats(out[0]))
-			return nil
-		}})
-	}
-	return g
+	return kernelOf(k, func(step, chunk int, temp, scratch []float32, in, out []*tensor.Tensor) {
+		k.Run(step, chunk, temp, scratch, floats(in[0]), floats(out[0]))
+	})
 }
 
 // slides returns the window's movement over x.
