@@ -53,9 +53,15 @@ func want(t *testing.T, code int, args ...string) (stdout, stderr string) {
 // startWorker starts a worker process on a free loopback port.
 func startWorker(t *testing.T, name string, args ...string) (addr string) {
 	t.Helper()
-	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--name", name, "--store", t.TempDir()}, args...)
-	c := exec.Command(os.Args[0], args...)
+	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), asProgram+"=1")
+	return startWorkerProcess(t, c, name, args...)
+}
+
+// startWorkerProcess starts c, which is the program, as a worker.
+func startWorkerProcess(t *testing.T, c *exec.Cmd, name string, args ...string) (addr string) {
+	t.Helper()
+	c.Args = append(append(c.Args, "serve", "--listen", "127.0.0.1:0", "--name", name, "--store", t.TempDir()), args...)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
