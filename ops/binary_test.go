@@ -128,6 +128,7 @@ func TestArithmeticHasTheSameBitsInEachLayout(t *testing.T) {
 				{[]int{2, 20, 5, 7}, []int{2, 20, 5, 7}, false, "Add Sub Mul"},
 				{[]int{1, 32, 5, 7}, []int{1, 32, 5, 7}, false, "Add Sub Mul Div"},
 				{[]int{1, 20, 9}, []int{1, 20, 9}, true, "Add Sub Mul"},
+				{[]int{2, 32, 1, 1}, []int{2, 32, 1, 1}, true, "Add Sub Mul Div"},
 				{[]int{2, 20, 5, 7}, []int{20, 1, 1}, true, "Add Sub Mul"},
 				{[]int{2, 20, 5, 7}, []int{1, 20, 1, 1}, false, "Add Mul"},
 				{[]int{2, 20, 5, 7}, []int{2, 20, 1, 1}, false, "Add Mul"},

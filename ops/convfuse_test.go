@@ -149,6 +149,9 @@ func TestFusionKeepsEveryBit(t *testing.T) {
 					if !got.Identical(want) {
 						t.Errorf("%s: the bits of %s differ", name, fused.Nodes[0].Op)
 					}
+					if !runGraphFrom(t, g, run, true)[0].Identical(want) || !runGraphFrom(t, fused, run, true)[0].Identical(want) {
+						t.Errorf("%s: the bits depend on the layout of the inputs", name)
+					}
 				}
 			}
 		}

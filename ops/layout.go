@@ -50,6 +50,9 @@ const reorderTime = 0.3
 // block; block is given whole images.
 func convert(info string, t tensor.Type, block func(dst, src []float32, c, hw, cb int)) graph.Kernel {
 	n, c, hw := planes(t.Shape)
+	if hw == 1 && fullBlocks(t.Shape) {
+		return view // the bytes are the same
+	}
 	perImage := ceil(c, lanes)
 	blocks := n * perImage
 	count := chunks(blocks, reorderTime*float64(lanes*hw))
@@ -67,8 +70,12 @@ func convert(info string, t tensor.Type, block func(dst, src []float32, c, hw, c
 // packConstant returns the elements of a constant in NCHW16c.
 func packConstant(t *tensor.Tensor) []float32 {
 	l := nchw16c{}
+	k := l.Pack(t.Type)
+	if k.View {
+		return floats(t)
+	}
 	packed := &tensor.Tensor{Type: t.Type, Raw: tensor.Alloc(l.Bytes(t.Type))}
-	for _, s := range l.Pack(t.Type).Steps {
+	for _, s := range k.Steps {
 		for i := range s.N {
 			s.Do(nil, []*tensor.Tensor{t}, []*tensor.Tensor{packed}, i)
 		}
