@@ -111,12 +111,16 @@ func TestConcatInBlocksEqualsRowMajor(t *testing.T) {
 	}
 }
 
-func TestConcatOfRowMajorStaysSo(t *testing.T) {
+func TestConcatOfRowMajorOrConstantsIsRowMajor(t *testing.T) {
 	op := build(t, "Concat", 13, "axis", 1)
 	x := graph.Fact{Type: tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{1, 16, 2, 2}}}
 	y := x
 	y.Shape = tensor.Shape{1, 32, 2, 2}
-	if want, give := op.(graph.Layouter).Layouts([]graph.Fact{x, x}, []graph.Fact{y}); want[0] != nil || want[1] != nil || give[0] != nil {
-		t.Errorf("got %v and %v, want row-major", want, give)
+	blocked, constant := x, graph.Constant("", float(1, 16, 2, 2)).Fact
+	blocked.Layout = nchw16c{}
+	for _, in := range [][]graph.Fact{{x, x}, {blocked, constant}} {
+		if want, give := op.(graph.Layouter).Layouts(in, []graph.Fact{y}); want[0] != nil || want[1] != nil || give[0] != nil {
+			t.Errorf("%v: got %v and %v, want row-major", in, want, give)
+		}
 	}
 }

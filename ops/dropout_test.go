@@ -77,3 +77,17 @@ func TestDropoutWhoseMaskIsReadStays(t *testing.T) {
 		t.Errorf("%d nodes are left where nobody reads the mask, want 1", len(g.Nodes))
 	}
 }
+
+func TestDropoutForItsMaskAloneStays(t *testing.T) {
+	g := &graph.Graph{}
+	x := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{2, 3}})
+	vs, err := g.Add("dropout", build(t, "Dropout", 13), nil, []*graph.Value{x}, "", "mask")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Outputs = vs[1:]
+	rewrite(t, g)
+	if len(g.Nodes) != 1 {
+		t.Errorf("%d nodes are left, want 1", len(g.Nodes))
+	}
+}

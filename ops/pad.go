@@ -108,10 +108,10 @@ func (p pad) extents(in []graph.Fact) ([]extent, error) {
 			return nil, err
 		}
 		before, behind, n := pads[i], pads[i+len(axes)], x[d]
-		skip, drop := -min(max(before, -math.MaxInt), 0), -min(max(behind, -math.MaxInt), 0)
-		if skip > n || drop > n-skip {
-			return nil, fmt.Errorf("pads take %d and %d elements from dimension %d of x%v", skip, drop, d, x)
+		if before < -n || behind < -n || min(before, 0)+n < -min(behind, 0) {
+			return nil, fmt.Errorf("pads %d and %d take more than dimension %d of x%v has", before, behind, d, x)
 		}
+		skip, drop := -min(before, 0), -min(behind, 0)
 		e := extent{skip, n - skip - drop, max(before, 0), max(behind, 0)}
 		sum, err := total(e.before, e.keep, e.behind)
 		if err != nil {

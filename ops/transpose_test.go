@@ -54,6 +54,28 @@ func TestTransposeMovesEveryElement(t *testing.T) {
 	}
 }
 
+func TestTransposeThatMovesNothingIsAView(t *testing.T) {
+	for _, c := range []struct {
+		shape, perm []int
+		view        bool
+	}{
+		{[]int{2, 1, 3}, []int{1, 0, 2}, true},
+		{[]int{1, 64, 1, 1}, []int{0, 2, 3, 1}, true},
+		{[]int{2, 0, 3}, []int{2, 1, 0}, true},
+		{[]int{2, 3}, []int{0, 1}, true},
+		{[]int{2, 1, 3}, []int{2, 1, 0}, false},
+	} {
+		op, in := build(t, "Transpose", 13, "perm", c.perm), factsOf([]any{float(c.shape...)})
+		out, err := op.Infer(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k, err := op.Compile(in, out); err != nil || k.View != c.view {
+			t.Errorf("%v by %v: view %v, error %v, want view %v", c.shape, c.perm, k.View, err, c.view)
+		}
+	}
+}
+
 func TestTransposeSharesLargeTensors(t *testing.T) {
 	for _, d := range []tensor.DType{tensor.Uint8, tensor.Float16, tensor.Float32, tensor.Float64} {
 		for _, c := range []struct{ shape, perm []int }{
