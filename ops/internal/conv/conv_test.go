@@ -216,7 +216,7 @@ func (p problem) run(t *testing.T, r *rand.Rand, k *Kernel) []float32 {
 func TestBitsEqualOneSumInTheStatedOrder(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(3, 4))
-		for i := range 150 {
+		for i := range kerneltest.Count(100) {
 			p := random(r)
 			if i%5 == 0 {
 				for range 1 + len(p.in)/100 {
@@ -240,7 +240,7 @@ func TestBitsEqualOneSumInTheStatedOrder(t *testing.T) {
 func TestErrorIsWithinTheBoundOfASum(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(5, 6))
-		for range 60 {
+		for range kerneltest.Count(40) {
 			p := random(r)
 			p.Epilogue = Pass
 			k := newKernel(impl, p.Shape, p.weights, p.rowMajor, p.Epilogue)
@@ -303,7 +303,7 @@ func TestLargeShapesAreCutWithoutLoss(t *testing.T) {
 func TestNothingOutsideTheSlicesIsTouched(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(9, 10))
-		for i := range 60 {
+		for i := range kerneltest.Count(60) {
 			p := random(r)
 			k := newKernel(impl, p.Shape, p.weights, p.rowMajor, p.Epilogue)
 			page := kerneltest.PageEnd

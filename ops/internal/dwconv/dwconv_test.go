@@ -185,7 +185,7 @@ func (p problem) run(t *testing.T, r *rand.Rand, k *Kernel) []float32 {
 func TestBitsEqualOneSumInTheStatedOrder(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(3, 4))
-		for i := range 300 {
+		for i := range kerneltest.Count(300) {
 			p := random(r)
 			if i%5 == 0 {
 				for range 1 + len(p.in)/100 {
@@ -209,7 +209,7 @@ func TestBitsEqualOneSumInTheStatedOrder(t *testing.T) {
 func TestErrorIsWithinTheBoundOfASum(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(5, 6))
-		for range 100 {
+		for range kerneltest.Count(100) {
 			p := random(r)
 			p.Epilogue = conv.Pass
 			got := p.run(t, r, newKernel(impl, p.Shape, p.weights, p.Epilogue))
@@ -260,7 +260,7 @@ func TestLargeShapesAreCutWithoutLoss(t *testing.T) {
 func TestNothingOutsideTheSlicesIsTouched(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(9, 10))
-		for i := range 60 {
+		for i := range kerneltest.Count(60) {
 			p := random(r)
 			k := newKernel(impl, p.Shape, p.weights, p.Epilogue)
 			page := kerneltest.PageEnd

@@ -57,6 +57,14 @@ func PageEnd(tb testing.TB, n int) []float32 { tb.Helper(); return paged(tb, n, 
 // PageStart is described at PageEnd.
 func PageStart(tb testing.TB, n int) []float32 { tb.Helper(); return paged(tb, n, false) }
 
+// Count returns how many random problems a test tries: n, or with -short, as under emulation, a tenth of them.
+func Count(n int) int {
+	if testing.Short() {
+		return (n + 9) / 10
+	}
+	return n
+}
+
 // Fill sets x to values in [-1, 1).
 func Fill(r *rand.Rand, x []float32) {
 	for i := range x {
