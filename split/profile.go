@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"gonum.org/v1/gonum/stat"
 )
 
 const (
@@ -52,8 +54,12 @@ func (s Samples) Quantile(p float64) time.Duration {
 	if len(s) == 0 {
 		return 0
 	}
-	rank := int(math.Ceil(p * float64(len(s))))
-	return s.sorted()[min(max(rank-1, 0), len(s)-1)]
+	sorted := make([]float64, len(s)) // exact: a sample is less than 2^53 ns
+	for i, d := range s {
+		sorted[i] = float64(d)
+	}
+	slices.Sort(sorted)
+	return time.Duration(stat.Quantile(min(max(p, 0), 1), stat.Empirical, sorted, nil))
 }
 
 func (s Samples) sorted() Samples {
