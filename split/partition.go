@@ -196,6 +196,19 @@ func ParseStages(s string, layers int) (Partition, map[string]string, error) {
 	return p, addresses, nil
 }
 
+// ParseSegment reads "FIRST-LAST", both layers included, "FIRST-end" or "all" of a model with the given
+// number of layers.
+func ParseSegment(s string, layers int) (Segment, error) {
+	segment, err := parseSegment(s, layers)
+	if err == nil && (segment.From >= segment.To || layers > 0 && segment.To > layers) {
+		err = fmt.Errorf("layers %q, want FIRST-LAST within 0 to %d", s, layers-1)
+	}
+	if err != nil {
+		return Segment{}, fmt.Errorf("split: %w", err)
+	}
+	return segment, nil
+}
+
 func parseSegment(s string, layers int) (Segment, error) {
 	if s == "all" {
 		s = "0-end"

@@ -158,6 +158,35 @@ func TestFromProfileToRealRun(t *testing.T) {
 	want(t, exitUsage, "plan", "zoo:mobilenetv2", "--profiles", profiles, "--network", network, "--avoid", "moon")
 }
 
+// Written and read again, the parts give the bits of the whole.
+func TestExtractedPartsFitTogether(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	want(t, exitOK, "run", "zoo:mobilenetv2", "--input", "random:5", "--output", in("whole"))
+	want(t, exitOK, "extract", "zoo:mobilenetv2", "--layers", "0-40", "-o", in("head.onnx"))
+	want(t, exitOK, "extract", "zoo:mobilenetv2", "--layers", "41-end", "-o", in("tail.onnx"))
+	out, _ := want(t, exitOK, "run", in("head.onnx"), "--input", "random:5", "--output", in("head"), "--json")
+	var r struct{ Outputs []outputReport }
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"run", in("tail.onnx"), "--output", in("tail")}
+	for _, o := range r.Outputs {
+		args = append(args, "--input", o.Name+"="+o.File)
+	}
+	want(t, exitOK, args...)
+	whole, err := os.ReadFile(filepath.Join(in("whole"), "output.npy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tail, err := os.ReadFile(filepath.Join(in("tail"), "output.npy"))
+	if err != nil || !bytes.Equal(whole, tail) {
+		t.Errorf("the parts' result differs from the whole's, error %v", err)
+	}
+	want(t, exitUsage, "extract", "zoo:mobilenetv2", "--layers", "41-1000", "-o", in("x.onnx"))
+	want(t, exitUsage, "extract", "zoo:mobilenetv2", "--layers", "5-4", "-o", in("x.onnx"))
+}
+
 func TestDemoEndsIdentical(t *testing.T) {
 	out, _ := want(t, exitOK, "demo", "--runs", "1")
 	for _, text := range []string{"identical: yes", "emulated: device: computing slowed", "predicted", "link device–edge"} {
