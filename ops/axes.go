@@ -130,7 +130,7 @@ var view = graph.Kernel{Info: "view", View: true}
 // output is an output of the graph, whose name stays, or another output of n
 // is read.
 func bypass(e *graph.Editor, n *graph.Node) bool {
-	if n.Out[0] == nil || e.IsOutput(n.Out[0]) {
+	if e.IsOutput(n.Out[0]) {
 		return false
 	}
 	for _, o := range n.Out[1:] {

@@ -108,7 +108,7 @@ func (p pad) extents(in []graph.Fact) ([]extent, error) {
 			return nil, err
 		}
 		before, behind, n := pads[i], pads[i+len(axes)], x[d]
-		if before < -n || behind < -n || min(before, 0)+n < -min(behind, 0) {
+		if behind < -n || min(before, 0)+n < -min(behind, 0) {
 			return nil, fmt.Errorf("pads %d and %d take more than dimension %d of x%v has", before, behind, d, x)
 		}
 		skip, drop := -min(before, 0), -min(behind, 0)
