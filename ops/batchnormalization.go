@@ -93,10 +93,12 @@ func (b batchNormalization) factors(in []graph.Fact) (scale, shift []float32, ok
 	return scale, shift, true
 }
 
+// fill calculates all factors. No shift is -0, so that a convolution can absorb
+// it: see losesSigns.
 func (b batchNormalization) fill(scale, shift, gamma, beta, mean, variance []float32) {
 	for i := range gamma {
 		s, t := b.factor(float64(gamma[i]), float64(beta[i]), float64(mean[i]), float64(variance[i]))
-		scale[i], shift[i] = float32(s), float32(t)
+		scale[i], shift[i] = float32(s), float32(t)+0
 	}
 }
 

@@ -352,16 +352,16 @@ func (b binary) factors(other graph.Fact, perImage, full int) func(s *tensor.Ten
 		}
 	}
 	scale, shift := b.scaleShift(0, full)
-	scales, shifts := splat(scale), splat(shift)
+	scales, shifts := splat(scale, lanes), splat(shift, lanes)
 	if b.op == opAdd {
 		return func(s *tensor.Tensor, at int) ([]float32, []float32) { return scales, floats(s)[at:][:lanes] }
 	}
 	return func(s *tensor.Tensor, at int) ([]float32, []float32) { return floats(s)[at:][:lanes], shifts }
 }
 
-// splat returns one block of lanes that all hold v.
-func splat(v float32) []float32 {
-	s := make([]float32, lanes)
+// splat returns n times v.
+func splat(v float32, n int) []float32 {
+	s := make([]float32, n)
 	for i := range s {
 		s[i] = v
 	}

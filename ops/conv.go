@@ -217,8 +217,11 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	if b := input(in, convBias); !b.Missing() {
 		e.Bias = b.Const.F32()
 	}
-	if c.scaled {
+	switch {
+	case c.scaled:
 		e.Scale, e.Shift = in[convScale].Const.F32(), in[convShift].Const.F32()
+	case a.losesSigns():
+		e.Scale, e.Shift = splat(1, s.OC), splat(0, s.OC)
 	}
 	weights := in[convW].Const.F32()
 	if a == depthwise {

@@ -47,6 +47,12 @@ func (c *convolution) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 	default:
 		return false, nil
 	}
+	if next.scaled && !c.scaled {
+		a, _ := c.choose(graph.Facts(n.In), graph.Facts(n.Out))
+		if a.losesSigns() && !all(in[convShift], func(v float32) bool { return v != 0 || !math.Signbit(float64(v)) }) {
+			return false, nil
+		}
+	}
 	e.Absorb(n, user, &next, in)
 	return true, nil
 }
@@ -132,17 +138,20 @@ func (c *convolution) absorbPad(e *graph.Editor, n *graph.Node) bool {
 }
 
 // paddingIsZeros reports whether the convolution gives the same bits for its
-// own padding as for zeros in x. Package conv multiplies by zeros, the other
-// algorithms leave the products out. Finite weights make them zeros, which
-// change nothing but the sign of a sum that is zero, and that is lost where a
-// shift other than zero is added to it.
+// own padding as for zeros in x. Package conv multiplies by zeros; the other
+// algorithms leave the products out, which are zeros if the weights are finite
+// and change at most the sign of a sum that is zero. That sign is lost: see
+// losesSigns.
 func (c *convolution) paddingIsZeros(a algorithm, in []*graph.Value) bool {
-	if a == stem || a == direct {
-		return true
-	}
-	return c.scaled && in[convW].Const != nil && all(in[convW], isFinite) && all(in[convScale], isFinite) &&
-		all(in[convShift], func(v float32) bool { return v != 0 })
+	w := in[convW]
+	return a == stem || a == direct || w.DType == tensor.Float32 && w.Const != nil && all(w, isFinite)
 }
+
+// losesSigns reports whether the algorithm must not tell -0 from 0 in its sums:
+// they have another sign where products of padding are left out. It adds 0 to
+// each sum, which makes a -0 a 0; a shift that it has absorbed does the same
+// unless it is -0 itself.
+func (a algorithm) losesSigns() bool { return a == depthwise || a == generic }
 
 // all reports whether every element of the constant v is as f says.
 func all(v *graph.Value, f func(float32) bool) bool {

@@ -138,6 +138,8 @@ func multiplyAdd[T float32 | float64](z, x []T, stride int, w T) {
 func (c *convolution) finish(in []*tensor.Tensor, z []float32, channel, at int) {
 	if c.scaled {
 		vec.ScaleShift(z, z, floats(in[convScale])[channel], floats(in[convShift])[channel])
+	} else {
+		vec.AddScalar(z, z, 0) // see losesSigns
 	}
 	if c.residual {
 		vec.Add(z, z, floats(in[convResidual])[at:][:len(z)])
