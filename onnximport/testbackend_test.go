@@ -1,8 +1,3 @@
-//go:build testbackend
-
-// The cases of onnx-go import github.com/stretchr/testify, which nothing else
-// here needs: go test -tags testbackend wants it in go.mod.
-
 package onnximport
 
 import (
