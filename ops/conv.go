@@ -38,6 +38,9 @@ func init() {
 // row-major. Which kernel is used, and so every bit, depends on the types
 // alone.
 //
+// Convolutions that do not use package conv give 0 where a sum is -0, see
+// losesSigns.
+//
 // Source: ONNX Conv-1, Conv-11, Conv-22.
 type convolution struct {
 	window   window

@@ -162,7 +162,10 @@ func windowShape(n, c int, slides []slide) tensor.Shape {
 // describe writes the window for a kernel as "3x3,s2,d2", without strides and
 // dilations of 1.
 func (w *window) describe(kernel []int) string {
-	parts := []string{times(kernel)}
+	var parts []string
+	if len(kernel) > 0 {
+		parts = append(parts, times(kernel))
+	}
 	for _, p := range []struct {
 		name   string
 		values []int

@@ -49,3 +49,20 @@ func checkSlide(t *testing.T, s slide) {
 		}
 	}
 }
+
+func TestDescribeNamesWhatIsNotOne(t *testing.T) {
+	for _, c := range []struct {
+		w      window
+		kernel []int
+		want   string
+	}{
+		{window{}, nil, ""},
+		{window{}, []int{3, 3}, "3x3"},
+		{window{strides: []int{2, 2}, dilations: []int{1, 1}}, []int{3, 3}, "3x3,s2"},
+		{window{strides: []int{2, 1}, dilations: []int{4}}, nil, "s2x1,d4"},
+	} {
+		if got := c.w.describe(c.kernel); got != c.want {
+			t.Errorf("%+v, kernel %v: got %q, want %q", c.w, c.kernel, got, c.want)
+		}
+	}
+}
