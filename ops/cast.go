@@ -66,7 +66,7 @@ func (c cast) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 const castBlock = 1024
 
 // castTime is about how many nanoseconds the conversion of one element takes.
-const castTime = 1
+const castTime = 4
 
 func (c cast) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	from := in[0].DType
