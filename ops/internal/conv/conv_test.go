@@ -237,6 +237,25 @@ func TestBitsEqualOneSumInTheStatedOrder(t *testing.T) {
 	})
 }
 
+// TestEveryTileSizeGivesTheSameBits covers rows of up to two tiles and a pixel, of wide and narrow blocks.
+func TestEveryTileSizeGivesTheSameBits(t *testing.T) {
+	each(t, func(t *testing.T, impl *implementation) {
+		r := rand.New(rand.NewPCG(13, 14))
+		for wide := 1; wide <= 2*impl.pixels+1; wide++ {
+			stride := 1 + wide%2
+			s := Shape{N: 1, IC: 21, IH: 2, IW: (wide-1)*stride + 2, OC: impl.width + Block, OH: 2, OW: wide, KH: 1, KW: 2,
+				StrideH: 1, StrideW: stride, DilationH: 1, DilationW: 1, Groups: 1}
+			p := problem{Shape: s, Epilogue: Pass, in: make([]float32, s.IC*s.IH*s.IW), weights: make([]float32, s.OC*s.IC*s.KW),
+				res: make([]float32, s.OC*s.OH*s.OW)}
+			p.Residual, p.Scale, p.Shift = true, make([]float32, s.OC), make([]float32, s.OC)
+			for _, v := range [][]float32{p.in, p.weights, p.res, p.Scale, p.Shift} {
+				kerneltest.Fill(r, v)
+			}
+			kerneltest.CheckSame(t, p.run(t, r, newKernel(impl, s, p.weights, false, p.Epilogue)), p.scalar(impl.level))
+		}
+	})
+}
+
 func TestErrorIsWithinTheBoundOfASum(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(5, 6))

@@ -206,6 +206,27 @@ func TestBitsEqualOneSumInTheStatedOrder(t *testing.T) {
 	})
 }
 
+// TestEveryTileSizeGivesTheSameBits covers rows of up to two tiles and a pixel, with and without three taps a row.
+func TestEveryTileSizeGivesTheSameBits(t *testing.T) {
+	each(t, func(t *testing.T, impl *implementation) {
+		r := rand.New(rand.NewPCG(13, 14))
+		for wide := 1; wide <= 2*impl.pixels+1; wide++ {
+			for _, c := range [][2]int{{3, 1}, {3, 2}, {2, 1}} {
+				taps, stride := c[0], c[1]
+				s := conv.Shape{N: 1, IC: block, IH: 2, IW: (wide-1)*stride + taps, OC: block, OH: 1, OW: wide, KH: 2, KW: taps,
+					StrideH: 1, StrideW: stride, DilationH: 1, DilationW: 1, Groups: block}
+				p := problem{Shape: s, Epilogue: conv.Pass, in: make([]float32, block*s.IH*s.IW), weights: make([]float32, block*s.KH*taps),
+					res: make([]float32, block*wide)}
+				p.Residual, p.Scale, p.Shift = true, make([]float32, block), make([]float32, block)
+				for _, v := range [][]float32{p.in, p.weights, p.res, p.Scale, p.Shift} {
+					kerneltest.Fill(r, v)
+				}
+				kerneltest.CheckSame(t, p.run(t, r, newKernel(impl, s, p.weights, p.Epilogue)), p.scalar(impl.level))
+			}
+		}
+	})
+}
+
 func TestErrorIsWithinTheBoundOfASum(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(5, 6))
