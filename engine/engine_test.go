@@ -33,7 +33,7 @@ func (o testOp) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: in[0].Type}}, nil
 }
 
-func (o testOp) FLOPs(in, out []graph.Fact) int { return out[0].Shape.Elems() }
+func (o testOp) FLOPs(in, out []graph.Fact) int64 { return int64(out[0].Shape.Elems()) }
 
 func (o testOp) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	if o.view {

@@ -69,7 +69,7 @@ type NodeInfo struct {
 	Kernel string        // implementation
 	Layers []int         // places in the graph before optimisation; nil for a change of layout
 	Out    []tensor.Type // types of the results
-	FLOPs  int           // 0 where the operator does not say
+	FLOPs  int64         // 0 where the operator does not say
 	Bytes  int           // of operands and results that are not constants
 }
 

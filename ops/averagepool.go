@@ -36,7 +36,7 @@ func (p *averagePool) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: y}}, nil
 }
 
-func (p *averagePool) FLOPs(in, out []graph.Fact) int { return p.flops(out) }
+func (p *averagePool) FLOPs(in, out []graph.Fact) int64 { return p.flops(out) }
 
 func (p *averagePool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	slides, err := p.slides(in[0].Shape)

@@ -65,7 +65,7 @@ func (batchNormalization) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: x.Type}}, nil
 }
 
-func (batchNormalization) FLOPs(in, out []graph.Fact) int { return flops(2, out[0].Shape.Elems()) }
+func (batchNormalization) FLOPs(in, out []graph.Fact) int64 { return flops(2, out[0].Shape.Elems()) }
 
 func (batchNormalization) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return sameLayouts(in, out, true)

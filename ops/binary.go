@@ -51,7 +51,7 @@ func (b binary) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: in[0].DType, Shape: s}}}, nil
 }
 
-func (b binary) FLOPs(in, out []graph.Fact) int { return flops(out[0].Shape...) }
+func (b binary) FLOPs(in, out []graph.Fact) int64 { return flops(out[0].Shape...) }
 
 func (b binary) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	k := b.kernel(in, out[0])

@@ -66,14 +66,14 @@ var (
 )
 
 // flops multiplies the factors of a count of floating-point operations. It
-// stops at the largest int, which has 32 bits on small machines.
-func flops(factors ...int) int {
+// stops at the largest int64.
+func flops(factors ...int) int64 {
 	n := 1.0
 	for _, f := range factors {
 		n *= float64(f)
 	}
-	if n >= math.MaxInt {
-		return math.MaxInt
+	if n >= math.MaxInt64 {
+		return math.MaxInt64
 	}
-	return int(n)
+	return int64(n)
 }

@@ -120,7 +120,7 @@ func (c clip) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return sameLayouts(in, out, known && lo <= 0 && hi >= 0)
 }
 
-func (c clip) FLOPs(in, out []graph.Fact) int { return flops(out[0].Shape...) }
+func (c clip) FLOPs(in, out []graph.Fact) int64 { return flops(out[0].Shape...) }
 
 func (c clip) bounds(in []graph.Fact) (lo, hi float32, ok bool) {
 	lo, hi = -math.MaxFloat32, math.MaxFloat32

@@ -127,7 +127,7 @@ func (c *convolution) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: y}}, nil
 }
 
-func (c *convolution) FLOPs(in, out []graph.Fact) int {
+func (c *convolution) FLOPs(in, out []graph.Fact) int64 {
 	y := out[0].Shape.Elems()
 	each := 2 * in[convW].Shape[1:].Elems()
 	for _, part := range []struct {

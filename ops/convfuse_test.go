@@ -290,8 +290,8 @@ func TestUnknownBoundsAreNotAbsorbed(t *testing.T) {
 
 // The work of a fused node is that of the nodes it stands for.
 func TestFusionKeepsFLOPs(t *testing.T) {
-	count := func(g *graph.Graph) int {
-		total := 0
+	count := func(g *graph.Graph) int64 {
+		total := int64(0)
 		for _, n := range g.Nodes {
 			total += n.Op.(graph.Coster).FLOPs(graph.Facts(n.In), graph.Facts(n.Out))
 		}

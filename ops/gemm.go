@@ -89,7 +89,7 @@ func (g matrixProduct) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: d, Shape: y}}}, nil
 }
 
-func (g matrixProduct) FLOPs(in, out []graph.Fact) int {
+func (g matrixProduct) FLOPs(in, out []graph.Fact) int64 {
 	_, _, k, _ := g.sizes(in)
 	each := 2 * k
 	if !input(in, 2).Missing() {

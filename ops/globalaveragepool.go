@@ -44,7 +44,7 @@ func (globalAveragePool) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: x.DType, Shape: y}}}, nil
 }
 
-func (globalAveragePool) FLOPs(in, out []graph.Fact) int { return flops(in[0].Shape...) }
+func (globalAveragePool) FLOPs(in, out []graph.Fact) int64 { return flops(in[0].Shape...) }
 
 func (globalAveragePool) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return poolLayouts(in, out, true)

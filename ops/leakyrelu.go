@@ -41,4 +41,4 @@ func (leakyRelu) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return sameLayouts(in, out, true)
 }
 
-func (leakyRelu) FLOPs(in, out []graph.Fact) int { return flops(out[0].Shape...) }
+func (leakyRelu) FLOPs(in, out []graph.Fact) int64 { return flops(out[0].Shape...) }

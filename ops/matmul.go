@@ -84,7 +84,7 @@ func (matMul) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: d, Shape: y}}}, nil
 }
 
-func (matMul) FLOPs(in, out []graph.Fact) int {
+func (matMul) FLOPs(in, out []graph.Fact) int64 {
 	return flops(2, out[0].Shape.Elems(), in[0].Shape[len(in[0].Shape)-1])
 }
 

@@ -40,7 +40,7 @@ func (p *maxPool) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: y}, {Type: tensor.Type{DType: tensor.Int64, Shape: y.Shape}}}, nil
 }
 
-func (p *maxPool) FLOPs(in, out []graph.Fact) int { return p.flops(out) }
+func (p *maxPool) FLOPs(in, out []graph.Fact) int64 { return p.flops(out) }
 
 func (p *maxPool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	slides, err := p.slides(in[0].Shape)

@@ -118,6 +118,6 @@ func (p *pooling) slides(x tensor.Shape) ([]slide, error) {
 }
 
 // flops counts one operation for each place of the kernel.
-func (p *pooling) flops(out []graph.Fact) int {
+func (p *pooling) flops(out []graph.Fact) int64 {
 	return flops(append([]int{out[0].Shape.Elems()}, p.shape...)...)
 }

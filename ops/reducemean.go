@@ -137,7 +137,7 @@ func (r reduce) Infer(in []graph.Fact) ([]graph.Fact, error) {
 }
 
 // FLOPs counts an operation for each element of x.
-func (r reduce) FLOPs(in, out []graph.Fact) int { return in[0].Shape.Elems() }
+func (r reduce) FLOPs(in, out []graph.Fact) int64 { return flops(in[0].Shape...) }
 
 // Layouts keeps NCHW16c where just the spatial dimensions are reduced, if the
 // result lies in that layout too, or without them as the channels lie.

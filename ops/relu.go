@@ -52,6 +52,6 @@ func (relu) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return sameLayouts(in, out, true)
 }
 
-func (relu) FLOPs(in, out []graph.Fact) int { return flops(out[0].Shape...) }
+func (relu) FLOPs(in, out []graph.Fact) int64 { return flops(out[0].Shape...) }
 
 func (relu) bounds([]graph.Fact) (lo, hi float32, ok bool) { return 0, inf, true }

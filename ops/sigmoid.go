@@ -40,4 +40,4 @@ func (sigmoid) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return sameLayouts(in, out, false)
 }
 
-func (sigmoid) FLOPs(in, out []graph.Fact) int { return flops(sigmoidFLOPs, out[0].Shape.Elems()) }
+func (sigmoid) FLOPs(in, out []graph.Fact) int64 { return flops(sigmoidFLOPs, out[0].Shape.Elems()) }

@@ -62,7 +62,7 @@ func (s softmax) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return out, err
 }
 
-func (s softmax) FLOPs(in, out []graph.Fact) int {
+func (s softmax) FLOPs(in, out []graph.Fact) int64 {
 	return flops(softmaxFLOPs, out[0].Shape.Elems())
 }
 

@@ -13,10 +13,18 @@ import (
 	"scission/engine/tensor/tensortest"
 )
 
+// withARM is the environment variable that asks for the test of emulated ARM.
+const withARM = "SCISSION_TEST_ARM"
+
 // The program built for 64-bit and 32-bit ARM runs a network, is the edge of an
 // amd64 device and the device of an amd64 edge. Its results agree with this
 // machine's within rounding, since its kernels add up in another order.
+//
+// The emulation takes minutes, so it runs only where it is asked for: .ci/run does.
 func TestARMAgreesWithThisMachine(t *testing.T) {
+	if os.Getenv(withARM) == "" {
+		t.Skipf("%s is not set", withARM)
+	}
 	for _, target := range []struct{ arch, qemu string }{{"arm64", "qemu-aarch64-static"}, {"arm", "qemu-arm-static"}} {
 		t.Run(target.arch, func(t *testing.T) {
 			qemu, err := exec.LookPath(target.qemu)

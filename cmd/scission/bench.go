@@ -109,7 +109,7 @@ func (r *benchReport) fill(m *model, e *run.Execution, samples []run.Sample) {
 		}
 	}
 	r.Min, r.Median, r.P95 = r.Samples.Min(), r.Samples.Median(), r.Samples.Quantile(0.95)
-	work := 0
+	work := int64(0)
 	for _, n := range m.Graph.Nodes {
 		work += flops(n)
 	}
@@ -129,7 +129,7 @@ func (r *benchReport) fill(m *model, e *run.Execution, samples []run.Sample) {
 			r.Layers = r.Layers[:k-1]
 			l.Kernel = "reorder, " + l.Kernel
 		}
-		work := 0
+		work := int64(0)
 		for _, i := range n.Layers {
 			work += flops(m.Graph.Nodes[i])
 		}
@@ -138,7 +138,7 @@ func (r *benchReport) fill(m *model, e *run.Execution, samples []run.Sample) {
 	}
 }
 
-func gflops(work int, took time.Duration) float64 {
+func gflops(work int64, took time.Duration) float64 {
 	if took <= 0 {
 		return 0
 	}

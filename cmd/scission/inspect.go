@@ -25,7 +25,7 @@ type layerReport struct {
 	Op     string        `json:"op"`
 	Out    []valueReport `json:"outputs"`
 	Bytes  int           `json:"bytes"`
-	FLOPs  int           `json:"flops"`
+	FLOPs  int64         `json:"flops"`
 	Params int           `json:"params"`
 }
 
@@ -43,7 +43,7 @@ type inspectReport struct {
 	Inputs  []valueReport  `json:"inputs"`
 	Outputs []valueReport  `json:"outputs"`
 	Params  int            `json:"params"`
-	FLOPs   int            `json:"flops"`
+	FLOPs   int64          `json:"flops"`
 	Layers  []layerReport  `json:"layers"`
 	Cuts    []cutReport    `json:"cuts,omitempty"`
 }
@@ -108,7 +108,7 @@ func inspect(m *model) inspectReport {
 	return r
 }
 
-func flops(n *graph.Node) int {
+func flops(n *graph.Node) int64 {
 	if c, ok := n.Op.(graph.Coster); ok {
 		return c.FLOPs(graph.Facts(n.In), graph.Facts(n.Out))
 	}

@@ -161,7 +161,7 @@ func (g *Graph) affords(op Op, in, outs []Fact, bytes int) bool {
 		if flops < 0 || flops > FoldWork {
 			return false
 		}
-		work = max(work, flops)
+		work = max(work, int(flops))
 	}
 	if work > FoldWork-g.folded {
 		return false

@@ -56,7 +56,7 @@ func TestAddFoldsConstants(t *testing.T) {
 // heavy claims work that no reader of a file should do.
 type heavy struct{ sum }
 
-func (heavy) FLOPs(in, out []Fact) int { return FoldWork/3 + 1 }
+func (heavy) FLOPs(in, out []Fact) int64 { return FoldWork/3 + 1 }
 
 func TestAddFoldsOnlySoMuchWork(t *testing.T) {
 	g := &Graph{}

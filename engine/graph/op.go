@@ -46,7 +46,7 @@ type Coster interface {
 	Op
 	// FLOPs is the number of floating-point operations of one run; a
 	// multiply-add counts as two.
-	FLOPs(in, out []Fact) int
+	FLOPs(in, out []Fact) int64
 }
 
 // Layout is a way in which a value can lie in memory other than row-major. Two
