@@ -5,3 +5,7 @@ import "scission/ops/internal/isa"
 // ISA names the instruction set of the kernels in use, such as "avx2". The
 // results of a network depend on it in their last bits.
 func ISA() string { return isa.Best().String() }
+
+// CheckISA returns an error if the environment asks for an instruction set that
+// is unknown or not to be had here. The best one is then in use.
+func CheckISA() error { return isa.Err() }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"scission/ops"
 	"scission/split"
 )
 
@@ -55,6 +56,10 @@ func main() {
 // execute runs a command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a := &app{out: stdout, err: stderr}
+	if err := ops.CheckISA(); err != nil {
+		fmt.Fprintln(stderr, "scission:", err)
+		return exitUsage
+	}
 	root := &cobra.Command{
 		Use:   "scission",
 		Short: "Run ONNX networks, here or spread over several machines",
