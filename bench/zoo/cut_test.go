@@ -94,3 +94,28 @@ func TestSplitEqualsWholeAtEveryCutOfRealModels(t *testing.T) {
 		})
 	}
 }
+
+func TestBitsDoNotDependOnThreadsAndRunsDoNotAllocate(t *testing.T) {
+	g, err := zoo.Build("mobilenetv2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := []*tensor.Tensor{tensortest.Random(1, 1, 3, 224, 224)}
+	var first *tensor.Tensor
+	for _, threads := range []int{1, 2, 3} {
+		p, err := engine.Compile(g, engine.Options{Threads: threads})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := p.NewSession()
+		var out []*tensor.Tensor
+		if n := testing.AllocsPerRun(3, func() { out, err = s.Run(context.Background(), in) }); err != nil || n != 0 {
+			t.Errorf("%d threads: %v allocations a run, error %v, want none", threads, n, err)
+		}
+		if first == nil {
+			first = out[0].Clone()
+		} else if !out[0].Identical(first) {
+			t.Errorf("%d threads: the result differs from that of one thread", threads)
+		}
+	}
+}
