@@ -5,12 +5,23 @@ import (
 	"math"
 	"runtime"
 	"sync"
+
+	"scission/engine/tensor"
 )
 
 // heRadius is the half-width of the uniform distribution whose variance is
 // 2/fanIn (He, Zhang, Ren, Sun: Delving Deep into Rectifiers, section 2.2).
 // Its operations are rounded the same everywhere.
 func heRadius(fanIn int) float32 { return float32(math.Sqrt(6 / float64(fanIn))) }
+
+// seeded makes the weights of a network.
+func seeded(network string) func(name string, mean, radius float32, shape ...int) *tensor.Tensor {
+	return func(name string, mean, radius float32, shape ...int) *tensor.Tensor {
+		t := tensor.New(tensor.Float32, shape...)
+		fill(t.F32(), seed(network, name), mean, radius)
+		return t
+	}
+}
 
 // seed is the start of the random sequence of a tensor.
 func seed(network, name string) uint64 {

@@ -53,9 +53,29 @@ type network struct {
 
 // networks is ordered by name.
 var networks = []network{
-	{Info{"mobilenetv2", 3_538_984, tensor.Shape{1, 3, 224, 224}}, mobileNetV2},
-	{Info{"resnet50", 25_636_712, tensor.Shape{1, 3, 224, 224}}, resNet(3, 4, 6, 3)},
-	{Info{"vgg16", 138_357_544, tensor.Shape{1, 3, 224, 224}}, vgg(2, 2, 3, 3, 3)},
+	{describe("densenet121", 8_062_504, 224), denseNet(6, 12, 24, 16)},
+	{describe("densenet169", 14_307_880, 224), denseNet(6, 12, 32, 32)},
+	{describe("densenet201", 20_242_984, 224), denseNet(6, 12, 48, 32)},
+	{describe("inception_v3", 23_851_784, 299), inceptionV3},
+	{describe("inceptionresnet_v2", 55_873_736, 299), inceptionResNetV2},
+	{describe("mobilenet", 4_253_864, 224), mobileNet},
+	{describe("mobilenetv2", 3_538_984, 224), mobileNetV2},
+	{describe("nasnetlarge", 88_949_818, 331), nasNetLarge.layers},
+	{describe("nasnetmobile", 5_326_716, 224), nasNetMobile.layers},
+	{describe("resnet101", 44_707_176, 224), resNet(3, 4, 23, 3)},
+	{describe("resnet101v2", 44_675_560, 224), resNetV2(3, 4, 23, 3)},
+	{describe("resnet152", 60_419_944, 224), resNet(3, 8, 36, 3)},
+	{describe("resnet152v2", 60_380_648, 224), resNetV2(3, 8, 36, 3)},
+	{describe("resnet50", 25_636_712, 224), resNet(3, 4, 6, 3)},
+	{describe("resnet50v2", 25_613_800, 224), resNetV2(3, 4, 6, 3)},
+	{describe("vgg16", 138_357_544, 224), vgg(2, 2, 3, 3, 3)},
+	{describe("vgg19", 143_667_240, 224), vgg(2, 2, 4, 4, 4)},
+	{describe("xception", 22_910_480, 299), xception},
+}
+
+// describe is the Info of a network for images of size x size pixels.
+func describe(name string, params, size int) Info {
+	return Info{name, params, tensor.Shape{1, 3, size, size}}
 }
 
 // List returns all networks, ordered by name.
@@ -81,11 +101,16 @@ func Build(name string) (*graph.Graph, error) {
 		}
 		return nil, fmt.Errorf("zoo: %w %q, want one of %s", ErrUnknown, name, strings.Join(known, ", "))
 	}
-	b := &builder{g: &graph.Graph{Name: name}}
-	x := b.g.Input(InputName, tensor.Type{DType: tensor.Float32, Shape: networks[i].Input.Clone()})
-	y := networks[i].layers(b, x)
+	return networks[i].build(seeded(name))
+}
+
+// build makes the network with tensors that weights makes, see builder.
+func (n network) build(weights func(name string, mean, radius float32, shape ...int) *tensor.Tensor) (*graph.Graph, error) {
+	b := &builder{g: &graph.Graph{Name: n.Name}, weights: weights, unnamed: map[string]int{}}
+	x := b.g.Input(InputName, tensor.Type{DType: tensor.Float32, Shape: n.Input.Clone()})
+	y := n.layers(b, x)
 	if b.err != nil {
-		return nil, fmt.Errorf("zoo: %s: %w", name, b.err)
+		return nil, fmt.Errorf("zoo: %s: %w", n.Name, b.err)
 	}
 	y.Name = OutputName
 	b.g.Outputs = []*graph.Value{y}
@@ -93,13 +118,14 @@ func Build(name string) (*graph.Graph, error) {
 }
 
 // Params counts the trained values of g: the elements of all floating-point
-// constants that nodes read, except scalars, which are limits and the like.
+// constants that nodes read, except scalars, which are limits and the like, and
+// the ones in place of a scale that a BatchNormalization does not have.
 func Params(g *graph.Graph) int {
 	total := 0
 	seen := map[*graph.Value]bool{}
 	for _, n := range g.Nodes {
 		for _, v := range n.In {
-			if v != nil && v.Const != nil && !seen[v] && v.DType.IsFloat() && len(v.Shape) > 0 {
+			if v != nil && v.Const != nil && !seen[v] && v.DType.IsFloat() && len(v.Shape) > 0 && !strings.HasSuffix(v.Name, neutralScale) {
 				seen[v] = true
 				total += v.Shape.Elems()
 			}

@@ -2,7 +2,7 @@ package zoo
 
 import (
 	"errors"
-	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,21 +11,23 @@ import (
 	"scission/engine/tensor"
 )
 
-// build makes each network once for all tests.
-var build = func() func(t *testing.T, name string) *graph.Graph {
-	made := map[string]func() (*graph.Graph, error){}
-	for _, n := range List() {
-		made[n.Name] = sync.OnceValues(func() (*graph.Graph, error) { return Build(n.Name) })
+// outline makes the network called name with weights that are all zero and
+// share their memory.
+func outline(t *testing.T, name string) *graph.Graph {
+	t.Helper()
+	i := slices.IndexFunc(networks, func(n network) bool { return n.Name == name })
+	g, err := networks[i].build(func(_ string, _, _ float32, shape ...int) *tensor.Tensor {
+		typ := tensor.Type{DType: tensor.Float32, Shape: shape}
+		return &tensor.Tensor{Type: typ, Raw: zeros()[:typ.Bytes()]}
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return func(t *testing.T, name string) *graph.Graph {
-		t.Helper()
-		g, err := made[name]()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return g
-	}
-}()
+	return g
+}
+
+// zeros suffices for the largest weight: that of fc1 in VGG.
+var zeros = sync.OnceValue(func() []byte { return make([]byte, 4*7*7*512*4096) })
 
 // published has what Keras itself and the original Scission, which benchmarked
 // these networks, count in them.
@@ -34,9 +36,24 @@ var published = map[string]struct {
 	layers int // the input included
 	blocks int // of Scission's benchmark
 }{
-	"mobilenetv2": {3538984, 157, 66},
-	"resnet50":    {25636712, 177, 24},
-	"vgg16":       {138357544, 23, 22},
+	"densenet121":        {8062504, 429, 22},
+	"densenet169":        {14307880, 597, 22},
+	"densenet201":        {20242984, 709, 22},
+	"inception_v3":       {23851784, 313, 19},
+	"inceptionresnet_v2": {55873736, 782, 61},
+	"mobilenet":          {4253864, 93, 92},
+	"mobilenetv2":        {3538984, 157, 66},
+	"nasnetlarge":        {88949818, 1041, 5},
+	"nasnetmobile":       {5326716, 771, 5},
+	"resnet101":          {44707176, 347, 41},
+	"resnet101v2":        {44675560, 379, 16},
+	"resnet152":          {60419944, 517, 58},
+	"resnet152v2":        {60380648, 566, 16},
+	"resnet50":           {25636712, 177, 24},
+	"resnet50v2":         {25613800, 192, 16},
+	"vgg16":              {138357544, 23, 22},
+	"vgg19":              {143667240, 26, 25},
+	"xception":           {22910480, 134, 14},
 }
 
 func TestParametersAndLayersAreThoseOfKeras(t *testing.T) {
@@ -45,7 +62,7 @@ func TestParametersAndLayersAreThoseOfKeras(t *testing.T) {
 	}
 	for _, info := range List() {
 		want := published[info.Name]
-		g := build(t, info.Name)
+		g := outline(t, info.Name)
 		if got := Params(g); got != want.params || info.Params != want.params {
 			t.Errorf("%s: %d parameters, List says %d, want %d", info.Name, got, info.Params, want.params)
 		}
@@ -102,7 +119,7 @@ func layers(g *graph.Graph) []*layer {
 func TestBranchesAreThoseOfKeras(t *testing.T) {
 	for name, want := range published {
 		blocks, open := 0, 0
-		for _, l := range layers(build(t, name)) {
+		for _, l := range layers(outline(t, name)) {
 			open += max(l.readers, 1) - len(l.in)
 			if open == 0 {
 				blocks++
@@ -134,7 +151,7 @@ func TestShapesAreThoseOfKeras(t *testing.T) {
 		},
 	} {
 		found := 0
-		for _, n := range build(t, name).Nodes {
+		for _, n := range outline(t, name).Nodes {
 			if shape, ok := want[n.Name]; ok {
 				found++
 				if !n.Out[0].Shape.Equal(shape) {
@@ -145,56 +162,6 @@ func TestShapesAreThoseOfKeras(t *testing.T) {
 		if found != len(want) {
 			t.Errorf("%s: %d of the layers found, want %d", name, found, len(want))
 		}
-	}
-}
-
-// eval runs g node by node and returns its output.
-func eval(t *testing.T, g *graph.Graph, x *tensor.Tensor) []float32 {
-	t.Helper()
-	known := map[*graph.Value]*tensor.Tensor{g.Inputs[0]: x}
-	for _, n := range g.Nodes {
-		in := graph.Facts(n.In)
-		for i, v := range n.In {
-			if v.Const == nil {
-				in[i].Const = known[v]
-			}
-		}
-		out, err := graph.Eval(n.Op, in, graph.Facts(n.Out))
-		if err != nil {
-			t.Fatalf("%s: %v", n.Name, err)
-		}
-		known[n.Out[0]] = out[0]
-	}
-	return known[g.Outputs[0]].F32()
-}
-
-func TestOutputsAreProbabilitiesThatDependOnTheInput(t *testing.T) {
-	g := build(t, "mobilenetv2")
-	var outputs [2][]float32
-	for i := range outputs {
-		x := tensor.New(tensor.Float32, g.Inputs[0].Shape...)
-		fill(x.F32(), uint64(i), 0, 1)
-		outputs[i] = eval(t, g, x)
-		sum, least, most := 0.0, math.Inf(1), 0.0
-		for _, p := range outputs[i] {
-			sum += float64(p)
-			least, most = min(least, float64(p)), max(most, float64(p))
-		}
-		if !(math.Abs(sum-1) < 1e-4) {
-			t.Errorf("the probabilities add up to %v", sum)
-		}
-		if most > 0.5 || most < 5*least {
-			t.Errorf("probabilities from %v to %v: neither one class nor all alike is wanted", least, most)
-		}
-	}
-	far := 0
-	for i := range outputs[0] {
-		if a, b := float64(outputs[0][i]), float64(outputs[1][i]); math.Abs(a-b) > 0.01*b {
-			far++
-		}
-	}
-	if far < classes/2 {
-		t.Errorf("only %d of %d probabilities differ by 1 %% between two inputs", far, classes)
 	}
 }
 

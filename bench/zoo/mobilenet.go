@@ -16,10 +16,37 @@ const (
 	mobileNetResidualGain = 0.4
 )
 
+// mobileNet is MobileNet of width 1 (Howard, Zhu, Chen, Kalenichenko, Wang,
+// Weyand, Andreetto, Adam: MobileNets, 2017, table 1), whose last layer is a
+// convolution over a single pixel.
+func mobileNet(b *builder, x *graph.Value) *graph.Value {
+	x = b.halvingPad("conv1_pad", x, 3)
+	x = b.mobileNetRelu6("conv1", b.conv("conv1", x, 32, valid(3, 2), false))
+	for i, filters := range []int{64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024} {
+		w := same(3, 1)
+		if i > 0 && filters > x.Shape[1] {
+			x = b.halvingPad(fmt.Sprintf("conv_pad_%d", i+1), x, 3)
+			w = valid(3, 2)
+		}
+		name := fmt.Sprintf("conv_dw_%d", i+1)
+		x = b.mobileNetRelu6(name, b.depthwise(name, x, w))
+		name = fmt.Sprintf("conv_pw_%d", i+1)
+		x = b.mobileNetRelu6(name, b.conv(name, x, filters, valid(1, 1), false))
+	}
+	x = b.globalAveragePool(b.unique("global_average_pooling2d"), x)
+	x = b.dropout("dropout", b.reshape("reshape_1", x, int64(x.Shape[1]), 1, 1))
+	x = b.conv("conv_preds", x, classes, valid(1, 1), true)
+	return b.softmax("predictions", b.reshape("reshape_2", x, classes))
+}
+
+func (b *builder) mobileNetRelu6(name string, x *graph.Value) *graph.Value {
+	return b.relu6(name+"_relu", b.batchNorm(name+"_bn", x, mobileNetEpsilon, 1))
+}
+
 // mobileNetV2 is MobileNetV2 of width 1 (Sandler, Howard, Zhu, Zhmoginov,
 // Chen: MobileNetV2, 2018, table 2).
 func mobileNetV2(b *builder, x *graph.Value) *graph.Value {
-	x = b.mobileNetPad("Conv1_pad", x)
+	x = b.halvingPad("Conv1_pad", x, 3)
 	x = b.conv("Conv1", x, 32, valid(3, 2), false)
 	x = b.batchNorm("bn_Conv1", x, mobileNetEpsilon, 1)
 	x = b.relu6("Conv1_relu", x)
@@ -53,7 +80,7 @@ func (b *builder) invertedResidual(name string, x *graph.Value, expansion, filte
 	}
 	w := same(3, stride)
 	if stride > 1 {
-		x = b.mobileNetPad(name+"_pad", x)
+		x = b.halvingPad(name+"_pad", x, 3)
 		w = valid(3, stride)
 	}
 	x = b.depthwise(name+"_depthwise", x, w)
@@ -65,9 +92,4 @@ func (b *builder) invertedResidual(name string, x *graph.Value, expansion, filte
 	}
 	x = b.batchNorm(name+"_project_BN", x, mobileNetEpsilon, mobileNetResidualGain)
 	return b.add(name+"_add", input, x)
-}
-
-// mobileNetPad pads as Keras does before a window of 3 x 3 with stride 2.
-func (b *builder) mobileNetPad(name string, x *graph.Value) *graph.Value {
-	return b.zeroPad(name, x, x.Shape[2]%2, x.Shape[3]%2, 1, 1)
 }
