@@ -11,16 +11,16 @@ apt-get install -y -qq --no-install-recommends bochs bochs-term bochsbios vgabio
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-mkdir -p "$tmp/root" "$tmp/iso/boot/grub" "$tmp/deb"
+mkdir -p "$tmp/image" "$tmp/iso/boot/grub" "$tmp/deb"
 export CGO_ENABLED=0 GOOS=linux GOARCH=amd64
-go build -o "$tmp/root/init" ./emulate
+go build -o "$tmp/image/init" ./emulate
 for p; do
-	(cd "../$p" && go test -c -o "$tmp/root/$p.test" .)
+	(cd "../$p" && go test -c -o "$tmp/image/$p.test" .)
 done
 kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p')
 (cd "$tmp/deb" && apt-get download -qq "$kernel" && dpkg-deb -x ./*.deb .)
 cp "$tmp"/deb/boot/vmlinuz-* "$tmp/iso/boot/vmlinuz"
-(cd "$tmp/root" && find . | cpio --quiet -o -H newc | gzip) >"$tmp/iso/boot/initrd"
+(cd "$tmp/image" && find . | cpio --quiet -o -H newc | gzip) >"$tmp/iso/boot/initrd"
 # 321 and 323 are XSAVEC and XSAVES, whose sizes Bochs states so that Linux would give up all of AVX.
 cat >"$tmp/iso/boot/grub/grub.cfg" <<'END'
 set timeout=0
