@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -51,12 +52,13 @@ type StageCost struct {
 // HopCost is a hop and what it costs with the codec that is fastest there.
 type HopCost struct {
 	Hop
-	Bytes  int64         `json:"bytes"`      // size of the tensors
-	Wire   int64         `json:"wire_bytes"` // size after encoding
-	Codec  string        `json:"codec"`
-	Encode time.Duration `json:"encode_ns"` // on the sender
-	Travel time.Duration `json:"travel_ns"` // latency plus Wire over bandwidth
-	Decode time.Duration `json:"decode_ns"` // on the receiver
+	Bytes   int64         `json:"bytes"`      // size of the tensors
+	Wire    int64         `json:"wire_bytes"` // size after encoding
+	Codec   string        `json:"codec"`
+	Encode  time.Duration `json:"encode_ns"`            // on the sender
+	Travel  time.Duration `json:"travel_ns"`            // latency plus Wire over bandwidth
+	Latency time.Duration `json:"latency_ns,omitempty"` // the part of Travel that does not depend on Wire
+	Decode  time.Duration `json:"decode_ns"`            // on the receiver
 }
 
 // Time is the whole time of the hop.
@@ -68,6 +70,9 @@ type Estimate struct {
 	Total     time.Duration `json:"total_ns"`
 	Stages    []StageCost   `json:"stages"`
 	Hops      []HopCost     `json:"hops,omitempty"`
+	// ShipsInput warns that what first leaves the source is the input itself or a linear map of it, such as the
+	// input with zeros around it: no layer with a nonlinearity has run on the source before.
+	ShipsInput bool `json:"ships_input,omitempty"`
 }
 
 // Native says whether the estimate is for running the whole model on one host, the source or another: "do
@@ -122,6 +127,10 @@ func (pb Problem) Predict(p Partition) (Estimate, error) {
 	if err != nil {
 		return Estimate{}, fmt.Errorf("split: predict: %w", err)
 	}
+	return t.predict(p)
+}
+
+func (t *tables) predict(p Partition) (Estimate, error) {
 	e, err := t.estimate(p)
 	if err != nil {
 		return Estimate{}, fmt.Errorf("split: predict %.200q: %w", p.String(), err)
@@ -134,11 +143,15 @@ type tables struct {
 	Problem
 	at      map[int]Position
 	elapsed map[string][]time.Duration // by host: elapsed[i] is the time of layers [0, i)
-	hops    map[Hop]pricedHop
+	// nonlinear[i] is how many of layers [0, i) have a nonlinearity.
+	nonlinear []int
+	noRaw     bool // tensors may not be sent as they are
+	hops      map[Hop]pricedHop
+	ready     bool // hops is not written any more
 }
 
 type pricedHop struct {
-	cost HopCost
+	cost *HopCost
 	err  error
 }
 
@@ -150,7 +163,7 @@ func (pb Problem) tables() (*tables, error) {
 	if len(pb.Hosts) == 0 || len(pb.Hosts) > MaxStages {
 		return nil, fmt.Errorf("got %d hosts, want 1 to %d", len(pb.Hosts), MaxStages)
 	}
-	t := &tables{pb, map[int]Position{}, map[string][]time.Duration{}, map[Hop]pricedHop{}}
+	t := &tables{Problem: pb, at: map[int]Position{}, elapsed: map[string][]time.Duration{}, hops: map[Hop]pricedHop{}}
 	if t.Source == "" {
 		t.Source = pb.Hosts[0]
 	}
@@ -170,7 +183,29 @@ func (pb Problem) tables() (*tables, error) {
 			return nil, fmt.Errorf("host %s has no profile", host)
 		}
 	}
-	return t, t.checkProfiles()
+	if err := t.checkProfiles(); err != nil {
+		return nil, err
+	}
+	t.nonlinear = make([]int, t.Layers+1)
+	for i, l := range t.described() {
+		t.nonlinear[i+1] = t.nonlinear[i]
+		if l.Nonlinear() {
+			t.nonlinear[i+1]++
+		}
+	}
+	return t, nil
+}
+
+// without is the tables with fewer codecs.
+func (t *tables) without(codecs []string) *tables {
+	if len(codecs) == 0 {
+		return t
+	}
+	fewer := *t
+	fewer.Codecs = slices.DeleteFunc(slices.Clone(t.Codecs), func(c string) bool { return slices.Contains(codecs, c) })
+	fewer.noRaw = slices.Contains(codecs, RawCodec)
+	fewer.hops, fewer.ready = map[Hop]pricedHop{}, false
+	return &fewer
 }
 
 func (t *tables) checkPositions() error {
@@ -255,30 +290,35 @@ func (t *tables) estimate(p Partition) (Estimate, error) {
 		if err != nil {
 			return Estimate{}, err
 		}
-		e.Hops = append(e.Hops, c)
+		e.Hops = append(e.Hops, *c)
 		e.Total += c.Time()
+	}
+	if len(e.Hops) > 0 {
+		e.ShipsInput = t.nonlinear[e.Hops[0].Position] == 0
 	}
 	return e, nil
 }
 
 // price finds the fastest codec for a hop; on equal time the one with fewer bytes, then raw, then the first
 // in Codecs.
-func (t *tables) price(h Hop) (HopCost, error) {
+func (t *tables) price(h Hop) (*HopCost, error) {
 	known, ok := t.hops[h]
 	if !ok {
 		known.cost, known.err = t.priceNew(h)
-		t.hops[h] = known
+		if !t.ready {
+			t.hops[h] = known
+		}
 	}
 	return known.cost, known.err
 }
 
-func (t *tables) priceNew(h Hop) (HopCost, error) {
+func (t *tables) priceNew(h Hop) (*HopCost, error) {
 	link, ok := t.Network.Link(h.From, h.To)
 	if !ok {
-		return HopCost{}, fmt.Errorf("%w from %s to %s", ErrNoLink, h.From, h.To)
+		return nil, fmt.Errorf("%w from %s to %s", ErrNoLink, h.From, h.To)
 	}
 	sender, receiver := t.Profiles[h.From].Cut(h.Position), t.Profiles[h.To].Cut(h.Position)
-	raw := HopCost{Hop: h, Codec: RawCodec, Bytes: t.at[h.Position].Bytes}
+	raw := HopCost{Hop: h, Codec: RawCodec, Bytes: t.at[h.Position].Bytes, Latency: link.Latency}
 	raw.Wire = raw.Bytes
 	if c := sender.codec(RawCodec); c != nil {
 		raw.Wire, raw.Encode = c.WireBytes, c.Encode.Median()
@@ -287,7 +327,7 @@ func (t *tables) priceNew(h Hop) (HopCost, error) {
 		raw.Decode = c.Decode.Median()
 	}
 	raw.Travel = link.Travel(raw.Wire)
-	best := raw
+	best, found := raw, !t.noRaw
 	for _, name := range t.Codecs {
 		encoder, decoder := sender.codec(name), receiver.codec(name)
 		if name == RawCodec || encoder == nil || decoder == nil {
@@ -296,9 +336,12 @@ func (t *tables) priceNew(h Hop) (HopCost, error) {
 		c := raw
 		c.Codec, c.Wire = name, encoder.WireBytes
 		c.Encode, c.Travel, c.Decode = encoder.Encode.Median(), link.Travel(c.Wire), decoder.Decode.Median()
-		if cmp.Or(cmp.Compare(c.Time(), best.Time()), cmp.Compare(c.Wire, best.Wire)) < 0 {
-			best = c
+		if !found || cmp.Or(cmp.Compare(c.Time(), best.Time()), cmp.Compare(c.Wire, best.Wire)) < 0 {
+			best, found = c, true
 		}
 	}
-	return best, nil
+	if !found {
+		return nil, fmt.Errorf("%w from %s to %s at position %d with the codecs that are left", ErrNoLink, h.From, h.To, h.Position)
+	}
+	return &best, nil
 }

@@ -9,54 +9,148 @@ import (
 	"time"
 )
 
-// Rank gives the best partitions in order: less time, then fewer hops, then fewer bytes on the wire, then
-// the partition's text. It considers all partitions whose stages keep the order of Hosts, each host with at
-// most one stage and any host left out, cut at Positions of at most the query's width; native execution on
-// each host is among them. Partitions whose hops lack a link are left out.
+// Rank gives the best partitions in order: less of the query's objective, then less time, then fewer hops,
+// then fewer bytes on the wire, then the partition's text. It considers all partitions whose stages keep the
+// order of Hosts, each host with at most one stage and any host left out, cut at Positions of at most the
+// query's width; native execution on each host is among them. Partitions whose hops lack a link are left out.
 //
 // The answer is exact. It returns fewer than Top where there are no more, and an error that wraps
-// [ErrNoPartition] where there are none. For k hosts and m positions the best takes O(k²m) steps, each
-// further one O(km).
+// [ErrNoPartition] where there are none.
+//
+// For k hosts and m positions the best takes O(k²m) steps, each further one O(km). That holds for limits on
+// single layers, single hops and the total latency. Throughput, and limits on sums that several stages share
+// (compute times, what the source sends altogether), are answered in the same way where enough of the first
+// few hundred partitions keep them, and otherwise by keeping all ways to a position that another does not
+// beat in everything that counts. That is fast for the numbers of layers and hosts of real models, but there
+// is no polynomial bound: beyond a fixed number of steps, some seconds, the error wraps [ErrTooHard].
 func (pb Problem) Rank(q Query) ([]Estimate, error) {
 	t, err := pb.tables()
 	if err != nil {
 		return nil, fmt.Errorf("split: rank: %w", err)
 	}
-	if q, err = q.check(pb.Hosts); err != nil {
+	return t.rank(q)
+}
+
+func (t *tables) rank(q Query) ([]Estimate, error) {
+	s, err := t.search(q)
+	if err != nil {
 		return nil, fmt.Errorf("split: rank: %w", err)
 	}
-	root := t.graph(q)
-	var best []Estimate
-	for i := 0; len(best) < q.Top; i++ {
-		r := root.nth(i)
-		if r == nil {
-			break
-		}
-		p := r.partition()[1:]
-		if q.SplitOnly && p.Native() {
-			continue
-		}
-		e, err := t.estimate(p)
-		if err != nil {
-			return nil, fmt.Errorf("split: rank: %w", err)
-		}
-		best = append(best, e)
+	best, err := s.best()
+	if err == nil && len(best) == 0 {
+		err = s.none()
 	}
-	if len(best) == 0 {
-		return nil, fmt.Errorf("split: rank: %w (hosts %s; must use %q, must avoid %q, split only %v)",
-			ErrNoPartition, strings.Join(pb.Hosts, ", "), q.Use, q.Avoid, q.SplitOnly)
+	if err != nil {
+		return nil, fmt.Errorf("split: rank: %w", err)
 	}
 	return best, nil
 }
 
+// none is the error of a query without an answer.
+func (s *search) none() error {
+	q := s.query
+	text := fmt.Sprintf("hosts %s; must use %q, must avoid %q, split only %v", strings.Join(s.Hosts, ", "), q.Use, q.Avoid, q.SplitOnly)
+	if q.MaxTotal > 0 {
+		text += fmt.Sprintf(", at most %v", q.MaxTotal)
+	}
+	if q.Nonlinear > 0 {
+		text += fmt.Sprintf(", %d nonlinear layers on %s first", q.Nonlinear, s.Source)
+	}
+	if n := len(q.Compute) + len(q.Upload) + len(q.Layers) + len(q.NoCodecs); n > 0 {
+		text += fmt.Sprintf(", %d limits and rules for hosts, layers and codecs", n)
+	}
+	return fmt.Errorf("%w (%s)", ErrNoPartition, text)
+}
+
 // BestSplit is the best partition over two hosts or more that satisfies the query; Top does not matter.
 func (pb Problem) BestSplit(q Query) (Estimate, error) {
+	t, err := pb.tables()
+	if err != nil {
+		return Estimate{}, fmt.Errorf("split: rank: %w", err)
+	}
+	return t.bestSplit(q)
+}
+
+func (t *tables) bestSplit(q Query) (Estimate, error) {
 	q.Top, q.SplitOnly = 1, true
-	best, err := pb.Rank(q)
+	best, err := t.rank(q)
 	if err != nil {
 		return Estimate{}, err
 	}
 	return best[0], nil
+}
+
+// search is a query on a problem.
+type search struct {
+	*tables
+	query Query
+	// forbidden[host][i] is how many of layers [0, i) must not run on a host; hosts without any are left out.
+	forbidden map[string][]int
+	charges   charges
+}
+
+func (t *tables) search(q Query) (*search, error) {
+	q, err := q.check(t.Hosts, t.Source)
+	if err != nil {
+		return nil, err
+	}
+	s := &search{tables: t.without(q.NoCodecs), query: q}
+	if s.forbidden, err = t.forbidden(q); err != nil {
+		return nil, err
+	}
+	if err := t.checkEnergy(q.Power); err != nil {
+		return nil, err
+	}
+	if s.charges, err = s.charged([]Objective{q.Objective}); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// best answers the query.
+func (s *search) best() ([]Estimate, error) {
+	l := s.lattice()
+	if s.query.Objective != Throughput {
+		if best, complete, err := s.enumerate(l.root); complete || err != nil {
+			return best, err
+		}
+	}
+	return s.sweep(l, s.query.Top, []Objective{s.query.Objective})
+}
+
+// attempts is how many partitions for each result, and how many beside, are tried one by one.
+const (
+	attempts     = 4
+	moreAttempts = 256
+)
+
+// enumerate goes through all partitions in order, of which those that keep all limits are the answer. Where
+// limits on sums leave out too many it gives up, and the answer is not complete.
+func (s *search) enumerate(root *node) (best []Estimate, complete bool, err error) {
+	for i := 0; len(best) < s.query.Top; i++ {
+		if s.charges.limits && i == attempts*s.query.Top+moreAttempts {
+			return nil, false, nil
+		}
+		r := root.nth(i)
+		if r == nil {
+			break
+		}
+		if s.query.MaxTotal > 0 && s.query.Objective == Latency && r.cost.time > s.query.MaxTotal {
+			break
+		}
+		p := r.partition()[1:]
+		if s.query.SplitOnly && p.Native() {
+			continue
+		}
+		e, err := s.estimate(p)
+		if err != nil {
+			return nil, false, err
+		}
+		if s.charges.keeps(s, e) {
+			best = append(best, e)
+		}
+	}
+	return best, true, nil
 }
 
 // Ranking is a search for the k best paths in an acyclic graph, by the recursive enumeration of Jiménez and
@@ -73,15 +167,26 @@ func (pb Problem) BestSplit(q Query) (Estimate, error) {
 
 // cost is what partitions are compared by, but for the text.
 type cost struct {
+	value int64 // bytes or picojoules if that is the objective, otherwise 0
 	time  time.Duration
 	hops  int
 	bytes int64
 }
 
-func (c cost) plus(d cost) cost { return cost{c.time + d.time, c.hops + d.hops, c.bytes + d.bytes} }
+func (c cost) plus(d cost) cost {
+	return cost{c.value + d.value, c.time + d.time, c.hops + d.hops, c.bytes + d.bytes}
+}
 
 func (c cost) compare(d cost) int {
-	return cmp.Or(cmp.Compare(c.time, d.time), cmp.Compare(c.hops, d.hops), cmp.Compare(c.bytes, d.bytes))
+	switch {
+	case c.value != d.value:
+		return cmp.Compare(c.value, d.value)
+	case c.time != d.time:
+		return cmp.Compare(c.time, d.time)
+	case c.hops != d.hops:
+		return cmp.Compare(c.hops, d.hops)
+	}
+	return cmp.Compare(c.bytes, d.bytes)
 }
 
 // node is a state of the search.
@@ -90,6 +195,8 @@ type node struct {
 	next  []candidate // for each edge, the best path through it that is not in found
 	found []*path     // the best paths from here, best first
 	taken int         // the edge of the last path found
+
+	labels []*label // see sweep
 }
 
 // edge is a step from one node to another.
@@ -98,6 +205,11 @@ type edge struct {
 	to   *node  // nil: the end
 	at   int    // the layer where the step's block ends
 	host string // the host that takes over there; empty: the same goes on
+
+	// What follows is for sweep.
+	spent   time.Duration // compute time of the step's block
+	move    *move         // to the host that takes over
+	returns bool          // the outputs come back from it
 }
 
 type candidate struct {
@@ -176,11 +288,20 @@ func (p *path) partition() Partition {
 	return stages
 }
 
-// graph builds the search graph and gives its root, from which the inputs leave the source.
-func (t *tables) graph(q Query) *node {
+// lattice is the search graph.
+type lattice struct {
+	root   *node    // from which the inputs leave the source
+	hosts  []string // that may compute
+	blocks int
+	// nodes[h*blocks+i] is host h about to run block i, without and with the outputs coming back.
+	nodes [][2]node
+}
+
+// lattice builds the search graph, without the blocks and hops that a limit forbids by itself.
+func (s *search) lattice() lattice {
 	var positions []int
-	for _, p := range sortedKeys(t.at) {
-		if p == 0 || p == t.Layers || t.at[p].Width <= q.MaxWidth {
+	for _, p := range sortedKeys(s.at) {
+		if p == 0 || p == s.Layers || s.at[p].Width <= s.query.MaxWidth {
 			positions = append(positions, p)
 		}
 	}
@@ -188,19 +309,19 @@ func (t *tables) graph(q Query) *node {
 
 	var hosts []string // that may compute
 	must := []int{0}   // must[i] is how many of hosts[:i] must be used
-	for _, host := range t.Hosts {
-		if slices.Contains(q.Avoid, host) {
+	for _, host := range s.Hosts {
+		if slices.Contains(s.query.Avoid, host) {
 			continue
 		}
 		hosts = append(hosts, host)
 		used := must[len(must)-1]
-		if slices.Contains(q.Use, host) {
+		if slices.Contains(s.query.Use, host) {
 			used++
 		}
 		must = append(must, used)
 	}
-	if slices.ContainsFunc(q.Use, func(host string) bool { return slices.Contains(q.Avoid, host) }) {
-		return &node{}
+	if slices.ContainsFunc(s.query.Use, func(host string) bool { return slices.Contains(s.query.Avoid, host) }) {
+		return lattice{root: &node{}}
 	}
 
 	nodes := make([][2]node, len(hosts)*blocks)
@@ -208,9 +329,13 @@ func (t *tables) graph(q Query) *node {
 	// At the root it is all the same whether the outputs come back to the first stage.
 	handOver := func(from *[2]node, host string, after, block int, spent cost) {
 		for h := after; h < len(hosts) && must[h] == must[after]; h++ {
-			m := t.move(host, hosts[h], positions[block])
+			m := s.move(host, hosts[h], positions[block])
 			to := &nodes[h*blocks+block]
-			for flag, returns := range []bool{false, true} {
+			var kept *move
+			if s.charges.any {
+				kept = &m
+			}
+			for flag, returns := range [...]bool{false, true} {
 				if !m.linked || returns && !m.linkedBack {
 					continue
 				}
@@ -221,62 +346,95 @@ func (t *tables) graph(q Query) *node {
 				if returns && m.onwards {
 					origin = &from[1]
 				}
-				origin.edges = append(origin.edges, edge{c, &to[flag], positions[block], hosts[h]})
+				origin.edges = append(origin.edges, edge{c, &to[flag], positions[block], hosts[h], spent.time, kept, returns})
 			}
 		}
 	}
 	for h, host := range hosts {
+		forbidden, power := s.forbidden[host], s.query.Power[host]
 		for i := range blocks {
-			spent := cost{time: t.compute(host, Segment{positions[i], positions[i+1]})}
+			block := Segment{positions[i], positions[i+1]}
+			if forbidden != nil && forbidden[block.To] > forbidden[block.From] {
+				continue
+			}
+			spent := cost{time: s.compute(host, block)}
+			if s.charges.value == Energy {
+				spent.value = power.working(spent.time)
+			}
 			from := &nodes[h*blocks+i]
 			if i+1 < blocks {
 				for flag := range from {
-					from[flag].edges = append(from[flag].edges, edge{spent, &nodes[h*blocks+i+1][flag], positions[i+1], ""})
+					from[flag].edges = append(from[flag].edges,
+						edge{cost: spent, to: &nodes[h*blocks+i+1][flag], at: positions[i+1], spent: spent.time})
 				}
 				handOver(from, host, h+1, i+1, spent)
 			} else if must[len(hosts)] == must[h+1] {
-				from[1].edges = append(from[1].edges, edge{spent, nil, t.Layers, ""})
+				from[1].edges = append(from[1].edges, edge{cost: spent, at: s.Layers, spent: spent.time})
 			}
 		}
 	}
 	var start [2]node
-	handOver(&start, t.Source, 0, 0, cost{})
-	return &node{edges: slices.Concat(start[0].edges, start[1].edges)}
+	handOver(&start, s.Source, 0, 0, cost{})
+	return lattice{&node{edges: slices.Concat(start[0].edges, start[1].edges)}, hosts, blocks, nodes}
 }
 
 // move is how the data gets from one host to another, and the outputs back.
 type move struct {
 	there, back cost
-	// linked says whether there are links for the way there, linkedBack for the way back.
+	// linked says whether there are links for the way there, linkedBack for the way back; and whether limits
+	// allow it.
 	linked, linkedBack bool
 	// onwards says whether the outputs go back to the first host; they do not where they reach the source first.
 	onwards bool
+	// hops are up to two hops there and up to one back, nil where there is none.
+	hops [2]*HopCost
+	home *HopCost
 }
 
 // move prices the hops of a move at a position; compare Hops.
-func (t *tables) move(from, to string, position int) move {
-	m := move{linked: true, linkedBack: true, onwards: to != t.Source}
-	add := func(sum *cost, linked *bool, h Hop) {
-		price, err := t.price(h)
-		if err != nil {
+func (s *search) move(from, to string, position int) move {
+	m := move{linked: true, linkedBack: true, onwards: to != s.Source}
+	add := func(sum *cost, linked *bool, h Hop) *HopCost {
+		price, err := s.price(h)
+		if err != nil || !h.Back && !s.allows(price) {
 			*linked = false
-			return
+			return nil
 		}
-		*sum = sum.plus(cost{price.Time(), 1, price.Wire})
+		c := cost{0, price.Time(), 1, price.Wire}
+		switch {
+		case s.charges.value == Energy:
+			c.value = hopEnergy(s.query.Power, price)
+		case s.charges.value == Egress && h.From == s.Source:
+			c.value = price.Wire
+		}
+		*sum = sum.plus(c)
+		return price
 	}
 	if from == to {
 		return m
 	}
 	last := from // where the last hop starts, and the first one back ends
-	if from != t.Source && to != t.Source && !t.Network.Linked(from, to) {
-		add(&m.there, &m.linked, Hop{From: from, To: t.Source, Position: position})
-		last, m.onwards = t.Source, false
+	if from != s.Source && to != s.Source && !s.Network.Linked(from, to) {
+		m.hops[0] = add(&m.there, &m.linked, Hop{From: from, To: s.Source, Position: position})
+		last, m.onwards = s.Source, false
 	}
-	add(&m.there, &m.linked, Hop{From: last, To: to, Position: position})
-	if to != t.Source {
-		add(&m.back, &m.linkedBack, Hop{From: to, To: last, Position: t.Layers, Back: true})
+	m.hops[1] = add(&m.there, &m.linked, Hop{From: last, To: to, Position: position})
+	if to != s.Source {
+		m.home = add(&m.back, &m.linkedBack, Hop{From: to, To: last, Position: s.Layers, Back: true})
 	}
 	return m
+}
+
+// allows says whether a hop on the way there keeps the limits for uploads. A host but the source sends only
+// once on the way there, and each link is passed only once; what the source sends altogether is left to the
+// limits on sums.
+func (s *search) allows(h *HopCost) bool {
+	for _, l := range s.query.Upload {
+		if l.From == h.From && (l.To == "" || l.To == h.To) && h.Wire > l.Bytes {
+			return false
+		}
+	}
+	return true
 }
 
 // sortedKeys lists a map's keys in ascending order.

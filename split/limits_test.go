@@ -1,0 +1,291 @@
+package split
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// drawLimits gives a small random problem and a query with an objective and limits of every kind.
+func drawLimits(t *rapid.T) (Problem, Query) {
+	pb, q := drawProblem(t)
+	for i := range pb.Layers {
+		op := rapid.SampledFrom([]string{"Conv[3x3]", "Relu", "Add", "Conv[1x1]+Clip[0,6]"}).Draw(t, "op")
+		for _, p := range pb.Profiles {
+			p.Layers[i].Name, p.Layers[i].Op = fmt.Sprintf("L%d", i), op
+		}
+	}
+	maybe := func(label string) bool { return rapid.IntRange(0, 3).Draw(t, label) == 0 }
+	host := rapid.SampledFrom(pb.Hosts)
+	q.Objective = Objective(rapid.IntRange(int(Latency), int(Energy)).Draw(t, "objective"))
+	q.Power = map[string]Power{}
+	for name := range pb.Profiles {
+		if rapid.Bool().Draw(t, "powered") {
+			q.Power[name] = Power{float64(rapid.IntRange(0, 3).Draw(t, "watts")), float64(rapid.IntRange(0, 3).Draw(t, "joules")) * 1e-9}
+		}
+	}
+	if maybe("max total") {
+		q.MaxTotal = time.Duration(rapid.IntRange(1, 30).Draw(t, "total"))
+	}
+	for maybe("compute limit") {
+		l := ComputeLimit{Host: host.Draw(t, "host")}
+		if rapid.Bool().Draw(t, "per cent") {
+			l.Percent = float64(rapid.IntRange(1, 1000).Draw(t, "permille")) / 10
+		} else {
+			l.Time = time.Duration(rapid.IntRange(1, 8).Draw(t, "limit"))
+		}
+		q.Compute = append(q.Compute, l)
+	}
+	source := cmp.Or(pb.Source, pb.Hosts[0])
+	for maybe("upload limit") {
+		l := UploadLimit{From: rapid.SampledFrom(append(pb.Hosts, source)).Draw(t, "from"), Bytes: int64(rapid.IntRange(0, 4).Draw(t, "limit"))}
+		if rapid.Bool().Draw(t, "link") {
+			l.To = host.Draw(t, "to")
+		}
+		q.Upload = append(q.Upload, l)
+	}
+	for maybe("layer rule") {
+		layers := rapid.SampledFrom([]string{"0", "-1", "L0", "L*", "0-end", fmt.Sprint(pb.Layers / 2), "L[0-2]"}).Draw(t, "layers")
+		q.Layers = append(q.Layers, LayerRule{host.Draw(t, "host"), layers, rapid.Bool().Draw(t, "in")})
+	}
+	if maybe("no codec") {
+		q.NoCodecs = []string{rapid.SampledFrom([]string{"raw", "zip", "none"}).Draw(t, "codec")}
+	}
+	if maybe("private") {
+		q.Nonlinear = rapid.IntRange(0, 3).Draw(t, "nonlinear")
+	}
+	return pb, q
+}
+
+// keepsLimits checks an estimate against a query limit by limit.
+func keepsLimits(pb Problem, q Query, e Estimate) bool {
+	source := cmp.Or(pb.Source, pb.Hosts[0])
+	if q.MaxTotal > 0 && e.Total > q.MaxTotal {
+		return false
+	}
+	var all time.Duration
+	for _, s := range e.Stages {
+		all += s.Compute
+	}
+	for _, l := range q.Compute {
+		for _, s := range e.Stages {
+			if s.Host != l.Host {
+				continue
+			}
+			permille := int64(l.Percent*10 + .5)
+			if l.Time > 0 && s.Compute > l.Time || permille > 0 && int64(s.Compute)*1000 > permille*int64(all) {
+				return false
+			}
+		}
+	}
+	for _, l := range q.Upload {
+		var sent int64
+		for _, h := range e.Hops {
+			if !h.Back && h.From == l.From && (l.To == "" || l.To == h.To) {
+				sent += h.Wire
+			}
+		}
+		if sent > l.Bytes {
+			return false
+		}
+	}
+	for _, r := range q.Layers {
+		for i := range pb.Layers {
+			var about bool
+			switch r.Layers {
+			case "-1":
+				about = i == pb.Layers-1
+			case "L*", "0-end":
+				about = true
+			case "L[0-2]":
+				about = i <= 2
+			default:
+				about = strings.TrimPrefix(r.Layers, "L") == fmt.Sprint(i)
+			}
+			for _, s := range e.Stages {
+				if on := s.Segment.From <= i && i < s.Segment.To; about && on && r.In != (s.Host == r.Host) {
+					return false
+				}
+			}
+		}
+	}
+	before := pb.Layers // layers on the source before data first leaves it
+	if len(e.Hops) > 0 {
+		before = e.Hops[0].Position
+	}
+	seen := 0
+	for i := range before {
+		if op := pb.Profiles[source].Layers[i].Op; op == "Relu" || strings.Contains(op, "Clip") {
+			seen++
+		}
+	}
+	if len(e.Hops) > 0 && e.ShipsInput != (seen == 0) {
+		panic("the warning about the input is wrong")
+	}
+	return len(e.Hops) == 0 || seen >= q.Nonlinear
+}
+
+// allWithin is every partition that keeps a query's conditions and limits, by latency.
+func allWithin(pb Problem, q Query) (all []Estimate) {
+	everything := q
+	everything.Top = MaxTop
+	for _, e := range rankAll(pb, everything) {
+		if keepsLimits(pb, q, e) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// withoutCodecs leaves codecs out of a problem itself. Raw has no such way: the partitions are left out that
+// would use it where nothing else is measured.
+func withoutCodecs(pb Problem, q Query) Problem {
+	pb.Codecs = slices.DeleteFunc(slices.Clone(pb.Codecs), func(c string) bool { return slices.Contains(q.NoCodecs, c) })
+	return pb
+}
+
+func TestLimitsAndObjectivesAgreeWithExhaustiveSearch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pb, q := drawLimits(t)
+		if slices.Contains(q.NoCodecs, RawCodec) {
+			q.NoCodecs = nil // see TestRawMayBeExcluded
+		}
+		got, err := pb.Rank(q)
+		if err != nil && !errors.Is(err, ErrNoPartition) {
+			if r := slices.IndexFunc(q.Layers, func(r LayerRule) bool { return r.Layers == "L[0-2]" }); r >= 0 || len(q.Layers) == 0 {
+				t.Fatal(err)
+			}
+			return
+		}
+		want := allWithin(withoutCodecs(pb, q), q)
+		slices.SortStableFunc(want, func(a, b Estimate) int {
+			return cmp.Compare(a.value(q.Objective, q.Power), b.value(q.Objective, q.Power))
+		})
+		want = want[:min(len(want), max(q.Top, 1))]
+		if len(got) != len(want) {
+			t.Fatalf("%d results, want %d: %v", len(got), len(want), err)
+		}
+		for i := range got {
+			if !reflect.DeepEqual(got[i], want[i]) {
+				t.Fatalf("rank %d is\n%v, want\n%v", i, got[i], want[i])
+			}
+		}
+	})
+}
+
+// TestSweepAgreesWithEnumeration compares the two ways of searching where both can answer.
+func TestSweepAgreesWithEnumeration(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pb, q := drawLimits(t)
+		tables, err := pb.tables()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := tables.search(q)
+		if err != nil {
+			return
+		}
+		s.charges.any = true
+		got, err := s.sweep(s.lattice(), s.query.Top, []Objective{q.Objective})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q.Objective == Throughput {
+			return
+		}
+		s.charges.limits = false // never give up
+		want, complete, err := s.enumerate(s.lattice().root)
+		if err != nil || !complete || !reflect.DeepEqual(got, want) {
+			t.Fatalf("the sweep finds\n%v, enumeration (%v, %v)\n%v", got, complete, err, want)
+		}
+	})
+}
+
+func TestParetoAgreesWithExhaustiveSearch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pb, q := drawLimits(t)
+		q.NoCodecs = nil
+		objectives := rapid.Permutation([]Objective{Latency, Throughput, Egress, Energy}).Draw(t, "objectives")
+		objectives = objectives[:rapid.IntRange(2, 3).Draw(t, "number")]
+		got, err := pb.Pareto(q, objectives...)
+		if err != nil && !errors.Is(err, ErrNoPartition) {
+			if len(q.Layers) == 0 {
+				t.Fatal(err)
+			}
+			return
+		}
+		values := func(e Estimate) (v []int64) {
+			for _, o := range objectives {
+				v = append(v, e.value(o, q.Power))
+			}
+			return v
+		}
+		all := allWithin(pb, q)
+		var want []Estimate
+		for i, e := range all {
+			beaten := slices.ContainsFunc(all, func(f Estimate) bool {
+				less, more := false, false
+				for k, v := range values(f) {
+					less = less || v < values(e)[k]
+					more = more || v > values(e)[k]
+				}
+				return less && !more
+			})
+			again := slices.ContainsFunc(all[:i], func(f Estimate) bool { return slices.Equal(values(f), values(e)) })
+			if !beaten && !again {
+				want = append(want, e)
+			}
+		}
+		slices.SortFunc(want, func(a, b Estimate) int { return slices.Compare(values(a), values(b)) })
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("%v: the front is\n%v, want\n%v", objectives, got, want)
+		}
+	})
+}
+
+func TestPlannerAnswersAsTheProblem(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pb, q := drawLimits(t)
+		planner, err := pb.Prepare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, wantErr := pb.Rank(q)
+		got, err := planner.Rank(q)
+		if !reflect.DeepEqual(got, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+			t.Fatalf("got %v, %v, want %v, %v", got, err, want, wantErr)
+		}
+		for _, e := range want {
+			if len(q.NoCodecs) > 0 {
+				break
+			}
+			if again, err := planner.Predict(e.Partition); err != nil || !reflect.DeepEqual(again, e) {
+				t.Fatalf("got %v, %v, want %v", again, err, e)
+			}
+		}
+	})
+}
+
+func TestRawMayBeExcluded(t *testing.T) {
+	pb := toy(t)
+	pb.Codecs = []string{"zstd"}
+	one := Samples{0}
+	for _, p := range pb.Profiles {
+		for _, at := range pb.Positions {
+			if at.P == 1 || at.P == 4 {
+				p.Cuts = append(p.Cuts, CutProfile{at.P, at.Width, at.Bytes, []CodecProfile{{"zstd", 2 * at.Bytes, one, one}}})
+			}
+		}
+	}
+	best, err := pb.Rank(Query{SplitOnly: true, NoCodecs: []string{RawCodec}, Top: 10})
+	if err != nil || len(best) != 1 || best[0].Partition.String() != "device:0-0,edge:1-3" || best[0].Hops[0].Wire != 1_000_000 {
+		t.Errorf("got %v, %v, want only what zstd can send", best, err)
+	}
+}
