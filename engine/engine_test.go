@@ -370,3 +370,56 @@ func TestOptimizeEndsRewritesInCircles(t *testing.T) {
 		t.Errorf("got error %v, want one that names the node", err)
 	}
 }
+
+// brittle is an operator whose Compile panics.
+type brittle struct{ testOp }
+
+func (brittle) Compile(in, out []graph.Fact) (graph.Kernel, error) { panic("test") }
+
+func TestOperatorThatPanicsInCompileIsAnError(t *testing.T) {
+	g := &graph.Graph{}
+	x := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{4}})
+	g.Outputs, _ = g.Add("culprit", brittle{testOp{name: "brittle"}}, nil, []*graph.Value{x}, "y")
+	if _, err := Compile(g, Options{}); err == nil || !strings.Contains(err.Error(), `"culprit"`) {
+		t.Errorf("got error %v, want one that names the node", err)
+	}
+}
+
+func TestMemoryCountsOnlyThreadsThatRun(t *testing.T) {
+	g := &graph.Graph{}
+	x := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{4}})
+	g.Outputs, _ = g.Add("n", testOp{name: "steps", steps: 2, f: double}, nil, []*graph.Value{x}, "y")
+	cores, err := Compile(g, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	many, err := Compile(g, Options{Threads: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if many.Memory() != cores.Memory() {
+		t.Errorf("got %d bytes with 2^30 threads, want %d as with one for each core", many.Memory(), cores.Memory())
+	}
+}
+
+func TestRunDoesNotKeepItsInputs(t *testing.T) {
+	for _, fail := range []error{nil, errors.New("boom")} {
+		g := &graph.Graph{}
+		x := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{100}})
+		v, _ := g.Add("view", testOp{name: "view", view: true}, nil, []*graph.Value{x}, "v")
+		g.Outputs, _ = g.Add("last", testOp{name: "plain", f: half, fail: fail}, nil, v, "y")
+		p, err := Compile(g, Options{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, in := p.NewSession(), tensor.New(tensor.Float32, 100)
+		if _, err := s.Run(context.Background(), []*tensor.Tensor{in}); !errors.Is(err, fail) {
+			t.Fatal(err)
+		}
+		for i := range s.tensors {
+			if raw := s.tensors[i].Raw; len(raw) > 0 && &raw[0] == &in.Raw[0] {
+				t.Errorf("run with error %v: slot %d still shows the input", fail, i)
+			}
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -92,11 +93,11 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 			ins:     named(g.Inputs),
 			outs:    named(g.Outputs),
 			consts:  map[int]*tensor.Tensor{},
-			threads: o.Threads,
+			threads: min(runtime.GOMAXPROCS(0), maxTeam),
 		},
 	}
-	if c.plan.threads == 0 {
-		c.plan.threads = runtime.GOMAXPROCS(0)
+	if o.Threads > 0 {
+		c.plan.threads = min(c.plan.threads, o.Threads)
 	}
 	if err := c.lay(); err != nil {
 		return nil, err
@@ -290,7 +291,7 @@ func (c *compiler) kernels() error {
 				continue
 			}
 			n := &p.nodes[i]
-			k, err := c.ops[i].Compile(c.facts[i][0], c.facts[i][1])
+			k, err := compileOp(c.ops[i], c.facts[i][0], c.facts[i][1])
 			if err != nil {
 				errs[i] = fmt.Errorf("engine: compile %q (%s): %w", n.info.Name, n.info.Op, err)
 			}
@@ -298,7 +299,7 @@ func (c *compiler) kernels() error {
 		}
 	}
 	var wg sync.WaitGroup
-	for range min(p.threads, runtime.GOMAXPROCS(0)) {
+	for range p.threads {
 		wg.Go(work)
 	}
 	wg.Wait()
@@ -323,6 +324,17 @@ func (c *compiler) kernels() error {
 		}
 	}
 	return nil
+}
+
+// compileOp turns a panic of an operator, which is a defect of ours, into an
+// error, so that one model cannot stop the process that compiles it.
+func compileOp(op graph.Op, in, out []graph.Fact) (k graph.Kernel, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("operator panicked: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return op.Compile(in, out)
 }
 
 // isInput reports whether slot s is an input of the graph.

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"time"
 
 	"scission/engine/graph"
@@ -30,7 +29,7 @@ func (p *Plan) NewSession() *Session {
 	s := &Session{
 		plan:    p,
 		tensors: make([]tensor.Tensor, len(p.values)),
-		exec:    make([]graph.Exec, min(p.threads, runtime.GOMAXPROCS(0), maxTeam)),
+		exec:    make([]graph.Exec, p.threads),
 	}
 	for i, t := range p.values {
 		s.tensors[i].Type = t
@@ -83,6 +82,7 @@ func (s *Session) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tenso
 	if len(in) != len(p.inputs) {
 		return nil, fmt.Errorf("engine: run %q: got %d inputs, want %d", p.name, len(in), len(p.inputs))
 	}
+	defer s.forget()
 	for i, t := range in {
 		want := &p.ins[i]
 		if t == nil || !t.Type.Equal(want.Type) || len(t.Raw) != want.Type.Bytes() {
@@ -120,10 +120,17 @@ func (s *Session) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tenso
 			copy(s.tensors[o.to].Raw, s.tensors[o.from].Raw)
 		}
 	}
-	for _, slot := range p.inputs {
+	return s.results, nil
+}
+
+// forget drops the memory of the caller's tensors.
+func (s *Session) forget() {
+	for _, slot := range s.plan.inputs {
 		s.tensors[slot].Raw = nil
 	}
-	return s.results, nil
+	for _, r := range s.rebind {
+		s.tensors[r[0]].Raw = nil
+	}
 }
 
 func describe(t *tensor.Tensor) string {
