@@ -289,3 +289,33 @@ func TestRawMayBeExcluded(t *testing.T) {
 		t.Errorf("got %v, %v, want only what zstd can send", best, err)
 	}
 }
+
+func BenchmarkPlanner(b *testing.B) {
+	for _, c := range []struct {
+		name          string
+		layers, hosts int
+		query         Query
+	}{
+		{"plain", 92, 5, Query{}},
+		{"layers", 92, 5, Query{Layers: []LayerRule{{"host0", "0-3", true}}}},
+		{"egress", 92, 5, Query{Objective: Egress}},
+		{"compute", 92, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 20}, {Host: "host0", Time: ms(20)}}}},
+		{"throughput", 92, 5, Query{Objective: Throughput}},
+		{"plain", 300, 5, Query{}},
+		{"compute", 300, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 20}, {Host: "host0", Time: ms(20)}}}},
+		{"throughput", 300, 5, Query{Objective: Throughput}},
+	} {
+		planner, err := large(b, c.layers, c.hosts).Prepare()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("%s/layers=%d/hosts=%d", c.name, c.layers, c.hosts), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := planner.Rank(c.query); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

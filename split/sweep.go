@@ -269,42 +269,57 @@ func (s *search) sweep(l lattice, top int, objectives []Objective) ([]Estimate, 
 			}
 		}
 	}
-	found := make([]valued, len(ends))
+	found := make([]Estimate, len(ends))
 	for i, end := range ends {
-		e, err := s.estimate(end.partition())
-		if err != nil {
+		var err error
+		if found[i], err = s.estimate(end.partition()); err != nil {
 			return nil, err
 		}
+	}
+	if len(objectives) > 1 {
+		return s.query.Front(found, objectives...), nil
+	}
+	slices.SortFunc(found, s.query.Compare)
+	return found[:min(len(found), top)], nil
+}
+
+// Compare orders estimates as [Problem.Rank] does, best first.
+func (q Query) Compare(a, b Estimate) int {
+	return cmp.Or(cmp.Compare(a.value(q.Objective, q.Power), b.value(q.Objective, q.Power)), a.compare(b))
+}
+
+// Front picks from estimates those that [Problem.Pareto] would give if there were no others.
+func (q Query) Front(all []Estimate, objectives ...Objective) []Estimate {
+	type valued struct {
+		Estimate
+		values []int64
+	}
+	found := make([]valued, len(all))
+	for i, e := range all {
 		found[i].Estimate = e
-		for k, o := range objectives {
-			found[i].values[k] = e.value(o, s.query.Power)
+		for _, o := range objectives {
+			found[i].values = append(found[i].values, e.value(o, q.Power))
 		}
 	}
 	slices.SortFunc(found, func(a, b valued) int {
-		return cmp.Or(slices.Compare(a.values[:], b.values[:]), a.compare(b.Estimate))
+		return cmp.Or(slices.Compare(a.values, b.values), a.compare(b.Estimate))
 	})
-	var best []Estimate
-	var front []valued
+	var front []Estimate
+	var kept []valued
 	for _, f := range found {
-		if len(objectives) > 1 && slices.ContainsFunc(front, func(g valued) bool { return g.atMost(f) }) {
-			continue
+		beaten := slices.ContainsFunc(kept, func(g valued) bool {
+			for k := range g.values {
+				if g.values[k] > f.values[k] {
+					return false
+				}
+			}
+			return true
+		})
+		if !beaten {
+			kept, front = append(kept, f), append(front, f.Estimate)
 		}
-		if len(objectives) == 1 && len(best) == top {
-			break
-		}
-		front, best = append(front, f), append(best, f.Estimate)
 	}
-	return best, nil
-}
-
-// valued is an estimate and its values by up to three objectives.
-type valued struct {
-	Estimate
-	values [3]int64
-}
-
-func (v valued) atMost(w valued) bool {
-	return v.values[0] <= w.values[0] && v.values[1] <= w.values[1] && v.values[2] <= w.values[2]
+	return front
 }
 
 // step is a label one edge on, or nil where that breaks a limit. The host is the one that runs the edge's
