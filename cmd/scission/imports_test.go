@@ -28,6 +28,7 @@ var rules = []struct {
 	{"onnximport/internal", nil},
 	{"transport", []string{"engine/tensor"}},
 	{"split", nil},
+	{"split/compat", []string{"split"}},
 	{"split/cut", []string{"engine/graph", "engine/tensor", "split"}},
 	{"split/run", []string{"engine", "engine/graph", "engine/tensor", "transport", "split", "split/cut"}},
 	{"bench", []string{""}},

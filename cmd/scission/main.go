@@ -87,12 +87,12 @@ satisfies the query, 4 a result is not as it should be.`,
 		Args: cobra.NoArgs,
 	}
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print results as JSON")
-	root.SetArgs(args)
+	root.SetArgs(compatArgs(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(
 		a.demoCommand(), a.inspectCommand(), a.runCommand(), a.benchCommand(), a.verifyCommand(),
-		a.serveCommand(), a.profileCommand(), a.linkCommand(), a.planCommand(), a.execCommand(),
+		a.serveCommand(), a.profileCommand(), a.linkCommand(), a.planCommand(), a.compatCommand(), a.execCommand(),
 		a.extractCommand(), a.reportCommand(), a.zooCommand(), a.opsCommand(),
 	)
 	err := root.ExecuteContext(ctx)

@@ -222,6 +222,7 @@ host is always among them; if that is fastest, do not split.`,
 	f.StringSliceVar(&q.Avoid, "avoid", nil, "hosts that must not compute")
 	f.BoolVar(&q.SplitOnly, "split-only", false, "leave out running everything on one host")
 	f.StringVarP(&output, "output", "o", "", "write a plan `FILE` for scission exec")
+	f.Bool(compatFlag, false, `take all other arguments as the original Scission does: "scission compat"`)
 	return c
 }
 

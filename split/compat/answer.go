@@ -1,0 +1,175 @@
+package compat
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	// maxConfigurations bounds the work of a query.
+	maxConfigurations = 1 << 24
+	// bytesPerMB is how the original counts megabytes.
+	bytesPerMB = 1e6
+)
+
+// Part is what one tier runs.
+type Part struct {
+	Name        string // of the system; empty where the edge or the cloud is unused
+	First, Last int    // layers, -1 where unused
+	Seconds     float64
+}
+
+func (p Part) used() bool { return p.First >= 0 }
+
+var unused = Part{First: -1, Last: -1}
+
+// Result is a configuration and what it costs by the original's reckoning.
+type Result struct {
+	Parts                    [tiers]Part
+	DeviceUpload, EdgeUpload float64 // bytes
+	Processing, Transfer     float64 // seconds
+	Latency                  float64 // seconds, by which results are ranked
+}
+
+// String is the result's line of output, without its rank.
+func (r *Result) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%.4fs - %.4fMB - ", r.Latency, (r.DeviceUpload+r.EdgeUpload)/bytesPerMB)
+	for t, p := range r.Parts {
+		if t > 0 {
+			b.WriteString(", ")
+		}
+		tier := Tier(t).String()
+		fmt.Fprintf(&b, "%s%s(%s) = %d - %d", strings.ToUpper(tier[:1]), tier[1:], cmp.Or(p.Name, "None"), p.First, p.Last)
+	}
+	return b.String()
+}
+
+// Answer is what the original says to a query.
+type Answer struct {
+	// Loaded is the number of systems of each tier.
+	Loaded [tiers]int
+	Model  string
+	// Configurations is how many there are, Matching how many fulfil the criteria.
+	Configurations, Matching int
+	// Results are the best, best first. Of equal latencies the original puts first what a hash seed chose;
+	// here the order is that of the systems' names and of the ranges.
+	Results []Result
+	// Fails is set where the original stops before it has printed everything, and says why.
+	Fails error
+}
+
+// WriteTo writes what the original prints, as far as it comes.
+func (a *Answer) WriteTo(w io.Writer) (int64, error) {
+	var b strings.Builder
+	if a.Loaded == [tiers]int{} {
+		b.WriteString("[+] No .dat benchmark files stored in benchmark_data. Exiting...\n")
+	} else {
+		fmt.Fprintf(&b, "[+] %d systems loaded : %d device, %d edge, %d cloud\n",
+			a.Loaded[Device]+a.Loaded[Edge]+a.Loaded[Cloud], a.Loaded[Device], a.Loaded[Edge], a.Loaded[Cloud])
+		a.results(&b)
+	}
+	n, err := io.WriteString(w, b.String())
+	return int64(n), err
+}
+
+func (a *Answer) results(b *strings.Builder) {
+	switch {
+	case len(a.Results) > 0:
+		fmt.Fprintf(b, "[+] %s results\n", a.Model)
+		for i := range a.Results {
+			fmt.Fprintf(b, "[%d] %v\n", i+1, &a.Results[i])
+		}
+		if a.Fails == nil {
+			fmt.Fprintf(b, "[+] Graph created: %s-%ss\n", a.Model, hundredths(a.Results[0].Latency))
+		}
+	case a.Fails == nil:
+		b.WriteString("No results for the specified configuration\n")
+	}
+}
+
+// hundredths writes a number rounded to two places as Python writes it, with one place where that is enough.
+func hundredths(v float64) string {
+	s := strconv.FormatFloat(v, 'f', 2, 64)
+	return strings.TrimSuffix(s, "0")
+}
+
+// ErrGraph is wrapped by Answer.Fails where the original prints every result and dies while it draws the
+// best: a cloud that is unused is to get what an edge that took no time sends.
+var ErrGraph = errors.New("the original fails to draw its graph")
+
+// Answer answers a query. Its error is also in the answer's Fails, and wraps [ErrUsage] where the query asks
+// for what there is not; it is nil where only drawing fails ([ErrGraph]).
+func (all *Systems) Answer(n Network, q *Query) (*Answer, error) {
+	a := &Answer{Model: q.Model}
+	for t := range all {
+		a.Loaded[t] = len(all[t])
+	}
+	if a.Loaded == [tiers]int{} {
+		return a, nil
+	}
+	if a.Fails = all.rank(a, n, q); a.Fails != nil {
+		a.Results = nil
+		return a, fmt.Errorf("compat: %w", a.Fails)
+	}
+	if len(a.Results) > 0 {
+		if best := &a.Results[0]; best.Parts[Edge].used() && !best.Parts[Cloud].used() && best.EdgeUpload != 0 {
+			a.Fails = fmt.Errorf("%w: no link from %s to None", ErrGraph, best.Parts[Edge].Name)
+		}
+	}
+	return a, nil
+}
+
+// rank sets the answer's figures and results.
+func (all *Systems) rank(a *Answer, n Network, q *Query) error {
+	for t, systems := range all {
+		if len(systems) == 0 {
+			return fmt.Errorf("%w: no %v among the benchmarks", ErrUsage, Tier(t))
+		}
+	}
+	blocks, err := all.blocks(q.Model)
+	if err != nil {
+		return err
+	}
+	count, d, e, c := len(blocks), a.Loaded[Device], a.Loaded[Edge], a.Loaded[Cloud]
+	// On the device alone, on device and cloud, on device and edge, on all three.
+	configurations := int64(d) * (1 + int64(count)*int64(c+e) + int64(e)*int64(c)*int64(count)*int64(count-1)/2)
+	if configurations > maxConfigurations {
+		return fmt.Errorf("%w: %d configurations, want at most %d", ErrUsage, configurations, maxConfigurations)
+	}
+	a.Configurations = int(configurations)
+	if q.Count < 1 {
+		return fmt.Errorf("%w: %d results are asked for, want at least 1", ErrUsage, q.Count)
+	}
+	s := &search{query: q, network: n, blocks: blocks, top: top{most: min(q.Count, a.Configurations)}}
+	if err := s.run(all); err != nil {
+		return err
+	}
+	a.Matching, a.Results = s.matching, s.top.best()
+	return nil
+}
+
+// blocks are a model's blocks, which all systems must share but for the times.
+func (all *Systems) blocks(model string) ([]Block, error) {
+	var first []Block
+	for t, systems := range all {
+		for _, s := range systems {
+			blocks, ok := s.Models[model]
+			if !ok {
+				return nil, fmt.Errorf("%w: %v %s has no benchmark of model %.40q", ErrUsage, Tier(t), s.Name, model)
+			}
+			if first == nil {
+				first = blocks
+			}
+			if !slices.EqualFunc(first, blocks, func(a, b Block) bool { a.Seconds = b.Seconds; return a == b }) {
+				return nil, fmt.Errorf("%w: %v %s has other blocks of model %.40q than %s", ErrUsage, Tier(t), s.Name, model, all[Device][0].Name)
+			}
+		}
+	}
+	return first, nil
+}
