@@ -269,6 +269,9 @@ func (s *search) sweep(l lattice, top int, objectives []Objective) ([]Estimate, 
 			}
 		}
 	}
+	if len(ends) == 0 {
+		return nil, nil
+	}
 	found := make([]Estimate, len(ends))
 	for i, end := range ends {
 		var err error
