@@ -64,9 +64,14 @@ Options, as the original's:
 				fmt.Fprintln(a.err, "scission: note:", err)
 				return nil
 			case errors.Is(err, compat.ErrUsage), errors.Is(err, split.ErrFormat):
-				return fmt.Errorf("%w: %w", errUsage, err)
+				return wrongUse{err}
 			}
 			return err
 		},
 	}
 }
+
+// wrongUse makes an error that says enough count as errUsage.
+type wrongUse struct{ error }
+
+func (e wrongUse) Unwrap() []error { return []error{errUsage, e.error} }

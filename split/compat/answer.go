@@ -146,7 +146,8 @@ func (all *Systems) rank(a *Answer, n Network, q *Query) error {
 	if q.Count < 1 {
 		return fmt.Errorf("%w: %d results are asked for, want at least 1", ErrUsage, q.Count)
 	}
-	s := &search{query: q, network: n, blocks: blocks, top: top{most: min(q.Count, a.Configurations)}}
+	s := &search{query: q, blocks: blocks, top: top{most: min(q.Count, a.Configurations)}}
+	s.connect(all, n)
 	if err := s.run(all); err != nil {
 		return err
 	}

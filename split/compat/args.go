@@ -55,11 +55,18 @@ type Criteria struct {
 
 // Allow says whether a tier may run a range of layers, -1 to -1 where it is unused, on a system.
 func (c *Criteria) Allow(first, last int, name string) bool {
-	within := func(layer int) bool { return first <= layer && layer <= last }
+	for _, layer := range c.In {
+		if layer < first || layer > last {
+			return false
+		}
+	}
+	for _, layer := range c.Out {
+		if first <= layer && layer <= last {
+			return false
+		}
+	}
 	used := first >= 0
-	return !slices.ContainsFunc(c.In, func(l int) bool { return !within(l) }) &&
-		!slices.ContainsFunc(c.Out, within) &&
-		(len(c.Names) == 0 || used && slices.Contains(c.Names, name)) &&
+	return (len(c.Names) == 0 || used && slices.Contains(c.Names, name)) &&
 		(len(c.Not) == 0 || used && !slices.Contains(c.Not, name))
 }
 
@@ -278,6 +285,14 @@ func classify(arg string) (word, error) {
 //
 // A Count below 1, of which the original dies later, is left to [Systems.Answer].
 func ParseArgs(args []string) (*Query, error) {
+	q, err := parseArgs(args)
+	if err != nil {
+		return nil, fmt.Errorf("compat: %w", err)
+	}
+	return q, nil
+}
+
+func parseArgs(args []string) (*Query, error) {
 	q := &Query{Count: defaultCount, Input: defaultInput}
 	var words []word
 	literal := false

@@ -337,7 +337,15 @@ func (u *unpickler) number(op byte) error {
 		}
 		return u.push(v)
 	}
-	size := map[byte]int{'J': 4, 'K': 1, 'M': 2, 0x8a: 1, 0x8b: 4, 'G': 8}[op]
+	size := 1 // BININT1, LONG1
+	switch op {
+	case 'M':
+		size = 2
+	case 'J', 0x8b:
+		size = 4
+	case 'G':
+		size = 8
+	}
 	b, err := u.take(size)
 	if err != nil {
 		return err
@@ -430,8 +438,11 @@ func unescape(s string) (string, error) {
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {
 		digits := 0
-		if s[i] == '\\' && i+1 < len(s) {
-			digits = map[byte]int{'u': 4, 'U': 8}[s[i+1]]
+		switch {
+		case strings.HasPrefix(s[i:], `\u`):
+			digits = 4
+		case strings.HasPrefix(s[i:], `\U`):
+			digits = 8
 		}
 		if digits == 0 {
 			out.WriteRune(rune(s[i]))
@@ -459,7 +470,13 @@ func (u *unpickler) container(op byte, at int) error {
 		if err != nil {
 			return err
 		}
-		return u.make(map[byte]byte{'l': ']', 'd': '}', 't': ')'}[op], vs, at)
+		switch op {
+		case 'l':
+			return u.make(']', vs, at)
+		case 'd':
+			return u.make('}', vs, at)
+		}
+		return u.make(')', vs, at)
 	case 0x85, 0x86, 0x87: // TUPLE1, TUPLE2, TUPLE3
 		vs := make([]any, op-0x84)
 		for i := len(vs) - 1; i >= 0; i-- {

@@ -12,10 +12,30 @@ const thousand = 1000
 // search goes through all configurations of a query.
 type search struct {
 	query    *Query
-	network  Network
 	blocks   []Block
+	links    [tiers][tiers][][]Link // by the tiers, then the systems at their ends; a missing one has no rate
 	matching int
 	top      top
+}
+
+// choice is a configuration: the systems by their number in their tier, and where their ranges end. The
+// device has the blocks before x and the edge, if used, those from there before y.
+type choice struct {
+	system [tiers]int
+	x, y   int
+}
+
+// connect looks up the links between all systems.
+func (s *search) connect(all *Systems, n Network) {
+	for _, ends := range [][2]Tier{{Device, Edge}, {Device, Cloud}, {Edge, Cloud}} {
+		for _, from := range all[ends[0]] {
+			row := make([]Link, len(all[ends[1]]))
+			for i, to := range all[ends[1]] {
+				row[i] = n[[2]string{from.Name, to.Name}]
+			}
+			s.links[ends[0]][ends[1]] = append(s.links[ends[0]][ends[1]], row)
+		}
+	}
 }
 
 // run tries every range of blocks on every device, edge and cloud. Times are summed from the first block of a
@@ -33,39 +53,44 @@ func (s *search) run(all *Systems) error {
 		}
 	}
 	// rest tries what has the blocks from one on in the cloud, if any are left.
-	rest := func(r *Result, x, y int) error {
-		from := max(x, y)
+	rest := func(r *Result, at choice) error {
+		from := max(at.x, at.y)
 		if from == end {
 			r.Parts[Cloud] = unused
-			return s.try(r, x, y)
+			return s.try(r, at)
 		}
 		for i, c := range all[Cloud] {
 			r.Parts[Cloud] = Part{c.Name, s.blocks[from].First, s.blocks[end-1].Last, clouds[i][from]}
-			if err := s.try(r, x, y); err != nil {
+			at.system[Cloud] = i
+			if err := s.try(r, at); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	var r Result
-	for _, d := range all[Device] {
+	var at choice
+	for i, d := range all[Device] {
+		at.system[Device] = i
 		device := Part{d.Name, -1, -1, 0}
-		for x := range end + 1 { // the device has the blocks before x
-			if x > 0 {
-				device.First, device.Last = s.blocks[0].First, s.blocks[x-1].Last
-				device.Seconds += d.Models[model][x-1].Seconds
+		for at.x = 0; at.x <= end; at.x++ {
+			if at.x > 0 {
+				device.First, device.Last = s.blocks[0].First, s.blocks[at.x-1].Last
+				device.Seconds += d.Models[model][at.x-1].Seconds
 			}
 			r.Parts[Device], r.Parts[Edge] = device, unused
-			if err := rest(&r, x, 0); err != nil {
+			at.y = 0
+			if err := rest(&r, at); err != nil {
 				return err
 			}
-			for _, e := range all[Edge] {
-				edge := Part{Name: e.Name}
-				for y := x + 1; y <= end; y++ { // and the edge those from x before y
-					edge.First, edge.Last = s.blocks[x].First, s.blocks[y-1].Last
-					edge.Seconds += e.Models[model][y-1].Seconds
+			for j, e := range all[Edge] {
+				at.system[Edge] = j
+				edge, times := Part{Name: e.Name}, e.Models[model]
+				for at.y = at.x + 1; at.y <= end; at.y++ {
+					edge.First, edge.Last = s.blocks[at.x].First, s.blocks[at.y-1].Last
+					edge.Seconds += times[at.y-1].Seconds
 					r.Parts[Edge] = edge
-					if err := rest(&r, x, y); err != nil {
+					if err := rest(&r, at); err != nil {
 						return err
 					}
 				}
@@ -75,50 +100,55 @@ func (s *search) run(all *Systems) error {
 	return nil
 }
 
-// try prices a configuration, whose device has the blocks before x and whose edge, if used, those before y,
-// and keeps it if it fulfils the query.
-func (s *search) try(r *Result, x, y int) error {
-	tiers := &s.query.Tiers
-	device, edge, cloud := &r.Parts[Device], &r.Parts[Edge], &r.Parts[Cloud]
+// try prices a configuration and keeps it if it fulfils the query.
+func (s *search) try(r *Result, at choice) error {
+	wants := &s.query.Tiers
 	for t := range r.Parts {
 		p := &r.Parts[t]
-		if !tiers[t].Criteria.Allow(p.First, p.Last, p.Name) {
+		if !wants[t].Criteria.Allow(p.First, p.Last, p.Name) {
 			return nil
 		}
 	}
-	r.DeviceUpload, r.EdgeUpload = 0, 0
-	if edge.used() {
-		r.EdgeUpload = float64(s.blocks[y-1].Bytes)
-	}
-	// The original takes a tier that needs no time for one that is unused.
-	switch idle := cloud.Seconds == 0; {
-	case idle && edge.Seconds == 0:
-	case x == 0:
-		r.DeviceUpload = s.query.Input * thousand * thousand
-	default:
-		r.DeviceUpload = float64(s.blocks[x-1].Bytes)
-	}
-	if cloud.Seconds == 0 && edge.Seconds != 0 {
-		r.EdgeUpload = 0
-	}
-	r.Processing = device.Seconds + edge.Seconds + cloud.Seconds
-	for t, upload := range []float64{r.DeviceUpload, r.EdgeUpload} {
-		if limit := tiers[t].Upload; limit != nil && !(upload <= *limit*thousand*thousand) {
+	s.upload(r, at)
+	for t, upload := range [...]float64{r.DeviceUpload, r.EdgeUpload} {
+		if limit := wants[t].Upload; limit != nil && !(upload <= *limit*thousand*thousand) {
 			return nil
 		}
 	}
+	r.Processing = r.Parts[Device].Seconds + r.Parts[Edge].Seconds + r.Parts[Cloud].Seconds
 	for t := range r.Parts {
-		if ok, err := tiers[t].Time.allow(r.Parts[t].Seconds, r.Processing); !ok {
+		if ok, err := wants[t].Time.allow(r.Parts[t].Seconds, r.Processing); !ok {
 			return err
 		}
 	}
-	if err := s.travel(r); err != nil {
+	if err := s.travel(r, at); err != nil {
 		return err
 	}
 	r.Latency = r.Processing + r.Transfer
 	s.matching++
 	s.top.add(r)
 	return nil
+}
+
+// upload sets what the device and the edge send. The original takes a cloud, or an edge and a cloud, that
+// need no time for unused ones, to which nothing is sent.
+func (s *search) upload(r *Result, at choice) {
+	edge, cloud := &r.Parts[Edge], &r.Parts[Cloud]
+	r.DeviceUpload, r.EdgeUpload = 0, 0
+	if edge.used() {
+		r.EdgeUpload = float64(s.blocks[at.y-1].Bytes)
+	}
+	switch {
+	case edge.Seconds == 0 && cloud.Seconds == 0:
+		return
+	case cloud.Seconds == 0:
+		r.EdgeUpload = 0
+	}
+	if at.x > 0 {
+		r.DeviceUpload = float64(s.blocks[at.x-1].Bytes)
+	} else {
+		r.DeviceUpload = s.query.Input * thousand * thousand
+	}
 }
 
 // allow says whether a tier may take a time, of which all take total.
@@ -135,26 +165,30 @@ func (l *TimeLimit) allow(seconds, total float64) (bool, error) {
 }
 
 // travel sets the time of the transfers. The device is the source even where it runs nothing.
-func (s *search) travel(r *Result) (err error) {
-	hop := func(from, to Tier, bytes float64) float64 {
-		names := [2]string{r.Parts[from].Name, r.Parts[to].Name}
-		link, ok := s.network[names]
-		if (!ok || link.Rate == 0) && err == nil {
-			err = fmt.Errorf("%w: the network has no link from %q to %q", ErrUsage, names[0], names[1])
-		}
-		return link.Seconds(bytes)
-	}
+func (s *search) travel(r *Result, at choice) error {
+	r.Transfer = 0
+	next := Edge
 	switch edge, cloud := r.Parts[Edge].used(), r.Parts[Cloud].used(); {
-	case edge && cloud:
-		r.Transfer = hop(Device, Edge, r.DeviceUpload) + hop(Edge, Cloud, r.EdgeUpload)
-	case edge:
-		r.Transfer = hop(Device, Edge, r.DeviceUpload)
+	case !edge && !cloud:
+		return nil
+	case !edge:
+		next = Cloud
 	case cloud:
-		r.Transfer = hop(Device, Cloud, r.DeviceUpload)
-	default:
-		r.Transfer = 0
+		if err := s.hop(r, at, Edge, Cloud, r.EdgeUpload); err != nil {
+			return err
+		}
 	}
-	return err
+	return s.hop(r, at, Device, next, r.DeviceUpload)
+}
+
+// hop adds the time of one transfer.
+func (s *search) hop(r *Result, at choice, from, to Tier, bytes float64) error {
+	link := &s.links[from][to][at.system[from]][at.system[to]]
+	if link.Rate == 0 {
+		return fmt.Errorf("%w: the network has no link from %q to %q", ErrUsage, r.Parts[from].Name, r.Parts[to].Name)
+	}
+	r.Transfer += link.Seconds(bytes)
+	return nil
 }
 
 // top keeps the fastest results, of equal ones the first.
