@@ -210,7 +210,7 @@ func (a *app) demo(ctx context.Context, name string, runs int) (r demoReport, er
 		Network: &split.Network{Date: time.Now().UTC().Truncate(time.Second), Emulated: "latency and bandwidth shaped on loopback sockets"},
 	}
 	for _, h := range demoHosts {
-		o := run.ProfileOptions{Inputs: in, Warmup: 2, Runs: runs, Codecs: codecNames(),
+		o := run.ProfileOptions{Inputs: in, Warmup: 2, Runs: runs, Codecs: codecNames(), CodecRuns: 1,
 			Progress: func(done, of int) { p.update("profile on "+h.name, int64(done), int64(of)) }}
 		profile, err := device.Profile(ctx, m.Model, h.name, o)
 		if err != nil {
