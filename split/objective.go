@@ -45,6 +45,16 @@ func ParseObjective(s string) (Objective, error) {
 	return 0, fmt.Errorf("split: objective %.40q, want one of %s", s, strings.Join(objectiveNames[:], ", "))
 }
 
+// MarshalText is String.
+func (o Objective) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText is ParseObjective.
+func (o *Objective) UnmarshalText(text []byte) error {
+	parsed, err := ParseObjective(string(text))
+	*o = parsed
+	return err
+}
+
 // Interval is the time from output to output in a pipeline, where many runs are on their way at once: that of
 // its busiest part. A host is a part, busy with the compute times of its stages, encoding what it sends and
 // decoding what it receives, there and back. The wire of each hop is a part, busy for bytes over bandwidth;

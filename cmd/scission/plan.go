@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,8 +30,13 @@ type planFile struct {
 	Model     split.Model      `json:"model"`
 	Source    string           `json:"source"`
 	Emulated  []string         `json:"emulated,omitempty"`
-	Estimates []split.Estimate `json:"estimates"`            // best first
-	BestSplit *split.Estimate  `json:"best_split,omitempty"` // where the best does not split
+	Estimates []split.Estimate `json:"estimates"` // best first
+	Warnings  []string         `json:"warnings,omitempty"`
+	// Objectives are one, or those of a front; none means latency.
+	Objectives []split.Objective      `json:"objectives,omitempty"`
+	Power      map[string]split.Power `json:"power,omitempty"`
+	BestSplit  *split.Estimate        `json:"best_split,omitempty"` // where the best does not split
+	BreakEven  *split.BreakEven       `json:"break_even,omitempty"` // of the best and the best split
 }
 
 // planning is the flags from which a Problem is made.
@@ -46,7 +51,7 @@ type planning struct {
 func (pl *planning) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&pl.profiles, "profiles", "", "folder `DIR` of profiles, NAME.json for each host")
-	f.StringVar(&pl.network, "network", "", "network `FILE`, JSON or Scission's csv")
+	f.StringVar(&pl.network, "network", "", "network `FILE`, JSON or Scission's csv, or preset:NAME with NAME one of "+presetNames())
 	f.StringSliceVar(&pl.hosts, "hosts", nil, "hosts in the order in which data passes them; the default is every order")
 	f.StringVar(&pl.source, "source", deviceName, "`HOST` that has the inputs and wants the outputs")
 	f.StringSliceVar(&pl.codecs, "codecs", codecNames(), "codecs allowed beside raw")
@@ -81,7 +86,8 @@ func (pl *planning) problem(m *model) (split.Problem, error) {
 		}
 		pb.Profiles[p.Host] = p
 	}
-	if pl.network != "" {
+	preset, isPreset := strings.CutPrefix(pl.network, presetPrefix)
+	if pl.network != "" && !isPreset {
 		f, err := os.Open(pl.network)
 		if err != nil {
 			return pb, err
@@ -101,7 +107,27 @@ func (pl *planning) problem(m *model) (split.Problem, error) {
 		}
 		slices.Sort(pb.Hosts[1:])
 	}
+	if isPreset {
+		hosts := pb.Hosts
+		if !slices.Contains(hosts, pl.source) {
+			hosts = append(slices.Clone(hosts), pl.source)
+		}
+		if pb.Network, err = split.PresetNetwork(preset, hosts); err != nil {
+			return pb, fmt.Errorf("%w: %w", errUsage, err)
+		}
+	}
 	return pb, nil
+}
+
+// presetPrefix tells the name of a preset from that of a file.
+const presetPrefix = "preset:"
+
+func presetNames() string {
+	var names []string
+	for _, p := range split.Presets() {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 func positions(g *graph.Graph, maxWidth int) []split.Position {
@@ -136,6 +162,26 @@ const maxFreeHosts = 6
 
 // rank finds the best partitions over all orders of the hosts.
 func (pl *planning) rank(pb split.Problem, q split.Query) ([]split.Estimate, error) {
+	all, err := pl.overOrders(pb, func(pb split.Problem) ([]split.Estimate, error) { return pb.Rank(q) })
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(all, q.Compare)
+	return all[:min(len(all), max(q.Top, 1))], nil
+}
+
+// front finds the partitions over all orders of the hosts that none beats in
+// all objectives.
+func (pl *planning) front(pb split.Problem, q split.Query, objectives []split.Objective) ([]split.Estimate, error) {
+	all, err := pl.overOrders(pb, func(pb split.Problem) ([]split.Estimate, error) { return pb.Pareto(q, objectives...) })
+	if err != nil {
+		return nil, err
+	}
+	return q.Front(all, objectives...), nil
+}
+
+// overOrders collects what a search finds in each order of the hosts.
+func (pl *planning) overOrders(pb split.Problem, search func(split.Problem) ([]split.Estimate, error)) ([]split.Estimate, error) {
 	if pl.hosts == nil && len(pb.Hosts) > maxFreeHosts {
 		return nil, usagef("%d hosts: give their order with --hosts, every order is tried for at most %d", len(pb.Hosts), maxFreeHosts)
 	}
@@ -144,7 +190,7 @@ func (pl *planning) rank(pb split.Problem, q split.Query) ([]split.Estimate, err
 	seen := map[string]bool{}
 	for _, order := range pl.orders(pb.Hosts) {
 		pb.Hosts = order
-		found, err := pb.Rank(q)
+		found, err := search(pb)
 		if errors.Is(err, split.ErrNoPartition) {
 			none = err
 			continue
@@ -162,25 +208,24 @@ func (pl *planning) rank(pb split.Problem, q split.Query) ([]split.Estimate, err
 	if len(all) == 0 {
 		return nil, none
 	}
-	slices.SortStableFunc(all, func(a, b split.Estimate) int {
-		return cmp.Or(cmp.Compare(a.Total, b.Total), cmp.Compare(len(a.Hops), len(b.Hops)),
-			cmp.Compare(a.WireBytes(), b.WireBytes()), strings.Compare(a.Partition.String(), b.Partition.String()))
-	})
-	return all[:min(len(all), max(q.Top, 1))], nil
+	return all, nil
 }
 
 func (a *app) planCommand() *cobra.Command {
 	var pl planning
+	var l limits
 	var q split.Query
 	var output string
 	c := &cobra.Command{
 		Use:   "plan MODEL --profiles DIR --network FILE",
 		Short: "Rank the ways to spread a model over hosts",
 		Long: `Rank all ways to spread a model over the hosts that have profiles, by predicted
-latency: compute, coding and travel, there and back. Running everything on one
-host is always among them; if that is fastest, do not split.`,
+latency: compute, coding and travel, there and back; or by throughput, bytes that
+leave the source, or energy; within limits. Running everything on one host is
+always among them; if that is best, do not split.`,
 		Example: `  scission plan model.onnx --profiles profiles --network network.json --top 10
-  scission plan model.onnx --profiles profiles --network network.json --use device --split-only -o plan.json`,
+  scission plan model.onnx --profiles profiles --network network.json --use device --split-only -o plan.json
+  scission plan model.onnx --profiles profiles --network preset:wired --private 1 --max-upload device=500kB --objective throughput`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			m, err := openModel(args[0], nil)
@@ -195,16 +240,37 @@ host is always among them; if that is fastest, do not split.`,
 				return err
 			}
 			q.MaxWidth = pl.maxWidth
-			found, err := pl.rank(pb, q)
+			if err := l.fill(&q); err != nil {
+				return err
+			}
+			objectives, err := l.front()
 			if err != nil {
 				return err
 			}
-			p := planFile{Version: planVersion, Model: pb.Model, Source: pl.source, Emulated: emulations(pb), Estimates: found}
-			if found[0].Native() && !q.SplitOnly {
+			var found []split.Estimate
+			if objectives != nil {
+				found, err = pl.front(pb, q, objectives)
+			} else {
+				found, err = pl.rank(pb, q)
+			}
+			if err != nil {
+				return err
+			}
+			p := planFile{Version: planVersion, Model: pb.Model, Source: pl.source, Emulated: emulations(pb), Estimates: found,
+				Warnings: l.warnings(pb, found[0], time.Now()), Objectives: objectives, Power: q.Power}
+			if objectives == nil {
+				p.Objectives = []split.Objective{q.Objective}
+			}
+			if found[0].Native() && !q.SplitOnly && objectives == nil {
 				only := q
 				only.Top, only.SplitOnly = 1, true
 				if best, err := pl.rank(pb, only); err == nil {
 					p.BestSplit = &best[0]
+				}
+			}
+			if p.BestSplit != nil && q.Objective == split.Latency {
+				if p.BreakEven, err = breakEven(pb, found[0], *p.BestSplit); err != nil {
+					return err
 				}
 			}
 			if output != "" {
@@ -216,6 +282,7 @@ host is always among them; if that is fastest, do not split.`,
 		},
 	}
 	pl.flags(c)
+	l.flags(c)
 	f := c.Flags()
 	f.IntVar(&q.Top, "top", 5, "show the best `N`")
 	f.StringSliceVar(&q.Use, "use", nil, "hosts that must compute")
@@ -240,19 +307,52 @@ func emulations(pb split.Problem) []string {
 	return list
 }
 
+// breakEven says what would make a split pay.
+func breakEven(pb split.Problem, native, best split.Estimate) (*split.BreakEven, error) {
+	planner, err := pb.Prepare()
+	if err != nil {
+		return nil, err
+	}
+	b, err := planner.BreakEven(native.Partition, best.Partition)
+	return &b, err
+}
+
+// printPlan writes a plan for people, with the objectives' values where they
+// are not the latency, which stands first in every line.
 func printPlan(w io.Writer, p planFile) {
 	for _, e := range p.Emulated {
 		fmt.Fprintln(w, "emulated:", e)
 	}
-	for i, e := range p.Estimates {
-		fmt.Fprintf(w, "%3d. %v\n", i+1, e)
+	for _, text := range p.Warnings {
+		fmt.Fprintln(w, "warning:", text)
 	}
-	if best := p.Estimates[0]; best.Native() {
-		fmt.Fprintf(w, "do not split: running everything on %s is fastest", best.Partition[0].Host)
+	for i, e := range p.Estimates {
+		fmt.Fprintf(w, "%3d. ", i+1)
+		for _, o := range p.Objectives {
+			switch o {
+			case split.Throughput:
+				fmt.Fprintf(w, "[%.4g/s] ", 1/max(e.Interval(), 1).Seconds())
+			case split.Egress:
+				fmt.Fprintf(w, "[%d bytes leave] ", e.Egress())
+			case split.Energy:
+				fmt.Fprintf(w, "[%.4g J] ", e.Energy(p.Power))
+			}
+		}
+		fmt.Fprintln(w, e)
+	}
+	if best := p.Estimates[0]; best.Native() && len(p.Objectives) < 2 {
+		is := "fastest"
+		if len(p.Objectives) == 1 && p.Objectives[0] != split.Latency {
+			is = "best for " + p.Objectives[0].String()
+		}
+		fmt.Fprintf(w, "do not split: running everything on %s is %s", best.Partition[0].Host, is)
 		if p.BestSplit != nil {
 			fmt.Fprintf(w, "; the best split takes %.2f times as long: %v", float64(p.BestSplit.Total)/float64(max(best.Total, 1)), p.BestSplit)
 		}
 		fmt.Fprintln(w)
+		if p.BreakEven != nil {
+			fmt.Fprintln(w, p.BreakEven)
+		}
 	}
 }
 
