@@ -93,6 +93,9 @@ func (p *peer) echo(ctx context.Context, send, reply int) (there, back time.Dura
 	if err := decodeMeta(x.answer, &rep); err != nil {
 		return 0, 0, 0, p.wrap(err)
 	}
+	if err := rep.check(); err != nil {
+		return 0, 0, 0, p.wrap(err)
+	}
 	if len(x.answer.Tensors) != 1 || len(x.answer.Tensors[0].Raw) != reply {
 		return 0, 0, 0, p.wrap(fmt.Errorf("answer to an echo does not have %d bytes", reply))
 	}

@@ -77,6 +77,19 @@ type report struct {
 	Spans    []Span        `json:"spans,omitempty"`
 }
 
+// maxTook bounds a time that a peer reports, so that sums do not overflow.
+const maxTook = 30 * 24 * time.Hour
+
+// check refuses times that a host cannot have measured.
+func (r report) check() error {
+	for _, d := range []time.Duration{r.Transfer, r.Decode, r.Held, r.Encode} {
+		if d < 0 || d > maxTook {
+			return fmt.Errorf("report has a time of %v, want 0 to %v", d, maxTook)
+		}
+	}
+	return nil
+}
+
 // failure is an error on its way to the peer: a code for programs and a text
 // for people that has no paths of the host in it.
 type failure struct {
@@ -108,7 +121,7 @@ func (e remoteError) Is(target error) bool {
 	return target == ErrRemote || target == codes[e.Code] && target != nil
 }
 
-// maxTextError bounds the text of a peer's error that is shown.
+// maxTextError bounds the text of an error that is sent, and of a peer's that is shown.
 const maxTextError = 4096
 
 func encodeMeta(v any) []byte {

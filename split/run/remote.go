@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"strings"
 	"time"
+	"unicode"
 
 	"scission/engine/tensor"
 	"scission/split"
+	"scission/split/cut"
 	"scission/transport"
 )
 
@@ -82,16 +85,28 @@ func (p *peer) call(ctx context.Context, kind uint8, meta []byte, tensors []*ten
 	case kindOK:
 		return x, nil
 	case kindError:
-		var f failure
-		if err := decodeMeta(x.answer, &f); err != nil {
-			return x, p.wrap(err)
-		}
-		if len(f.Text) > maxTextError {
-			f.Text = f.Text[:maxTextError] + "..."
-		}
-		return x, remoteError{p.host, f}
+		return x, p.failed(x.answer)
 	}
 	return x, p.wrap(fmt.Errorf("answer of kind %d, want %d or %d", x.answer.Kind, kindOK, kindError))
+}
+
+// failed is the error that answer, of kindError, stands for.
+func (p *peer) failed(answer *transport.Message) error {
+	var f failure
+	if err := decodeMeta(answer, &f); err != nil {
+		return p.wrap(err)
+	}
+	if len(f.Text) > maxTextError {
+		f.Text = f.Text[:maxTextError] + "..."
+	}
+	// It is shown on a terminal, where control characters do things.
+	f.Text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, f.Text)
+	return remoteError{p.host, f}
 }
 
 func (p *peer) wrap(err error) error {
@@ -126,7 +141,7 @@ func (p *peer) put(ctx context.Context, m Model, progress func(done, of int64)) 
 		part := &tensor.Tensor{Type: tensor.Type{DType: tensor.Uint8, Shape: tensor.Shape{k}}, Raw: buf.Raw[:k]}
 		chunk := &transport.Message{Kind: kindChunk, ID: p.id, Tensors: []*tensor.Tensor{part}}
 		if _, err := p.conn.Send(ctx, chunk, nil); err != nil {
-			return p.wrap(err)
+			return p.reason(ctx, err)
 		}
 		if done += int64(k); progress != nil {
 			progress(done, size)
@@ -137,13 +152,23 @@ func (p *peer) put(ctx context.Context, m Model, progress func(done, of int64)) 
 		return p.wrap(err)
 	}
 	if answer.Kind == kindError {
-		var f failure
-		if err := decodeMeta(answer, &f); err != nil {
-			return p.wrap(err)
-		}
-		return remoteError{p.host, f}
+		return p.failed(answer)
 	}
 	return nil
+}
+
+// lastWords is how long the peer's reason for a connection that ended is awaited.
+const lastWords = time.Second
+
+// reason is why sending failed with err: what the peer said before it closed
+// the connection, if it did.
+func (p *peer) reason(ctx context.Context, err error) error {
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	if answer, _, receiveErr := p.conn.Receive(ctx); receiveErr == nil && answer.Kind == kindError {
+		return p.failed(answer)
+	}
+	return p.wrap(err)
 }
 
 // withModel does f, and once more after an upload if the peer lacks the model.
@@ -167,6 +192,8 @@ type remote struct {
 	peer        *peer
 	there, back split.Hop
 	codec       transport.Codec
+	taken       split.Partition // the stages
+	results     []tensor.Type   // of the last one
 }
 
 // openRemote opens stages on the host of the first one, which hands on what is
@@ -208,12 +235,20 @@ func (p *peer) open(ctx context.Context, d Deployment, stages split.Partition) (
 	return o, decodeMeta(x.answer, &o)
 }
 
-// route sets the hops between this host and the peer for the stages taken.
+// route sets what is known before any run of the stages taken: the hops between
+// this host and the peer, and what comes back.
 func (r *remote) route(d Deployment, self string, taken split.Partition) error {
 	end := taken[len(taken)-1].Segment.To
 	r.there = split.Hop{From: self, To: r.peer.host, Position: taken[0].Segment.From}
 	r.back = split.Hop{From: r.peer.host, To: self, Position: end, Back: end == len(d.Model.Graph.Nodes)}
-	var err error
+	last, err := cut.Extract(d.Model.Graph, taken[len(taken)-1].Segment)
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	r.taken = taken
+	for _, v := range last.Outputs {
+		r.results = append(r.results, v.Type)
+	}
 	r.codec, err = d.codecFor(r.there)
 	return err
 }
@@ -225,6 +260,9 @@ func (r *remote) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor
 	}
 	var rep report
 	if err := decodeMeta(x.answer, &rep); err != nil {
+		return nil, nil, r.peer.wrap(err)
+	}
+	if err := r.check(x.answer.Tensors, rep); err != nil {
 		return nil, nil, r.peer.wrap(err)
 	}
 	there, back := x.travel(rep)
@@ -241,6 +279,56 @@ func (r *remote) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor
 	)
 	return x.answer.Tensors, spans, nil
 }
+
+// check verifies what the peer answers to a run: results of the right types,
+// and the spans of the stages that it has taken, so that those of one run are
+// those of the next.
+func (r *remote) check(results []*tensor.Tensor, rep report) error {
+	if len(results) != len(r.results) {
+		return fmt.Errorf("got %d results, want %d", len(results), len(r.results))
+	}
+	for i, t := range results {
+		if !t.Type.Equal(r.results[i]) {
+			return fmt.Errorf("result %d is %v, want %v", i, t.Type, r.results[i])
+		}
+	}
+	if err := rep.check(); err != nil {
+		return err
+	}
+	want := len(r.taken)
+	for i := range r.taken[1:] {
+		if r.taken[i].Host != r.taken[i+1].Host {
+			want += spansOfVisit
+		}
+	}
+	if len(rep.Spans) != want {
+		return fmt.Errorf("got %d spans, want %d", len(rep.Spans), want)
+	}
+	stages := r.taken
+	for i, s := range rep.Spans {
+		switch {
+		case s.Took < 0 || s.Took > maxTook || s.Bytes < 0:
+			return fmt.Errorf("span %d takes %v and has %d bytes", i, s.Took, s.Bytes)
+		case s.What == Compute:
+			if len(stages) == 0 || s.Segment == nil || stages[0] != (split.Stage{Host: s.Host, Segment: *s.Segment}) {
+				return fmt.Errorf("span %d is of %.80q, layers %v, want the stages %v in order", i, s.Host, s.Segment, r.taken)
+			}
+			if n := len(s.Layers); n != 0 && n != s.Segment.Len() {
+				return fmt.Errorf("span %d has the times of %d layers, want %d", i, n, s.Segment.Len())
+			}
+			stages = stages[1:]
+		case s.What != Encode && s.What != Travel && s.What != Decode || s.Hop == nil:
+			return fmt.Errorf("span %d is of %.80q, want compute, or one of a hop", i, s.What)
+		}
+	}
+	if len(stages) > 0 {
+		return fmt.Errorf("no span is of stage %v", stages[0])
+	}
+	return nil
+}
+
+// spansOfVisit is how many spans remote.Run adds to those of the stages.
+const spansOfVisit = 6
 
 // travel splits the time on the network into both directions: what the two
 // hosts did not spend themselves is, beside the transfers that each receiver

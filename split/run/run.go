@@ -103,13 +103,16 @@ type Sample struct {
 	Spans []Span        `json:"spans"`
 }
 
+// maxRuns bounds the runs of Measure, all of which are kept.
+const maxRuns = 1 << 20
+
 // Measure runs r on the inputs warmup times and then runs times more, of which
 // it returns a sample each. progress, if not nil, is called after each run.
 func Measure(ctx context.Context, r Runner, in []*tensor.Tensor, warmup, runs int, progress func(done, of int)) ([]Sample, error) {
-	if warmup < 0 || runs < 1 {
-		return nil, fmt.Errorf("run: measure %d runs after %d, want at least 1 after at least 0", runs, warmup)
+	if warmup < 0 || warmup > maxRuns || runs < 1 || runs > maxRuns {
+		return nil, fmt.Errorf("run: measure %d runs after %d, want 1 to %d after 0 to %d", runs, warmup, maxRuns, maxRuns)
 	}
-	samples := make([]Sample, 0, runs)
+	var samples []Sample
 	for i := range warmup + runs {
 		start := time.Now()
 		_, spans, err := r.Run(ctx, in)

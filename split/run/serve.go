@@ -1,11 +1,13 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -44,14 +46,23 @@ func (c *connections) leave() {
 	c.mu.Unlock()
 }
 
-// ServeAll serves every connection of l until ctx ends, which it then waits
-// for. It closes l.
+// How long ServeAll waits after a connection could not be accepted.
+const (
+	minPause = 5 * time.Millisecond
+	maxPause = time.Second
+)
+
+// ServeAll serves every connection of l until ctx ends, or l fails for good,
+// and then ends the connections and waits for them. It closes l.
 func (n *Node) ServeAll(ctx context.Context, l net.Listener) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	defer l.Close()
+	var pause time.Duration // after failures in a row
 	for {
 		c, err := l.Accept()
 		if ctx.Err() != nil {
@@ -61,12 +72,17 @@ func (n *Node) ServeAll(ctx context.Context, l net.Listener) error {
 			return nil
 		}
 		if err != nil {
-			var temporary interface{ Timeout() bool }
-			if errors.As(err, &temporary) && temporary.Timeout() {
-				continue
+			// Such as too many open files: some will be closed.
+			var temporary interface{ Temporary() bool }
+			if !errors.As(err, &temporary) || !temporary.Temporary() {
+				return fmt.Errorf("run: serve: %w", err)
 			}
-			return fmt.Errorf("run: serve: %w", err)
+			pause = min(max(2*pause, minPause), maxPause)
+			n.log("accept: %v; again in %v", err, pause)
+			sleep(ctx, pause) // if ctx ends, so does l
+			continue
 		}
+		pause = 0
 		wg.Go(func() {
 			who := c.RemoteAddr()
 			n.log("%v connected", who)
@@ -105,6 +121,11 @@ func (n *Node) Serve(ctx context.Context, c net.Conn) error {
 	}
 	if s.busy = !n.conns.enter(limit); !s.busy {
 		defer n.conns.leave()
+	} else {
+		// It has as long as a handshake for its request, which is refused.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, cmp.Or(n.Transport.Limits.Handshake, transport.DefaultLimits.Handshake))
+		defer cancel()
 	}
 	for {
 		m, stats, err := conn.Receive(ctx)
@@ -178,6 +199,9 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 	reply := &transport.Message{Kind: kindOK, ID: m.ID, Tensors: s.tensors}
 	switch {
 	case err != nil:
+		if !errors.Is(err, ErrNoModel) { // which is how an upload begins
+			s.node.log("%s: request of kind %d: %v", s.name(), m.Kind, err)
+		}
 		reply.Kind, reply.Tensors = kindError, nil
 		meta = s.failure(err)
 	case m.Kind == kindRun || m.Kind == kindEcho:
@@ -197,19 +221,25 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 	return err
 }
 
-// failure hides where the store is.
+// failure hides where the store is, and what follows the first line, the stack
+// of a panic, and keeps the text short.
 func (s *session) failure(err error) failure {
 	f := failureOf(err)
+	f.Text, _, _ = strings.Cut(f.Text, "\n")
 	if s.node.Store != nil {
 		f.Text = strings.ReplaceAll(f.Text, s.node.Store.dir, "store")
 	}
+	f.Text = f.Text[:min(len(f.Text), maxTextError)]
 	return f
 }
+
+// name is what the client calls itself, for the log.
+func (s *session) name() string { return fmt.Sprintf("%.80q", s.client.Name) }
 
 func (s *session) handle(ctx context.Context, m *transport.Message) (meta any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("run: request of kind %d panicked: %v", m.Kind, r)
+			err = fmt.Errorf("run: request of kind %d panicked: %v\n%s", m.Kind, r, debug.Stack())
 		}
 	}()
 	if s.busy {
@@ -289,7 +319,7 @@ func (s *session) open(ctx context.Context, r openRequest) (opened, error) {
 		s.endRunner()
 		return opened{}, err
 	}
-	n.log("%s runs %.12s on %d stages from %v", s.client.Name, r.Model, taken, r.Stages[0])
+	n.log("%s runs %.12s on %d stages from layer %d", s.name(), r.Model, taken, r.Stages[0].Segment.From)
 	return opened{taken}, nil
 }
 
@@ -375,7 +405,7 @@ func (s *session) chunk(ctx context.Context, m *transport.Message) error {
 		}
 		return err
 	case done:
-		s.node.log("%s sent model %.12s", s.client.Name, s.upload.digest)
+		s.node.log("%s sent model %.12s", s.name(), s.upload.digest)
 		s.upload = nil
 		_, err := s.conn.Send(ctx, &transport.Message{Kind: kindOK, ID: m.ID}, nil)
 		return err

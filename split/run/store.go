@@ -27,7 +27,11 @@ var ErrDigest = errors.New("digest mismatch")
 // OpenStore returns the store in dir, which it makes if needed. A model may
 // have at most limit bytes; 0 means DefaultModelLimit.
 func OpenStore(dir string, limit int64) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := filepath.Abs(dir) // as its files' names have it, so that errors can be told without it
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("run: store: %w", err)
 	}
 	if limit == 0 {
@@ -97,11 +101,16 @@ func (u *upload) write(b []byte) (done bool, err error) {
 	if got := hex.EncodeToString(u.hash.Sum(nil)); got != u.digest {
 		return false, fmt.Errorf("run: %w: content has %s, want %s", ErrDigest, got, u.digest)
 	}
-	if err := u.file.Close(); err != nil {
+	// The model is not read again to be checked, so it must outlast a crash.
+	if err := errors.Join(u.file.Sync(), u.file.Close()); err != nil {
 		return false, fmt.Errorf("run: store: %w", err)
 	}
 	if err := os.Rename(u.file.Name(), u.path); err != nil {
-		return false, fmt.Errorf("run: store: %w", err)
+		// Windows does not replace a file in use, which has the same content.
+		if st, statErr := os.Stat(u.path); statErr != nil || !st.Mode().IsRegular() {
+			return false, fmt.Errorf("run: store: %w", err)
+		}
+		os.Remove(u.file.Name())
 	}
 	u.file = nil
 	return true, nil

@@ -1,0 +1,216 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"scission/engine/graph"
+	"scission/engine/tensor"
+	"scission/split"
+	"scission/transport"
+)
+
+// impostor is a host that answers each request with what answer says. It
+// closes the connection after its answer to a part of a model.
+func impostor(t *testing.T, answer func(m *transport.Message) *transport.Message) (addr string) {
+	t.Helper()
+	l, err := transport.Listen("127.0.0.1:0", transport.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn := transport.NewConn(c, transport.Limits{})
+			conn.Handshake(context.Background(), transport.Hello{Meta: []byte("{}")})
+			for {
+				m, _, err := conn.Receive(context.Background())
+				if err != nil {
+					break
+				}
+				reply := answer(m)
+				reply.ID = m.ID
+				conn.Send(context.Background(), reply, nil)
+				if m.Kind == kindChunk {
+					break
+				}
+			}
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+func TestAnswersThatDoNotFitTheRunAreErrors(t *testing.T) {
+	answers := make(chan *transport.Message, 1)
+	edge := impostor(t, func(m *transport.Message) *transport.Message {
+		if m.Kind == kindOpen {
+			return &transport.Message{Kind: kindOK, Meta: encodeMeta(opened{1})}
+		}
+		return <-answers
+	})
+	device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"edge": edge}}
+	e, err := device.Open(context.Background(), Deployment{Model: testModel(residual(0)), Stages: parse(t, "edge:0-5")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	segment := split.Segment{From: 0, To: layers}
+	right := Span{What: Compute, Host: "edge", Took: 1, Segment: &segment}
+	good := []*tensor.Tensor{tensor.New(tensor.Float32, 50)}
+	for _, c := range []struct {
+		says   string
+		result []*tensor.Tensor
+		rep    report
+	}{
+		{"", good, report{Spans: []Span{right}}},
+		{"0 results, want 1", nil, report{Spans: []Span{right}}},
+		{"2 results, want 1", append(good, good...), report{Spans: []Span{right}}},
+		{"int32[50], want float32[50]", []*tensor.Tensor{tensor.New(tensor.Int32, 50)}, report{Spans: []Span{right}}},
+		{"0 spans, want 1", good, report{}},
+		{"2 spans, want 1", good, report{Spans: []Span{right, right}}},
+		{"in order", good, report{Spans: []Span{{What: Compute, Host: "edge"}}}},
+		{"in order", good, report{Spans: []Span{{What: Compute, Host: "moon", Segment: &segment}}}},
+		{"one of a hop", good, report{Spans: []Span{{What: Travel}}}},
+		{"one of a hop", good, report{Spans: []Span{{What: "nap", Hop: &split.Hop{}}}}},
+		{"no span is of stage", good, report{Spans: []Span{{What: Travel, Hop: &split.Hop{}}}}},
+		{"takes -1ns", good, report{Spans: []Span{{What: Compute, Host: "edge", Took: -1, Segment: &segment}}}},
+		{"times of 2 layers", good, report{Spans: []Span{{What: Compute, Host: "edge", Segment: &segment, Layers: make([]time.Duration, 2)}}}},
+		{"a time of -1ns", good, report{Held: -1, Spans: []Span{right}}},
+		{"a time of", good, report{Transfer: 1 << 62, Spans: []Span{right}}},
+	} {
+		answers <- &transport.Message{Kind: kindOK, Meta: encodeMeta(c.rep), Tensors: c.result}
+		_, _, err := e.Run(context.Background(), input(1))
+		if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, ErrRemote) || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("got error %v, want one with %q", err, c.says)
+		}
+	}
+}
+
+func TestReasonForABrokenUploadIsTold(t *testing.T) {
+	edge := impostor(t, func(m *transport.Message) *transport.Message {
+		switch m.Kind {
+		case kindOpen:
+			return &transport.Message{Kind: kindError, Meta: encodeMeta(failureOf(ErrNoModel))}
+		case kindPut:
+			return &transport.Message{Kind: kindOK}
+		}
+		return &transport.Message{Kind: kindError, Meta: encodeMeta(failure{"failed", "disk\x1b[2J full"})}
+	})
+	device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"edge": edge}}
+	m := testModel(residual(0))
+	const size = 64 << 20
+	m.Content = func() (io.ReadCloser, int64, error) {
+		return io.NopCloser(bytes.NewReader(make([]byte, size))), size, nil
+	}
+	_, err := device.Open(context.Background(), Deployment{Model: m, Stages: parse(t, "edge:0-5")})
+	if !errors.Is(err, ErrRemote) || !strings.Contains(err.Error(), "disk [2J full") {
+		t.Errorf("got error %v, want the worker's", err)
+	}
+}
+
+func TestMeasureRefusesMoreRunsThanItCanKeep(t *testing.T) {
+	for _, n := range [][2]int{{0, maxRuns + 1}, {maxRuns + 1, 1}, {0, int(^uint(0) >> 1)}, {1, int(^uint(0) >> 1)}} {
+		if _, err := Measure(context.Background(), pipeline{}, nil, n[0], n[1], nil); err == nil {
+			t.Errorf("%d runs after %d: no error", n[1], n[0])
+		}
+	}
+}
+
+// A worker whose store is the current folder tells neither its path nor the
+// stack of a panic, and leaves the rest of the text as it is.
+func TestFailuresTellNoPathsAndNoStacks(t *testing.T) {
+	t.Chdir(t.TempDir())
+	store, err := OpenStore(".", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(path string, _ map[string]tensor.Shape) (*graph.Graph, io.Closer, error) {
+		return nil, nil, fmt.Errorf("bad file %s: version 1.2", path)
+	}
+	panics := func(string, map[string]tensor.Shape) (*graph.Graph, io.Closer, error) { panic("oops") }
+	for want, load := range map[string]func(string, map[string]tensor.Shape) (*graph.Graph, io.Closer, error){
+		"version 1.2": load, "oops": panics,
+	} {
+		edge := worker(t, "edge", nil, func(n *Node) { n.Store, n.Load = store, load })
+		device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"edge": edge}}
+		_, err = device.Open(context.Background(), Deployment{Model: testModel(residual(0)), Stages: parse(t, "edge:0-5")})
+		if !errors.Is(err, ErrRemote) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), store.dir) || strings.Contains(err.Error(), "goroutine") {
+			t.Errorf("got error %v, want one with %q and without paths and stacks", err, want)
+		}
+	}
+}
+
+// flaky is a listener whose Accept fails now and then.
+type flaky struct {
+	net.Listener
+	errs chan error // for the next calls; nil is none
+}
+
+func (l flaky) Accept() (net.Conn, error) {
+	select {
+	case err := <-l.errs:
+		if err != nil {
+			return nil, err
+		}
+	default:
+	}
+	return l.Listener.Accept()
+}
+
+func TestServeAllOutlivesALackOfDescriptorsAndEndsItsConnectionsOtherwise(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := errors.New("gone")
+	errs := make(chan error, 4)
+	for _, err := range []error{&net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}, &net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}, nil, gone} {
+		errs <- err
+	}
+	done := make(chan error)
+	go func() { done <- (&Node{Name: "edge"}).ServeAll(context.Background(), flaky{l, errs}) }()
+	device := &Node{Name: "device", Peers: map[string]string{"edge": l.Addr().String()}}
+	p, err := device.dial(context.Background(), "edge")
+	if err == nil {
+		defer p.conn.Close()
+	}
+	// The connection is open; ServeAll does not wait for its end.
+	if err := <-done; !errors.Is(err, gone) {
+		t.Errorf("got error %v, want %v", err, gone)
+	}
+}
+
+func TestConnectionsBeyondTheLimitAreEnded(t *testing.T) {
+	edge := worker(t, "edge", residual(0), func(n *Node) {
+		n.MaxConns, n.Transport.Limits.Handshake = -1, 200*time.Millisecond
+	})
+	device := &Node{Name: "device", Peers: map[string]string{"edge": edge}}
+	p, err := device.dial(context.Background(), "edge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if _, _, err := p.conn.Receive(ctx); !errors.Is(err, io.EOF) {
+		t.Errorf("a connection that asks for nothing: got error %v, want EOF", err)
+	}
+}
