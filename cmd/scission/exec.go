@@ -75,6 +75,9 @@ runs here unsplit, and the outputs must be the same bit for bit.`,
 			if runs < 1 || warmup < 0 {
 				return usagef("--runs %d --warmup %d, want at least 1 and 0", runs, warmup)
 			}
+			if err := checkSlowdown(slowdown); err != nil {
+				return err
+			}
 			peers, err := parsePeers(hosts)
 			if err != nil {
 				return err

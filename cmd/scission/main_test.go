@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -18,8 +20,11 @@ import (
 	"syscall"
 	"testing"
 
+	"scission/engine/graph"
+	"scission/engine/tensor"
 	"scission/engine/tensor/npy"
 	"scission/engine/tensor/tensortest"
+	"scission/onnximport"
 )
 
 // asProgram makes the test binary be the program itself, so that tests can
@@ -259,6 +264,12 @@ func TestMistakesHaveTheirExitCodesAndSayWhat(t *testing.T) {
 		{exitUsage, "edge has no address", "exec zoo:mobilenetv2 --input random:1 --stages device:0-10,edge:11-end"},
 		{exitFailure, "host edge", "exec zoo:mobilenetv2 --input random:1 --stages device:0-10,edge@127.0.0.1:1:11-end"},
 		{exitUsage, "codec", "exec zoo:mobilenetv2 --input random:1 --stages device:0-end --codec magic"},
+		{exitUsage, "--emulate-slowdown NaN", "exec zoo:mobilenetv2 --input random:1 --stages device:0-end --emulate-slowdown NaN"},
+		{exitUsage, "--emulate-slowdown -3", "exec zoo:mobilenetv2 --input random:1 --stages device:0-end --emulate-slowdown -3"},
+		{exitUsage, "--emulate-slowdown +Inf", "serve --listen 127.0.0.1:0 --name x --emulate-slowdown Inf --store " + filepath.Join(dir, "store")},
+		{exitUsage, "--max-memory -1", "serve --listen 127.0.0.1:0 --name x --max-memory -1 --store " + filepath.Join(dir, "store")},
+		{exitUsage, "--threads -1", "run zoo:mobilenetv2 --input random:1 --threads -1"},
+		{exitFailure, "want 1 to", "exec zoo:mobilenetv2 --input random:1 --stages device:0-end --runs 2000000000"},
 	} {
 		_, stderr := want(t, c.code, strings.Fields(c.args)...)
 		if !strings.Contains(stderr, c.says) || !strings.HasPrefix(stderr[strings.LastIndex("\n"+stderr, "\nscission: "):], "scission: ") {
@@ -375,6 +386,46 @@ func TestVerifyTellsWrongResults(t *testing.T) {
 	out, stderr := want(t, exitVerification, "verify", dir)
 	if !strings.Contains(out, "failed") || !strings.Contains(out, "worst at index") || !strings.Contains(stderr, "1 of 1 cases") {
 		t.Errorf("got %q, %q", out, stderr)
+	}
+}
+
+// A model without layers hands an input on; where the data set lacks that
+// input, the case is an error and not the program.
+func TestVerifyOfAModelWithoutLayers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "case[1") // no pattern for files' names
+	set := filepath.Join(dir, "test_data_set_0")
+	if err := os.MkdirAll(set, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	g := &graph.Graph{Name: "empty"}
+	for _, name := range []string{"a", "b"} {
+		g.Input(name, tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{2}})
+	}
+	g.Outputs = g.Inputs[1:]
+	if err := writeFile(filepath.Join(dir, "model.onnx"), func(w io.Writer) error { return onnximport.Save(w, g) }); err != nil {
+		t.Fatal(err)
+	}
+	for i, code := range []int{exitFailure, exitOK} {
+		proto := tensorProto(tensortest.Random(1, 2).Raw, 2)
+		for _, name := range []string{fmt.Sprintf("input_%d.pb", i), "output_0.pb"} {
+			if err := os.WriteFile(filepath.Join(set, name), proto, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want(t, code, "verify", dir)
+	}
+}
+
+// JSON has no infinity, to which a mean of the largest numbers may be rounded.
+func TestOutputsThatAreNoNumbersAreReported(t *testing.T) {
+	for n := range 300 {
+		x := tensor.New(tensor.Float32, n+1)
+		for i := range x.F32() {
+			x.F32()[i] = float32(math.NaN())
+		}
+		if _, err := json.Marshal(describeOutput("y", x)); err != nil {
+			t.Fatalf("%d elements: %v", n+1, err)
+		}
 	}
 }
 

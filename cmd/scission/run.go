@@ -82,6 +82,12 @@ const deviceName = "device"
 
 func threadsFlag(c *cobra.Command, threads *int) {
 	c.Flags().IntVar(threads, "threads", 0, "threads of a run; 0 is one for each core")
+	c.PreRunE = func(*cobra.Command, []string) error {
+		if *threads < 0 {
+			return usagef("--threads %d, want at least 0", *threads)
+		}
+		return nil
+	}
 }
 
 // native is the partition that runs all of g on one host.
@@ -148,6 +154,7 @@ func describeOutput(name string, t *tensor.Tensor) outputReport {
 		r.Min, r.Max, r.Mean = min(r.Min, v), max(r.Max, v), r.Mean+v/float64(n)
 		top[i] = topElement{i, v}
 	}
+	r.Mean = min(max(r.Mean, -math.MaxFloat64), math.MaxFloat64) // it may be rounded up
 	if k := len(t.Shape); k > 0 && n > 1 && t.Shape[k-1] == n || k > 1 && n > 1 && t.Shape[1] == n {
 		slices.SortStableFunc(top, func(a, b topElement) int { return cmp.Compare(b.Value, a.Value) })
 		r.Top = top[:min(topElements, n)]

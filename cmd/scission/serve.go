@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,17 @@ func insecureFlag(c *cobra.Command, insecure *bool) {
 	c.Flags().BoolVar(insecure, "insecure", false, "allow plaintext connections that leave this machine")
 }
 
+// maxSlowdown bounds --emulate-slowdown.
+const maxSlowdown = 1e6
+
+// checkSlowdown refuses what is no factor by which to slow down; 0 is none.
+func checkSlowdown(f float64) error {
+	if f != 0 && !(f >= 1 && f <= maxSlowdown) {
+		return usagef("--emulate-slowdown %g, want 1 to %g", f, maxSlowdown)
+	}
+	return nil
+}
+
 func (a *app) serveCommand() *cobra.Command {
 	var listen, name, store string
 	var peers []string
@@ -58,8 +70,11 @@ address needs --insecure: use it only on a network that you trust.`,
 			if listen == "" || name == "" || store == "" {
 				return usagef("--listen, --name and --store are needed")
 			}
-			if slowdown != 0 && slowdown < 1 {
-				return usagef("--emulate-slowdown %g, want at least 1", slowdown)
+			if err := checkSlowdown(slowdown); err != nil {
+				return err
+			}
+			if memory < 0 || modelLimit < 0 || maxConns < 0 {
+				return usagef("--max-memory %d --max-model %d --max-connections %d, want at least 0", memory, modelLimit, maxConns)
 			}
 			known, err := parsePeers(peers)
 			if err != nil {
@@ -71,7 +86,7 @@ address needs --insecure: use it only on a network that you trust.`,
 			}
 			logger := log.New(a.err, "", log.LstdFlags)
 			n := &run.Node{
-				Name: name, Machine: machine(threads), Threads: threads, Memory: int(memory), Peers: known,
+				Name: name, Machine: machine(threads), Threads: threads, Memory: int(min(memory, math.MaxInt)), Peers: known,
 				Transport: transport.Options{Insecure: insecure}, Store: s, Load: loadStored,
 				MaxConns: maxConns, Slowdown: slowdown, Log: logger.Printf,
 			}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -128,6 +129,9 @@ func findCases(dirs []string) ([]string, error) {
 	return cases, nil
 }
 
+// setPrefix begins the name of a data set's folder.
+const setPrefix = "test_data_set_"
+
 // verifyCase runs all data sets of one folder.
 func verifyCase(ctx context.Context, dir string, tol tolerance, threads int) caseReport {
 	r := caseReport{Name: filepath.Base(dir), Status: passed}
@@ -137,15 +141,21 @@ func verifyCase(ctx context.Context, dir string, tol tolerance, threads int) cas
 			return err
 		}
 		defer file.Close()
-		sets, err := filepath.Glob(filepath.Join(dir, "test_data_set_*"))
-		if err != nil || len(sets) == 0 {
-			return fmt.Errorf("no test_data_set_*")
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
 		}
-		for _, set := range sets {
-			if err := verifySet(ctx, file, set, tol, threads); err != nil {
-				return fmt.Errorf("%s: %w", filepath.Base(set), err)
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), setPrefix) {
+				continue
+			}
+			if err := verifySet(ctx, file, filepath.Join(dir, e.Name()), tol, threads); err != nil {
+				return fmt.Errorf("%s: %w", e.Name(), err)
 			}
 			r.Sets++
+		}
+		if r.Sets == 0 {
+			return fmt.Errorf("no %sN", setPrefix)
 		}
 		return nil
 	}()
@@ -192,12 +202,12 @@ func verifySet(ctx context.Context, file *onnximport.Model, set string, tol tole
 	if len(g.Nodes) == 0 {
 		// Everything is constant, so that there is no layer to run.
 		for _, v := range g.Outputs {
-			k := slices.Index(g.Inputs, v)
-			if v.Const == nil && k < 0 {
-				return fmt.Errorf("output %q is nothing", v.Name)
-			}
 			t := v.Const
 			if t == nil {
+				k := slices.Index(g.Inputs, v)
+				if k < 0 || k >= len(in) {
+					return fmt.Errorf("output %q is neither a constant nor one of the %d inputs", v.Name, len(in))
+				}
 				t = in[k]
 			}
 			out = append(out, t)
