@@ -301,9 +301,11 @@ func BenchmarkPlanner(b *testing.B) {
 		{"egress", 92, 5, Query{Objective: Egress}},
 		{"compute", 92, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 20}, {Host: "host0", Time: ms(20)}}}},
 		{"throughput", 92, 5, Query{Objective: Throughput}},
+		{"tight", 92, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 1}, {Host: "host3", Percent: 5}, {Host: "host2", Time: ms(5)}}}},
 		{"plain", 300, 5, Query{}},
 		{"compute", 300, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 20}, {Host: "host0", Time: ms(20)}}}},
 		{"throughput", 300, 5, Query{Objective: Throughput}},
+		{"tight", 300, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 1}, {Host: "host3", Percent: 5}, {Host: "host2", Time: ms(5)}}}},
 	} {
 		planner, err := large(b, c.layers, c.hosts).Prepare()
 		if err != nil {
@@ -313,6 +315,22 @@ func BenchmarkPlanner(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := planner.Rank(c.query); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkPareto(b *testing.B) {
+	for _, objectives := range [][]Objective{{Latency, Egress}, {Latency, Throughput}, {Latency, Throughput, Egress}} {
+		planner, err := large(b, 92, 5).Prepare()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprint(objectives), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := planner.Pareto(Query{}, objectives...); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -110,10 +110,11 @@ func (t *tables) search(q Query) (*search, error) {
 // best answers the query.
 func (s *search) best() ([]Estimate, error) {
 	l := s.lattice()
-	if s.query.Objective != Throughput {
-		if best, complete, err := s.enumerate(l.root); complete || err != nil {
-			return best, err
-		}
+	if s.query.Objective == Throughput {
+		return s.fastest(l, s.query.Top)
+	}
+	if best, complete, err := s.enumerate(l.root); complete || err != nil {
+		return best, err
 	}
 	return s.sweep(l, s.query.Top, []Objective{s.query.Objective})
 }
