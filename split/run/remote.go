@@ -26,6 +26,12 @@ type peer struct {
 
 // dial connects to a host and greets it.
 func (n *Node) dial(ctx context.Context, host string) (*peer, error) {
+	return n.dialAs(ctx, n.Name, host)
+}
+
+// dialAs is dial under the name that this host has in the stages, which are
+// written by another one.
+func (n *Node) dialAs(ctx context.Context, self, host string) (*peer, error) {
 	addr, ok := n.Peers[host]
 	if !ok {
 		return nil, fmt.Errorf("run: %w %q: no address is given for it", ErrUnknownHost, host)
@@ -42,7 +48,9 @@ func (n *Node) dial(ctx context.Context, host string) (*peer, error) {
 		return nil, fmt.Errorf("run: host %s: %w", host, err)
 	}
 	p := &peer{host: host, conn: conn}
-	hello, err := conn.Handshake(ctx, transport.Hello{Meta: encodeMeta(n.greeting())})
+	g := n.greeting()
+	g.Name = self
+	hello, err := conn.Handshake(ctx, transport.Hello{Meta: encodeMeta(g)})
 	if err == nil {
 		err = decodeMeta(&transport.Message{Meta: hello.Meta}, &p.greeting)
 	}
@@ -191,7 +199,8 @@ func (n *Node) withModel(ctx context.Context, p *peer, m Model, f func() error) 
 type remote struct {
 	peer        *peer
 	there, back split.Hop
-	codec       transport.Codec
+	codec       transport.Codec // there
+	backCodec   transport.Codec
 	taken       split.Partition // the stages
 	results     []tensor.Type   // of the last one
 }
@@ -199,7 +208,7 @@ type remote struct {
 // openRemote opens stages on the host of the first one, which hands on what is
 // behind it. It returns how many of the stages were taken.
 func (n *Node) openRemote(ctx context.Context, d Deployment, self string, stages split.Partition) (*remote, int, error) {
-	p, err := n.dial(ctx, stages[0].Host)
+	p, err := n.dialAs(ctx, self, stages[0].Host)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -249,7 +258,10 @@ func (r *remote) route(d Deployment, self string, taken split.Partition) error {
 	for _, v := range last.Outputs {
 		r.results = append(r.results, v.Type)
 	}
-	r.codec, err = d.codecFor(r.there)
+	if r.codec, err = d.codecFor(r.there); err != nil {
+		return err
+	}
+	r.backCodec, err = d.codecFor(r.back)
 	return err
 }
 
@@ -274,7 +286,7 @@ func (r *remote) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor
 	spans = append(spans, rep.Spans...)
 	spans = append(spans,
 		Span{What: Encode, Host: r.back.From, Took: rep.Encode, Hop: &r.back},
-		Span{What: Travel, Took: back, Hop: &r.back, Bytes: x.got.WireBytes},
+		Span{What: Travel, Took: back, Hop: &r.back, Codec: r.backCodec.Name(), Bytes: x.got.WireBytes},
 		Span{What: Decode, Host: r.back.To, Took: x.got.Code, Hop: &r.back},
 	)
 	return x.answer.Tensors, spans, nil

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -401,6 +402,37 @@ func TestCodecsOfHopsAreUsed(t *testing.T) {
 	}
 	if _, err := device.Open(context.Background(), Deployment{Model: testModel(g), Stages: p, Codecs: map[split.Hop]string{hops[0]: "magic"}}); !errors.Is(err, transport.ErrCodec) {
 		t.Errorf("unknown codec: got error %v", err)
+	}
+}
+
+// The way back from the cloud to the edge, too, has the codec of its hop, by
+// whatever name the edge calls itself.
+func TestCodecsOfHopsBetweenWorkersAreUsed(t *testing.T) {
+	g := residual(0)
+	cloud := worker(t, "cloud", g, nil)
+	edge := worker(t, "its own name", g, func(n *Node) { n.Peers = map[string]string{"cloud": cloud} })
+	device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"edge": edge}}
+	p := parse(t, "edge:0-2,cloud:3-5")
+	hops := split.Hops(p, "device", func(string, string) bool { return true })
+	zeros := []*tensor.Tensor{tensor.New(tensor.Float32, 50)}
+	travel := func(codecs map[split.Hop]string) (spans []Span) {
+		e, err := device.Open(context.Background(), Deployment{Model: testModel(g), Stages: p, Codecs: codecs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		_, spans, err = e.Run(context.Background(), zeros)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(spans, func(s Span) bool { return s.What != Travel })
+	}
+	raw := travel(nil)
+	for i, hop := range hops {
+		s := travel(map[split.Hop]string{hop: "shuffle+zstd"})[i]
+		if *s.Hop != hop || s.Codec != "shuffle+zstd" || s.Bytes >= raw[i].Bytes-100 {
+			t.Errorf("%v: got %v with codec %q and %d bytes, raw %d, want 100 less", hop, s.Hop, s.Codec, s.Bytes, raw[i].Bytes)
+		}
 	}
 }
 
