@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -212,5 +214,40 @@ func TestConnectionsBeyondTheLimitAreEnded(t *testing.T) {
 	defer cancel()
 	if _, _, err := p.conn.Receive(ctx); !errors.Is(err, io.EOF) {
 		t.Errorf("a connection that asks for nothing: got error %v, want EOF", err)
+	}
+}
+
+func TestStoreRemovesOnlyUploadsThatNobodyWorksOn(t *testing.T) {
+	dir := t.TempDir()
+	s, err := OpenStore(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for range 2 {
+		u, err := s.create(testModel(residual(0)).Digest, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.file.Close()
+		names = append(names, u.file.Name())
+	}
+	names = append(names, filepath.Join(dir, "upload-notes"))
+	if err := os.WriteFile(names[2], nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-2 * uploadStale)
+	for _, name := range []string{names[0], names[2]} {
+		if err := os.Chtimes(name, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := OpenStore(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	for i, there := range []bool{false, true, true} {
+		if _, err := os.Stat(names[i]); (err == nil) != there {
+			t.Errorf("%s: error %v, want it there: %v", names[i], err, there)
+		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
 // Store keeps models in a folder, each under the SHA-256 of its content. It is
@@ -37,7 +39,30 @@ func OpenStore(dir string, limit int64) (*Store, error) {
 	if limit == 0 {
 		limit = DefaultModelLimit
 	}
+	if err := sweep(dir); err != nil {
+		return nil, err
+	}
 	return &Store{dir, limit}, nil
+}
+
+// Files of uploads under way. A process that ends during one leaves it behind.
+const (
+	uploadPrefix = "scission-upload-"
+	uploadStale  = 24 * time.Hour // without a write
+)
+
+// sweep removes uploads in dir that nobody works on any more.
+func sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("run: store: %w", err)
+	}
+	for _, e := range entries {
+		if st, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), uploadPrefix) && st.Mode().IsRegular() && time.Since(st.ModTime()) > uploadStale {
+			os.Remove(filepath.Join(dir, e.Name())) // or another process does
+		}
+	}
+	return nil
 }
 
 // Path is the file of the model with the given digest, 64 lower-case
@@ -78,7 +103,7 @@ func (s *Store) create(digest string, size int64) (*upload, error) {
 	if size < 1 || size > s.limit {
 		return nil, fmt.Errorf("run: model of %d bytes, want 1 to %d", size, s.limit)
 	}
-	f, err := os.CreateTemp(s.dir, "upload-*")
+	f, err := os.CreateTemp(s.dir, uploadPrefix+"*")
 	if err != nil {
 		return nil, fmt.Errorf("run: store: %w", err)
 	}
