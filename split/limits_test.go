@@ -193,7 +193,7 @@ func TestSweepAgreesWithEnumeration(t *testing.T) {
 			return
 		}
 		s.charges.any = true
-		got, err := s.sweep(s.lattice(), s.query.Top, []Objective{q.Objective})
+		got, err := s.sweepTwice(s.lattice(), s.query.Top)
 		if err != nil {
 			t.Fatal(err)
 		}

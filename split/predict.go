@@ -142,6 +142,7 @@ func (t *tables) predict(p Partition) (Estimate, error) {
 type tables struct {
 	Problem
 	at      map[int]Position
+	order   []int                      // the positions, ascending
 	elapsed map[string][]time.Duration // by host: elapsed[i] is the time of layers [0, i)
 	// nonlinear[i] is how many of layers [0, i) have a nonlinearity.
 	nonlinear []int
@@ -221,6 +222,7 @@ func (t *tables) checkPositions() error {
 		}
 		t.at[p.P] = p
 	}
+	t.order = sortedKeys(t.at)
 	for _, p := range []int{0, t.Layers} {
 		if _, ok := t.at[p]; !ok {
 			return fmt.Errorf("position %d is missing: the sizes of inputs (position 0) and outputs (%d) are needed", p, t.Layers)

@@ -110,13 +110,12 @@ func (t *tables) search(q Query) (*search, error) {
 // best answers the query.
 func (s *search) best() ([]Estimate, error) {
 	l := s.lattice()
-	if s.query.Objective == Throughput {
-		return s.fastest(l, s.query.Top)
+	if s.query.Objective != Throughput {
+		if best, complete, err := s.enumerate(l.root); complete || err != nil {
+			return best, err
+		}
 	}
-	if best, complete, err := s.enumerate(l.root); complete || err != nil {
-		return best, err
-	}
-	return s.sweep(l, s.query.Top, []Objective{s.query.Objective})
+	return s.sweepTwice(l, s.query.Top)
 }
 
 // attempts is how many partitions for each result, and how many beside, are tried one by one.
@@ -214,8 +213,10 @@ type edge struct {
 }
 
 type candidate struct {
-	path *path // nil: no more
-	rank int   // its rank among the paths from the edge's end
+	cost cost
+	rest *path // behind the edge
+	rank int   // rest's rank among the paths from the edge's end
+	gone bool  // there are no more
 }
 
 // path is a way from a node to the end.
@@ -230,18 +231,16 @@ func (n *node) nth(rank int) *path {
 	if n.next == nil {
 		n.next = make([]candidate, len(n.edges))
 		for i := range n.edges {
-			n.next[i] = candidate{n.edges[i].follow(0), 0}
+			n.next[i] = n.edges[i].follow(0)
 		}
 	}
 	for len(n.found) <= rank {
 		if len(n.found) > 0 {
-			c := &n.next[n.taken]
-			c.rank++
-			c.path = n.edges[n.taken].follow(c.rank)
+			n.next[n.taken] = n.edges[n.taken].follow(n.next[n.taken].rank + 1)
 		}
 		best := -1
-		for i, c := range n.next {
-			if c.path != nil && (best < 0 || c.path.compare(n.next[best].path) < 0) {
+		for i := range n.next {
+			if !n.next[i].gone && (best < 0 || n.before(i, best)) {
 				best = i
 			}
 		}
@@ -249,31 +248,31 @@ func (n *node) nth(rank int) *path {
 			return nil
 		}
 		n.taken = best
-		n.found = append(n.found, n.next[best].path)
+		n.found = append(n.found, &path{n.next[best].cost, &n.edges[best], n.next[best].rest})
 	}
 	return n.found[rank]
 }
 
-// follow gives the path over the edge whose rest has a rank, or nil.
-func (e *edge) follow(rank int) *path {
+// before says whether the candidate over edge i comes before that over edge j.
+func (n *node) before(i, j int) bool {
+	a, b := &n.next[i], &n.next[j]
+	if c := a.cost.compare(b.cost); c != 0 {
+		return c < 0
+	}
+	p, q := path{a.cost, &n.edges[i], a.rest}, path{b.cost, &n.edges[j], b.rest}
+	return p.partition().String() < q.partition().String()
+}
+
+// follow gives the path over the edge whose rest has a rank.
+func (e *edge) follow(rank int) candidate {
 	if e.to == nil {
-		if rank > 0 {
-			return nil
-		}
-		return &path{cost: e.cost, edge: e}
+		return candidate{cost: e.cost, rank: rank, gone: rank > 0}
 	}
 	rest := e.to.nth(rank)
 	if rest == nil {
-		return nil
+		return candidate{rank: rank, gone: true}
 	}
-	return &path{e.cost.plus(rest.cost), e, rest}
-}
-
-func (p *path) compare(q *path) int {
-	if c := p.cost.compare(q.cost); c != 0 {
-		return c
-	}
-	return strings.Compare(p.partition().String(), q.partition().String())
+	return candidate{cost: e.cost.plus(rest.cost), rest: rest, rank: rank}
 }
 
 // partition is the stages of a path. Its first stage is the one that is running where the path begins, with
@@ -301,7 +300,7 @@ type lattice struct {
 // lattice builds the search graph, without the blocks and hops that a limit forbids by itself.
 func (s *search) lattice() lattice {
 	var positions []int
-	for _, p := range sortedKeys(s.at) {
+	for _, p := range s.order {
 		if p == 0 || p == s.Layers || s.at[p].Width <= s.query.MaxWidth {
 			positions = append(positions, p)
 		}
@@ -326,11 +325,28 @@ func (s *search) lattice() lattice {
 	}
 
 	nodes := make([][2]node, len(hosts)*blocks)
+	linked := make([][]bool, len(hosts)) // each with each later one
+	for h, host := range hosts {
+		linked[h] = make([]bool, len(hosts))
+		// Each block has an edge to the next and up to two, or one, to each later host.
+		later := len(hosts) - 1 - h
+		for l := h + 1; l < len(hosts); l++ {
+			linked[h][l] = s.Network.Linked(host, hosts[l])
+		}
+		room := [...]int{1 + 2*later, 1 + later}
+		edges := make([]edge, blocks*(room[0]+room[1]))
+		for i := range blocks {
+			for flag, n := range room {
+				nodes[h*blocks+i][flag].edges, edges = edges[:0:n], edges[n:]
+			}
+		}
+	}
 	// handOver adds the edges on which the data goes from a host (at the root, the source) to each later one.
 	// At the root it is all the same whether the outputs come back to the first stage.
 	handOver := func(from *[2]node, host string, after, block int, spent cost) {
 		for h := after; h < len(hosts) && must[h] == must[after]; h++ {
-			m := s.move(host, hosts[h], positions[block])
+			direct := host == s.Source || hosts[h] == s.Source || linked[after-1][h]
+			m := s.move(host, hosts[h], positions[block], direct)
 			to := &nodes[h*blocks+block]
 			var kept *move
 			if s.charges.any {
@@ -392,8 +408,8 @@ type move struct {
 	home *HopCost
 }
 
-// move prices the hops of a move at a position; compare Hops.
-func (s *search) move(from, to string, position int) move {
+// move prices the hops of a move at a position, directly or through the source; compare Hops.
+func (s *search) move(from, to string, position int, direct bool) move {
 	m := move{linked: true, linkedBack: true, onwards: to != s.Source}
 	add := func(sum *cost, linked *bool, h Hop) *HopCost {
 		price, err := s.price(h)
@@ -415,7 +431,7 @@ func (s *search) move(from, to string, position int) move {
 		return m
 	}
 	last := from // where the last hop starts, and the first one back ends
-	if from != s.Source && to != s.Source && !s.Network.Linked(from, to) {
+	if !direct {
 		m.hops[0] = add(&m.there, &m.linked, Hop{From: from, To: s.Source, Position: position})
 		last, m.onwards = s.Source, false
 	}

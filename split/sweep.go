@@ -62,8 +62,10 @@ type charges struct {
 
 	times  map[string]time.Duration // the longest compute times
 	shares []share
-	// interval is a known upper bound of all results' intervals, if throughput is the only objective.
+	// interval and worst are known upper bounds of all results' intervals, if throughput is the only objective,
+	// and of their costs, if something else is.
 	interval time.Duration
+	worst    *cost
 	upload   int64 // what the source may send altogether; unlimited is MaxInt64
 }
 
@@ -229,23 +231,31 @@ func (s *search) sweep(l lattice, top int, objectives []Objective) ([]Estimate, 
 	return s.sweepWithin(l, top, objectives, math.MaxInt)
 }
 
-// fastest sweeps for throughput. A first sweep that keeps few labels finds good partitions, if not the best;
-// what is slower than those is left out of the second.
-func (s *search) fastest(l lattice, top int) ([]Estimate, error) {
+// sweepTwice sweeps for one objective. A first sweep that keeps few labels finds good partitions, if not the
+// best; ways that cannot but be worse are left out of the second.
+func (s *search) sweepTwice(l lattice, top int) ([]Estimate, error) {
 	const beam, more = 16, 4
-	objectives := []Objective{Throughput}
+	objectives := []Objective{s.query.Objective}
 	good, err := s.sweepWithin(l, top, objectives, beam+more*top)
 	if err != nil {
 		return nil, err
 	}
 	if len(good) == top {
-		s.charges.interval = good[top-1].Interval()
+		last := good[top-1]
+		if s.query.Objective == Throughput {
+			s.charges.interval = last.Interval()
+		} else {
+			s.charges.worst = &cost{time: last.Total, hops: len(last.Hops), bytes: last.WireBytes()}
+			if s.charges.value != Latency {
+				s.charges.worst.value = last.value(s.charges.value, s.query.Power)
+			}
+		}
 	}
 	return s.sweep(l, top, objectives)
 }
 
-// sweepWithin is sweep with at most a number of labels kept at each node, those with the least busy parts;
-// what it finds may then not be the best.
+// sweepWithin is sweep with at most a number of labels kept at each node, those that promise most; what it finds may
+// then not be the best.
 func (s *search) sweepWithin(l lattice, top int, objectives []Objective, width int) ([]Estimate, error) {
 	var ends []*label
 	steps, labels := 0, 0
@@ -286,7 +296,9 @@ func (s *search) sweepWithin(l lattice, top int, objectives []Objective, width i
 					}
 				}
 				if len(kept) > width {
-					slices.SortStableFunc(kept, func(a, b *label) int { return cmp.Compare(a.account.interval(), b.account.interval()) })
+					if s.charges.tracked[Throughput] {
+						slices.SortStableFunc(kept, func(a, b *label) int { return cmp.Compare(a.account.interval(), b.account.interval()) })
+					}
 					kept = kept[:width]
 				}
 				labels -= len(n.labels) - len(kept)
@@ -372,6 +384,13 @@ func (s *search) step(from *label, host string, e *edge) *label {
 	}
 	if e.host != "" && !s.handOver(l, host, e) || a.interval() > c.interval {
 		return nil
+	}
+	if c.worst != nil && e.to != nil {
+		// The best way on, all limits on sums aside, is what the way on costs at least.
+		rest := e.to.nth(0)
+		if rest == nil || l.cost.plus(rest.cost).compare(*c.worst) > 0 {
+			return nil
+		}
 	}
 	if e.to == nil {
 		if a.native > 0 {
