@@ -3,6 +3,7 @@ package zoo_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,24 +32,28 @@ func run(t *testing.T, g *graph.Graph, in []*tensor.Tensor) []*tensor.Tensor {
 	return out
 }
 
-// everyCut runs both parts of g at every cut and compares with the whole.
+// everyCut runs both parts of g at every cut, in parallel subtests, and
+// compares with the whole.
 func everyCut(t *testing.T, g *graph.Graph, in []*tensor.Tensor) {
 	want := run(t, g, in)
 	cuts := cut.Find(g, 0)
 	for _, c := range cuts[1 : len(cuts)-1] {
-		data := in
-		for _, s := range []split.Segment{{From: 0, To: c.Position}, {From: c.Position, To: len(g.Nodes)}} {
-			part, err := cut.Extract(g, s)
-			if err != nil {
-				t.Fatal(err)
+		t.Run(fmt.Sprint(c.Position), func(t *testing.T) {
+			t.Parallel()
+			data := in
+			for _, s := range []split.Segment{{From: 0, To: c.Position}, {From: c.Position, To: len(g.Nodes)}} {
+				part, err := cut.Extract(g, s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				data = run(t, part, data)
 			}
-			data = run(t, part, data)
-		}
-		for i := range want {
-			if !data[i].Identical(want[i]) {
-				t.Errorf("cut %d of %d, before %s, %d tensors: %v", c.Position, len(g.Nodes), g.Nodes[c.Position].Name, c.Width(), tensortest.Diff(data[i], want[i], 0, 0))
+			for i := range want {
+				if !data[i].Identical(want[i]) {
+					t.Errorf("before %s, %d tensors: %v", g.Nodes[c.Position].Name, c.Width(), tensortest.Diff(data[i], want[i], 0, 0))
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -77,7 +82,7 @@ func TestSplitEqualsWholeAtEveryCutOfRealModels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer m.Close()
+			t.Cleanup(func() { m.Close() })
 			b, err := os.ReadFile(filepath.Join(dir, "test_data_set_0", "input_0.pb"))
 			if err != nil {
 				t.Fatal(err)
