@@ -18,6 +18,13 @@
 // bandwidth, and decoding on the receiver. Costs are whole nanoseconds, so sums are exact and do not depend
 // on their order.
 //
+// # Questions
+//
+// [Problem.Rank] orders partitions by a [Query]: an [Objective], and limits of many kinds. [Problem.Pareto]
+// weighs objectives against each other. [Planner] answers many queries about one problem, and says with
+// [Planner.BreakEven] what would make a split pay. [PresetNetwork] stands in for a network that was not
+// measured. All answers are exact.
+//
 // # What it does not know
 //
 // The package is pure: it imports nothing else of this module and has no clock, socket, model or file name.

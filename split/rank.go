@@ -206,9 +206,13 @@ type edge struct {
 	at   int    // the layer where the step's block ends
 	host string // the host that takes over there; empty: the same goes on
 
-	// What follows is for sweep.
+	charge *charge // for sweep, where it counts more than costs
+}
+
+// charge is what an edge stands for.
+type charge struct {
 	spent   time.Duration // compute time of the step's block
-	move    *move         // to the host that takes over
+	move    *move         // to the host that takes over, or nil
 	returns bool          // the outputs come back from it
 }
 
@@ -348,10 +352,6 @@ func (s *search) lattice() lattice {
 			direct := host == s.Source || hosts[h] == s.Source || linked[after-1][h]
 			m := s.move(host, hosts[h], positions[block], direct)
 			to := &nodes[h*blocks+block]
-			var kept *move
-			if s.charges.any {
-				kept = &m
-			}
 			for flag, returns := range [...]bool{false, true} {
 				if !m.linked || returns && !m.linkedBack {
 					continue
@@ -363,7 +363,7 @@ func (s *search) lattice() lattice {
 				if returns && m.onwards {
 					origin = &from[1]
 				}
-				origin.edges = append(origin.edges, edge{c, &to[flag], positions[block], hosts[h], spent.time, kept, returns})
+				origin.edges = append(origin.edges, edge{c, &to[flag], positions[block], hosts[h], s.charge(spent.time, &m, returns)})
 			}
 		}
 	}
@@ -379,20 +379,33 @@ func (s *search) lattice() lattice {
 				spent.value = power.working(spent.time)
 			}
 			from := &nodes[h*blocks+i]
+			charge := s.charge(spent.time, nil, false)
 			if i+1 < blocks {
 				for flag := range from {
 					from[flag].edges = append(from[flag].edges,
-						edge{cost: spent, to: &nodes[h*blocks+i+1][flag], at: positions[i+1], spent: spent.time})
+						edge{cost: spent, to: &nodes[h*blocks+i+1][flag], at: positions[i+1], charge: charge})
 				}
 				handOver(from, host, h+1, i+1, spent)
 			} else if must[len(hosts)] == must[h+1] {
-				from[1].edges = append(from[1].edges, edge{cost: spent, at: s.Layers, spent: spent.time})
+				from[1].edges = append(from[1].edges, edge{cost: spent, at: s.Layers, charge: charge})
 			}
 		}
 	}
 	var start [2]node
 	handOver(&start, s.Source, 0, 0, cost{})
 	return lattice{&node{edges: slices.Concat(start[0].edges, start[1].edges)}, hosts, blocks, nodes}
+}
+
+// charge is nil where a sweep is not needed.
+func (s *search) charge(spent time.Duration, m *move, returns bool) *charge {
+	if !s.charges.any {
+		return nil
+	}
+	if m == nil {
+		return &charge{spent: spent}
+	}
+	kept := *m // so that m need not be allocated where nothing is charged
+	return &charge{spent, &kept, returns}
 }
 
 // move is how the data gets from one host to another, and the outputs back.

@@ -379,7 +379,7 @@ func (s *search) step(from *label, host string, e *edge) *label {
 	if c.tracked[Latency] {
 		a.time = l.cost.time
 	}
-	if e.spent > 0 && !s.work(l, host, e.spent) {
+	if e.charge.spent > 0 && !s.work(l, host, e.charge.spent) {
 		return nil
 	}
 	if e.host != "" && !s.handOver(l, host, e) || a.interval() > c.interval {
@@ -440,9 +440,9 @@ func (s *search) handOver(l *label, host string, e *edge) bool {
 	}
 	a.stage = 0
 	var next time.Duration
-	hops := [...]*HopCost{e.move.hops[0], e.move.hops[1], nil}
-	if e.returns {
-		hops[2] = e.move.home
+	hops := [...]*HopCost{e.charge.move.hops[0], e.charge.move.hops[1], nil}
+	if e.charge.returns {
+		hops[2] = e.charge.move.home
 	}
 	for _, h := range hops {
 		if h == nil {
