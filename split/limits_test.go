@@ -198,7 +198,7 @@ func TestSweepAgreesWithEnumeration(t *testing.T) {
 			t.Fatal(err)
 		}
 		if q.Objective == Throughput {
-			return
+			return // cannot be enumerated in order
 		}
 		s.charges.limits = false // never give up
 		want, complete, err := s.enumerate(s.lattice().root)
@@ -305,7 +305,6 @@ func BenchmarkPlanner(b *testing.B) {
 		{"plain", 300, 5, Query{}},
 		{"compute", 300, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 20}, {Host: "host0", Time: ms(20)}}}},
 		{"throughput", 300, 5, Query{Objective: Throughput}},
-		{"tight", 300, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 1}, {Host: "host3", Percent: 5}, {Host: "host2", Time: ms(5)}}}},
 	} {
 		planner, err := large(b, c.layers, c.hosts).Prepare()
 		if err != nil {

@@ -18,11 +18,11 @@ import (
 // [ErrNoPartition] where there are none.
 //
 // For k hosts and m positions the best takes O(k²m) steps, each further one O(km). That holds for limits on
-// single layers, single hops and the total latency. Throughput, and limits on sums that several stages share
-// (compute times, what the source sends altogether), are answered in the same way where enough of the first
-// few hundred partitions keep them, and otherwise by keeping all ways to a position that another does not
-// beat in everything that counts. That is fast for the numbers of layers and hosts of real models, but there
-// is no polynomial bound: beyond a fixed number of steps, some seconds, the error wraps [ErrTooHard].
+// single layers, single hops and the total latency. Limits on sums that several steps share (compute times,
+// what the source sends altogether) are answered in the same way where enough of the first few hundred
+// partitions keep them. Otherwise, and for throughput, the search keeps all ways to a position that no other
+// beats in everything that counts, for which there is no polynomial bound: beyond a fixed number of steps,
+// some seconds, the error wraps [ErrTooHard].
 func (pb Problem) Rank(q Query) ([]Estimate, error) {
 	t, err := pb.tables()
 	if err != nil {
