@@ -302,7 +302,14 @@ func (n *Node) model(digest string, shapes map[string]tensor.Shape) (*graph.Grap
 	if err != nil {
 		return nil, nil, err
 	}
-	return n.Load(path, shapes)
+	g, closer, err := n.Load(path, shapes)
+	if err == nil && len(g.Nodes) > split.MaxLayers {
+		if closer != nil {
+			closer.Close()
+		}
+		return nil, nil, fmt.Errorf("run: model of %d layers, want at most %d", len(g.Nodes), split.MaxLayers)
+	}
+	return g, closer, err
 }
 
 func (s *session) open(ctx context.Context, r openRequest) (opened, error) {
