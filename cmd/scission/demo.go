@@ -260,10 +260,7 @@ func (a *app) demo(ctx context.Context, name string, runs int) (r demoReport, er
 		todo = append(todo, &splitOnly[0])
 	}
 	for _, e := range todo {
-		d := run.Deployment{Model: m.Model, Stages: e.Partition, Codecs: map[split.Hop]string{}}
-		for _, h := range e.Hops {
-			d.Codecs[h.Hop] = h.Codec
-		}
+		d := run.Deployment{Model: m.Model, Stages: e.Partition, Codecs: codecsOf(*e)}
 		x, _, err := measureStages(ctx, device, m, d, in, 2, runs, e, true, p)
 		p.clear()
 		if err != nil {

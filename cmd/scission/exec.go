@@ -104,9 +104,7 @@ runs here unsplit, and the outputs must be the same bit for bit.`,
 				}
 				predicted = &p.Estimates[rank-1]
 				d.Stages, name = predicted.Partition, p.Source
-				for _, h := range predicted.Hops {
-					d.Codecs[h.Hop] = h.Codec
-				}
+				d.Codecs = codecsOf(*predicted)
 			} else if name, err = parseStages(&d, stages, name, peers); err != nil {
 				return err
 			}
@@ -124,9 +122,7 @@ runs here unsplit, and the outputs must be the same bit for bit.`,
 					return fmt.Errorf("%w: %w", errUsage, err)
 				}
 				predicted = &e
-				for _, h := range e.Hops {
-					d.Codecs[h.Hop] = h.Codec
-				}
+				d.Codecs = codecsOf(e)
 			}
 			if codec != "" {
 				if _, err := transport.CodecByName(codec); err != nil {
@@ -178,6 +174,15 @@ runs here unsplit, and the outputs must be the same bit for bit.`,
 	insecureFlag(c, &insecure)
 	threadsFlag(c, &threads)
 	return c
+}
+
+// codecsOf is the codecs that an estimate reckons with.
+func codecsOf(e split.Estimate) map[split.Hop]string {
+	codecs := map[split.Hop]string{}
+	for _, h := range e.Hops {
+		codecs[h.Hop] = h.Codec
+	}
+	return codecs
 }
 
 // parseStages reads --stages into d, adds its addresses to peers and returns

@@ -9,8 +9,6 @@ package tensor
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -290,15 +288,4 @@ func (t *Tensor) Clone() *Tensor {
 // Identical reports whether t and o have the same type and the same bytes.
 func (t *Tensor) Identical(o *Tensor) bool {
 	return t.Type.Equal(o.Type) && bytes.Equal(t.Raw, o.Raw)
-}
-
-// Digest is the SHA-256 of the element type, the shape and the bytes.
-func (t *Tensor) Digest() [sha256.Size]byte {
-	h := sha256.New()
-	h.Write(binary.LittleEndian.AppendUint64([]byte{byte(t.DType)}, uint64(len(t.Shape))))
-	for _, d := range t.Shape {
-		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(d)))
-	}
-	h.Write(t.Raw)
-	return [sha256.Size]byte(h.Sum(nil))
 }
