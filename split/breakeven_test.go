@@ -83,8 +83,8 @@ func TestObjectivesAgreeWithSumsByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut := func(host string, position int, bytes int64) {
-		pb.Profiles[host].Cuts = append(pb.Profiles[host].Cuts, CutProfile{position, 1, bytes,
-			[]CodecProfile{{RawCodec, bytes, Samples{ms(7)}, Samples{ms(400)}}}})
+		pb.Profiles[host].Cuts = append(pb.Profiles[host].Cuts, CutProfile{Position: position, Width: 1, Bytes: bytes,
+			Codecs: []CodecProfile{{RawCodec, bytes, Samples{ms(7)}, Samples{ms(400)}}}})
 	}
 	cut("device", 2, 100_000)
 	cut("edge", 2, 100_000)

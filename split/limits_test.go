@@ -280,7 +280,7 @@ func TestRawMayBeExcluded(t *testing.T) {
 	for _, p := range pb.Profiles {
 		for _, at := range pb.Positions {
 			if at.P == 1 || at.P == 4 {
-				p.Cuts = append(p.Cuts, CutProfile{at.P, at.Width, at.Bytes, []CodecProfile{{"zstd", 2 * at.Bytes, one, one}}})
+				p.Cuts = append(p.Cuts, CutProfile{Position: at.P, Width: at.Width, Bytes: at.Bytes, Codecs: []CodecProfile{{"zstd", 2 * at.Bytes, one, one}}})
 			}
 		}
 	}

@@ -143,7 +143,9 @@ type tables struct {
 	Problem
 	at      map[int]Position
 	order   []int                      // the positions, ascending
-	elapsed map[string][]time.Duration // by host: elapsed[i] is the time of layers [0, i)
+	elapsed map[string][]time.Duration // by host: elapsed[i] is the time of layers [0, i) in the whole model
+	enter   map[string][]time.Duration // by host and position: what a stage that begins there takes longer
+	leave   map[string][]time.Duration // likewise for one that ends there
 	// nonlinear[i] is how many of layers [0, i) have a nonlinearity.
 	nonlinear []int
 	noRaw     bool // tensors may not be sent as they are
@@ -164,7 +166,8 @@ func (pb Problem) tables() (*tables, error) {
 	if len(pb.Hosts) == 0 || len(pb.Hosts) > MaxStages {
 		return nil, fmt.Errorf("got %d hosts, want 1 to %d", len(pb.Hosts), MaxStages)
 	}
-	t := &tables{Problem: pb, at: map[int]Position{}, elapsed: map[string][]time.Duration{}, hops: map[Hop]pricedHop{}}
+	t := &tables{Problem: pb, at: map[int]Position{}, elapsed: map[string][]time.Duration{},
+		enter: map[string][]time.Duration{}, leave: map[string][]time.Duration{}, hops: map[Hop]pricedHop{}}
 	if t.Source == "" {
 		t.Source = pb.Hosts[0]
 	}
@@ -257,18 +260,19 @@ func (t *tables) checkProfiles() error {
 				return fmt.Errorf("host %s was profiled with %d bytes at position %d, want %d", host, c.Bytes, c.Position, at.Bytes)
 			}
 		}
-		elapsed := make([]time.Duration, t.Layers+1)
-		for i, l := range p.Layers {
-			elapsed[i+1] = elapsed[i] + l.Samples.Median()
+		t.elapsed[host] = p.elapsed()
+		enter, leave := make([]time.Duration, t.Layers+1), make([]time.Duration, t.Layers+1)
+		for _, c := range p.Cuts {
+			enter[c.Position], leave[c.Position] = c.Enter.Median(), c.Leave.Median()
 		}
-		t.elapsed[host] = elapsed
+		t.enter[host], t.leave[host] = enter, leave
 	}
 	return nil
 }
 
-// compute is the time of a segment on a host that has a profile.
+// compute is the time of a stage on a host that has a profile.
 func (t *tables) compute(host string, s Segment) time.Duration {
-	return t.elapsed[host][s.To] - t.elapsed[host][s.From]
+	return t.elapsed[host][s.To] - t.elapsed[host][s.From] + t.enter[host][s.From] + t.leave[host][s.To]
 }
 
 func (t *tables) estimate(p Partition) (Estimate, error) {

@@ -85,7 +85,7 @@ func TestPredictChoosesTheFastestCodecPerHop(t *testing.T) {
 	pb := toy(t)
 	cut := func(host string, position int, codecs ...CodecProfile) {
 		at := pb.Positions[position]
-		pb.Profiles[host].Cuts = append(pb.Profiles[host].Cuts, CutProfile{position, at.Width, at.Bytes, codecs})
+		pb.Profiles[host].Cuts = append(pb.Profiles[host].Cuts, CutProfile{Position: position, Width: at.Width, Bytes: at.Bytes, Codecs: codecs})
 	}
 	one := func(v float64) Samples { return Samples{ms(v)} }
 	// To the edge zstd saves 50 of 100 ms for 4 and 1 ms, lossy saves 90 but is not allowed.

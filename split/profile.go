@@ -1,6 +1,7 @@
 package split
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -97,13 +98,25 @@ type Machine struct {
 	Arch    string `json:"arch,omitempty"`    // as in GOARCH
 	Cores   int    `json:"cores,omitempty"`   // logical processors
 	Threads int    `json:"threads,omitempty"` // threads that the run used
+	// Memory is the bytes of memory that the processes of the machine may use altogether.
+	Memory int64 `json:"memory_bytes,omitempty"`
+	// Governor is the policy that sets the processor's frequency, such as "performance".
+	Governor string `json:"governor,omitempty"`
+	// ClockTick is the smallest difference between two readings of the clock that took the samples.
+	ClockTick time.Duration `json:"clock_tick_ns,omitempty"`
 }
 
 // LayerProfile is the time of one layer, measured inside the whole model.
 type LayerProfile struct {
-	Name    string  `json:"name"`
-	Op      string  `json:"op"`
+	Name string `json:"name"`
+	Op   string `json:"op"`
+	// Samples has the layer's time in each run; sample i of all layers is from one and the same run, in which
+	// the time of layers that the engine joins counts for the first of them.
 	Samples Samples `json:"samples_ns"`
+	// Weights is the size of the layer's constants, Live that of all activations that exist while it runs; 0
+	// where they are not known.
+	Weights int64 `json:"weight_bytes,omitempty"`
+	Live    int64 `json:"live_bytes,omitempty"`
 }
 
 // CodecProfile is what a codec does to the tensors that cross one cut.
@@ -123,6 +136,11 @@ type CutProfile struct {
 	// Width is the number of tensors, Bytes their total size as they lie in memory.
 	Width int   `json:"width"`
 	Bytes int64 `json:"bytes"`
+	// Leave and Enter are how much longer computing takes where the model is cut here: Leave on the host that
+	// runs the layers before the cut, Enter on the one that runs those behind it. Layers that are joined in the
+	// whole model are apart then, and tensors change their layout. Empty means no longer.
+	Leave Samples `json:"leave_ns,omitempty"`
+	Enter Samples `json:"enter_ns,omitempty"`
 	// Codecs are the measured codecs. [RawCodec] may be among them, with the time that sending tensors as they
 	// are costs the processor, checksums for instance; without it that time counts as 0.
 	Codecs []CodecProfile `json:"codecs,omitempty"`
@@ -152,7 +170,13 @@ type Profile struct {
 	Emulated string `json:"emulated,omitempty"`
 	// Slowdown is the factor of the emulated slowness, 0 where there is none.
 	Slowdown float64 `json:"slowdown,omitempty"`
-	// Whole is the time of the model as a whole; empty where it was not measured.
+	// Took is how long it took to make this profile, and Warmup how many runs came before the measured ones.
+	Took   time.Duration `json:"took_ns,omitempty"`
+	Warmup int           `json:"warmup,omitempty"`
+	// Peak is the memory of a run of the whole model, its weights included; 0 where it is not known.
+	Peak int64 `json:"peak_bytes,omitempty"`
+	// Whole is the time of the model as a whole, from runs in which no layer was timed; empty where it was not
+	// measured.
 	Whole Samples `json:"whole_ns,omitempty"`
 	// Layers are all the layers of the model in order.
 	Layers []LayerProfile `json:"layers"`
@@ -182,12 +206,65 @@ func (p *Profile) Positions() []Position {
 	return positions
 }
 
-// SegmentTime is the time of a segment, the sum of its layers' medians. Against the median of Whole,
-// SegmentTime of all layers shows whether the times add up. The segment must lie within the layers.
+// LayerTimes are the typical times of the layers: the mean over the runs whose sum over all layers is in the
+// middle half, rounded inwards. Unlike medians, which each layer would take from another run, such times add up to that of a
+// typical run. Where layers have different numbers of samples, each layer's time is its median.
+func (p *Profile) LayerTimes() []time.Duration {
+	times := make([]time.Duration, len(p.Layers))
+	if len(p.Layers) == 0 {
+		return times
+	}
+	sums := make(Samples, len(p.Layers[0].Samples))
+	for _, l := range p.Layers {
+		if len(l.Samples) != len(sums) {
+			for i, l := range p.Layers {
+				times[i] = l.Samples.Median()
+			}
+			return times
+		}
+		for run, took := range l.Samples {
+			sums[run] += took
+		}
+	}
+	runs := make([]int, len(sums))
+	for i := range runs {
+		runs[i] = i
+	}
+	slices.SortStableFunc(runs, func(a, b int) int { return cmp.Compare(sums[a], sums[b]) })
+	if len(runs) == 0 {
+		return times
+	}
+	trim := min((len(runs)+3)/4, (len(runs)-1)/2)
+	middle := runs[trim : len(runs)-trim]
+	for i, l := range p.Layers {
+		for _, run := range middle {
+			times[i] += l.Samples[run]
+		}
+		times[i] /= time.Duration(len(middle))
+	}
+	return times
+}
+
+// elapsed is, for each position, the time of the layers before it inside the whole model.
+func (p *Profile) elapsed() []time.Duration {
+	elapsed := make([]time.Duration, len(p.Layers)+1)
+	for i, took := range p.LayerTimes() {
+		elapsed[i+1] = elapsed[i] + took
+	}
+	return elapsed
+}
+
+// SegmentTime is the time of a segment that runs by itself: the sum of its layers' times, and what the cuts at
+// its ends add. Against the median of Whole, SegmentTime of all layers shows whether the times add up. The
+// segment must lie within the layers.
 func (p *Profile) SegmentTime(s Segment) time.Duration {
-	var sum time.Duration
-	for _, l := range p.Layers[s.From:s.To] {
-		sum += l.Samples.Median()
+	elapsed := p.elapsed()
+	sum := elapsed[s.To] - elapsed[s.From]
+	if c := p.Cut(s.From); c != nil {
+		sum += c.Enter.Median()
+	}
+	if c := p.Cut(s.To); c != nil {
+		sum += c.Leave.Median()
 	}
 	return sum
 }
@@ -217,12 +294,19 @@ func (p *Profile) validate() error {
 	if err := p.Whole.validate(false); err != nil {
 		return fmt.Errorf("whole_ns: %w", err)
 	}
+	if p.Took < 0 || p.Warmup < 0 || p.Peak < 0 || p.Machine.Memory < 0 || p.Machine.ClockTick < 0 {
+		return fmt.Errorf("took_ns %d, warmup %d, peak_bytes %d, machine.memory_bytes %d, machine.clock_tick_ns %d, want at least 0",
+			p.Took, p.Warmup, p.Peak, p.Machine.Memory, p.Machine.ClockTick)
+	}
 	if len(p.Layers) == 0 || len(p.Layers) > MaxLayers {
 		return fmt.Errorf("layers: got %d, want 1 to %d", len(p.Layers), MaxLayers)
 	}
 	for i, l := range p.Layers {
 		if err := l.Samples.validate(true); err != nil {
 			return fmt.Errorf("layers[%d].samples_ns: %w", i, err)
+		}
+		if l.Weights < 0 || l.Weights > MaxBytes || l.Live < 0 || l.Live > MaxBytes {
+			return fmt.Errorf("layers[%d]: %d bytes of weights, %d live, want 0 to %d", i, l.Weights, l.Live, int64(MaxBytes))
 		}
 	}
 	previous := -1
@@ -245,6 +329,12 @@ func (c *CutProfile) validate() error {
 	}
 	if c.Bytes < 0 || c.Bytes > MaxBytes {
 		return fmt.Errorf("bytes is %d, want 0 to %d", c.Bytes, int64(MaxBytes))
+	}
+	if err := c.Leave.validate(false); err != nil {
+		return fmt.Errorf("leave_ns: %w", err)
+	}
+	if err := c.Enter.validate(false); err != nil {
+		return fmt.Errorf("enter_ns: %w", err)
 	}
 	names := map[string]bool{}
 	for i, k := range c.Codecs {

@@ -15,16 +15,18 @@ const profileJSON = `{
   "model": {"name": "toy", "digest": "sha256:01"},
   "host": "device",
   "date": "2026-11-22T10:00:00Z",
-  "machine": {"cpu": "Cortex-A72", "isa": "neon", "os": "linux", "arch": "arm64", "cores": 4, "threads": 2},
+  "machine": {"cpu": "Cortex-A72", "isa": "neon", "os": "linux", "arch": "arm64", "cores": 4, "threads": 2,
+    "memory_bytes": 4000, "governor": "ondemand", "clock_tick_ns": 19},
   "emulated": "sleeps", "slowdown": 2.5,
+  "took_ns": 9000, "warmup": 3, "peak_bytes": 1234,
   "whole_ns": [31, 30],
   "layers": [
-    {"name": "conv", "op": "Conv", "samples_ns": [12, 10, 11]},
+    {"name": "conv", "op": "Conv", "samples_ns": [12, 10, 11], "weight_bytes": 64, "live_bytes": 500},
     {"name": "fc", "op": "Gemm", "samples_ns": [20, 25, 19, 24]}
   ],
   "cuts": [
     {"position": 0, "width": 1, "bytes": 400},
-    {"position": 1, "width": 2, "bytes": 100, "codecs": [
+    {"position": 1, "width": 2, "bytes": 100, "leave_ns": [3, 5], "enter_ns": [7], "codecs": [
       {"name": "zstd", "wire_bytes": 60, "encode_ns": [5, 4], "decode_ns": [2]}
     ]},
     {"position": 2, "width": 1, "bytes": 8}
@@ -40,13 +42,14 @@ func TestReadProfileKeepsEverything(t *testing.T) {
 		Model:    Model{"toy", "sha256:01"},
 		Host:     "device",
 		Date:     time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),
-		Machine:  Machine{"Cortex-A72", "neon", "linux", "arm64", 4, 2},
+		Machine:  Machine{"Cortex-A72", "neon", "linux", "arm64", 4, 2, 4000, "ondemand", 19},
 		Emulated: "sleeps", Slowdown: 2.5,
+		Took: 9000, Warmup: 3, Peak: 1234,
 		Whole:  Samples{31, 30},
-		Layers: []LayerProfile{{"conv", "Conv", Samples{12, 10, 11}}, {"fc", "Gemm", Samples{20, 25, 19, 24}}},
+		Layers: []LayerProfile{{"conv", "Conv", Samples{12, 10, 11}, 64, 500}, {"fc", "Gemm", Samples{20, 25, 19, 24}, 0, 0}},
 		Cuts: []CutProfile{
 			{Position: 0, Width: 1, Bytes: 400},
-			{Position: 1, Width: 2, Bytes: 100, Codecs: []CodecProfile{{"zstd", 60, Samples{5, 4}, Samples{2}}}},
+			{Position: 1, Width: 2, Bytes: 100, Leave: Samples{3, 5}, Enter: Samples{7}, Codecs: []CodecProfile{{"zstd", 60, Samples{5, 4}, Samples{2}}}},
 			{Position: 2, Width: 1, Bytes: 8},
 		},
 	}
@@ -57,8 +60,12 @@ func TestReadProfileKeepsEverything(t *testing.T) {
 	if got := p.SegmentTime(Segment{0, 2}); got != 33 {
 		t.Errorf("both layers take %v, want 33ns", got)
 	}
-	if got := p.SegmentTime(Segment{1, 2}); got != 22 {
-		t.Errorf("the second layer takes %v, want 22ns", got)
+	// Cut at 1, the first layer takes (3+5)/2 longer and the second one 7.
+	if got := p.SegmentTime(Segment{0, 1}); got != 15 {
+		t.Errorf("the first layer takes %v, want 15ns", got)
+	}
+	if got := p.SegmentTime(Segment{1, 2}); got != 29 {
+		t.Errorf("the second layer takes %v, want 29ns", got)
 	}
 	if p.Cut(1) != &p.Cuts[1] || p.Cut(3) != nil || (*Profile)(nil).Cut(0) != nil {
 		t.Error("Cut finds the wrong cut")
@@ -83,6 +90,14 @@ func checkProfileRoundTrip(t *testing.T, p *Profile) {
 	var again bytes.Buffer
 	if err := q.Write(&again); err != nil || again.String() != text {
 		t.Fatalf("wrote %s, %v, want %s", again.String(), err, text)
+	}
+}
+
+// The middle half of the four runs by their sums (11, 20, 22, 90) is the first and the last one.
+func TestLayerTimesAddUpToThoseOfTypicalRuns(t *testing.T) {
+	p := &Profile{Layers: []LayerProfile{{Samples: Samples{5, 10, 40, 4}}, {Samples: Samples{15, 1, 50, 18}}}}
+	if got, want := fmt.Sprint(p.LayerTimes()), "[4ns 16ns]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
@@ -111,17 +126,22 @@ func TestReadProfileSaysWhereAFileIsWrong(t *testing.T) {
 		{`[12, 10, 11]`, `[]`, "layers[0].samples_ns: no samples"},
 		{`[12, 10, 11]`, `[12, -10]`, "layers[0].samples_ns: sample 1 is -10ns, want 0 to 1h0m0s"},
 		{`[12, 10, 11]`, `[3600000000001]`, "sample 0 is 1h0m0.000000001s"},
-		{`[12, 10, 11]`, `[1.5]`, "line 10: layers[0].samples_ns: got a JSON number 1.5"},
-		{`[12, 10, 11]`, `[null]`, "line 10: layers[0].samples_ns: got null"},
-		{`[12, 10, 11]`, `[NaN]`, "line 10"},
+		{`[12, 10, 11]`, `[1.5]`, "line 12: layers[0].samples_ns: got a JSON number 1.5"},
+		{`[12, 10, 11]`, `[null]`, "line 12: layers[0].samples_ns: got null"},
+		{`[12, 10, 11]`, `[NaN]`, "line 12"},
 		{`[12, 10, 11]`, `null`, "layers[0].samples_ns: got null"},
 		{`[12, 10, 11]`, `[99999999999999999999]`, "layers[0].samples_ns"},
-		{`"name": "fc", `, `"nome": "fc", `, `line 11: layers[1]: unknown field "nome"`},
-		{`"name": "fc", `, `"op": "Gemm", `, `line 11: layers[1]: field "op" is given twice`},
+		{`"name": "fc", `, `"nome": "fc", `, `line 13: layers[1]: unknown field "nome"`},
+		{`"name": "fc", `, `"op": "Gemm", `, `line 13: layers[1]: field "op" is given twice`},
 		{`"position": 1,`, `"position": 0,`, "cuts[1].position: got 0, want 1 to 2"},
 		{`"position": 1,`, `"position": 3,`, "cuts[1].position: got 3, want 1 to 2"},
 		{`"width": 2`, `"width": -2`, "cuts[1]: width is -2"},
 		{`"bytes": 100`, `"bytes": -1`, "cuts[1]: bytes is -1"},
+		{`"leave_ns": [3, 5]`, `"leave_ns": [3, -5]`, "cuts[1]: leave_ns: sample 1"},
+		{`"enter_ns": [7]`, `"enter_ns": [3600000000001]`, "cuts[1]: enter_ns: sample 0"},
+		{`"weight_bytes": 64`, `"weight_bytes": -64`, "layers[0]: -64 bytes of weights"},
+		{`"memory_bytes": 4000`, `"memory_bytes": -1`, "machine.memory_bytes -1"},
+		{`"warmup": 3`, `"warmup": -3`, "warmup -3"},
 		{`"wire_bytes": 60`, `"wire_bytes": 1099511627777`, "cuts[1]: codecs[0].wire_bytes: got 1099511627777"},
 		{`"name": "zstd"`, `"name": ""`, "codecs[0].name"},
 		{`"decode_ns": [2]`, `"decode_ns": []`, "cuts[1]: codecs[0].decode_ns: no samples"},

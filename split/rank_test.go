@@ -266,7 +266,7 @@ func large(tb testing.TB, layers, hosts int) Problem {
 		}
 		for _, at := range pb.Positions {
 			one := Samples{time.Duration(at.Bytes / 2)}
-			p.Cuts = append(p.Cuts, CutProfile{at.P, 1, at.Bytes, []CodecProfile{{"zstd", at.Bytes * 2 / 3, one, one}}})
+			p.Cuts = append(p.Cuts, CutProfile{Position: at.P, Width: 1, Bytes: at.Bytes, Codecs: []CodecProfile{{"zstd", at.Bytes * 2 / 3, one, one}}})
 		}
 		for _, other := range pb.Hosts {
 			if err := pb.Network.SetBoth(other, host, Link{Latency: ms(float64(h)), Bandwidth: 1e7 * float64(h)}); err != nil {
