@@ -203,6 +203,37 @@ func TestLimitsAreReckonedAsTheOriginalDoes(t *testing.T) {
 	}
 }
 
+// The original tries a configuration's criteria and limits tier by tier, and dies of a limit in per cent of no
+// time only if it gets there.
+func TestLimitsAreTriedTierByTier(t *testing.T) {
+	// Edge e needs no time for anything, so that it alone has a configuration that takes none.
+	idle, busy := map[string][]Block{"m": {{0, 0, 0, 128}}}, map[string][]Block{"m": {{0, 0, 1, 128}}}
+	all := Systems{{{"d", busy}}, {{"e", idle}}, {{"c", busy}}}
+	n := Network{{"d", "e"}: {0, 1}, {"d", "c"}: {0, 1}, {"e", "c"}: {0, 1}}
+	for options, dies := range map[string]bool{
+		"--device-time 50%":                           true,
+		"--device-time 50% -d 0":                      false,
+		"--device-time 50% -e -1":                     true, // the edge comes behind
+		"--edge-time 50% -e -1":                       false,
+		"--edge-time 50% -c 0":                        true,
+		"--cloud-time 50% -c 0":                       false,
+		"--cloud-time 50%":                            true,
+		"--edge-time 50% -i 0.1 -c 0":                 true,
+		"--edge-time 50% --device-upload -1 -c 0":     false,
+		"--cloud-time 50% --edge-upload 0.0001 -c -1": false,
+		"--cloud-time 50% --edge-time -0.5":           false,
+		"--device-time 50% --edge-time -0.5":          true,
+	} {
+		q, err := ParseArgs(append([]string{"f", "n", "m"}, strings.Fields(options)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := all.Answer(n, q); (err != nil) != dies {
+			t.Errorf("%s: error %v, want one: %v", options, err, dies)
+		}
+	}
+}
+
 func TestEqualLatenciesKeepTheirOrder(t *testing.T) {
 	kept := top{most: 3}
 	for i := range 50 {

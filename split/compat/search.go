@@ -102,22 +102,18 @@ func (s *search) run(all *Systems) error {
 
 // try prices a configuration and keeps it if it fulfils the query.
 func (s *search) try(r *Result, at choice) error {
-	wants := &s.query.Tiers
-	for t := range r.Parts {
-		p := &r.Parts[t]
-		if !wants[t].Criteria.Allow(p.First, p.Last, p.Name) {
-			return nil
-		}
-	}
 	s.upload(r, at)
-	for t, upload := range [...]float64{r.DeviceUpload, r.EdgeUpload} {
-		if limit := wants[t].Upload; limit != nil && !(upload <= *limit*thousand*thousand) {
+	r.Processing = r.Parts[Device].Seconds + r.Parts[Edge].Seconds + r.Parts[Cloud].Seconds
+	uploads := [...]float64{Device: r.DeviceUpload, Edge: r.EdgeUpload, Cloud: 0}
+	for t := range r.Parts {
+		p, want := &r.Parts[t], &s.query.Tiers[t]
+		if !want.Criteria.Allow(p.First, p.Last, p.Name) {
 			return nil
 		}
-	}
-	r.Processing = r.Parts[Device].Seconds + r.Parts[Edge].Seconds + r.Parts[Cloud].Seconds
-	for t := range r.Parts {
-		if ok, err := wants[t].Time.allow(r.Parts[t].Seconds, r.Processing); !ok {
+		if limit := want.Upload; limit != nil && !(uploads[t] <= *limit*thousand*thousand) {
+			return nil
+		}
+		if ok, err := want.Time.allow(p.Seconds, r.Processing); !ok {
 			return err
 		}
 	}
