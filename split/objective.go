@@ -169,8 +169,8 @@ func (t *tables) checkEnergy(power map[string]Power) error {
 	var worst float64
 	for _, host := range sortedKeys(power) {
 		p := power[host]
-		if elapsed := t.elapsed[host]; elapsed != nil {
-			worst += p.Watts / milliwatt * float64(elapsed[t.Layers])
+		if t.elapsed[host] != nil {
+			worst += p.Watts / milliwatt * float64(t.longest(host))
 		}
 		var coding time.Duration
 		var bytes int64

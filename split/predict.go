@@ -275,6 +275,11 @@ func (t *tables) compute(host string, s Segment) time.Duration {
 	return t.elapsed[host][s.To] - t.elapsed[host][s.From] + t.enter[host][s.From] + t.leave[host][s.To]
 }
 
+// longest bounds the time of a stage on a host that has a profile.
+func (t *tables) longest(host string) time.Duration {
+	return t.elapsed[host][t.Layers] + slices.Max(t.enter[host]) + slices.Max(t.leave[host])
+}
+
 func (t *tables) estimate(p Partition) (Estimate, error) {
 	if err := p.validate(t.Layers); err != nil {
 		return Estimate{}, err

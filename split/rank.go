@@ -211,7 +211,8 @@ type edge struct {
 
 // charge is what an edge stands for.
 type charge struct {
-	spent   time.Duration // compute time of the step's block
+	spent   time.Duration // compute time of the step's block, and of leaving the host
+	enter   time.Duration // compute time of entering the host that takes over
 	move    *move         // to the host that takes over, or nil
 	returns bool          // the outputs come back from it
 }
@@ -349,6 +350,7 @@ func (s *search) lattice() lattice {
 	// At the root it is all the same whether the outputs come back to the first stage.
 	handOver := func(from *[2]node, host string, after, block int, spent cost) {
 		for h := after; h < len(hosts) && must[h] == must[after]; h++ {
+			enter := s.enter[hosts[h]][positions[block]]
 			direct := host == s.Source || hosts[h] == s.Source || linked[after-1][h]
 			m := s.move(host, hosts[h], positions[block], direct)
 			to := &nodes[h*blocks+block]
@@ -356,38 +358,36 @@ func (s *search) lattice() lattice {
 				if !m.linked || returns && !m.linkedBack {
 					continue
 				}
-				c, origin := spent.plus(m.there), &from[0]
+				c, origin := spent.plus(s.spent(hosts[h], enter)).plus(m.there), &from[0]
 				if returns {
 					c = c.plus(m.back)
 				}
 				if returns && m.onwards {
 					origin = &from[1]
 				}
-				origin.edges = append(origin.edges, edge{c, &to[flag], positions[block], hosts[h], s.charge(spent.time, &m, returns)})
+				origin.edges = append(origin.edges, edge{c, &to[flag], positions[block], hosts[h], s.charge(spent.time, enter, &m, returns)})
 			}
 		}
 	}
 	for h, host := range hosts {
-		forbidden, power := s.forbidden[host], s.query.Power[host]
+		forbidden, elapsed, leave := s.forbidden[host], s.elapsed[host], s.leave[host]
 		for i := range blocks {
 			block := Segment{positions[i], positions[i+1]}
 			if forbidden != nil && forbidden[block.To] > forbidden[block.From] {
 				continue
 			}
-			spent := cost{time: s.compute(host, block)}
-			if s.charges.value == Energy {
-				spent.value = power.working(spent.time)
-			}
+			inside := elapsed[block.To] - elapsed[block.From]
+			spent := s.spent(host, inside+leave[block.To])
 			from := &nodes[h*blocks+i]
-			charge := s.charge(spent.time, nil, false)
 			if i+1 < blocks {
+				stay, charge := s.spent(host, inside), s.charge(inside, 0, nil, false)
 				for flag := range from {
 					from[flag].edges = append(from[flag].edges,
-						edge{cost: spent, to: &nodes[h*blocks+i+1][flag], at: positions[i+1], charge: charge})
+						edge{cost: stay, to: &nodes[h*blocks+i+1][flag], at: positions[i+1], charge: charge})
 				}
 				handOver(from, host, h+1, i+1, spent)
 			} else if must[len(hosts)] == must[h+1] {
-				from[1].edges = append(from[1].edges, edge{cost: spent, at: s.Layers, charge: charge})
+				from[1].edges = append(from[1].edges, edge{cost: spent, at: s.Layers, charge: s.charge(spent.time, 0, nil, false)})
 			}
 		}
 	}
@@ -396,8 +396,17 @@ func (s *search) lattice() lattice {
 	return lattice{&node{edges: slices.Concat(start[0].edges, start[1].edges)}, hosts, blocks, nodes}
 }
 
+// spent is the cost of computing on a host.
+func (s *search) spent(host string, d time.Duration) cost {
+	c := cost{time: d}
+	if s.charges.value == Energy {
+		c.value = s.query.Power[host].working(d)
+	}
+	return c
+}
+
 // charge is nil where a sweep is not needed.
-func (s *search) charge(spent time.Duration, m *move, returns bool) *charge {
+func (s *search) charge(spent, enter time.Duration, m *move, returns bool) *charge {
 	if !s.charges.any {
 		return nil
 	}
@@ -405,7 +414,7 @@ func (s *search) charge(spent time.Duration, m *move, returns bool) *charge {
 		return &charge{spent: spent}
 	}
 	kept := *m // so that m need not be allocated where nothing is charged
-	return &charge{spent, &kept, returns}
+	return &charge{spent, enter, &kept, returns}
 }
 
 // move is how the data gets from one host to another, and the outputs back.

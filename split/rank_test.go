@@ -133,6 +133,10 @@ func drawProblem(t *rapid.T) (Problem, Query) {
 		}
 		for _, at := range pb.Positions {
 			c := CutProfile{Position: at.P, Width: at.Width, Bytes: at.Bytes}
+			// Half of the cuts add nothing, and some of these have samples that say so.
+			if rapid.Bool().Draw(t, "adds") {
+				c.Leave, c.Enter = samples(), samples()
+			}
 			for _, name := range []string{"raw", "zip"} {
 				if rapid.Bool().Draw(t, name) {
 					c.Codecs = append(c.Codecs, CodecProfile{name, int64(small.Draw(t, "wire")), samples(), samples()})

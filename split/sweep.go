@@ -122,7 +122,7 @@ func (s *search) charged(objectives []Objective) (charges, error) {
 	if len(c.shares) > 0 {
 		var all float64
 		for _, host := range s.Hosts {
-			all += float64(s.elapsed[host][s.Layers])
+			all += float64(s.longest(host))
 		}
 		const most = math.MaxInt64 / (2 * permilles)
 		if all > most {
@@ -382,7 +382,12 @@ func (s *search) step(from *label, host string, e *edge) *label {
 	if e.charge.spent > 0 && !s.work(l, host, e.charge.spent) {
 		return nil
 	}
-	if e.host != "" && !s.handOver(l, host, e) || a.interval() > c.interval {
+	if e.host != "" {
+		if !s.handOver(l, host, e) || e.charge.enter > 0 && !s.work(l, e.host, e.charge.enter) {
+			return nil
+		}
+	}
+	if a.interval() > c.interval {
 		return nil
 	}
 	if c.worst != nil && e.to != nil {
