@@ -35,7 +35,7 @@ type Block struct {
 
 // ReadBenchmark reads one of the original's benchmark files, of at most limit bytes: a pickle, of protocol 0
 // to 5, of a dict from names of networks to lists of LayerBenchmark. It returns the blocks of each network,
-// which follow one another without a gap.
+// which follow one another without a gap; networks may share one slice.
 //
 // Nothing in the file is run. A pickle that names anything but the class LayerBenchmark of __main__ is
 // refused; so are those that Python 3 writes with protocols 0 and 1, which call a helper of Python's to make
@@ -65,18 +65,18 @@ func benchmarks(data []byte) (map[string][]Block, error) {
 		return nil, fmt.Errorf("the file is %s, want a dict of networks", describe(v))
 	}
 	models := make(map[string][]Block, len(top.keys))
-	total := 0
+	read := map[*list][]Block{} // a list that several networks share is read once
 	for _, name := range top.keys {
 		l, ok := top.vals[name].(*list)
 		if !ok {
 			return nil, errorAt(top.at, "network %.40q is %s, want a list", name, describe(top.vals[name]))
 		}
-		if total += len(l.items); total > maxValues {
-			return nil, errorAt(l.at, "more than %d blocks in the file", maxValues)
+		if read[l] == nil {
+			if read[l], err = l.blocks(); err != nil {
+				return nil, fmt.Errorf("network %.40q: %w", name, err)
+			}
 		}
-		if models[name], err = l.blocks(); err != nil {
-			return nil, fmt.Errorf("network %.40q: %w", name, err)
-		}
+		models[name] = read[l]
 	}
 	return models, nil
 }
