@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"scission/engine"
@@ -19,6 +20,7 @@ type ProfileOptions struct {
 	Inputs       []*tensor.Tensor // of the model
 	Warmup, Runs int              // of the whole model
 	MaxWidth     int              // of the cuts whose transfer is measured; 0 means 1
+	Positions    []int            // of the cuts that are measured, beside the first and the last; none means all up to MaxWidth
 	Codecs       []string         // that are measured on each cut
 	CodecRuns    int              // of each codec on each cut; 0 means 3
 	Progress     func(done, of int)
@@ -72,7 +74,7 @@ func (n *Node) Profile(ctx context.Context, m Model, host string, o ProfileOptio
 		}
 	}
 	if host == n.Name {
-		p.Cuts, err = n.profileCodecs(ctx, m.Graph, o.Inputs, o.MaxWidth, o.CodecRuns, o.Codecs)
+		p.Cuts, err = n.profileCodecs(ctx, m.Graph, o.Inputs, o.MaxWidth, o.Positions, o.CodecRuns, o.Codecs)
 	} else {
 		p.Cuts, err = n.remoteCodecs(ctx, p, m, o)
 	}
@@ -94,7 +96,7 @@ func (n *Node) remoteCodecs(ctx context.Context, p *split.Profile, m Model, o Pr
 	}
 	defer c.conn.Close()
 	p.Machine, p.Slowdown = c.greeting.Machine, c.greeting.Slowdown
-	r := codecsRequest{Model: m.Digest, Shapes: m.Shapes, MaxWidth: o.MaxWidth, Runs: o.CodecRuns, Codecs: o.Codecs}
+	r := codecsRequest{Model: m.Digest, Shapes: m.Shapes, MaxWidth: o.MaxWidth, Positions: o.Positions, Runs: o.CodecRuns, Codecs: o.Codecs}
 	x, err := c.call(ctx, kindCodecs, encodeMeta(r), o.Inputs, transport.Raw)
 	if err != nil {
 		return nil, err
@@ -117,17 +119,22 @@ func (s *session) codecs(ctx context.Context, r codecsRequest, in []*tensor.Tens
 	if closer != nil {
 		defer closer.Close()
 	}
-	return s.node.profileCodecs(ctx, g, in, r.MaxWidth, r.Runs, r.Codecs)
+	return s.node.profileCodecs(ctx, g, in, r.MaxWidth, r.Positions, r.Runs, r.Codecs)
 }
 
 // profileCodecs runs the graph from cut to cut and sends what crosses each one
 // to itself with each codec.
-func (n *Node) profileCodecs(ctx context.Context, g *graph.Graph, in []*tensor.Tensor, maxWidth, runs int, codecs []string) ([]split.CutProfile, error) {
+func (n *Node) profileCodecs(ctx context.Context, g *graph.Graph, in []*tensor.Tensor, maxWidth int, only []int, runs int, codecs []string) ([]split.CutProfile, error) {
 	a, b := net.Pipe()
 	send, receive := transport.NewConn(a, n.Transport.Limits), transport.NewConn(b, n.Transport.Limits)
 	defer send.Close()
 	defer receive.Close()
 	cuts := cut.Find(g, maxWidth)
+	if len(only) > 0 {
+		cuts = slices.DeleteFunc(cuts, func(c cut.Cut) bool {
+			return c.Position > 0 && c.Position < len(g.Nodes) && !slices.Contains(only, c.Position)
+		})
+	}
 	var profiles []split.CutProfile
 	for i, c := range cuts {
 		p := split.CutProfile{Position: c.Position, Width: c.Width(), Bytes: int64(c.Bytes)}

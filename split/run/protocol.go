@@ -61,11 +61,12 @@ type echoRequest struct {
 }
 
 type codecsRequest struct {
-	Model    string                  `json:"model"` // digest
-	Shapes   map[string]tensor.Shape `json:"shapes,omitempty"`
-	MaxWidth int                     `json:"max_width"`
-	Runs     int                     `json:"runs"`
-	Codecs   []string                `json:"codecs"`
+	Model     string                  `json:"model"` // digest
+	Shapes    map[string]tensor.Shape `json:"shapes,omitempty"`
+	MaxWidth  int                     `json:"max_width"`
+	Positions []int                   `json:"positions,omitempty"` // beside the first and the last; none means all
+	Runs      int                     `json:"runs"`
+	Codecs    []string                `json:"codecs"`
 }
 
 // report is what the answering host measured.
