@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -68,6 +69,7 @@ type NodeInfo struct {
 	Name   string        // of the first node it stands for
 	Op     string        // operator with what it has absorbed
 	Kernel string        // implementation
+	Layout string        // of operands > results that are not constants, "-" being row-major; empty if all are
 	Layers []int         // places in the graph before optimisation; nil for a change of layout
 	Out    []tensor.Type // types of the results
 	FLOPs  int64         // 0 where the operator does not say
@@ -243,9 +245,35 @@ func (c *compiler) add(n planNode, op graph.Op, in, out []graph.Fact) {
 			n.info.Bytes += f.Bytes()
 		}
 	}
+	n.info.Layout = layouts(in, out)
 	c.plan.nodes = append(c.plan.nodes, n)
 	c.ops = append(c.ops, op)
 	c.facts = append(c.facts, [2][]graph.Fact{in, out})
+}
+
+// layouts is NodeInfo.Layout.
+func layouts(in, out []graph.Fact) string {
+	var b strings.Builder
+	plain := true
+	for i, facts := range [][]graph.Fact{in, out} {
+		if i > 0 {
+			b.WriteString(" >")
+		}
+		for _, f := range facts {
+			switch {
+			case f.Missing() || f.Const != nil:
+			case f.Layout == nil:
+				b.WriteString(" -")
+			default:
+				plain = false
+				b.WriteString(" " + f.Layout.String())
+			}
+		}
+	}
+	if plain {
+		return ""
+	}
+	return strings.TrimSpace(b.String())
 }
 
 // convert returns the slot of v in layout want, adding the node that makes it

@@ -290,6 +290,24 @@ func (c *Conn) Receive(ctx context.Context) (*Message, Stats, error) {
 	return &c.msg, stats, nil
 }
 
+// Await waits until the first byte of a frame is there, which the next Receive
+// then reads, and fails with io.EOF when the peer has closed the connection
+// before. It leaves alone what the last Receive returned.
+func (c *Conn) Await(ctx context.Context) error {
+	d := &c.in
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	defer d.end()
+	if err := d.until(time.Time{}); err != nil {
+		return d.fail(err)
+	}
+	if _, err := c.reader.Peek(1); err != nil {
+		return d.fail(err)
+	}
+	return nil
+}
+
 // await returns when the first byte of a frame is there.
 func (c *Conn) await() error {
 	if c.reader.Buffered() == 0 {

@@ -726,3 +726,28 @@ func TestSealGivesTheMetaAfterEncoding(t *testing.T) {
 		t.Errorf("got %q, error %v", m.Meta, err)
 	}
 }
+
+func TestAwaitTellsOfAFrameAndOfTheEndAndLeavesTheRest(t *testing.T) {
+	a, b := tcp(t, Limits{})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Await(ctx) }()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("context ends: got error %v", err)
+	}
+	ctx = context.Background()
+	if _, err := a.Send(ctx, &Message{Kind: 1, ID: 7}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Await(ctx); err != nil {
+		t.Errorf("frame is there: got error %v", err)
+	}
+	if m, _, err := b.Receive(ctx); err != nil || m.ID != 7 {
+		t.Errorf("got message %+v, error %v, want the one of id 7", m, err)
+	}
+	a.Close()
+	if err := b.Await(ctx); !errors.Is(err, io.EOF) {
+		t.Errorf("peer has closed: got error %v, want %v", err, io.EOF)
+	}
+}
