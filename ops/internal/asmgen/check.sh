@@ -5,15 +5,16 @@ cd "$(dirname "$0")"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cp -r . "$tmp/asmgen"
-for f in */main.go; do
-	mkdir "$tmp/$(dirname "$f")"
+for f in */main.go neon/*/main.go; do
+	mkdir -p "$tmp/$(basename "$(dirname "$f")")"
 done
 sh "$tmp/asmgen/generate.sh"
 status=0
-for f in */main.go; do
-	p=$(dirname "$f")
-	for g in "${p}_amd64.s" stubs_amd64.go; do
-		diff -u "../$p/$g" "$tmp/$p/$g" || status=1
+for p in "$tmp"/*/; do
+	p=$(basename "$p")
+	[ "$p" = asmgen ] && continue
+	for g in "$tmp/$p"/*; do
+		diff -u "../$p/$(basename "$g")" "$g" || status=1
 	done
 done
 exit $status

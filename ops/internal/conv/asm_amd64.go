@@ -9,9 +9,6 @@ var assembly = []implementation{
 	{level: isa.AVX2, pixels: 6, width: 16, fewest: 4, straddles: true, run: runAVX2},
 }
 
-// tileAsm is the Go declaration of all tiles in assembly; l and off point to the first fields of loops and offsets.
-type tileAsm = func(l, off *int, in, w, epi, res, out *float32, count int)
-
 var tilesAVX2 = [...]tileAsm{
 	tileAVX2P1C16, tileAVX2P2C16, tileAVX2P3C16, tileAVX2P4C16, tileAVX2P5C16, tileAVX2P6C16,
 }
@@ -32,12 +29,4 @@ func runAVX2(l *loops, off *offsets, in, w, epi, res, out []float32, count, pixe
 
 func runAVX512(l *loops, off *offsets, in, w, epi, res, out []float32, count, pixels, width int) {
 	call(tilesAVX512[width/Block-1][pixels-1], l, off, in, w, epi, res, out, count)
-}
-
-func call(tile tileAsm, l *loops, off *offsets, in, w, epi, res, out []float32, count int) {
-	var r *float32
-	if res != nil {
-		r = &res[0]
-	}
-	tile(&l.a, &off[0], &in[0], &w[0], &epi[0], r, &out[0], count)
 }

@@ -1,0 +1,13 @@
+//go:build arm64 && !purego
+
+package conv
+
+import "scission/ops/internal/isa"
+
+var assembly = []implementation{{level: isa.NEON, pixels: 6, width: Block, fewest: 4, straddles: true, run: runNEON}}
+
+var tilesNEON = [...]tileAsm{tileNEONP1, tileNEONP2, tileNEONP3, tileNEONP4, tileNEONP5, tileNEONP6}
+
+func runNEON(l *loops, off *offsets, in, w, epi, res, out []float32, count, pixels, _ int) {
+	call(tilesNEON[pixels-1], l, off, in, w, epi, res, out, count)
+}
