@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -351,6 +352,40 @@ func TestCompileKeepsToTheMemoryLimit(t *testing.T) {
 		if (err == nil) != ok || err != nil && !errors.Is(err, ErrMemory) {
 			t.Errorf("limit %d: got error %v, want ok = %v", limit, err, ok)
 		}
+	}
+}
+
+// packer keeps its second input in a form of its own.
+type packer struct{ testOp }
+
+func (p packer) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	k, err := p.testOp.Compile(in[:1], out)
+	k.Packed = []int{1}
+	return k, err
+}
+
+func TestCompileForgetsPackedConstantsAndNoOthers(t *testing.T) {
+	var mu sync.Mutex
+	var forgotten []*tensor.Tensor
+	g := &graph.Graph{Forget: func(c *tensor.Tensor) {
+		mu.Lock()
+		defer mu.Unlock()
+		forgotten = append(forgotten, c)
+	}}
+	x := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{4}})
+	packed, kept := tensor.New(tensor.Float32, 4), tensor.New(tensor.Float32, 4)
+	y, err := g.Add("packs", packer{testOp{name: "packer", f: half}}, nil, []*graph.Value{x, graph.Constant("w", packed)}, "y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Outputs, err = g.Add("keeps", testOp{name: "plain", f: half}, nil, []*graph.Value{y[0], graph.Constant("c", kept)}, "z"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Compile(g, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if len(forgotten) != 1 || forgotten[0] != packed {
+		t.Errorf("got %d constants forgotten, want the packed one", len(forgotten))
 	}
 }
 

@@ -324,6 +324,14 @@ func (c *compiler) kernels() error {
 				errs[i] = fmt.Errorf("engine: compile %q (%s): %w", n.info.Name, n.info.Op, err)
 			}
 			n.kernel, n.info.Kernel = k, k.Info
+			if c.graph.Forget == nil {
+				continue
+			}
+			for _, j := range k.Packed {
+				if t := c.facts[i][0][j].Const; t != nil {
+					c.graph.Forget(t)
+				}
+			}
 		}
 	}
 	var wg sync.WaitGroup

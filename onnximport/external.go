@@ -15,21 +15,31 @@ import (
 	"scission/onnximport/internal/pb"
 )
 
-// getFile returns the contents of f, if they must be read at most limit bytes,
-// and a function that releases them: mapFile or readFile.
-type getFile func(f *os.File, limit int64) (data []byte, free func() error, err error)
+// contents are the bytes of a file.
+type contents struct {
+	data []byte
+	// close releases data.
+	close func() error
+	// forget gives the memory of data[lo:hi] back to the system, which reads it
+	// from the file again when it is needed; nil where that is not possible.
+	forget func(lo, hi int)
+}
+
+// getFile returns the contents of f, if they must be read at most limit bytes:
+// mapFile or readFile.
+type getFile func(f *os.File, limit int64) (contents, error)
 
 // readFile reads f into memory of its own.
-func readFile(f *os.File, limit int64) ([]byte, func() error, error) {
+func readFile(f *os.File, limit int64) (contents, error) {
 	size, err := fileSize(f, limit)
 	if err != nil {
-		return nil, nil, err
+		return contents{}, err
 	}
 	b := tensor.Alloc(size)
 	if _, err := io.ReadFull(f, b); err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", f.Name(), err)
+		return contents{}, fmt.Errorf("read %s: %w", f.Name(), err)
 	}
-	return b, func() error { return nil }, nil
+	return contents{data: b, close: func() error { return nil }}, nil
 }
 
 // fileSize is the size of f, which must be a regular file of at most limit bytes.
@@ -72,13 +82,13 @@ func (m *Model) openExternal(dir string, get getFile) error {
 			}
 			defer root.Close()
 		}
-		data, free, err := openIn(root, x.location, get, left)
+		file, err := openIn(root, x.location, get, left)
 		if err != nil {
 			return fmt.Errorf("tensor %q: external data %q: %w", t.Name, x.location, err)
 		}
-		left -= int64(len(data))
-		m.decoder.external[strings.Clone(x.location)] = data
-		m.mappings = append(m.mappings, free)
+		left -= int64(len(file.data))
+		m.decoder.external[strings.Clone(x.location)] = file.data
+		m.files = append(m.files, file)
 	}
 	return nil
 }
@@ -86,18 +96,18 @@ func (m *Model) openExternal(dir string, get getFile) error {
 // openIn returns the contents of a file below root. It must be a regular file
 // with no other name, since a hard link could lead out of the folder; symbolic
 // links that do are refused by os.Root.
-func openIn(root *os.Root, location string, get getFile, limit int64) ([]byte, func() error, error) {
+func openIn(root *os.Root, location string, get getFile, limit int64) (contents, error) {
 	f, err := root.OpenFile(filepath.FromSlash(path.Clean(location)), openFlags, 0)
 	if err != nil {
-		return nil, nil, err
+		return contents{}, err
 	}
 	defer f.Close()
 	n, err := links(f)
 	if err != nil {
-		return nil, nil, err
+		return contents{}, err
 	}
 	if n != 1 {
-		return nil, nil, fmt.Errorf("the file has %d hard links, want 1", n)
+		return contents{}, fmt.Errorf("the file has %d hard links, want 1", n)
 	}
 	return get(f, limit)
 }

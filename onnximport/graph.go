@@ -190,7 +190,7 @@ func (m *Model) build(shapes map[string]tensor.Shape) (*graph.Graph, error) {
 		return nil, errClosed
 	}
 	p := m.proto.Graph
-	g := &graph.Graph{Name: m.name, Limit: m.limits.Value}
+	g := &graph.Graph{Name: m.name, Limit: m.limits.Value, Forget: m.forget}
 	values := map[string]*graph.Value{}
 	for i, in := range m.inputs {
 		values[in.Name] = g.Input(in.Name, types[i])

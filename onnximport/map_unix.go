@@ -14,16 +14,22 @@ import (
 const openFlags = os.O_RDONLY | unix.O_NONBLOCK
 
 // mapFile maps f into memory for reading.
-func mapFile(f *os.File, _ int64) ([]byte, func() error, error) {
+func mapFile(f *os.File, _ int64) (contents, error) {
 	size, err := fileSize(f, math.MaxInt)
 	if err != nil || size == 0 { // a mapping of no bytes is an error
-		return nil, func() error { return nil }, err
+		return contents{close: func() error { return nil }}, err
 	}
 	b, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_PRIVATE)
 	if err != nil {
-		return nil, nil, fmt.Errorf("map %s: %w", f.Name(), err)
+		return contents{}, fmt.Errorf("map %s: %w", f.Name(), err)
 	}
-	return b, func() error { return unix.Munmap(b) }, nil
+	forget := func(lo, hi int) {
+		page := os.Getpagesize()
+		if lo, hi = (lo+page-1)/page*page, hi/page*page; lo < hi {
+			_ = unix.Madvise(b[lo:hi], unix.MADV_DONTNEED) // if it fails, more memory stays in use
+		}
+	}
+	return contents{b, func() error { return unix.Munmap(b) }, forget}, nil
 }
 
 // links is the number of names that the file has.

@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
@@ -80,11 +81,11 @@ type Model struct {
 	names           []string        // of the nodes, unique
 	digest          func() [sha256.Size]byte
 
-	mu       sync.Mutex
-	closed   bool
-	tensors  map[*pb.Tensor]*tensor.Tensor // those already made
-	decoder  tensorDecoder
-	mappings []func() error // undo each mapping
+	mu      sync.Mutex
+	closed  bool
+	tensors map[*pb.Tensor]*tensor.Tensor // those already made
+	decoder tensorDecoder
+	files   []contents
 }
 
 // function identifies an operator that the model itself defines.
@@ -127,30 +128,30 @@ func Parse(data []byte, o Options) (*Model, error) { return parse(data, o, mapFi
 func Open(path string, o Options) (*Model, error) { return open(path, o, mapFile) }
 
 func open(path string, o Options, get getFile) (*Model, error) {
-	data, free, err := openFile(path, get)
+	file, err := openFile(path, get)
 	if err != nil {
 		return nil, fmt.Errorf("onnximport: %w", err)
 	}
 	o.Dir = filepath.Dir(path)
-	m, err := parse(data, o, get)
+	m, err := parse(file.data, o, get)
 	if err != nil {
-		return nil, errors.Join(err, free())
+		return nil, errors.Join(err, file.close())
 	}
-	m.mappings = append(m.mappings, free)
+	m.files = append(m.files, file)
 	return m, nil
 }
 
 // openFile returns the contents of a model file.
-func openFile(path string, get getFile) ([]byte, func() error, error) {
+func openFile(path string, get getFile) (contents, error) {
 	// A FIFO would block in Open.
 	if st, err := os.Stat(path); err != nil {
-		return nil, nil, err
+		return contents{}, err
 	} else if !st.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s is not a regular file", path)
+		return contents{}, fmt.Errorf("%s is not a regular file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return contents{}, err
 	}
 	defer f.Close()
 	return get(f, maxFile)
@@ -209,11 +210,29 @@ func (m *Model) Close() error {
 	defer m.mu.Unlock()
 	m.closed = true
 	var errs []error
-	for _, free := range m.mappings {
-		errs = append(errs, free())
+	for _, f := range m.files {
+		errs = append(errs, f.close())
 	}
-	m.mappings = nil
+	m.files = nil
 	return errors.Join(errs...)
+}
+
+// forget gives the memory of a constant back to the system if it is that of a
+// mapped file.
+func (m *Model) forget(t *tensor.Tensor) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, f := range m.files {
+		if f.forget == nil {
+			continue
+		}
+		// Only differences within the file's memory are used.
+		start := uintptr(unsafe.Pointer(unsafe.SliceData(f.data)))
+		lo := uintptr(unsafe.Pointer(unsafe.SliceData(t.Raw))) - start
+		if n := uintptr(len(f.data)); lo < n && uintptr(len(t.Raw)) <= n-lo {
+			f.forget(int(lo), int(lo)+len(t.Raw))
+		}
+	}
 }
 
 // Inputs returns the graph's inputs in order, without those that an initializer

@@ -71,6 +71,10 @@ type Graph struct {
 	Nodes   []*Node
 	// Limit bounds the bytes of any one value; 0 means DefaultLimit.
 	Limit int
+	// Forget, if not nil, is told of constants that have been packed and may not
+	// be read again, so that their memory can be given back until they are. It
+	// may be called concurrently. Copies and parts of a graph keep it.
+	Forget func(*tensor.Tensor)
 
 	folded int // work that Add has done, see FoldWork
 }
@@ -244,7 +248,7 @@ func (g *Graph) Clone() *Graph {
 		}
 		return out
 	}
-	c := &Graph{Name: g.Name, Inputs: values(g.Inputs), Limit: g.Limit}
+	c := &Graph{Name: g.Name, Inputs: values(g.Inputs), Limit: g.Limit, Forget: g.Forget}
 	for _, n := range g.Nodes {
 		c.Nodes = append(c.Nodes, &Node{Name: n.Name, Op: n.Op, Spec: n.Spec, In: values(n.In), Out: values(n.Out), Layers: slices.Clone(n.Layers)})
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -257,7 +258,7 @@ func View[T Elem](t *Tensor) []T {
 }
 
 // Cast returns b as a []T that shares memory with b. The length is rounded
-// down to whole elements. b must be aligned for T.
+// down to whole elements. b must be Aligned for T.
 func Cast[T Elem](b []byte) []T {
 	var z T
 	n := len(b) / int(unsafe.Sizeof(z))
@@ -267,9 +268,14 @@ func Cast[T Elem](b []byte) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n)
 }
 
-// Aligned reports whether b can be viewed as elements of size bytes.
+// anyAlignment says that this architecture reads and writes numbers at any
+// address.
+const anyAlignment = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
+
+// Aligned reports whether b can be viewed as elements of size bytes on this
+// architecture.
 func Aligned(b []byte, size int) bool {
-	return size == 0 || len(b) == 0 || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%uintptr(size) == 0
+	return anyAlignment || size == 0 || len(b) == 0 || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%uintptr(size) == 0
 }
 
 // F32 is View[float32].

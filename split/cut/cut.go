@@ -65,6 +65,7 @@ func Extract(g *graph.Graph, s split.Segment) (*graph.Graph, error) {
 		Outputs: l.live(s.To),
 		Nodes:   g.Nodes[s.From:s.To],
 		Limit:   g.Limit,
+		Forget:  g.Forget,
 	}
 	return part.Clone(), nil
 }
