@@ -5,17 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 )
 
-const (
-	// maxConfigurations bounds the work of a query.
-	maxConfigurations = 1 << 24
-	// bytesPerMB is how the original counts megabytes.
-	bytesPerMB = 1e6
-)
+// maxConfigurations bounds the work of a query.
+const maxConfigurations = 1 << 24
 
 // Part is what one tier runs.
 type Part struct {
@@ -39,7 +34,7 @@ type Result struct {
 // String is the result's line of output, without its rank.
 func (r *Result) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%.4fs - %.4fMB - ", r.Latency, (r.DeviceUpload+r.EdgeUpload)/bytesPerMB)
+	fmt.Fprintf(&b, "%.4fs - %.4fMB - ", r.Latency, (r.DeviceUpload+r.EdgeUpload)/thousand/thousand)
 	for t, p := range r.Parts {
 		if t > 0 {
 			b.WriteString(", ")
@@ -167,7 +162,7 @@ func (all *Systems) blocks(model string) ([]Block, error) {
 			if first == nil {
 				first = blocks
 			}
-			if !slices.EqualFunc(first, blocks, func(a, b Block) bool { a.Seconds = b.Seconds; return a == b }) {
+			if !sameBlocks(first, blocks) {
 				return nil, fmt.Errorf("%w: %v %s has other blocks of model %.40q than %s", ErrUsage, Tier(t), s.Name, model, all[Device][0].Name)
 			}
 		}

@@ -203,6 +203,15 @@ func TestLimitsAreReckonedAsTheOriginalDoes(t *testing.T) {
 	}
 }
 
+// 3,252,550 bytes are 3.25255 MB, which is a little less as a float; over 1000 and over 1000 again they are a little
+// more. The original prints 3.2526MB.
+func TestMegabytesAreDividedTwice(t *testing.T) {
+	r := Result{DeviceUpload: 1300705, EdgeUpload: 1951845}
+	if got, want := r.String(), "0.0000s - 3.2526MB - "; !strings.HasPrefix(got, want) {
+		t.Errorf("got %q, want %q first", got, want)
+	}
+}
+
 // The original tries a configuration's criteria and limits tier by tier, and dies of a limit in per cent of no
 // time only if it gets there.
 func TestLimitsAreTriedTierByTier(t *testing.T) {

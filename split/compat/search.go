@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// thousand squared turns megabytes into bytes, in the two steps in which the original does.
+// thousand squared turns megabytes into bytes and back, in the two steps in which the original does: the last bit
+// depends on it, and by it a printed digit may.
 const thousand = 1000
 
 // search goes through all configurations of a query.
