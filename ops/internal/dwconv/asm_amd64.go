@@ -9,10 +9,6 @@ var assembly = []implementation{
 	{level: isa.AVX2, pixels: 6, fewest: 4, run: runAVX2},
 }
 
-// tileAsm is the Go declaration of all tiles in assembly; s and areas point to the first fields of steps and of the
-// first area.
-type tileAsm = func(s, areas *int, count int, in, w, epi, res, out *float32)
-
 // tilesAVX2 and tilesAVX512 have the tiles of one pixel and more: for any taps, and for three taps a row of stride 1
 // and 2.
 var tilesAVX2 = [...][6]tileAsm{
@@ -33,12 +29,4 @@ func runAVX2(b *batch, in, w, epi, res, out []float32) {
 
 func runAVX512(b *batch, in, w, epi, res, out []float32) {
 	call(tilesAVX512[b.three][b.pixels-1], b, in, w, epi, res, out)
-}
-
-func call(tile tileAsm, b *batch, in, w, epi, res, out []float32) {
-	var r *float32
-	if res != nil {
-		r = &res[0]
-	}
-	tile(&b.steps.row, &b.areas[0].in, len(b.areas), &in[0], &w[0], &epi[0], r, &out[0])
 }
