@@ -20,7 +20,6 @@ package zoo
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"scission/engine/graph"
@@ -93,15 +92,11 @@ func List() []Info {
 // [1, 1000], the probability of each class. The graph is the caller's own. Its
 // weights take four bytes a parameter and are made anew at each call.
 func Build(name string) (*graph.Graph, error) {
-	i := slices.IndexFunc(networks, func(n network) bool { return n.Name == name })
-	if i < 0 {
-		var known []string
-		for _, n := range networks {
-			known = append(known, n.Name)
-		}
-		return nil, fmt.Errorf("zoo: %w %q, want one of %s", ErrUnknown, name, strings.Join(known, ", "))
+	n, err := find(name)
+	if err != nil {
+		return nil, err
 	}
-	return networks[i].build(seeded(name))
+	return n.build(seeded(name))
 }
 
 // build makes the network with tensors that weights makes, see builder.

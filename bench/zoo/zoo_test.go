@@ -3,32 +3,20 @@ package zoo
 import (
 	"errors"
 	"maps"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
 )
 
-// outline makes the network called name with weights that are all zero and
-// share their memory.
 func outline(t *testing.T, name string) *graph.Graph {
 	t.Helper()
-	i := slices.IndexFunc(networks, func(n network) bool { return n.Name == name })
-	g, err := networks[i].build(func(_ string, _, _ float32, shape ...int) *tensor.Tensor {
-		typ := tensor.Type{DType: tensor.Float32, Shape: shape}
-		return &tensor.Tensor{Type: typ, Raw: zeros()[:typ.Bytes()]}
-	})
+	g, err := Outline(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return g
 }
-
-// zeros suffices for the largest weight: that of fc1 in VGG.
-var zeros = sync.OnceValue(func() []byte { return make([]byte, 4*7*7*512*4096) })
 
 // published has what Keras itself and the original Scission, which benchmarked
 // these networks, count in them.
@@ -83,33 +71,30 @@ func TestParametersAndLayersAreThoseOfKeras(t *testing.T) {
 	}
 }
 
-// layer is a Keras layer: the nodes that share a name up to the slash.
+// layer is a Keras layer and how it is connected to the others.
 type layer struct {
-	name    string
+	Layer
 	in      []*graph.Value // from other layers
-	out     *graph.Value
-	readers int // layers that read out
+	readers int            // layers that read Out
 }
 
 func layers(g *graph.Graph) []*layer {
 	var ls []*layer
 	by := map[*graph.Value]*layer{}
-	for _, n := range g.Nodes {
-		name, _, _ := strings.Cut(n.Name, "/")
-		if len(ls) == 0 || ls[len(ls)-1].name != name {
-			ls = append(ls, &layer{name: name})
-		}
-		l := ls[len(ls)-1]
-		for _, v := range n.In {
-			if v.Const == nil && by[v] != l {
-				l.in = append(l.in, v)
-				if by[v] != nil {
-					by[v].readers++
+	for _, kl := range Layers(g) {
+		l := &layer{Layer: kl}
+		ls = append(ls, l)
+		for _, n := range l.Nodes {
+			for _, v := range n.In {
+				if v.Const == nil && by[v] != l {
+					l.in = append(l.in, v)
+					if by[v] != nil {
+						by[v].readers++
+					}
 				}
 			}
+			by[n.Out[0]] = l
 		}
-		l.out = n.Out[0]
-		by[l.out] = l
 	}
 	return ls
 }
@@ -138,14 +123,14 @@ func TestNarrowCutsAreThoseOfKeras(t *testing.T) {
 		ls := layers(outline(t, name))
 		last := map[*graph.Value]int{} // the last layer that reads a value
 		for i, l := range ls {
-			last[l.out] = len(ls)
+			last[l.Out()] = len(ls)
 			for _, v := range l.in {
 				last[v] = i
 			}
 		}
 		cuts, alive := 0, map[*graph.Value]bool{}
 		for i, l := range ls {
-			alive[l.out] = true
+			alive[l.Out()] = true
 			maps.DeleteFunc(alive, func(v *graph.Value, _ bool) bool { return last[v] <= i })
 			if len(alive) == 1 {
 				cuts++
