@@ -10,7 +10,7 @@ import (
 //go:generate sh ../asmgen/generate.sh kerneltest
 
 // lanes is the float32s of a vector of each level.
-var lanes = map[isa.Level]float64{isa.AVX2: 8, isa.AVX512: 16}
+var lanes = map[isa.Level]float64{isa.AVX2: 8, isa.AVX512: 16, isa.NEON: 4}
 
 // Peak returns the GFLOP/s (10^9 multiplications and additions a second) of one thread that does nothing but fused
 // multiply-adds in registers at level l, 0 where there is no such loop. It takes some milliseconds.
