@@ -6,7 +6,8 @@
 //
 // Every element of C is one chain of multiply-adds over k = 0 … K-1 that starts from its bias, so its bits depend on
 // the instruction set (see package isa) but not on chunks, threads, the place in the matrix or the number of rows.
-// With AVX2 and AVX-512 each link of the chain is a fused multiply-add; the portable code rounds the product first.
+// With AVX2, AVX-512 and NEON each link of the chain is a fused multiply-add; the portable code rounds the product
+// first.
 package gemm
 
 import (

@@ -6,7 +6,7 @@
 //
 // A result depends only on the element's value (for reductions on the slice's length too), not on its place, so that
 // slices may be cut anywhere between threads. The functions that multiply and add, and those with an exponential,
-// give different bits with fused multiply-add (AVX2, AVX-512) than in portable code; all others give the same.
+// give different bits with fused multiply-add (AVX2, AVX-512, NEON) than in portable code; all others give the same.
 package vec
 
 import "math"

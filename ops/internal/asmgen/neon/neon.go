@@ -38,23 +38,11 @@ func Main(emit func(f *File)) {
 	}
 }
 
-// Data emits read-only data of the package, of words.
-func (f *File) Data(name string, words []uint32) {
-	fmt.Fprintln(&f.text)
-	for i, w := range words {
-		fmt.Fprintf(&f.text, "DATA %s<>+%d(SB)/4, $%#08x\n", name, 4*i, w)
-	}
-	fmt.Fprintf(&f.text, "GLOBL %s<>(SB), RODATA|NOPTR, $%d\n", name, 4*len(words))
-}
-
 // Reg is a general purpose register.
 type Reg int
 
 // String returns the register's name in Go's assembly language.
 func (r Reg) String() string { return fmt.Sprintf("R%d", int(r)) }
-
-// zero is the register that reads as zero, in Go's assembly language.
-const zero = "ZR"
 
 // Vec is a vector register of four float32s. One has the lanes 0 to 3.
 type Vec int
@@ -194,6 +182,14 @@ func (g *Func) Bytes(name string) Reg {
 func (g *Func) Spread(memory string, v Vec) {
 	g.P("FMOVS %s, F%d", memory, v)
 	g.P("VDUP V%d.S[0], V%d.S4", v, v)
+}
+
+// Constant sets all lanes of v to the same bits.
+func (g *Func) Constant(bits uint32, v Vec) {
+	r := g.GP()
+	g.P("MOVD $%#x, %v", bits, r)
+	g.P("VDUP %v, V%d.S4", r, v)
+	g.Free(r)
 }
 
 // Add adds bytes to a pointer.

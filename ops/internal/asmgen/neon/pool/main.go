@@ -15,10 +15,7 @@ func window(f *File, name string, maximum bool) {
 	f.Func("f32Pool"+name+"NEON", "(out, in []float32, n, step, kh, rowStep, kw, colStep int, div float32)", "", func(g *Func) {
 		start, div, t, x := Vec(many*Vectors), Vec(many*Vectors+1), Vec(many*Vectors+2), Vecs(many*Vectors+3, 2*Vectors)
 		if maximum {
-			bits := g.GP()
-			g.P("MOVD $%#x, %v", math.Float32bits(float32(math.Inf(-1))), bits)
-			g.P("VDUP %v, V%d.S4", bits, start)
-			g.Free(bits)
+			g.Constant(math.Float32bits(float32(math.Inf(-1))), start)
 		} else {
 			g.Zero(start)
 			g.Spread(g.Addr("div"), div)
