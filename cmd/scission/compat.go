@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,9 @@ func (a *app) compatCommand() *cobra.Command {
 byte, oddities included; split/compat/COMPAT.md describes them. "scission plan
 --compat" is the same.
 
+With --json, which the original has not, the whole answer is printed with its
+numbers unrounded; split/FORMATS.md lists the fields.
+
 The network file is looked for in the folder, and then as it is given.
 
 Options, as the original's:
@@ -56,7 +60,12 @@ Options, as the original's:
 		Example:            `  scission compat benchmark_data network_stats.csv vgg19 -d '!-1' -e 10 -c 16`,
 		DisableFlagParsing: true,
 		RunE: func(c *cobra.Command, args []string) error {
-			err := compat.Run(a.out, args)
+			answer, err := compat.Ask(a.takeJSON(args))
+			if answer != nil {
+				if err := a.print(answer, func(w io.Writer) { answer.WriteTo(w) }); err != nil {
+					return err
+				}
+			}
 			switch {
 			case errors.Is(err, compat.ErrHelp):
 				return c.Help()
@@ -69,6 +78,21 @@ Options, as the original's:
 			return err
 		},
 	}
+}
+
+// takeJSON takes --json, which is not the original's, from the arguments of
+// compat, whose flags are not read by cobra.
+func (a *app) takeJSON(args []string) []string {
+	for i, arg := range args {
+		switch arg {
+		case "--":
+			return args
+		case "--json":
+			a.json = true
+			return slices.Concat(args[:i], args[i+1:])
+		}
+	}
+	return args
 }
 
 // wrongUse makes an error that says enough count as errUsage.

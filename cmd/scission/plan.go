@@ -41,6 +41,7 @@ type planFile struct {
 
 // planning is the flags from which a Problem is made.
 type planning struct {
+	benchmarks
 	profiles, network string
 	hosts             []string
 	source            string
@@ -86,26 +87,32 @@ func (pl *planning) problem(m *model) (split.Problem, error) {
 		}
 		pb.Profiles[p.Host] = p
 	}
+	pb.Hosts = []string{pl.source}
+	for host := range pb.Profiles {
+		if host != pl.source {
+			pb.Hosts = append(pb.Hosts, host)
+		}
+	}
+	slices.Sort(pb.Hosts[1:])
+	err = pl.connect(&pb)
+	return pb, err
+}
+
+// connect reads the network, and takes the hosts that were asked for.
+func (pl *planning) connect(pb *split.Problem) (err error) {
+	if pl.hosts != nil {
+		pb.Hosts = pl.hosts
+	}
 	preset, isPreset := strings.CutPrefix(pl.network, presetPrefix)
 	if pl.network != "" && !isPreset {
 		f, err := os.Open(pl.network)
 		if err != nil {
-			return pb, err
+			return err
 		}
 		defer f.Close()
 		if pb.Network, err = split.ReadNetwork(f, split.MaxNetworkBytes); err != nil {
-			return pb, fmt.Errorf("%w: %s: %w", errUsage, pl.network, err)
+			return fmt.Errorf("%w: %s: %w", errUsage, pl.network, err)
 		}
-	}
-	pb.Hosts = pl.hosts
-	if pb.Hosts == nil {
-		pb.Hosts = []string{pl.source}
-		for host := range pb.Profiles {
-			if host != pl.source {
-				pb.Hosts = append(pb.Hosts, host)
-			}
-		}
-		slices.Sort(pb.Hosts[1:])
 	}
 	if isPreset {
 		hosts := pb.Hosts
@@ -113,10 +120,10 @@ func (pl *planning) problem(m *model) (split.Problem, error) {
 			hosts = append(slices.Clone(hosts), pl.source)
 		}
 		if pb.Network, err = split.PresetNetwork(preset, hosts); err != nil {
-			return pb, fmt.Errorf("%w: %w", errUsage, err)
+			return fmt.Errorf("%w: %w", errUsage, err)
 		}
 	}
-	return pb, nil
+	return nil
 }
 
 // presetPrefix tells the name of a preset from that of a file.
@@ -228,14 +235,7 @@ always among them; if that is best, do not split.`,
   scission plan model.onnx --profiles profiles --network preset:wired --private 1 --max-upload device=500kB --objective throughput`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			m, err := openModel(args[0], nil)
-			if err != nil {
-				return err
-			}
-			if err := m.portable(args[0]); err != nil {
-				return err
-			}
-			pb, err := pl.problem(m)
+			pb, err := pl.open(args[0])
 			if err != nil {
 				return err
 			}
@@ -256,8 +256,8 @@ always among them; if that is best, do not split.`,
 			if err != nil {
 				return err
 			}
-			p := planFile{Version: planVersion, Model: pb.Model, Source: pl.source, Emulated: emulations(pb), Estimates: found,
-				Warnings: l.warnings(pb, found[0], time.Now()), Objectives: objectives, Power: q.Power}
+			p := planFile{Version: planVersion, Model: pb.Model, Source: pb.Source, Emulated: emulations(pb), Estimates: found,
+				Warnings: append(pl.notes, l.warnings(pb, found[0], time.Now())...), Objectives: objectives, Power: q.Power}
 			if objectives == nil {
 				p.Objectives = []split.Objective{q.Objective}
 			}
@@ -282,6 +282,7 @@ always among them; if that is best, do not split.`,
 		},
 	}
 	pl.flags(c)
+	pl.benchmarks.flags(c)
 	l.flags(c)
 	f := c.Flags()
 	f.IntVar(&q.Top, "top", 5, "show the best `N`")

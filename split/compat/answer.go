@@ -2,6 +2,7 @@ package compat
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,9 @@ func (r *Result) String() string {
 	return b.String()
 }
 
+// ranked is the result's line of output at an index of the ranking.
+func (r *Result) ranked(index int) string { return fmt.Sprintf("[%d] %v", index+1, r) }
+
 // Answer is what the original says to a query.
 type Answer struct {
 	// Loaded is the number of systems of each tier.
@@ -78,20 +82,80 @@ func (a *Answer) results(b *strings.Builder) {
 	case len(a.Results) > 0:
 		fmt.Fprintf(b, "[+] %s results\n", a.Model)
 		for i := range a.Results {
-			fmt.Fprintf(b, "[%d] %v\n", i+1, &a.Results[i])
+			b.WriteString(a.Results[i].ranked(i) + "\n")
 		}
 		if a.Fails == nil {
-			fmt.Fprintf(b, "[+] Graph created: %s-%ss\n", a.Model, hundredths(a.Results[0].Latency))
+			fmt.Fprintf(b, "[+] Graph created: %s\n", a.graph())
 		}
 	case a.Fails == nil:
 		b.WriteString("No results for the specified configuration\n")
 	}
 }
 
+// graph is what the original calls the picture of the best result.
+func (a *Answer) graph() string { return a.Model + "-" + hundredths(a.Results[0].Latency) + "s" }
+
 // hundredths writes a number rounded to two places as Python writes it, with one place where that is enough.
 func hundredths(v float64) string {
 	s := strconv.FormatFloat(v, 'f', 2, 64)
 	return strings.TrimSuffix(s, "0")
+}
+
+// jsonPart, jsonResult and jsonAnswer are the JSON form of an answer.
+type jsonPart struct {
+	Name  string  `json:"name,omitempty"` // empty where the edge or the cloud is unused
+	Used  bool    `json:"used"`
+	First int     `json:"first_layer"`
+	Last  int     `json:"last_layer"`
+	Time  float64 `json:"time_s"`
+}
+
+type jsonResult struct {
+	Rank         int      `json:"rank"`
+	Line         string   `json:"line"` // as the original prints it
+	Latency      float64  `json:"latency_s"`
+	Processing   float64  `json:"processing_s"`
+	Transfer     float64  `json:"transfer_s"`
+	DeviceUpload float64  `json:"device_upload_bytes"`
+	EdgeUpload   float64  `json:"edge_upload_bytes"`
+	Device       jsonPart `json:"device"`
+	Edge         jsonPart `json:"edge"`
+	Cloud        jsonPart `json:"cloud"`
+}
+
+type jsonAnswer struct {
+	Model          string         `json:"model"`
+	Systems        map[string]int `json:"systems"` // of each tier
+	Configurations int            `json:"configurations"`
+	Matching       int            `json:"matching"`
+	Results        []jsonResult   `json:"results"`         // best first; none is an empty list
+	Graph          string         `json:"graph,omitempty"` // the name of the picture that the original draws
+	Fails          string         `json:"fails,omitempty"` // of what the original dies
+}
+
+// MarshalJSON writes the whole answer, with numbers to the last bit where the original rounds. FORMATS.md of
+// package split lists the fields.
+func (a *Answer) MarshalJSON() ([]byte, error) {
+	j := jsonAnswer{Model: a.Model, Systems: map[string]int{}, Configurations: a.Configurations, Matching: a.Matching, Results: []jsonResult{}}
+	for t, n := range a.Loaded {
+		j.Systems[Tier(t).String()] = n
+	}
+	part := func(p Part) jsonPart { return jsonPart{p.Name, p.used(), p.First, p.Last, p.Seconds} }
+	for i := range a.Results {
+		r := &a.Results[i]
+		j.Results = append(j.Results, jsonResult{
+			Rank: i + 1, Line: r.ranked(i), Latency: r.Latency, Processing: r.Processing, Transfer: r.Transfer,
+			DeviceUpload: r.DeviceUpload, EdgeUpload: r.EdgeUpload,
+			Device: part(r.Parts[Device]), Edge: part(r.Parts[Edge]), Cloud: part(r.Parts[Cloud]),
+		})
+	}
+	switch {
+	case a.Fails != nil:
+		j.Fails = a.Fails.Error()
+	case len(a.Results) > 0:
+		j.Graph = a.graph()
+	}
+	return json.Marshal(j)
 }
 
 // ErrGraph is wrapped by Answer.Fails where the original prints every result and dies while it draws the

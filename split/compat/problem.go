@@ -14,9 +14,6 @@ import (
 // headerBytes is what an .npy file has before the data; the original counts it as output.
 const headerBytes = 128
 
-// ErrUnknownModel is wrapped by the error for a network of which there is no benchmark.
-var ErrUnknownModel = fmt.Errorf("%w: unknown network", ErrUsage)
-
 // Problem is what the benchmarks say about a network, for package split to answer correctly what
 // [Systems.Answer] answers as the original does. input is the number of bytes that carry the input of the
 // network, such as those of a compressed picture.
@@ -28,7 +25,7 @@ var ErrUnknownModel = fmt.Errorf("%w: unknown network", ErrUsage)
 // empty otherwise. The problem's Network is left to the caller.
 //
 // Errors wrap [split.ErrFormat] where systems contradict each other or a value is too large, and name the
-// file; [ErrUnknownModel] if no system has the network.
+// file; [ErrUsage] if no system has the network.
 func (all *Systems) Problem(model string, input int64) (split.Problem, error) {
 	pb, err := all.problem(model, input)
 	if err != nil {
@@ -69,7 +66,11 @@ func (all *Systems) problem(model string, input int64) (split.Problem, error) {
 		}
 	}
 	if blocks == nil {
-		return pb, fmt.Errorf("%w %.40q, want one of %q", ErrUnknownModel, model, all.names())
+		names := all.names()
+		if len(names) == 0 {
+			return pb, fmt.Errorf("%w: no benchmarks, want files such as device-NAME.dat", ErrUsage)
+		}
+		return pb, fmt.Errorf("%w: unknown network %.40q, want one of %q", ErrUsage, model, names)
 	}
 	var err error
 	if pb.Positions, err = positions(blocks, input); err != nil {
@@ -121,7 +122,7 @@ func positions(blocks []Block, input int64) ([]split.Position, error) {
 	list := []split.Position{{P: 0, Bytes: input, Width: 1}}
 	for i, b := range blocks {
 		if b.Bytes < headerBytes || b.Bytes-headerBytes > split.MaxBytes {
-			return nil, fmt.Errorf("block %d: output of %d bytes, want %d to %d", i, b.Bytes, headerBytes, split.MaxBytes+headerBytes)
+			return nil, fmt.Errorf("block %d: output of %d bytes, want %d to %d", i, b.Bytes, headerBytes, int64(split.MaxBytes+headerBytes))
 		}
 		list = append(list, split.Position{P: b.Last + 1, Bytes: b.Bytes - headerBytes, Width: 1})
 	}
