@@ -317,3 +317,70 @@ func TestJSONHasTheOriginalsNumbers(t *testing.T) {
 		}
 	}
 }
+
+// The examples are those of split/compat/COMPAT.md: lines behind "$ " in blocks
+// of code, and below each what it prints, where "..." stands for any lines.
+func TestExamplesOfCompatAreTrue(t *testing.T) {
+	t.Chdir("../..")
+	data, err := os.ReadFile("split/compat/COMPAT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = os.Stat("../shared/scission/benchmark_data")
+	present := err == nil
+	var command string
+	var shows []string
+	ran, skipped := 0, 0
+	run := func() {
+		switch {
+		case command == "":
+			return
+		case strings.Contains(command, "../shared") && !present:
+			skipped++
+			return
+		}
+		ran++
+		out, _ := want(t, exitOK, strings.Fields(strings.ReplaceAll(command, "'", ""))...)
+		if !follow(strings.Split(strings.TrimSuffix(out, "\n"), "\n"), shows) {
+			t.Errorf("scission %s prints\n%s\nwant\n%s", command, out, strings.Join(shows, "\n"))
+		}
+	}
+	code, indent := false, ""
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimSuffix(line, "\n")
+		if before, ok := strings.CutSuffix(line, "```"); ok {
+			run()
+			code, indent, command, shows = !code, before, "", nil
+			continue
+		}
+		line = strings.TrimPrefix(line, indent)
+		if next, ok := strings.CutPrefix(line, "$ scission "); code && ok {
+			run()
+			command, shows = next, nil
+		} else if code {
+			shows = append(shows, line)
+		}
+	}
+	if ran+skipped < 12 {
+		t.Errorf("%d examples", ran+skipped)
+	}
+	if skipped > 0 {
+		t.Logf("%d examples are left out: the original's data are not beside the project", skipped)
+	}
+}
+
+// follow says whether lines are as shown, where "..." stands for any.
+func follow(lines, shown []string) bool {
+	if len(shown) == 0 {
+		return len(lines) == 0
+	}
+	if shown[0] != "..." {
+		return len(lines) > 0 && lines[0] == shown[0] && follow(lines[1:], shown[1:])
+	}
+	for i := range len(lines) + 1 {
+		if follow(lines[i:], shown[1:]) {
+			return true
+		}
+	}
+	return false
+}

@@ -229,10 +229,14 @@ func (a *app) planCommand() *cobra.Command {
 		Long: `Rank all ways to spread a model over the hosts that have profiles, by predicted
 latency: compute, coding and travel, there and back; or by throughput, bytes that
 leave the source, or energy; within limits. Running everything on one host is
-always among them; if that is best, do not split.`,
+always among them; if that is best, do not split.
+
+With --benchmarks, MODEL is a network that the original Scission has measured;
+split/compat/COMPAT.md tells how its options translate.`,
 		Example: `  scission plan model.onnx --profiles profiles --network network.json --top 10
   scission plan model.onnx --profiles profiles --network network.json --use device --split-only -o plan.json
-  scission plan model.onnx --profiles profiles --network preset:wired --private 1 --max-upload device=500kB --objective throughput`,
+  scission plan model.onnx --profiles profiles --network preset:wired --private 1 --max-upload device=500kB --objective throughput
+  scission plan vgg19 --benchmarks benchmark_data --network benchmark_data/network_stats.csv --use raspi4 --layers '2500=10'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			pb, err := pl.open(args[0])
