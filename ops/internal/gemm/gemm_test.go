@@ -52,8 +52,8 @@ func (p *problem) fill(t *testing.T, r *rand.Rand) {
 	}
 }
 
-// check fails the test if got is not the result.
-func (p *problem) check(t *testing.T, got []float32) {
+// check fails the test if one of got is not the result.
+func (p *problem) check(t *testing.T, got ...[]float32) {
 	t.Helper()
 	defer func() {
 		if t.Failed() {
@@ -61,7 +61,9 @@ func (p *problem) check(t *testing.T, got []float32) {
 		}
 	}()
 	want, bound := p.want()
-	kerneltest.CheckBound(t, got, want, bound)
+	for _, c := range got {
+		kerneltest.CheckBound(t, c, want, bound)
+	}
 }
 
 // want returns the result in float64 and how far a float32 one may be from it.
@@ -209,10 +211,11 @@ func TestLargeProducts(t *testing.T) {
 		for i, p := range large {
 			p.e = epilogue(r, (3+i)%epilogues, p.n)
 			p.fill(t, r)
-			p.check(t, p.dynamic(t, im, inOrder))
+			got := [][]float32{p.dynamic(t, im, inOrder)}
 			if p.batch == 1 && !p.transA {
-				p.check(t, p.static(t, im, inOrder))
+				got = append(got, p.static(t, im, inOrder))
 			}
+			p.check(t, got...)
 		}
 	})
 }
@@ -241,6 +244,28 @@ func TestBitsDependOnlyOnTheImplementation(t *testing.T) {
 				kerneltest.CheckSame(t, one.dynamic(t, im, inOrder), whole[row*p.n:][:p.n])
 			}
 		}
+	})
+}
+
+// TestSumsAreOneChainOfMultiplyAdds compares bits with a scalar loop, which makes them those of every processor that
+// fuses multiply and add.
+func TestSumsAreOneChainOfMultiplyAdds(t *testing.T) {
+	eachImpl(t, func(t *testing.T, im *impl) {
+		multiplyAdd := kerneltest.FMA
+		if im.level == isa.Go {
+			multiplyAdd = func(x, y, z float32) float32 { return float32(x*y) + z }
+		}
+		p := problem{batch: 1, m: im.mr + 1, n: 5*im.nr + 1, k: 2*blockK + 3, e: NoClamp()}
+		p.fill(t, rand.New(rand.NewPCG(11, 12)))
+		want := make([]float32, p.m*p.n)
+		for i := range want {
+			for q := range p.k {
+				want[i] = multiplyAdd(p.a[i/p.n*p.k+q], p.b[q*p.n+i%p.n], want[i])
+			}
+		}
+		kerneltest.CheckSame(t, p.static(t, im, inOrder), want)
+		p.m, p.a = 1, p.a[:p.k]
+		kerneltest.CheckSame(t, p.static(t, im, inOrder), want[:p.n])
 	})
 }
 

@@ -129,7 +129,7 @@ func shapes(r *rand.Rand) []Shape {
 	for i := range s {
 		s[i].DilationH, s[i].DilationW = 1, 1
 	}
-	for range 300 {
+	for range kerneltest.Count(300) {
 		s = append(s, Shape{
 			N: 1 + r.IntN(2), C: 1 + r.IntN(35), IH: 1 + r.IntN(8), IW: 1 + r.IntN(24), OH: 1 + r.IntN(6), OW: 1 + r.IntN(22),
 			KH: 1 + r.IntN(4), KW: 1 + r.IntN(4), StrideH: 1 + r.IntN(3), StrideW: 1 + r.IntN(3),
@@ -162,7 +162,7 @@ func TestPoolingIsItsDefinition(t *testing.T) {
 func TestMaxOfSpecialValuesIsTakenInOrder(t *testing.T) {
 	eachImpl(t, func(t *testing.T, im *impl) {
 		r := rand.New(rand.NewPCG(3, 4))
-		for _, s := range shapes(r)[:40] {
+		for _, s := range shapes(r)[:30] {
 			x := make([]float32, s.N*s.C*s.IH*s.IW)
 			for i := range x {
 				x[i] = kerneltest.Specials[r.IntN(len(kerneltest.Specials))]
@@ -182,7 +182,7 @@ func TestBitsDoNotDependOnTheInstructionSet(t *testing.T) {
 	portable := &impls[len(impls)-1]
 	eachImpl(t, func(t *testing.T, im *impl) {
 		r := rand.New(rand.NewPCG(5, 6))
-		for _, s := range shapes(r)[:60] {
+		for _, s := range shapes(r)[:38] {
 			x := make([]float32, s.N*s.C*s.IH*s.IW)
 			kerneltest.Fill(r, x)
 			kerneltest.CheckSame(t, run(t, im, s, Avg, true, x, r.Perm), run(t, portable, s, Avg, true, x, r.Perm))
