@@ -15,8 +15,18 @@ import (
 type Page struct {
 	Title    string
 	Emulated []string // what of it is emulated
+	Sections []Section
+	// Validations are predictions and what came of them, and Figures pictures of that.
+	Validations []*Validation
+	Figures     []*Figure
+}
+
+// Section is the part of a page about one network.
+type Section struct {
+	Title    string
 	Profiles []*split.Profile
 	Best     []split.Estimate
+	Verdict  string // whether to split, and what would change that
 	Figures  []*Figure
 }
 
@@ -52,30 +62,53 @@ func (p *Page) Write(w io.Writer) error {
 		}
 		fmt.Fprint(b, "</ul></div>\n")
 	}
-	fmt.Fprint(b, "<h2>Hosts</h2>\n<table>\n")
-	row(b, "th", "host", "whole model, ms", "sum of layers, ms", "processor", "kernels", "threads", "measured")
-	for _, h := range p.Profiles {
+	for _, section := range p.Sections {
+		if err := section.write(b); err != nil {
+			return err
+		}
+	}
+	if len(p.Validations) > 0 {
+		writeValidations(b, p.Validations)
+		if err := writeFigures(b, p.Figures); err != nil {
+			return err
+		}
+	}
+	fmt.Fprint(b, "</html>\n")
+	if err := b.Flush(); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+func (s *Section) write(w io.Writer) error {
+	fmt.Fprintf(w, "<h2>%s</h2>\n", html.EscapeString(s.Title))
+	if s.Verdict != "" {
+		fmt.Fprintf(w, "<p><b>%s</b></p>\n", html.EscapeString(s.Verdict))
+	}
+	fmt.Fprint(w, "<h3>Hosts</h3>\n<table>\n")
+	row(w, "th", "host", "whole model, ms", "sum of layers, ms", "processor", "kernels", "threads", "measured")
+	for _, h := range s.Profiles {
 		all := split.Segment{From: 0, To: len(h.Layers)}
-		row(b, "td", h.Host, ms(h.Whole.Median()), ms(h.SegmentTime(all)), h.Machine.CPU, h.Machine.ISA, h.Machine.Threads, h.Date.Format(time.DateTime))
+		row(w, "td", h.Host, ms(h.Whole.Median()), ms(h.SegmentTime(all)), h.Machine.CPU, h.Machine.ISA, h.Machine.Threads, h.Date.Format(time.DateTime))
 	}
-	fmt.Fprint(b, "</table>\n<h2>Best partitions</h2>\n<table>\n")
-	row(b, "th", "partition", "predicted, ms", "hops", "bytes sent")
-	for _, e := range p.Best {
-		row(b, "td", e.Partition, ms(e.Total), len(e.Hops), e.WireBytes())
+	fmt.Fprint(w, "</table>\n<h3>Best partitions</h3>\n<table>\n")
+	row(w, "th", "partition", "predicted, ms", "hops", "bytes sent", "bytes that leave the source")
+	for _, e := range s.Best {
+		row(w, "td", e.Partition, ms(e.Total), len(e.Hops), e.WireBytes(), e.Egress())
 	}
-	fmt.Fprint(b, "</table>\n")
-	for _, f := range p.Figures {
+	fmt.Fprint(w, "</table>\n")
+	return writeFigures(w, s.Figures)
+}
+
+func writeFigures(w io.Writer, figures []*Figure) error {
+	for _, f := range figures {
 		svg, err := f.SVG()
 		if err != nil {
 			return fmt.Errorf("report: figure %s: %w", f.Name, err)
 		}
 		// What stands before the element is for a file of its own.
 		svg = svg[max(0, bytes.Index(svg, []byte("<svg"))):]
-		fmt.Fprintf(b, "<figure>\n%s\n<figcaption><b>%s.</b> %s</figcaption>\n</figure>\n", svg, html.EscapeString(f.Title), html.EscapeString(f.Caption))
-	}
-	fmt.Fprint(b, "</html>\n")
-	if err := b.Flush(); err != nil {
-		return fmt.Errorf("report: %w", err)
+		fmt.Fprintf(w, "<figure id=%q>\n%s\n<figcaption><b>%s.</b> %s</figcaption>\n</figure>\n", html.EscapeString(f.Name), svg, html.EscapeString(f.Title), html.EscapeString(f.Caption))
 	}
 	return nil
 }

@@ -56,7 +56,15 @@ func figures(t *testing.T, pb split.Problem) []*Figure {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []*Figure{Layers(pb.Profiles["device"]), partitions, bandwidth}
+	front, err := pb.Pareto(split.Query{}, split.Latency, split.Egress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	egress, err := Pareto(front, best, split.Egress, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []*Figure{Layers(pb.Profiles["device"]), partitions, bandwidth, egress}
 }
 
 func TestFiguresAreWholePicturesThatShowSomething(t *testing.T) {
@@ -133,7 +141,8 @@ func TestPageIsOneFileAndEscapesNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := Page{Title: pb.Model.Name, Emulated: []string{"<script>"}, Profiles: []*split.Profile{pb.Profiles["edge"]}, Best: best, Figures: figures(t, pb)}
+	section := Section{Title: pb.Model.Name, Profiles: []*split.Profile{pb.Profiles["edge"]}, Best: best, Verdict: "<co> & more", Figures: figures(t, pb)}
+	page := Page{Title: pb.Model.Name, Emulated: []string{"<script>"}, Sections: []Section{section}}
 	var b strings.Builder
 	if err := page.Write(&b); err != nil {
 		t.Fatal(err)
@@ -142,7 +151,12 @@ func TestPageIsOneFileAndEscapesNames(t *testing.T) {
 	if strings.Contains(text, "<script>") || strings.Contains(text, "<co>") || !strings.Contains(text, "toy &amp; &lt;co&gt;") {
 		t.Error("names are not escaped")
 	}
-	if strings.Count(text, "<svg") != 3 || !strings.Contains(text, best[0].Partition.String()) {
+	for _, f := range section.Figures {
+		if !strings.Contains(text, `<figure id="`+f.Name+`">`) {
+			t.Errorf("the page lacks figure %s", f.Name)
+		}
+	}
+	if strings.Count(text, "<svg") != len(section.Figures) || !strings.Contains(text, best[0].Partition.String()) {
 		t.Error("the page lacks a picture or the best partition")
 	}
 	if m := regexp.MustCompile(`(?i)(src|href)\s*=|url\(`).FindString(text); m != "" {

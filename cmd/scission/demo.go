@@ -5,49 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"os"
-	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"scission/split"
 	"scission/split/run"
-	"scission/transport"
-	"scission/transport/simnet"
 )
 
-// demoHost is a host of the demo. All of them are this process; what makes
-// them differ is emulated.
-type demoHost struct {
-	name     string
-	slowdown float64
-}
+// demoHosts are the hosts of the demo.
+var demoHosts = []emulatedHost{{"device", 16}, {"edge", 2}, {"cloud", 1}}
 
-var demoHosts = []demoHost{{"device", 16}, {"edge", 2}, {"cloud", 1}}
-
-// demoLink is the emulated link between two hosts, in both directions.
-type demoLink struct {
-	a, b    string
-	latency time.Duration // one way
-	mbit    float64       // Mbit/s
-}
-
-var demoLinks = []demoLink{
+var demoLinks = []emulatedLink{
 	{"device", "edge", 2 * time.Millisecond, 80},
 	{"edge", "cloud", 10 * time.Millisecond, 200},
 	{"device", "cloud", 15 * time.Millisecond, 20},
 }
 
-func (l demoLink) shape(c net.Conn) net.Conn {
-	return simnet.Shape(c, l.latency, l.mbit*1e6/8)
-}
-
-func (l demoLink) String() string {
-	return fmt.Sprintf("%s–%s %g Mbit/s, %v each way", l.a, l.b, l.mbit, l.latency)
-}
+// demoTransfer is how long a transfer takes at least that measures a link.
+const demoTransfer = 100 * time.Millisecond
 
 type demoReport struct {
 	Model     string           `json:"model"`
@@ -96,90 +72,6 @@ network between them, is emulated and labelled so; everything else is real.`,
 	return c
 }
 
-// demoWorld is the running hosts of a demo.
-type demoWorld struct {
-	nodes map[string]*run.Node
-	stop  context.CancelFunc
-	wg    sync.WaitGroup
-	dir   string
-	errs  chan error
-}
-
-// newDemoWorld starts the workers. For each link a worker has a listener of its
-// own, so that both ends of every connection know which link they emulate.
-func newDemoWorld(ctx context.Context) (w *demoWorld, err error) {
-	w = &demoWorld{nodes: map[string]*run.Node{}, errs: make(chan error, len(demoLinks))}
-	ctx, w.stop = context.WithCancel(ctx)
-	defer func() {
-		if err != nil {
-			w.close()
-		}
-	}()
-	if w.dir, err = os.MkdirTemp("", "scission-demo-"); err != nil {
-		return nil, err
-	}
-	for _, h := range demoHosts {
-		store, err := run.OpenStore(filepath.Join(w.dir, h.name), 0)
-		if err != nil {
-			return nil, err
-		}
-		w.nodes[h.name] = &run.Node{Name: h.name, Machine: machine(0), Store: store, Load: loadStored, Slowdown: h.slowdown, Peers: map[string]string{}}
-	}
-	listeners := map[string][]net.Listener{}
-	for _, l := range demoLinks {
-		listener, err := transport.Listen("127.0.0.1:0", transport.Options{})
-		if err != nil {
-			return nil, err
-		}
-		listeners[l.b] = append(listeners[l.b], shapedListener{listener, l})
-		w.nodes[l.a].Peers[l.b] = listener.Addr().String()
-	}
-	for _, h := range demoHosts {
-		n := w.nodes[h.name]
-		n.DialConn = func(ctx context.Context, host, addr string) (net.Conn, error) {
-			var d net.Dialer
-			c, err := d.DialContext(ctx, "tcp", addr)
-			if err != nil {
-				return nil, err
-			}
-			for _, l := range demoLinks {
-				if l.a == n.Name && l.b == host {
-					return l.shape(c), nil
-				}
-			}
-			return c, nil
-		}
-		for _, l := range listeners[h.name] {
-			w.wg.Go(func() {
-				if err := n.ServeAll(ctx, l); err != nil {
-					w.errs <- err
-				}
-			})
-		}
-	}
-	return w, nil
-}
-
-func (w *demoWorld) close() error {
-	w.stop()
-	w.wg.Wait()
-	close(w.errs)
-	return errors.Join(<-w.errs, os.RemoveAll(w.dir))
-}
-
-type shapedListener struct {
-	net.Listener
-	link demoLink
-}
-
-func (l shapedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return l.link.shape(c), nil
-}
-
 func (a *app) demo(ctx context.Context, name string, runs int) (r demoReport, err error) {
 	text := a.out
 	if a.json {
@@ -192,7 +84,7 @@ func (a *app) demo(ctx context.Context, name string, runs int) (r demoReport, er
 	if err := m.portable(name); err != nil {
 		return r, err
 	}
-	w, err := newDemoWorld(ctx)
+	w, err := newWorld(ctx, demoHosts, demoLinks, 0)
 	if err != nil {
 		return r, err
 	}
@@ -207,7 +99,6 @@ func (a *app) demo(ctx context.Context, name string, runs int) (r demoReport, er
 	pb := split.Problem{
 		Model: split.Model{Name: m.Name, Digest: m.Digest}, Layers: len(m.Graph.Nodes), Source: deviceName,
 		Positions: positions(m.Graph, 1), Profiles: map[string]*split.Profile{}, Codecs: codecNames(),
-		Network: &split.Network{Date: time.Now().UTC().Truncate(time.Second), Emulated: "latency and bandwidth shaped on loopback sockets"},
 	}
 	for _, h := range demoHosts {
 		o := run.ProfileOptions{Inputs: in, Warmup: 2, Runs: runs, Codecs: codecNames(), CodecRuns: 1,
@@ -220,19 +111,11 @@ func (a *app) demo(ctx context.Context, name string, runs int) (r demoReport, er
 		pb.Profiles[h.name] = profile
 		r.Profiles = append(r.Profiles, profile)
 	}
-	for _, l := range demoLinks {
-		report, err := w.nodes[l.a].MeasureLink(ctx, l.b, 100*time.Millisecond)
-		if err != nil {
-			return r, err
-		}
-		if err := errors.Join(pb.Network.Set(l.a, l.b, report.There), pb.Network.Set(l.b, l.a, report.Back)); err != nil {
-			return r, err
-		}
-		r.Links = append(r.Links, newLinkReport(l.a+"–"+l.b, "loopback", report))
-		r.Emulated = append(r.Emulated, "link "+l.String())
+	if pb.Network, r.Links, err = w.measureLinks(ctx, demoTransfer); err != nil {
+		return r, err
 	}
 	p.clear()
-	r.Emulated = append(emulations(pb), r.Emulated...)
+	r.Emulated = append(emulations(pb), w.emulated()...)
 	title(text, "emulated")
 	for _, e := range r.Emulated {
 		fmt.Fprintln(text, e)

@@ -27,7 +27,7 @@ func TestReportDrawsWhatWasMeasured(t *testing.T) {
 		}
 		names = append(names, filepath.Base(f))
 	}
-	const files = "partitions.png partitions.svg layers-device.png layers-device.svg layers-edge.png layers-edge.svg bandwidth.png bandwidth.svg index.html"
+	const files = "partitions.png partitions.svg layers-device.png layers-device.svg layers-edge.png layers-edge.svg bandwidth.png bandwidth.svg pareto-egress.png pareto-egress.svg index.html"
 	if got := strings.Join(names, " "); got != files {
 		t.Errorf("got files %s, want %s", got, files)
 	}
