@@ -198,3 +198,20 @@ func TestValidationWithRealWorkers(t *testing.T) {
 	want(t, exitUsage, "report", "zoo:mobilenetv2", "--validate", "--emulate-slowdown", "device=x")
 	want(t, exitUsage, "report", "zoo:mobilenetv2", "--validate", "--emulate-slowdown", "sea=2")
 }
+
+func TestBestOfRepeatedMeasurementsOfALinkCounts(t *testing.T) {
+	network := func(latency time.Duration, bandwidth float64) *split.Network {
+		n := &split.Network{}
+		if err := n.Set("a", "b", split.Link{Latency: latency, Bandwidth: bandwidth}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	n, err := bestLinks(network(3*time.Millisecond, 1e6), nil)
+	if err == nil {
+		n, err = bestLinks(network(2*time.Millisecond, 9e5), n)
+	}
+	if l, _ := n.Link("a", "b"); err != nil || l.Latency != 2*time.Millisecond || l.Bandwidth != 1e6 {
+		t.Errorf("got %+v, %v, want 2ms and 1e6 bytes a second", l, err)
+	}
+}
