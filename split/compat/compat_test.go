@@ -367,6 +367,7 @@ func TestNetworkFilesAreReadAsTheOriginalReadsThem(t *testing.T) {
 func FuzzNetwork(f *testing.F) {
 	f.Add("source,destination,ping(ms),bandwidth(mbps)\r\na,b,  66.7, 1.6\r\n")
 	f.Add("h\n\"a\"b,\"c\n\",1,2\n")
+	f.Add("h\na,b,0,-0\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		n, err := ReadNetwork(strings.NewReader(text), 1<<12)
 		if (n == nil) != (err != nil) {

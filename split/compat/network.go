@@ -89,6 +89,6 @@ func (n Network) add(row []string) error {
 	if err != nil || !(mbits >= 0 && mbits <= maxRate) {
 		return fmt.Errorf("bandwidth is %.40q, want Mbit/s from 0 to %g", row[3], maxRate)
 	}
-	n[[2]string{row[0], row[1]}] = Link{PingMs: ping, Rate: math.RoundToEven(mbits * bytesPerMbit)}
+	n[[2]string{row[0], row[1]}] = Link{PingMs: ping, Rate: math.Abs(math.RoundToEven(mbits * bytesPerMbit))} // 0 for -0, too
 	return nil
 }

@@ -262,5 +262,16 @@ func FuzzBenchmark(f *testing.F) {
 				}
 			}
 		}
+		for name := range models {
+			systems := Systems{{{Name: "d", Models: models}}}
+			pb, err := systems.Problem(name, 1)
+			if err == nil {
+				_, err = pb.Predict(split.Partition{{Host: "d", Segment: split.Segment{From: 0, To: pb.Layers}}})
+			}
+			if err != nil && !errors.Is(err, split.ErrFormat) {
+				t.Fatalf("network %q: error %v", name, err)
+			}
+			break // networks may be many, and have many layers
+		}
 	})
 }

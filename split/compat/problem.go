@@ -135,15 +135,16 @@ func (s *System) profile(pb split.Problem, blocks []Block) (*split.Profile, erro
 		return nil, fmt.Errorf("%d layers, want at most %d", pb.Layers, split.MaxLayers)
 	}
 	p := &split.Profile{Model: pb.Model, Host: s.Name, Layers: make([]split.LayerProfile, pb.Layers)}
+	samples := make(split.Samples, pb.Layers)
 	for i := range p.Layers {
-		p.Layers[i].Samples = split.Samples{0}
+		p.Layers[i].Samples = samples[i : i+1 : i+1]
 	}
 	for i, b := range blocks {
 		took := math.Round(b.Seconds * float64(time.Second))
 		if took > float64(split.MaxSample) {
 			return nil, fmt.Errorf("block %d: second_prediction is %g s, want at most %v", i, b.Seconds, split.MaxSample)
 		}
-		p.Layers[b.Last].Samples[0] = time.Duration(took)
+		samples[b.Last] = time.Duration(took)
 	}
 	if err := p.Validate(); err != nil {
 		return nil, err
