@@ -178,6 +178,8 @@ type Profile struct {
 	// Whole is the time of the model as a whole, from runs in which no layer was timed; empty where it was not
 	// measured.
 	Whole Samples `json:"whole_ns,omitempty"`
+	// Short says what was left out, or measured less often than asked for, because time was short.
+	Short []string `json:"short,omitempty"`
 	// Layers are all the layers of the model in order.
 	Layers []LayerProfile `json:"layers"`
 	// Cuts are the measured cuts by ascending position; a cut that is left out is sent raw at no cost to the

@@ -62,7 +62,7 @@ long coding takes. Each host's profile is written to DIR/NAME.json, which
 			}
 			var profiles []*split.Profile
 			for _, host := range names {
-				o.Progress = func(done, of int) { p.update("runs on "+host, int64(done), int64(of)) }
+				o.Progress = func(done, of int) { p.update("profile on "+host, int64(done), int64(of)) }
 				profile, err := n.Profile(cmd.Context(), m.Model, host, o)
 				p.clear()
 				if err != nil {

@@ -1,11 +1,13 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"scission/engine"
+	"scission/engine/graph"
 	"scission/engine/tensor"
 	"scission/split"
 	"scission/split/cut"
@@ -16,34 +18,44 @@ type local struct {
 	host     string
 	segment  split.Segment
 	session  *engine.Session
-	nodes    []engine.NodeInfo // with Layers counted in the whole model
+	nodes    []planNode
+	memory   int // bytes of the session
 	slowdown float64
 	layers   []time.Duration // of the segment in the run under way; nil if not asked for
 }
 
-func (n *Node) openLocal(d Deployment, s split.Stage) (*local, error) {
-	part, err := cut.Extract(d.Model.Graph, s.Segment)
+// compile compiles a part of a graph for this host, with at most so many bytes
+// of activations.
+func (n *Node) compile(g *graph.Graph, s split.Segment, memory int) (*engine.Plan, error) {
+	part, err := cut.Extract(g, s)
+	if err != nil {
+		return nil, err
+	}
+	return engine.Compile(part, engine.Options{Threads: n.Threads, Memory: memory})
+}
+
+// openLocal takes what the session needs from memory.
+func (n *Node) openLocal(d Deployment, s split.Stage, memory *int) (*local, error) {
+	plan, err := n.compile(d.Model.Graph, s.Segment, max(*memory, 1))
 	if err != nil {
 		return nil, fmt.Errorf("run: stage %v: %w", s, err)
 	}
-	plan, err := engine.Compile(part, engine.Options{Threads: n.Threads, Memory: n.Memory})
-	if err != nil {
-		return nil, fmt.Errorf("run: stage %v: %w", s, err)
-	}
-	l := &local{host: s.Host, segment: s.Segment, session: plan.NewSession(), nodes: plan.Nodes(), slowdown: n.Slowdown}
-	for _, info := range l.nodes {
-		for i := range info.Layers {
-			info.Layers[i] += s.Segment.From
-		}
-	}
-	if d.Layers {
-		l.observe()
-	}
+	*memory -= plan.Memory()
+	l := &local{host: s.Host, segment: s.Segment, session: plan.NewSession(), nodes: planNodes(plan, s.Segment.From), memory: plan.Memory(), slowdown: n.Slowdown}
+	l.observe(d.Layers)
 	return l, nil
 }
 
-// observe adds up the times of the plan's nodes by layer.
-func (l *local) observe() {
+// memory is the bytes that the stages of a deployment may have here.
+func (n *Node) memory() int { return cmp.Or(n.Memory, engine.DefaultMemory) }
+
+// observe adds up the times of the plan's nodes by layer, or does not any more.
+func (l *local) observe(on bool) {
+	if !on {
+		l.layers = nil
+		l.session.Observe(nil)
+		return
+	}
 	l.layers = make([]time.Duration, l.segment.Len())
 	layer := make([]int, len(l.nodes))
 	for i, n := range l.nodes {

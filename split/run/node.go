@@ -22,7 +22,7 @@ type Node struct {
 	Name    string
 	Machine split.Machine // facts for profiles
 	Threads int           // of a run; 0 means GOMAXPROCS
-	Memory  int           // bytes of activations of a stage; 0 means engine.DefaultMemory
+	Memory  int           // bytes of activations of the stages of one deployment; 0 means engine.DefaultMemory
 
 	// Peers are the hosts that this one may call, with their addresses. No
 	// message of a peer can make it call another.
@@ -93,14 +93,17 @@ func (n *Node) Open(ctx context.Context, d Deployment) (*Execution, error) {
 	open := func() (pipeline, error) {
 		e.Hops, e.Nodes = split.Hops(d.Stages, n.Name, linked), nil
 		var p pipeline
+		memory := n.memory()
 		for i := 0; i < len(d.Stages); {
-			r, taken, err := n.openNext(ctx, d, n.Name, d.Stages[i:], e.Relayed)
+			r, taken, err := n.openNext(ctx, d, n.Name, d.Stages[i:], e.Relayed, &memory)
 			if err != nil {
 				p.Close()
 				return nil, err
 			}
 			if l, ok := r.(*local); ok {
-				e.Nodes = append(e.Nodes, l.nodes...)
+				for _, node := range l.nodes {
+					e.Nodes = append(e.Nodes, node.NodeInfo)
+				}
 			}
 			p, i = append(p, r), i+taken
 		}
@@ -123,9 +126,9 @@ var errBroken = errors.New("broken row")
 
 // openNext opens the first of stages on this host, or as many as belong
 // together on another one, and returns how many that are.
-func (n *Node) openNext(ctx context.Context, d Deployment, self string, stages split.Partition, alone bool) (Runner, int, error) {
+func (n *Node) openNext(ctx context.Context, d Deployment, self string, stages split.Partition, alone bool, memory *int) (Runner, int, error) {
 	if stages[0].Host == self {
-		l, err := n.openLocal(d, stages[0])
+		l, err := n.openLocal(d, stages[0], memory)
 		return l, 1, err
 	}
 	if alone {

@@ -12,16 +12,18 @@ import (
 )
 
 // Kinds of messages. Each request is answered by one message, kindOK or
-// kindError, before the next request; kindChunk alone is not answered.
+// kindError, before the next request; kindChunk alone is not answered, and
+// before its answer a request may be told of by kindProgress if it asks for it.
 const (
-	kindOK     = 1  // meta: what the request's own comment says
-	kindError  = 2  // meta: failure
-	kindOpen   = 16 // meta: openRequest; answer: opened
-	kindPut    = 17 // meta: putRequest; answer: none; then chunks, then an answer: none
-	kindChunk  = 18 // one uint8 tensor: the next bytes of the content
-	kindRun    = 19 // inputs; answer: report, results
-	kindEcho   = 20 // meta: echoRequest, at most one tensor; answer: report, one uint8 tensor
-	kindCodecs = 21 // meta: codecsRequest, inputs; answer: []split.CutProfile
+	kindOK       = 1  // meta: what the request's own comment says
+	kindError    = 2  // meta: failure
+	kindProgress = 3  // meta: progressReport
+	kindOpen     = 16 // meta: openRequest; answer: opened
+	kindPut      = 17 // meta: putRequest; answer: none; then chunks, then an answer: none
+	kindChunk    = 18 // one uint8 tensor: the next bytes of the content
+	kindRun      = 19 // inputs; answer: report, results
+	kindEcho     = 20 // meta: echoRequest, at most one tensor; answer: report, one uint8 tensor
+	kindProfile  = 22 // meta: profileRequest, inputs; answer: one uint8 tensor: a profile as split.Profile.Write has it
 )
 
 // greeting is the meta of the transport's hello.
@@ -60,13 +62,25 @@ type echoRequest struct {
 	Reply int `json:"reply"` // bytes that the answer has
 }
 
-type codecsRequest struct {
+// profileRequest is what ProfileOptions say, nothing of which is left open.
+type profileRequest struct {
 	Model     string                  `json:"model"` // digest
 	Shapes    map[string]tensor.Shape `json:"shapes,omitempty"`
-	MaxWidth  int                     `json:"max_width"`
-	Positions []int                   `json:"positions,omitempty"` // beside the first and the last; none means all
+	Host      string                  `json:"host"` // as the peer calls the receiver
+	Warmup    int                     `json:"warmup"`
 	Runs      int                     `json:"runs"`
+	MaxWidth  int                     `json:"max_width"`
+	Positions []int                   `json:"positions,omitempty"`
 	Codecs    []string                `json:"codecs"`
+	CodecRuns int                     `json:"codec_runs"`
+	CutRuns   int                     `json:"cut_runs"`
+	Budget    time.Duration           `json:"budget_ns,omitempty"`
+	Progress  bool                    `json:"progress,omitempty"` // tell it
+}
+
+type progressReport struct {
+	Done int `json:"done"`
+	Of   int `json:"of"`
 }
 
 // report is what the answering host measured.

@@ -22,6 +22,7 @@ type peer struct {
 	conn     *transport.Conn
 	greeting greeting
 	id       uint64
+	progress func(progressReport) // of the request under way; nil does not take any
 }
 
 // dial connects to a host and greets it.
@@ -82,8 +83,18 @@ func (p *peer) call(ctx context.Context, kind uint8, meta []byte, tensors []*ten
 	if x.sent, err = p.conn.Send(ctx, m, func(int, *tensor.Tensor) transport.Codec { return codec }); err != nil {
 		return x, p.wrap(err)
 	}
-	if x.answer, x.got, err = p.conn.Receive(ctx); err != nil {
-		return x, p.wrap(err)
+	for {
+		if x.answer, x.got, err = p.conn.Receive(ctx); err != nil {
+			return x, p.wrap(err)
+		}
+		if x.answer.Kind != kindProgress || p.progress == nil {
+			break
+		}
+		var report progressReport
+		if err := decodeMeta(x.answer, &report); err != nil {
+			return x, p.wrap(err)
+		}
+		p.progress(report)
 	}
 	x.took = time.Since(start)
 	if x.answer.ID != p.id {
@@ -104,17 +115,22 @@ func (p *peer) failed(answer *transport.Message) error {
 	if err := decodeMeta(answer, &f); err != nil {
 		return p.wrap(err)
 	}
-	if len(f.Text) > maxTextError {
-		f.Text = f.Text[:maxTextError] + "..."
+	f.Text = printable(f.Text)
+	return remoteError{p.host, f}
+}
+
+// printable is a peer's text as it may be shown on a terminal, where control
+// characters do things.
+func printable(text string) string {
+	if len(text) > maxTextError {
+		text = text[:maxTextError] + "..."
 	}
-	// It is shown on a terminal, where control characters do things.
-	f.Text = strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, f.Text)
-	return remoteError{p.host, f}
+	}, text)
 }
 
 func (p *peer) wrap(err error) error {

@@ -472,8 +472,15 @@ func TestProfileHasEveryLayerAndCut(t *testing.T) {
 				t.Errorf("%s: layer %d took %v, want at least %v", host, i, l.Samples.Min(), least)
 			}
 		}
-		if sum := p.SegmentTime(split.Segment{From: 0, To: layers}); sum > p.Whole.Quantile(1) {
-			t.Errorf("%s: layers take %v, more than the whole's %v", host, sum, p.Whole)
+		if sum := p.SegmentTime(split.Segment{From: 0, To: layers}); sum < p.Whole.Min()/2 || sum > 2*p.Whole.Quantile(1) {
+			t.Errorf("%s: layers take %v, the whole %v", host, sum, p.Whole)
+		}
+		if p.Took <= 0 || p.Warmup != 1 || p.Peak < 2*200 {
+			t.Errorf("%s: took %v, warmup %d, peak of %d bytes, want more than two values' %d", host, p.Took, p.Warmup, p.Peak, 2*200)
+		}
+		// Layer 3 reads v3 and gives v4, while the skip v2 is alive.
+		if got := p.Layers[3].Live; got != 3*200 {
+			t.Errorf("%s: %d bytes are alive in layer 3, want %d", host, got, 3*200)
 		}
 	}
 }
@@ -511,7 +518,7 @@ func TestWorkerSurvivesHostileRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kinds := []uint8{kindOpen, kindPut, kindChunk, kindRun, kindEcho, kindCodecs, kindOK, 0, 255}
+		kinds := []uint8{kindOpen, kindPut, kindChunk, kindRun, kindEcho, kindProfile, kindOK, 0, 255}
 		m := &transport.Message{Kind: kinds[r.IntN(len(kinds))], Meta: []byte(metas[r.IntN(len(metas))])}
 		if r.IntN(2) == 0 {
 			m.Tensors = append(m.Tensors, tensortest.Random(1, 50))

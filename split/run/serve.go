@@ -271,12 +271,12 @@ func (s *session) handle(ctx context.Context, m *transport.Message) (meta any, e
 			return nil, err
 		}
 		return report{}, s.reply(r.Reply)
-	case kindCodecs:
-		var r codecsRequest
+	case kindProfile:
+		var r profileRequest
 		if err := decodeMeta(m, &r); err != nil {
 			return nil, err
 		}
-		return s.codecs(ctx, r, m.Tensors)
+		return nil, s.profile(ctx, m.ID, r, m.Tensors)
 	}
 	return nil, fmt.Errorf("run: request of unknown kind %d", m.Kind)
 }
@@ -336,6 +336,7 @@ func (s *session) stages(ctx context.Context, r openRequest, g *graph.Graph) (ta
 		return 0, err
 	}
 	n, self := s.node, r.Stages[0].Host
+	memory := n.memory()
 	d := Deployment{
 		Model:  Model{Name: r.Model, Digest: r.Model, Graph: g, Shapes: r.Shapes, Content: n.Store.content(r.Model)},
 		Codecs: codecMap(r.Codecs),
@@ -347,7 +348,7 @@ func (s *session) stages(ctx context.Context, r openRequest, g *graph.Graph) (ta
 			break
 		}
 		if next == self {
-			l, err := n.openLocal(d, r.Stages[taken])
+			l, err := n.openLocal(d, r.Stages[taken], &memory)
 			if err != nil {
 				return 0, err
 			}
