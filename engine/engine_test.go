@@ -420,6 +420,35 @@ func TestOperatorThatPanicsInCompileIsAnError(t *testing.T) {
 	}
 }
 
+// rounding is an operator that has an exact twin.
+type rounding struct{ testOp }
+
+func (o rounding) Exact() graph.Op {
+	return testOp{name: "exact", f: o.f}
+}
+
+func TestExactPlansHaveExactOperators(t *testing.T) {
+	for exact, want := range map[bool]string{false: "fast", true: "exact"} {
+		g := &graph.Graph{}
+		x := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{3}})
+		out, err := g.Add("n", rounding{testOp{name: "fast", f: double}}, nil, []*graph.Value{x}, "y")
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Outputs = out
+		p, err := Compile(g, Options{Exact: exact})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Nodes()[0].Op; got != want {
+			t.Errorf("exact %v: got %s, want %s", exact, got, want)
+		}
+		if got := g.Nodes[0].Op.String(); got != "fast" {
+			t.Errorf("exact %v: the graph has become %s", exact, got)
+		}
+	}
+}
+
 func TestMemoryCountsOnlyThreadsThatRun(t *testing.T) {
 	g := &graph.Graph{}
 	x := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{4}})

@@ -9,6 +9,7 @@ import (
 	"scission/engine/tensor"
 	"scission/ops/internal/conv"
 	"scission/ops/internal/dwconv"
+	"scission/ops/internal/winograd"
 )
 
 func init() {
@@ -51,6 +52,7 @@ type convolution struct {
 	clamped  bool
 	lo, hi   float32
 	absorbed []string // what String lists
+	exact    bool     // no algorithm but summation
 }
 
 // Inputs of a convolution.
@@ -141,7 +143,7 @@ func (c *convolution) FLOPs(in, out []graph.Fact) int64 {
 	return flops(y, each)
 }
 
-// convKernel is what the packages conv and dwconv make.
+// convKernel is what the packages conv, dwconv and winograd make.
 type convKernel interface {
 	stepper
 	Run(step, chunk int, temp, scratch, in, res, out []float32)
@@ -155,6 +157,7 @@ const (
 	stem                       // package conv, x row-major
 	direct                     // package conv
 	depthwise                  // package dwconv
+	fast                       // package winograd
 )
 
 // choose returns the algorithm for the types, and the shape for its package.
@@ -186,6 +189,8 @@ func (c *convolution) choose(in, out []graph.Fact) (algorithm, conv.Shape) {
 		return depthwise, s
 	case s.IC <= maxImageChannels && conv.Accepts(s, true):
 		return stem, s
+	case !c.exact && winograd.Pays(s):
+		return fast, s
 	case conv.Accepts(s, false):
 		return direct, s
 	}
@@ -227,10 +232,24 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		e.Scale, e.Shift = splat(1, s.OC), splat(0, s.OC)
 	}
 	weights := in[convW].Const.F32()
-	if a == depthwise {
-		return c.packed(dwconv.New(s, weights, e), len(in)), nil
+	var k convKernel
+	switch a {
+	case depthwise:
+		k = dwconv.New(s, weights, e)
+	case fast:
+		k = winograd.New(s, weights, e)
+	default:
+		k = conv.New(s, weights, a == stem, e)
 	}
-	return c.packed(conv.New(s, weights, a == stem, e), len(in)), nil
+	return c.packed(k, len(in)), nil
+}
+
+// Exact returns a convolution that sums products of inputs and weights, each
+// output for itself.
+func (c *convolution) Exact() graph.Op {
+	next := *c
+	next.exact = true
+	return &next
 }
 
 // packed makes a kernel of k, for a node with so many inputs.

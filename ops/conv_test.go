@@ -9,6 +9,7 @@ import (
 	"scission/engine/graph"
 	"scission/engine/tensor"
 	"scission/engine/tensor/tensortest"
+	"scission/ops/internal/isa"
 )
 
 // slowConv is the definition of a convolution in float64, with the sum of the
@@ -64,6 +65,8 @@ func TestConvIsItsDefinition(t *testing.T) {
 				slow{[]int{2, 2}, []int{1, 1}, []int{1, 1}, []int{1, 1}, []int{0, 0}}, []int{5, 5}, "direct"},
 			{"depthwise", []int{1, 20, 6, 5}, []int{20, 1, 3, 3}, 20, []any{"group", 20, "pads", []int{1, 1, 1, 1}},
 				slow{[]int{3, 3}, []int{1, 1}, []int{1, 1}, []int{1, 1}, []int{1, 1}}, []int{6, 5}, "depthwise"},
+			{"fast", []int{1, 17, 12, 13}, []int{16, 17, 3, 3}, 1, []any{"pads", []int{1, 0, 2, 1}},
+				slow{[]int{3, 3}, []int{1, 1}, []int{1, 1}, []int{1, 0}, []int{2, 1}}, []int{13, 12}, "winograd"},
 			{"groups of 16", []int{1, 32, 4, 4}, []int{32, 16, 3, 3}, 2, []any{"group", 2},
 				slow{[]int{3, 3}, []int{1, 1}, []int{1, 1}, []int{0, 0}, []int{0, 0}}, []int{2, 2}, "direct"},
 			{"channel multiplier", []int{1, 4, 5, 5}, []int{12, 1, 3, 3}, 4, []any{"group", 4, "strides", []int{2, 1}},
@@ -96,6 +99,31 @@ func TestConvIsItsDefinition(t *testing.T) {
 			checkClose(t, c.name+", no bias", plain, want, magnitude, products)
 		}
 	})
+}
+
+// A convolution that Winograd's algorithm would compute is a sum of products
+// if it has to be exact.
+func TestExactConvIsDirect(t *testing.T) {
+	op := build(t, "Conv", 11, "auto_pad", "SAME_UPPER")
+	in := factsOf([]any{float(1, 32, 20, 20), known{float(48, 32, 3, 3)}})
+	out, err := op.Infer(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, give := op.(graph.Layouter).Layouts(in, out)
+	in[0].Layout, out[0].Layout = give[0], give[0]
+	for kernel, op := range map[string]graph.Op{"winograd": op, "direct": op.(graph.Exacter).Exact()} {
+		if kernel == "winograd" && isa.Best() == isa.NEON {
+			continue // it has none
+		}
+		k, err := op.Compile(in, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(k.Info, kernel) {
+			t.Errorf("got kernel %q, want %s", k.Info, kernel)
+		}
+	}
 }
 
 // Which layout the input has depends on the types, not on where it comes from.

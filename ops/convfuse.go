@@ -138,13 +138,13 @@ func (c *convolution) absorbPad(e *graph.Editor, n *graph.Node) bool {
 }
 
 // paddingIsZeros reports whether the convolution gives the same bits for its
-// own padding as for zeros in x. Package conv multiplies by zeros; the other
-// algorithms leave the products out, which are zeros if the weights are finite
+// own padding as for zeros in x. Packages conv and winograd calculate with
+// zeros; the other algorithms leave the products out, which are zeros if the weights are finite
 // and change at most the sign of a sum that is zero. That sign is lost: see
 // losesSigns.
 func (c *convolution) paddingIsZeros(a algorithm, in []*graph.Value) bool {
 	w := in[convW]
-	return a == stem || a == direct || w.DType == tensor.Float32 && w.Const != nil && all(w, isFinite)
+	return a == stem || a == direct || a == fast || w.DType == tensor.Float32 && w.Const != nil && all(w, isFinite)
 }
 
 // losesSigns reports whether the algorithm must not tell -0 from 0 in its sums:

@@ -26,6 +26,7 @@ var convCases = []convCase{
 	{"direct, pad lanes", []int{2, 20, 5, 5}, 24, []int{1, 1}, nil, false},
 	{"direct, stride and dilation", []int{1, 17, 11, 12}, 9, []int{3, 2}, []any{"strides", []int{2, 1}, "dilations", []int{1, 2}}, false},
 	{"stem", []int{1, 3, 16, 15}, 16, []int{5, 5}, []any{"strides", []int{2, 2}, "auto_pad", "SAME_UPPER"}, false},
+	{"fast", []int{1, 16, 13, 14}, 24, []int{3, 3}, []any{"auto_pad", "SAME_UPPER"}, false},
 	{"groups", []int{1, 32, 6, 6}, 64, []int{3, 3}, []any{"group", 2}, false},
 	{"depthwise", []int{1, 32, 9, 8}, 32, []int{3, 3}, []any{"group", 32, "pads", []int{1, 1, 1, 1}}, false},
 	{"depthwise, pad lanes", []int{2, 19, 6, 7}, 19, []int{5, 3}, []any{"group", 19, "strides", []int{2, 2}}, false},
@@ -178,6 +179,7 @@ func TestPadIsAbsorbed(t *testing.T) {
 		}{
 			{"Keras stem", []int{1, 3, 12, 12}, []any{"strides", []int{2, 2}}, []int{16, 3, 3, 3}, []int{0, 0, 0, 0, 0, 0, 1, 1}, 0, true},
 			{"direct", []int{1, 16, 7, 7}, []any{"auto_pad", "VALID"}, []int{16, 16, 3, 3}, []int{0, 0, 1, 2, 0, 0, 3, 0}, 0, true},
+			{"fast", []int{1, 16, 13, 14}, nil, []int{16, 16, 3, 3}, []int{0, 0, 1, 2, 0, 0, 2, 0}, 0, true},
 			{"both", []int{1, 16, 7, 7}, []any{"pads", []int{1, 0, 2, 0}}, []int{16, 16, 3, 3}, []int{0, 0, 1, 2, 0, 0, 3, 0}, 0, true},
 			{"depthwise", []int{1, 32, 7, 7}, []any{"group", 32, "strides", []int{2, 2}}, []int{32, 1, 3, 3}, []int{0, 0, 1, 1, 0, 0, 1, 1}, 0, true},
 			{"one dimension", []int{1, 16, 9}, nil, []int{16, 16, 3}, []int{0, 0, 2, 0, 0, 1}, 0, true},

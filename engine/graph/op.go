@@ -41,6 +41,14 @@ type Layouter interface {
 	Layouts(in, out []Fact) (want, give []Layout)
 }
 
+// Exacter is an Op that may compute by a faster way which rounds more than the
+// plain one.
+type Exacter interface {
+	Op
+	// Exact returns the operator that computes by the plain way alone.
+	Exact() Op
+}
+
 // Coster is an Op that knows its arithmetic work.
 type Coster interface {
 	Op

@@ -1,0 +1,84 @@
+//go:build amd64 && !purego
+
+package winograd
+
+import "scission/ops/internal/isa"
+
+var assembly = []implementation{
+	{level: isa.AVX512, pixels: 14, width: 32, fewest: 6, input: inputsAVX512, product: productsAVX512, output: outputsAVX512},
+	{level: isa.AVX2, pixels: 6, width: 16, fewest: 4, input: inputsAVX2, product: productsAVX2, output: outputsAVX2},
+}
+
+// zeros are the rows that a patch lacks.
+var zeros [patch * lanes]float32
+
+func inputsAVX2(r inputRun, in, v, temp []float32) {
+	inputAVX2(&r.at, &in[0], &zeros[0], &v[0], &temp[0])
+}
+
+func inputsAVX512(r inputRun, in, v, temp []float32) {
+	inputAVX512(&r.at, &in[0], &zeros[0], &v[0], &temp[0])
+}
+
+// productAsm is the Go declaration of all tiles in assembly; r points to the first field of a productRun.
+type productAsm = func(r *int, x, w, ahead, y *float32, count int)
+
+var tilesAVX2 = [...]productAsm{
+	productAVX2P1C16, productAVX2P2C16, productAVX2P3C16, productAVX2P4C16, productAVX2P5C16, productAVX2P6C16,
+}
+
+var tilesAVX512 = [...][14]productAsm{
+	{
+		productAVX512P1C16, productAVX512P2C16, productAVX512P3C16, productAVX512P4C16, productAVX512P5C16,
+		productAVX512P6C16, productAVX512P7C16, productAVX512P8C16, productAVX512P9C16, productAVX512P10C16,
+		productAVX512P11C16, productAVX512P12C16, productAVX512P13C16, productAVX512P14C16,
+	}, {
+		productAVX512P1C32, productAVX512P2C32, productAVX512P3C32, productAVX512P4C32, productAVX512P5C32,
+		productAVX512P6C32, productAVX512P7C32, productAVX512P8C32, productAVX512P9C32, productAVX512P10C32,
+		productAVX512P11C32, productAVX512P12C32, productAVX512P13C32, productAVX512P14C32,
+	},
+}
+
+func productsAVX2(r *productRun, x, w, ahead, y []float32, count, pixels, _ int) {
+	tilesAVX2[pixels-1](&r.blocks, &x[0], &w[0], &ahead[0], &y[0], count)
+}
+
+func productsAVX512(r *productRun, x, w, ahead, y []float32, count, pixels, width int) {
+	tilesAVX512[width/lanes-1][pixels-1](&r.blocks, &x[0], &w[0], &ahead[0], &y[0], count)
+}
+
+// An output transform is for one number of columns. It is called by its name, so that r stays on the stack.
+
+func outputsAVX2(r outputRun, m, epi, res, out, temp []float32) {
+	switch p := first(res); r.cols {
+	case 1:
+		outputAVX2P1(&r.plane, &m[0], &epi[0], p, &out[0], &temp[0])
+	case 2:
+		outputAVX2P2(&r.plane, &m[0], &epi[0], p, &out[0], &temp[0])
+	case 3:
+		outputAVX2P3(&r.plane, &m[0], &epi[0], p, &out[0], &temp[0])
+	case tile:
+		outputAVX2P4(&r.plane, &m[0], &epi[0], p, &out[0], &temp[0])
+	}
+}
+
+func outputsAVX512(r outputRun, m, epi, res, out, temp []float32) {
+	switch p := first(res); r.cols {
+	case 1:
+		outputAVX512P1(&r.plane, &m[0], &epi[0], p, &out[0], &temp[0])
+	case 2:
+		outputAVX512P2(&r.plane, &m[0], &epi[0], p, &out[0], &temp[0])
+	case 3:
+		outputAVX512P3(&r.plane, &m[0], &epi[0], p, &out[0], &temp[0])
+	case tile:
+		outputAVX512P4(&r.plane, &m[0], &epi[0], p, &out[0], &temp[0])
+	}
+}
+
+// first returns the address of the first value, nil if v is nil.
+func first(v []float32) *float32 {
+	if v == nil {
+		return nil
+	}
+	return &v[0]
+}

@@ -1,0 +1,81 @@
+package winograd
+
+import "scission/ops/internal/isa"
+
+//go:generate sh ../asmgen/generate.sh winograd
+
+// implementation is one way to do the three parts of the convolution.
+type implementation struct {
+	level   isa.Level
+	pixels  int // of the largest tile of a product
+	width   int // output channels of a tile; a last one may have 16 of them
+	fewest  int // pixels that a tile should have
+	input   inputFunc
+	product productFunc
+	output  outputFunc
+}
+
+// inputFunc transforms patches of one block of channels: it sets value f of tile t to v[f·r.plane + t·16 + lane] for
+// r.count tiles. The patch of the first starts r.at behind in, which may be before it where rows or columns are
+// missing. temp is memory for tempLen values.
+type inputFunc func(r inputRun, in, v, temp []float32)
+
+// inputRun is tiles of a row of tiles whose patches lack the same rows and columns. The steps count float32s. Assembly
+// reads the fields by their place.
+type inputRun struct {
+	at          int // of the first patch in the input
+	row         int // from a row of the input to the next
+	top, bottom int // rows [top, bottom) of the patches exist; the others are zero
+	left, right int // columns, likewise
+	plane       int // from a value of a tile to the next
+	count       int // tiles
+}
+
+// productFunc multiplies count tiles of pixels, which are tiles of the image, by weights:
+//
+//	y[p][oc] = sum over ic of x[p][ic] · w[ic][oc], from the first ic to the last
+//
+// x and y lie in blocks of 16 channels, w is [ic][width]. It may fetch weights that are needed next from ahead on, which
+// is a hint and never read.
+type productFunc func(r *productRun, x, w, ahead, y []float32, count, pixels, width int)
+
+// productRun is what products have in common. The steps count bytes. Assembly reads the fields by their place.
+type productRun struct {
+	blocks    int // of 16 input channels
+	singles   int // input channels after them
+	stepX     int // from a block of input channels to the next
+	stepY     int // from a block of output channels to the next
+	stepAhead int // by which to fetch ahead for every four input channels
+}
+
+// outputFunc transforms the products m of one block of channels, laid out like those of an inputFunc, of r.count tiles
+// into r.rows by r.cols pixels each, adds the bias and does the rest of conv.Epilogue. epi has 16 values each of bias,
+// scale, shift and mask. A nil res is no residual.
+type outputFunc func(r outputRun, m, epi, res, out, temp []float32)
+
+// outputRun is tiles of a row of tiles of which the same rows and columns are wanted. Assembly reads the fields by
+// their place.
+type outputRun struct {
+	plane       int // from a value of a tile to the next
+	row         int // from a row of the output to the next
+	rows        int // wanted of each tile, 1 to 4
+	cols        int // likewise
+	count       int // tiles
+	scale, mask int // 1 if the epilogue has them
+	lo, hi      float32
+}
+
+// implementations is the list that drives choice, parity tests and benchmarks, best first.
+var implementations = append(assembly, implementation{
+	level: isa.Go, pixels: 2, width: lanes, fewest: 1, input: portableInput, product: portableProduct, output: portableOutput,
+})
+
+// best returns the first implementation whose instruction set there is.
+func best() *implementation {
+	for i := range implementations {
+		if isa.Have(implementations[i].level) {
+			return &implementations[i]
+		}
+	}
+	panic("winograd: no implementation")
+}

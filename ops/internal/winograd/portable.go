@@ -1,0 +1,128 @@
+package winograd
+
+import "scission/ops/internal/conv"
+
+// The transforms in Go. Products are rounded before they are added: a compiler that fused them would make bits depend
+// on the platform.
+
+func mul(x, y float32) float32 { return float32(x * y) }
+
+// transformInput is Bᵀd.
+func transformInput(d *[patch]float32) [patch]float32 {
+	s, t := d[4]-mul(bb, d[2]), d[3]-mul(bb, d[1])
+	u, v := d[4]-mul(aa, d[2]), d[3]-mul(aa, d[1])
+	return [patch]float32{
+		d[4] - mul(aaPlusBB, d[2]) + mul(aabb, d[0]),
+		s + mul(a, t), s - mul(a, t),
+		u + mul(b, v), u - mul(b, v),
+		d[5] - mul(aaPlusBB, d[3]) + mul(aabb, d[1]),
+	}
+}
+
+// transformOutput is Aᵀm.
+func transformOutput(m *[patch]float32) [tile]float32 {
+	s, d, u, v := m[1]+m[2], m[1]-m[2], m[3]+m[4], m[3]-m[4]
+	return [tile]float32{
+		m[0] + s + u,
+		mul(a, d) + mul(b, v),
+		mul(aa, s) + mul(bb, u),
+		m[5] + mul(aaa, d) + mul(bbb, v),
+	}
+}
+
+// portableInput is the inputFunc in Go.
+func portableInput(r inputRun, in, v, _ []float32) {
+	for t := range r.count {
+		for l := range lanes {
+			var d [patch][patch]float32 // d[x][y]: columns are transformed first
+			for y := r.top; y < r.bottom; y++ {
+				for x := r.left; x < r.right; x++ {
+					d[x][y] = in[r.at+t*tile*lanes+y*r.row+x*lanes+l]
+				}
+			}
+			for x := range d {
+				d[x] = transformInput(&d[x])
+			}
+			for y := range patch {
+				row := transformInput(&[patch]float32{d[0][y], d[1][y], d[2][y], d[3][y], d[4][y], d[5][y]})
+				for x, value := range row {
+					v[(y*patch+x)*r.plane+t*lanes+l] = value
+				}
+			}
+		}
+	}
+}
+
+// portableProduct is the productFunc in Go, for two pixels at most. Four channels of two pixels are what the registers
+// hold.
+func portableProduct(r *productRun, x, w, _, y []float32, count, pixels, _ int) {
+	const lane = 4
+	for range count {
+		second := (pixels - 1) * lanes
+		for j := 0; j < lanes; j += lane {
+			var s0, s1, s2, s3, t0, t1, t2, t3 float32
+			w := w[j:]
+			for b := 0; b <= r.blocks; b++ {
+				run := lanes
+				if b == r.blocks {
+					run = r.singles
+				}
+				if run == 0 {
+					break
+				}
+				at := b * r.stepX / 4
+				first, second := x[at:][:run], x[at+second:][:run]
+				for i, x := range first {
+					y := second[i]
+					v := (*[lane]float32)(w[i*lanes:])
+					s0 += float32(x * v[0])
+					s1 += float32(x * v[1])
+					s2 += float32(x * v[2])
+					s3 += float32(x * v[3])
+					t0 += float32(y * v[0])
+					t1 += float32(y * v[1])
+					t2 += float32(y * v[2])
+					t3 += float32(y * v[3])
+				}
+				w = w[min(run*lanes, len(w)):]
+			}
+			copy(y[j:], []float32{s0, s1, s2, s3})
+			copy(y[second+j:], []float32{t0, t1, t2, t3})
+		}
+		x, y = x[min(pixels*lanes, len(x)):], y[min(pixels*lanes, len(y)):]
+	}
+}
+
+// portableOutput is the outputFunc in Go.
+func portableOutput(r outputRun, m, epi, res, out, _ []float32) {
+	for t := range r.count {
+		for l := range lanes {
+			var d [patch][tile]float32
+			for x := range d {
+				var col [patch]float32
+				for y := range col {
+					col[y] = m[(y*patch+x)*r.plane+t*lanes+l]
+				}
+				d[x] = transformOutput(&col)
+			}
+			for y := range r.rows {
+				row := transformOutput(&[patch]float32{d[0][y], d[1][y], d[2][y], d[3][y], d[4][y], d[5][y]})
+				for x, value := range row[:r.cols] {
+					o := y*r.row + (t*tile+x)*lanes + l
+					if epi[3*lanes+l] == 0 { // no channel: the mask of one that exists is a NaN
+						out[o] = 0
+						continue
+					}
+					value += epi[l]
+					if r.scale != 0 {
+						value = conv.ScaleShift(value, epi[lanes+l], epi[2*lanes+l])
+					}
+					if res != nil {
+						value += res[o]
+					}
+					out[o] = conv.Clamp(value, r.lo, r.hi)
+				}
+			}
+		}
+	}
+}
