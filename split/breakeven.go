@@ -98,7 +98,7 @@ const (
 func (t *tables) bandwidthFactor(b BreakEven) (float64, error) {
 	pays := func(factor float64) (bool, error) {
 		faster := *t
-		faster.Network, faster.hops, faster.ready = t.Network.scaled(b.From, b.To, factor), map[Hop]pricedHop{}, false
+		faster.connect(t.Network.scaled(b.From, b.To, factor))
 		native, err := faster.estimate(b.Native.Partition)
 		if err != nil {
 			return false, err

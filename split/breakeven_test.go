@@ -124,6 +124,8 @@ func TestQueriesThatMakeNoSenseAreErrors(t *testing.T) {
 		"unknown host":    {Compute: []ComputeLimit{{Host: "fog"}}},
 		"steps of 0.1":    {Compute: []ComputeLimit{{Host: "edge", Percent: 12.34}}},
 		"0 to 100":        {Compute: []ComputeLimit{{Host: "edge", Percent: 101}}},
+		"more than 0":     {Memory: map[string]int64{"edge": 0}},
+		"does not say":    {Memory: map[string]int64{"edge": 1000}},
 		"want at least 0": {Compute: []ComputeLimit{{Host: "edge", Time: -1}}},
 		"upload limit":    {Upload: []UploadLimit{{From: "edge", Bytes: -1}}},
 		"layer 4":         {Layers: []LayerRule{{"edge", "4", true}}},

@@ -41,10 +41,10 @@ func (l LayerProfile) Nonlinear() bool {
 
 // described is the layers by name and operator: the source's profile or else that of the first host.
 func (t *tables) described() []LayerProfile {
-	if p := t.Profiles[t.Source]; p != nil {
+	if p := t.hosts[t.source].profile; p != nil {
 		return p.Layers
 	}
-	return t.Profiles[t.Hosts[0]].Layers
+	return t.hosts[0].profile.Layers
 }
 
 // matches marks the layers that a rule is about.
@@ -84,20 +84,17 @@ func (r LayerRule) matches(layers []LayerProfile) ([]bool, error) {
 	return marks, nil
 }
 
-// forbidden counts for each host the layers before each position that must not run there. Hosts without any
-// are left out.
-func (t *tables) forbidden(q Query) (map[string][]int, error) {
-	marks := map[string][]bool{}
-	forbid := func(host string, layer int) {
-		if marks[host] == nil {
-			marks[host] = make([]bool, t.Layers)
-		}
-		marks[host][layer] = true
-	}
-	elsewhere := func(layer int, but string) {
-		for _, host := range t.Hosts {
-			if host != but {
-				forbid(host, layer)
+// forbidden counts for each of the Hosts the layers before each position that must not run there; nil for one
+// without any.
+func (t *tables) forbidden(q Query) ([][]int, error) {
+	counts := make([][]int, len(t.Hosts))
+	forbid := func(layer int, where func(host string) bool) {
+		for h, host := range t.Hosts {
+			if where(host) {
+				if counts[h] == nil {
+					counts[h] = make([]int, t.Layers+1)
+				}
+				counts[h][layer+1] = 1
 			}
 		}
 	}
@@ -107,27 +104,18 @@ func (t *tables) forbidden(q Query) (map[string][]int, error) {
 			return nil, fmt.Errorf("rule for host %s: %w", r.Host, err)
 		}
 		for i, is := range match {
-			switch {
-			case is && r.In:
-				elsewhere(i, r.Host)
-			case is:
-				forbid(r.Host, i)
+			if is {
+				forbid(i, func(host string) bool { return (host == r.Host) != r.In })
 			}
 		}
 	}
 	for i := 0; i < t.Layers && t.nonlinear[i] < q.Nonlinear; i++ {
-		elsewhere(i, t.Source)
+		forbid(i, func(host string) bool { return host != t.Source })
 	}
-	counts := map[string][]int{}
-	for host, m := range marks {
-		count := make([]int, t.Layers+1)
-		for i, is := range m {
-			count[i+1] = count[i]
-			if is {
-				count[i+1]++
-			}
+	for _, count := range counts {
+		for i := 1; i < len(count); i++ {
+			count[i] += count[i-1]
 		}
-		counts[host] = count
 	}
 	return counts, nil
 }

@@ -20,6 +20,7 @@ func drawLimits(t *rapid.T) (Problem, Query) {
 		op := rapid.SampledFrom([]string{"Conv[3x3]", "Relu", "Add", "Conv[1x1]+Clip[0,6]"}).Draw(t, "op")
 		for _, p := range pb.Profiles {
 			p.Layers[i].Name, p.Layers[i].Op = fmt.Sprintf("L%d", i), op
+			p.Layers[i].Weights, p.Layers[i].Live = int64(rapid.IntRange(0, 2).Draw(t, "weights")), int64(rapid.IntRange(1, 3).Draw(t, "live"))
 		}
 	}
 	maybe := func(label string) bool { return rapid.IntRange(0, 3).Draw(t, label) == 0 }
@@ -42,6 +43,12 @@ func drawLimits(t *rapid.T) (Problem, Query) {
 			l.Time = time.Duration(rapid.IntRange(1, 8).Draw(t, "limit"))
 		}
 		q.Compute = append(q.Compute, l)
+	}
+	for maybe("memory limit") {
+		if q.Memory == nil {
+			q.Memory = map[string]int64{}
+		}
+		q.Memory[host.Draw(t, "host")] = int64(rapid.IntRange(1, 12).Draw(t, "memory"))
 	}
 	source := cmp.Or(pb.Source, pb.Hosts[0])
 	for maybe("upload limit") {
@@ -83,6 +90,15 @@ func keepsLimits(pb Problem, q Query, e Estimate) bool {
 			if l.Time > 0 && s.Compute > l.Time || permille > 0 && int64(s.Compute)*1000 > permille*int64(all) {
 				return false
 			}
+		}
+	}
+	for _, s := range e.Stages {
+		var weights, live int64
+		for _, l := range pb.Profiles[s.Host].Layers[s.Segment.From:s.Segment.To] {
+			weights, live = weights+l.Weights, max(live, l.Live)
+		}
+		if limit, limited := q.Memory[s.Host]; limited && weights+live > limit {
+			return false
 		}
 	}
 	for _, l := range q.Upload {
@@ -192,8 +208,11 @@ func TestSweepAgreesWithEnumeration(t *testing.T) {
 		if err != nil {
 			return
 		}
-		s.charges.any = true
-		got, err := s.sweepTwice(s.lattice(), s.query.Top)
+		l, err := s.lattice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.sweepWithin(l, s.query.Top)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +220,7 @@ func TestSweepAgreesWithEnumeration(t *testing.T) {
 			return // cannot be enumerated in order
 		}
 		s.charges.limits = false // never give up
-		want, complete, err := s.enumerate(s.lattice().root)
+		want, complete, err := s.enumerate(l)
 		if err != nil || !complete || !reflect.DeepEqual(got, want) {
 			t.Fatalf("the sweep finds\n%v, enumeration (%v, %v)\n%v", got, complete, err, want)
 		}
@@ -290,6 +309,27 @@ func TestRawMayBeExcluded(t *testing.T) {
 	}
 }
 
+func TestTooHardQueriesAreErrors(t *testing.T) {
+	planner, err := large(t, 40, 5).Prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shares := []ComputeLimit{{Host: "host4", Percent: 1}, {Host: "host3", Percent: 5}, {Host: "host0", Percent: 60}}
+	for _, change := range []func(*effort){
+		func(*effort) {}, func(e *effort) { e.edges = 10 }, func(e *effort) { e.steps = 10 }, func(e *effort) { e.labels = 10 },
+	} {
+		s, err := planner.t.search(Query{Top: 20, Compute: shares})
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(&s.most)
+		best, err := s.best()
+		if s.most == mostEffort && len(best) != 20 || s.most != mostEffort && (!errors.Is(err, ErrTooHard) || best != nil) {
+			t.Errorf("%+v: %d results, %v", s.most, len(best), err)
+		}
+	}
+}
+
 func BenchmarkPlanner(b *testing.B) {
 	for _, c := range []struct {
 		name          string
@@ -302,7 +342,12 @@ func BenchmarkPlanner(b *testing.B) {
 		{"compute", 92, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 20}, {Host: "host0", Time: ms(20)}}}},
 		{"throughput", 92, 5, Query{Objective: Throughput}},
 		{"tight", 92, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 1}, {Host: "host3", Percent: 5}, {Host: "host2", Time: ms(5)}}}},
+		{"shares", 92, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 1}, {Host: "host3", Percent: 5}, {Host: "host0", Percent: 60}}}},
+		{"busy", 92, 5, Query{Objective: Throughput, Compute: []ComputeLimit{{Host: "host4", Percent: 20}, {Host: "host2", Percent: 10}}}},
 		{"plain", 300, 5, Query{}},
+		{"tight", 300, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 1}, {Host: "host3", Percent: 5}, {Host: "host2", Time: ms(5)}}}},
+		{"shares", 300, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 1}, {Host: "host3", Percent: 5}, {Host: "host0", Percent: 60}}}},
+		{"busy", 300, 5, Query{Objective: Throughput, Compute: []ComputeLimit{{Host: "host4", Percent: 20}, {Host: "host2", Percent: 10}}}},
 		{"compute", 300, 5, Query{Compute: []ComputeLimit{{Host: "host4", Percent: 20}, {Host: "host0", Time: ms(20)}}}},
 		{"throughput", 300, 5, Query{Objective: Throughput}},
 	} {

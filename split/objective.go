@@ -129,8 +129,7 @@ func (p Power) moving(bytes int64) int64 {
 }
 
 // hopEnergy is the energy of a hop at both of its ends, in picojoules.
-func hopEnergy(power map[string]Power, h *HopCost) int64 {
-	from, to := power[h.From], power[h.To]
+func hopEnergy(from, to Power, h *HopCost) int64 {
 	return from.working(h.Encode) + from.moving(h.Wire) + to.working(h.Decode) + to.moving(h.Wire)
 }
 
@@ -144,7 +143,7 @@ func (e Estimate) energy(power map[string]Power) int64 {
 		sum += power[s.Host].working(s.Compute)
 	}
 	for i := range e.Hops {
-		sum += hopEnergy(power, &e.Hops[i])
+		sum += hopEnergy(power[e.Hops[i].From], power[e.Hops[i].To], &e.Hops[i])
 	}
 	return sum
 }
@@ -163,38 +162,29 @@ func (e Estimate) value(o Objective, power map[string]Power) int64 {
 }
 
 // checkEnergy makes sure that no partition's energy overflows.
-func (t *tables) checkEnergy(power map[string]Power) error {
+func (t *tables) checkEnergy(power []Power) error {
 	// Each host is at the end of at most four hops, the source of four for each other host.
 	ends := 4 * (len(t.Hosts) + 1)
-	var worst float64
-	for _, host := range sortedKeys(power) {
-		p := power[host]
-		if t.elapsed[host] != nil {
-			worst += p.Watts / milliwatt * float64(t.longest(host))
-		}
+	var bytes int64
+	for _, at := range t.order {
+		bytes = max(bytes, at.Bytes)
+	}
+	var slowest []time.Duration // of each host's coding
+	for i := range t.hosts {
 		var coding time.Duration
-		var bytes int64
-		for _, at := range t.at {
-			bytes = max(bytes, at.Bytes)
-		}
-		if profile := t.Profiles[host]; profile != nil {
-			for _, c := range profile.Cuts {
-				for _, k := range c.Codecs {
-					coding = max(coding, k.Encode.Median(), k.Decode.Median())
-				}
+		for _, codecs := range t.hosts[i].coding {
+			for _, c := range codecs {
+				coding, bytes = max(coding, c.encode, c.decode), max(bytes, c.wire)
 			}
 		}
-		for _, other := range t.Profiles {
-			if other == nil {
-				continue
-			}
-			for _, c := range other.Cuts {
-				for _, k := range c.Codecs {
-					bytes = max(bytes, k.WireBytes)
-				}
-			}
+		slowest = append(slowest, coding)
+	}
+	var worst float64
+	for i, p := range power {
+		if t.hosts[i].profile != nil {
+			worst += p.Watts / milliwatt * float64(t.hosts[i].longest())
 		}
-		worst += float64(ends) * (p.Watts/milliwatt*float64(coding) + p.JoulesPerByte/picojoule*float64(bytes))
+		worst += float64(ends) * (p.Watts/milliwatt*float64(slowest[i]) + p.JoulesPerByte/picojoule*float64(bytes))
 	}
 	if worst >= maxEnergy {
 		return fmt.Errorf("energy of up to %.3g J, want less than %.3g J", worst*picojoule, maxEnergy*picojoule)

@@ -15,12 +15,7 @@ func (pb Problem) Prepare() (*Planner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("split: %w", err)
 	}
-	for _, l := range t.Network.Links() {
-		for p := range t.at {
-			t.price(Hop{From: l.From, To: l.To, Position: p, Back: p == t.Layers}) // an error is known then, too
-		}
-	}
-	t.ready = true
+	t.prepare()
 	return &Planner{t}, nil
 }
 

@@ -38,6 +38,9 @@ type Query struct {
 	MaxTotal time.Duration
 	// Compute limits what hosts compute.
 	Compute []ComputeLimit
+	// Memory is how many bytes a stage may need on a host, by host: the constants of its layers, and the most
+	// that any of them has alive at a time (see [LayerProfile]). The host's profile must say both.
+	Memory map[string]int64
 	// Upload limits what hosts send on the way there.
 	Upload []UploadLimit
 	// Layers says where layers must and must not run.
@@ -118,9 +121,15 @@ func (q Query) check(hosts []string, source string) (Query, error) {
 	for _, r := range q.Layers {
 		names = append(names, r.Host)
 	}
+	names = append(names, sortedKeys(q.Memory)...)
 	for _, host := range names {
 		if !slices.Contains(hosts, host) {
 			return q, fmt.Errorf("unknown host %.80q, want one of %q", host, hosts)
+		}
+	}
+	for _, host := range sortedKeys(q.Memory) {
+		if q.Memory[host] <= 0 {
+			return q, fmt.Errorf("memory limit of host %s is %d bytes, want more than 0", host, q.Memory[host])
 		}
 	}
 	for _, l := range q.Upload {

@@ -239,11 +239,17 @@ func TestSearchAddsUpToPredictions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		root := s.lattice().root
-		for i := 0; root.nth(i) != nil; i++ {
-			p := root.nth(i)
-			e, err := pb.Predict(p.partition()[1:])
-			if want := (cost{0, e.Total, len(e.Hops), e.WireBytes()}); err != nil || p.cost != want {
+		l, err := s.lattice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; ; i++ {
+			p, ok := l.nth(l.root(), i)
+			if !ok {
+				break
+			}
+			e, err := pb.Predict(l.partition(p)[1:])
+			if want := (cost{0, e.Total, e.WireBytes(), int32(len(e.Hops))}); err != nil || p.cost != want {
 				t.Fatalf("the search has %+v for\n%v, %v, want %+v", p.cost, e, err, want)
 			}
 		}

@@ -9,306 +9,320 @@ import (
 	"time"
 )
 
-// Pareto gives the partitions of which no other is at least as good in each of two or three objectives and
-// better in one, in the order of the first objective, then the second, then the third. Of partitions that are
-// equal in all objectives it gives the one that comes first by latency. The query's conditions and limits
-// hold; its Top and Objective do not matter.
-//
-// The front is exact. See [Problem.Rank] about the work and [ErrTooHard].
-func (pb Problem) Pareto(q Query, objectives ...Objective) ([]Estimate, error) {
-	t, err := pb.tables()
-	if err != nil {
-		return nil, fmt.Errorf("split: pareto: %w", err)
-	}
-	return t.pareto(q, objectives)
-}
-
-func (t *tables) pareto(q Query, objectives []Objective) ([]Estimate, error) {
-	fail := func(err error) ([]Estimate, error) { return nil, fmt.Errorf("split: pareto: %w", err) }
-	const fewest, most = 2, 3
-	if len(objectives) < fewest || len(objectives) > most {
-		return fail(fmt.Errorf("got %d objectives, want %d or %d", len(objectives), fewest, most))
-	}
-	for i, o := range objectives {
-		if o < Latency || o > Energy || slices.Contains(objectives[:i], o) {
-			return fail(fmt.Errorf("objective %v is unknown or given twice", o))
-		}
-	}
-	q.Top, q.Objective = 1, Latency
-	s, err := t.search(q)
-	if err != nil {
-		return fail(err)
-	}
-	if s.charges, err = s.charged(objectives); err != nil {
-		return fail(err)
-	}
-	front, err := s.sweep(s.lattice(), 1, objectives)
-	if err == nil && len(front) == 0 {
-		err = s.none()
-	}
-	if err != nil {
-		return fail(err)
-	}
-	return front, nil
-}
-
-// charges is what a way through the lattice must count beside its cost, because of the objectives and of
-// limits on sums that several of its steps share.
-type charges struct {
-	value   Objective // what cost.value counts, Egress or Energy; otherwise nothing
-	tracked [len(objectiveNames)]bool
-	// limits says that there are limits on sums, any that there is something to count at all.
-	limits, any bool
-
-	times  map[string]time.Duration // the longest compute times
-	shares []share
-	// interval and worst are known upper bounds of all results' intervals, if throughput is the only objective,
-	// and of their costs, if something else is.
-	interval time.Duration
-	worst    *cost
-	upload   int64 // what the source may send altogether; unlimited is MaxInt64
-}
-
-// share bounds a host's compute time by thousandths of that of all hosts.
-type share struct {
-	host     string
-	permille int64
-}
-
-// excess is by how much a compute time on a host is over the share, in thousandths of a nanosecond.
-func (s share) excess(host string, d time.Duration) int64 {
-	over := -s.permille * int64(d)
-	if host == s.host {
-		over += permilles * int64(d)
-	}
-	return over
-}
-
-// permilles is the whole in thousandths.
-const permilles = 1000
-
-// charged says what objectives and the query's limits need counted.
-func (s *search) charged(objectives []Objective) (charges, error) {
-	c := charges{times: map[string]time.Duration{}, interval: math.MaxInt64, upload: math.MaxInt64}
-	for _, o := range objectives {
-		c.tracked[o] = true
-	}
-	if len(objectives) == 1 && objectives[0] != Throughput {
-		c.value = objectives[0]
-		c.tracked[c.value] = false
-	}
-	// Time is in every cost, but only behind its value.
-	c.tracked[Latency] = s.query.MaxTotal > 0 && c.value != Latency
-	for _, l := range s.query.Compute {
-		if l.Time > 0 {
-			if known, ok := c.times[l.Host]; !ok || l.Time < known {
-				c.times[l.Host] = l.Time
-			}
-		}
-		if l.Percent > 0 {
-			c.shares = append(c.shares, share{l.Host, l.permille()})
-		}
-	}
-	for _, l := range s.query.Upload {
-		if l.From == s.Source && l.To == "" {
-			c.upload = min(c.upload, l.Bytes)
-		}
-	}
-	if c.upload < math.MaxInt64 {
-		c.tracked[Egress] = true
-	}
-	c.limits = len(c.times) > 0 || len(c.shares) > 0 || c.upload < math.MaxInt64 || c.tracked[Latency]
-	c.any = c.limits || c.tracked[Throughput] || len(objectives) > 1
-	if len(c.shares) > 0 {
-		var all float64
-		for _, host := range s.Hosts {
-			all += float64(s.longest(host))
-		}
-		const most = math.MaxInt64 / (2 * permilles)
-		if all > most {
-			return c, fmt.Errorf("compute times of %v in all, want at most %v for limits in per cent", time.Duration(all), time.Duration(most))
-		}
-	}
-	return c, nil
-}
-
-// keeps says whether an estimate keeps the limits on sums.
-func (c *charges) keeps(s *search, e Estimate) bool {
-	if s.query.MaxTotal > 0 && e.Total > s.query.MaxTotal || e.Egress() > c.upload {
-		return false
-	}
-	excess := make([]int64, len(c.shares))
-	for _, stage := range e.Stages {
-		if most, ok := c.times[stage.Host]; ok && stage.Compute > most {
-			return false
-		}
-		for i, share := range c.shares {
-			excess[i] += share.excess(stage.Host, stage.Compute)
-		}
-	}
-	return !slices.ContainsFunc(excess, func(over int64) bool { return over > 0 })
-}
-
 // Sweeping is a search by labels, as for shortest paths with limited resources (Desrochers and Soumis, "A
 // generalized permanent labelling algorithm for the shortest path problem with time windows", 1988). A label
 // is a way from the root to a node. One is beaten by another at the same node that comes first by cost and
 // text and has counted no more of anything: whatever follows, the other then does as well, keeps the same
 // limits, and comes first. A label that as many others beat as there are results to find cannot be the
-// beginning of a result.
+// beginning of a result. Nor can one that no way on brings within all limits, or to a cost as low as that of
+// results that are known; see relaxation.
 
-// account is what a label has counted. Whatever is not needed stays 0, and less is never worse.
-type account struct {
-	time    time.Duration
-	egress  int64
-	energy  int64
-	slowest time.Duration // of all parts that are done: hosts and wires
-	source  time.Duration // how busy the source is
-	current time.Duration // how busy the host is that is running, if it is not the source
-	stage   time.Duration // what it has computed
-	native  int64         // 1 where one host has run everything and must not run the whole model
+// busy is how busy an edge makes the parts of a pipeline.
+type busy struct {
+	source time.Duration // the source
+	before time.Duration // the host that runs, or hands over, unless it is the source
+	after  time.Duration // the host that takes over, unless it is the source
+	wire   time.Duration // the slowest wire
+	hands  bool          // over to another host
 }
-
-func (a *account) atMost(b *account) bool {
-	return a.time <= b.time && a.egress <= b.egress && a.energy <= b.energy && a.slowest <= b.slowest &&
-		a.source <= b.source && a.current <= b.current && a.stage <= b.stage && a.native <= b.native
-}
-
-// interval is the time from output to output so far.
-func (a *account) interval() time.Duration { return max(a.slowest, a.source, a.current) }
 
 // label is a way from the root to a node.
 type label struct {
 	cost    cost
-	account account
-	excess  []int64 // over the shares so far; it may become less
-	edge    *edge   // the last step
+	sums    []int64
+	slowest time.Duration // of all parts that are done: hosts and wires
+	source  time.Duration // how busy the source is
+	current time.Duration // how busy the host is that is running, if it is not the source
+	native  bool          // one host has run everything, and must not run the whole model
+	node    int32
 	before  *label
 }
 
-func (l *label) compare(m *label) int {
-	if c := l.cost.compare(m.cost); c != 0 {
-		return c
-	}
-	return strings.Compare(l.partition().String(), m.partition().String())
-}
+// interval is the time from output to output so far.
+func (l *label) interval() time.Duration { return max(l.slowest, l.source, l.current) }
 
 // beats says whether l, which comes first, has counted no more of anything.
 func (l *label) beats(m *label) bool {
-	if !l.account.atMost(&m.account) {
+	if l.slowest > m.slowest || l.source > m.source || l.current > m.current || l.native && !m.native {
 		return false
 	}
-	for i := range l.excess {
-		if l.excess[i] > m.excess[i] {
+	for i := range l.sums {
+		if l.sums[i] > m.sums[i] {
 			return false
 		}
 	}
 	return true
 }
 
-// partition is the stages so far; the last one ends where the label does.
-func (l *label) partition() Partition {
+// sweep is the search by labels in one lattice, for the best partitions by one objective or the front of
+// several.
+type sweep struct {
+	*lattice
+	top        int
+	objectives []Objective
+	uses       []int64   // what each edge adds to each sum, by number edge*len(sums)+sum
+	busy       []busy    // by edge, if the interval is an objective
+	least      [][]int64 // by sum and node: the least that a way on adds
+	scale      []float64 // by sum: the most that an edge adds or takes, or 1
+	relaxed    *relaxation
+	// worst is the cost of a known result, where cost is the objective.
+	worst *cost
+	// floor is an interval that no partition goes below, and ceiling what is possible within a bound; 0 and nil
+	// where the interval does not count.
+	floor   time.Duration
+	ceiling *ceiling
+	cut     bool       // the ceiling has left out ways
+	labels  [][]*label // by node
+}
+
+func (s *search) newSweep(l *lattice, top int, objectives []Objective) *sweep {
+	w := &sweep{lattice: l, top: top, objectives: objectives}
+	w.uses = make([]int64, 0, len(l.edges)*len(s.charges.sums))
+	for n := range int32(len(l.first) - 1) {
+		for k := l.first[n]; k < l.first[n+1]; k++ {
+			w.charge(n, k)
+		}
+	}
+	n := len(s.charges.sums)
+	for i := range n {
+		w.least = append(w.least, w.leastOn(i))
+		scale := 1.
+		for k := range l.edges {
+			scale = max(scale, math.Abs(float64(w.uses[k*n+i])))
+		}
+		w.scale = append(w.scale, scale)
+	}
+	return w
+}
+
+// charge counts what an edge from a node uses.
+func (w *sweep) charge(n, k int32) {
+	s, e := w.s, &w.edges[k]
+	_, h, i, _ := w.place(n)
+	host, spent := none, time.Duration(0)
+	if h < len(w.hosts) {
+		host, spent = w.hosts[h], e.cost.time
+	}
+	var hops []*HopCost
+	b := busy{}
+	if e.to != none {
+		kind, to, at, way := w.place(e.to)
+		if b.hands = kind == begins; b.hands {
+			hops, spent = w.hops(h, to, at, way == 0), 0
+			if host != none {
+				spent = s.hosts[host].leave[w.layer[i]]
+			}
+		}
+	}
+	for j := range s.charges.sums {
+		sum, use := &s.charges.sums[j], int64(0)
+		switch {
+		case sum.share && host != none:
+			use = sum.excess(host, spent)
+		case sum.share:
+		case sum.of == Latency:
+			use = int64(e.cost.time)
+		case sum.of == Energy:
+			if host != none {
+				use = s.power[host].working(spent)
+			}
+			for _, p := range hops {
+				use += hopEnergy(s.power[s.number[p.From]], s.power[s.number[p.To]], p)
+			}
+		default:
+			for _, p := range hops {
+				if p.From == s.Source {
+					use += p.Wire
+				}
+			}
+		}
+		w.uses = append(w.uses, use)
+	}
+	if !s.charges.interval {
+		return
+	}
+	work := func(at string, from int, d time.Duration) {
+		switch {
+		case at == s.Source:
+			b.source += d
+		case from != none && at == s.hosts[from].name:
+			b.before += d
+		default:
+			b.after += d
+		}
+	}
+	if host != none {
+		work(s.hosts[host].name, host, spent)
+	}
+	for _, p := range hops {
+		work(p.From, host, p.Encode)
+		work(p.To, host, p.Decode)
+		b.wire = max(b.wire, p.wireTime())
+	}
+	w.busy = append(w.busy, b)
+}
+
+// hops lists the hops from a host, or the root, to another, and the one back where the outputs return.
+func (l *lattice) hops(from, to, i int, returns bool) []*HopCost {
+	p := &l.passes[from*len(l.hosts)+to]
+	var list []*HopCost
+	for _, hops := range p.hops {
+		if hops != nil {
+			list = append(list, &hops[l.at[i]])
+		}
+	}
+	if returns && p.home != nil {
+		list = append(list, p.home)
+	}
+	return list
+}
+
+// leastOn is for each node the least that a way on can add to a sum.
+func (w *sweep) leastOn(sum int) []int64 {
+	n := len(w.s.charges.sums)
+	least := make([]int64, len(w.first)-1)
+	solve := func(node int32) {
+		least[node] = math.MaxInt64
+		for k := w.first[node]; k < w.first[node+1]; k++ {
+			use := w.uses[int(k)*n+sum]
+			if to := w.edges[k].to; to != none {
+				if w.best[to] == none {
+					continue
+				}
+				use += least[to]
+			}
+			least[node] = min(least[node], use)
+		}
+	}
+	for node := w.root() - 1; node >= 0; node-- {
+		solve(node)
+	}
+	solve(w.root())
+	return least
+}
+
+// sweepWithin sweeps for one objective, within bounds that are near enough to the results to leave out most ways.
+func (s *search) sweepWithin(l *lattice, top int) ([]Estimate, error) {
+	w := s.newSweep(l, top, []Objective{s.query.Objective})
+	if s.query.Objective == Throughput {
+		return w.raise()
+	}
+	// First sweeps that keep few labels find good partitions, if not the best.
+	const narrow, wide, more = 16, 256, 4
+	if s.charges.limits {
+		w.relaxed = w.relax()
+	}
+	for _, width := range []int{narrow, wide} {
+		good, err := w.run(width + more*top)
+		if err != nil {
+			return nil, err
+		}
+		if len(good) == top {
+			w.outdo(good[top-1])
+			break
+		}
+	}
+	return w.run(math.MaxInt)
+}
+
+// raise sweeps for the shortest intervals, below a ceiling that rises until there are enough results, or it
+// leaves out nothing.
+func (w *sweep) raise() ([]Estimate, error) {
+	const first, times = 1. / 1024, 4
+	w.floor = w.shortest()
+	for above := first; ; above *= times {
+		w.ceiling, w.cut = nil, false
+		if bound := float64(max(w.floor, 1)) * (1 + above); bound < math.MaxInt64/2 {
+			w.ceiling = w.below(time.Duration(bound))
+		}
+		if found, err := w.run(math.MaxInt); err != nil || len(found) == w.top || !w.cut {
+			return found, err
+		}
+	}
+}
+
+// outdo makes a known result the worst that is looked for.
+func (w *sweep) outdo(e Estimate) {
+	w.worst = &cost{time: e.Total, hops: int32(len(e.Hops)), bytes: e.WireBytes()}
+	if w.s.charges.value != Latency {
+		w.worst.value = e.value(w.s.charges.value, w.s.query.Power)
+	}
+}
+
+// compare orders labels at one node by cost, then by text.
+func (w *sweep) compare(a, b *label) int {
+	if c := a.cost.compare(&b.cost); c != 0 {
+		return c
+	}
+	return strings.Compare(w.stages(a).String(), w.stages(b).String())
+}
+
+// stages is the partition so far; the last stage ends where the label does.
+func (w *sweep) stages(l *label) Partition {
 	var stages Partition
-	end := l.edge.at
+	end := w.s.Layers
+	if l.node != none {
+		_, _, i, _ := w.place(l.node)
+		end = w.layer[i]
+	}
 	for ; l.before != nil; l = l.before {
-		if l.edge.host != "" {
-			stages = append(stages, Stage{l.edge.host, Segment{l.edge.at, end}})
-			end = l.edge.at
+		if l.node == none {
+			continue
+		}
+		if kind, h, i, _ := w.place(l.node); kind == begins {
+			stages = append(stages, Stage{w.s.Hosts[w.hosts[h]], Segment{w.layer[i], end}})
+			end = w.layer[i]
 		}
 	}
 	slices.Reverse(stages)
 	return stages
 }
 
-const (
-	// maxSteps bounds the pairs of labels that one sweep compares.
-	maxSteps = 1 << 28
-	// maxLabels bounds the labels that it keeps.
-	maxLabels = 1 << 20
-)
-
-// sweep finds the best partitions by one objective, or the front of several.
-func (s *search) sweep(l lattice, top int, objectives []Objective) ([]Estimate, error) {
-	return s.sweepWithin(l, top, objectives, math.MaxInt)
-}
-
-// sweepTwice sweeps for one objective. A first sweep that keeps few labels finds good partitions, if not the
-// best; ways that cannot but be worse are left out of the second.
-func (s *search) sweepTwice(l lattice, top int) ([]Estimate, error) {
-	const beam, more = 16, 4
-	objectives := []Objective{s.query.Objective}
-	good, err := s.sweepWithin(l, top, objectives, beam+more*top)
-	if err != nil {
-		return nil, err
-	}
-	if len(good) == top {
-		last := good[top-1]
-		if s.query.Objective == Throughput {
-			s.charges.interval = last.Interval()
-		} else {
-			s.charges.worst = &cost{time: last.Total, hops: len(last.Hops), bytes: last.WireBytes()}
-			if s.charges.value != Latency {
-				s.charges.worst.value = last.value(s.charges.value, s.query.Power)
-			}
-		}
-	}
-	return s.sweep(l, top, objectives)
-}
-
-// sweepWithin is sweep with at most a number of labels kept at each node, those that promise most; what it finds may
-// then not be the best.
-func (s *search) sweepWithin(l lattice, top int, objectives []Objective, width int) ([]Estimate, error) {
+// run sweeps with at most a number of labels kept at each node, those that promise most; where there are more,
+// what it finds may not be the best.
+func (w *sweep) run(width int) ([]Estimate, error) {
 	var ends []*label
 	steps, labels := 0, 0
-	follow := func(from *label, host string, n *node) {
-		for i := range n.edges {
-			e := &n.edges[i]
-			next := s.step(from, host, e)
+	w.labels = make([][]*label, len(w.first)-1)
+	follow := func(from *label) {
+		for k := w.first[from.node]; k < w.first[from.node+1]; k++ {
+			next := w.step(from, k)
 			switch {
 			case next == nil:
-			case e.to == nil:
+			case next.node == none:
 				ends = append(ends, next)
 			default:
-				e.to.labels = append(e.to.labels, next)
+				w.labels[next.node] = append(w.labels[next.node], next)
 				labels++
 			}
 		}
 	}
-	start := &label{excess: make([]int64, len(s.charges.shares))}
-	if s.query.SplitOnly {
-		start.account.native = 1
-	}
-	follow(start, s.Source, l.root)
-	for block := range l.blocks {
-		for h, host := range l.hosts {
-			for flag := range l.nodes[h*l.blocks+block] {
-				n := &l.nodes[h*l.blocks+block][flag]
-				slices.SortFunc(n.labels, (*label).compare)
-				var kept []*label
-				for _, candidate := range n.labels {
-					beaten := 0
-					for i := 0; i < len(kept) && beaten < top; i++ {
-						if steps++; kept[i].beats(candidate) {
-							beaten++
-						}
-					}
-					if beaten < top {
-						kept = append(kept, candidate)
-					}
-				}
-				if len(kept) > width {
-					if s.charges.tracked[Throughput] {
-						slices.SortStableFunc(kept, func(a, b *label) int { return cmp.Compare(a.account.interval(), b.account.interval()) })
-					}
-					kept = kept[:width]
-				}
-				labels -= len(n.labels) - len(kept)
-				if n.labels = nil; steps > maxSteps || labels > maxLabels {
-					return nil, fmt.Errorf("%w: more than %d, or %d at a time", ErrTooHard, maxSteps, maxLabels)
-				}
-				for _, from := range kept {
-					follow(from, host, n)
+	follow(&label{sums: make([]int64, len(w.s.charges.sums)), native: w.s.query.SplitOnly, node: w.root()})
+	for n := range w.root() {
+		all := w.labels[n]
+		slices.SortFunc(all, w.compare)
+		var kept []*label
+		for _, candidate := range all {
+			beaten := 0
+			for i := 0; i < len(kept) && beaten < w.top; i++ {
+				if steps++; kept[i].beats(candidate) {
+					beaten++
 				}
 			}
+			if beaten < w.top {
+				kept = append(kept, candidate)
+			}
+		}
+		if len(kept) > width {
+			w.promising(kept)
+			kept = kept[:width]
+		}
+		labels -= len(all) - len(kept)
+		if w.labels[n] = nil; steps > w.s.most.steps || labels > w.s.most.labels {
+			return nil, fmt.Errorf("%w: more than %d, or %d ways at a time", ErrTooHard, w.s.most.steps, w.s.most.labels)
+		}
+		for _, from := range kept {
+			follow(from)
 		}
 	}
 	if len(ends) == 0 {
@@ -317,167 +331,86 @@ func (s *search) sweepWithin(l lattice, top int, objectives []Objective, width i
 	found := make([]Estimate, len(ends))
 	for i, end := range ends {
 		var err error
-		if found[i], err = s.estimate(end.partition()); err != nil {
+		if found[i], err = w.s.estimate(w.stages(end)); err != nil {
 			return nil, err
 		}
 	}
-	if len(objectives) > 1 {
-		return s.query.Front(found, objectives...), nil
+	if len(w.objectives) > 1 {
+		return w.s.query.Front(found, w.objectives...), nil
 	}
-	slices.SortFunc(found, s.query.Compare)
-	return found[:min(len(found), top)], nil
+	slices.SortFunc(found, w.s.query.Compare)
+	return found[:min(len(found), w.top)], nil
 }
 
-// Compare orders estimates as [Problem.Rank] does, best first.
-func (q Query) Compare(a, b Estimate) int {
-	return cmp.Or(cmp.Compare(a.value(q.Objective, q.Power), b.value(q.Objective, q.Power)), a.compare(b))
+// promising puts first the labels that are likely to lead to good results.
+func (w *sweep) promising(labels []*label) {
+	switch {
+	case w.s.charges.interval:
+		slices.SortStableFunc(labels, func(a, b *label) int { return cmp.Compare(a.interval(), b.interval()) })
+	case w.relaxed != nil:
+		slices.SortStableFunc(labels, func(a, b *label) int { return cmp.Compare(w.relaxed.bound(a), w.relaxed.bound(b)) })
+	}
 }
 
-// Front picks from estimates those that [Problem.Pareto] would give if there were no others.
-func (q Query) Front(all []Estimate, objectives ...Objective) []Estimate {
-	type valued struct {
-		Estimate
-		values []int64
-	}
-	found := make([]valued, len(all))
-	for i, e := range all {
-		found[i].Estimate = e
-		for _, o := range objectives {
-			found[i].values = append(found[i].values, e.value(o, q.Power))
-		}
-	}
-	slices.SortFunc(found, func(a, b valued) int {
-		return cmp.Or(slices.Compare(a.values, b.values), a.compare(b.Estimate))
-	})
-	var front []Estimate
-	var kept []valued
-	for _, f := range found {
-		beaten := slices.ContainsFunc(kept, func(g valued) bool {
-			for k := range g.values {
-				if g.values[k] > f.values[k] {
-					return false
-				}
-			}
-			return true
-		})
-		if !beaten {
-			kept, front = append(kept, f), append(front, f.Estimate)
-		}
-	}
-	return front
-}
-
-// step is a label one edge on, or nil where that breaks a limit. The host is the one that runs the edge's
-// block, at the root the source.
-func (s *search) step(from *label, host string, e *edge) *label {
-	c := &s.charges
-	l := &label{cost: from.cost.plus(e.cost), account: from.account, excess: from.excess, edge: e, before: from}
-	a := &l.account
-	if s.query.MaxTotal > 0 && l.cost.time > s.query.MaxTotal {
+// step is a label one edge on, or nil where that cannot lead to a result.
+func (w *sweep) step(from *label, k int32) *label {
+	e, s := &w.edges[k], w.s
+	c := from.cost.plus(e.cost)
+	if s.query.MaxTotal > 0 && c.time > s.query.MaxTotal {
 		return nil
 	}
-	if c.tracked[Latency] {
-		a.time = l.cost.time
-	}
-	if e.charge.spent > 0 && !s.work(l, host, e.charge.spent) {
-		return nil
-	}
-	if e.host != "" {
-		if !s.handOver(l, host, e) || e.charge.enter > 0 && !s.work(l, e.host, e.charge.enter) {
+	if e.to != none {
+		if w.best[e.to] == none {
 			return nil
 		}
-	}
-	if a.interval() > c.interval {
-		return nil
-	}
-	if c.worst != nil && e.to != nil {
-		// The best way on, all limits on sums aside, is what the way on costs at least.
-		rest := e.to.nth(0)
-		if rest == nil || l.cost.plus(rest.cost).compare(*c.worst) > 0 {
-			return nil
-		}
-	}
-	if e.to == nil {
-		if a.native > 0 {
-			return nil
-		}
-		for _, over := range l.excess {
-			if over > 0 {
+		if w.worst != nil {
+			// The best way on, all limits on sums aside, is what the way on costs at least.
+			if whole := c.plus(w.costs[e.to]); whole.compare(w.worst) > 0 {
 				return nil
 			}
 		}
 	}
-	return l
-}
-
-// work counts a block on a host, and says whether that keeps the limits.
-func (s *search) work(l *label, host string, d time.Duration) bool {
-	c, a := &s.charges, &l.account
-	if most, ok := c.times[host]; ok {
-		if a.stage += d; a.stage > most {
-			return false
+	next := label{cost: c, native: from.native, node: e.to, before: from,
+		slowest: from.slowest, source: from.source, current: from.current}
+	if w.busy != nil {
+		b := &w.busy[k]
+		next.source += b.source
+		next.current += b.before
+		next.slowest = max(next.slowest, b.wire, w.floor)
+		if b.hands {
+			next.slowest, next.current = max(next.slowest, next.current), b.after
+		}
+		if w.ceiling != nil && !w.ceiling.holds(&next) {
+			w.cut = true
+			return nil
 		}
 	}
-	if c.tracked[Throughput] {
-		if host == s.Source {
-			a.source += d
-		} else {
-			a.current += d
+	if from.before != nil && e.to != none {
+		if kind, _, _, _ := w.place(e.to); kind == begins {
+			next.native = false
 		}
 	}
-	if c.tracked[Energy] {
-		a.energy += s.query.Power[host].working(d)
+	if e.to == none && next.native {
+		return nil
 	}
-	if len(c.shares) > 0 {
-		l.excess = slices.Clone(l.excess)
-		for i, share := range c.shares {
-			l.excess[i] += share.excess(host, d)
+	n := len(s.charges.sums)
+	var room [4]int64
+	sums := append(room[:0], from.sums...)
+	for i, use := range w.uses[int(k)*n:][:n] {
+		sums[i] += use
+		least := int64(0)
+		if e.to != none {
+			least = w.least[i][e.to]
+		}
+		if most := s.charges.sums[i].most; most < math.MaxInt64 && sums[i]+least > most {
+			return nil
 		}
 	}
-	return true
-}
-
-// handOver counts the hops from a host to the one that takes over, and says whether that keeps the limits.
-func (s *search) handOver(l *label, host string, e *edge) bool {
-	c, a := &s.charges, &l.account
-	if l.before.before != nil {
-		a.native = 0
+	next.sums = sums
+	if w.relaxed != nil && e.to != none && w.relaxed.tooHigh(&next, w.worst) {
+		return nil
 	}
-	a.stage = 0
-	var next time.Duration
-	hops := [...]*HopCost{e.charge.move.hops[0], e.charge.move.hops[1], nil}
-	if e.charge.returns {
-		hops[2] = e.charge.move.home
-	}
-	for _, h := range hops {
-		if h == nil {
-			continue
-		}
-		if c.tracked[Throughput] {
-			for _, end := range [...]struct {
-				host string
-				busy time.Duration
-			}{{h.From, h.Encode}, {h.To, h.Decode}} {
-				switch end.host {
-				case s.Source:
-					a.source += end.busy
-				case e.host:
-					next += end.busy
-				default:
-					a.current += end.busy
-				}
-			}
-			a.slowest = max(a.slowest, h.wireTime())
-		}
-		if c.tracked[Energy] {
-			a.energy += hopEnergy(s.query.Power, h)
-		}
-		if c.tracked[Egress] && h.From == s.Source {
-			a.egress += h.Wire
-		}
-	}
-	if c.tracked[Throughput] {
-		a.slowest, a.current = max(a.slowest, a.current), next
-	}
-	return a.egress <= c.upload
+	kept := next
+	kept.sums = slices.Clone(sums)
+	return &kept
 }
