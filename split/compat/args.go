@@ -160,13 +160,15 @@ func parseInt(s string) (int, error) {
 type option struct {
 	names []string
 	set   func(q *Query, value string) error
+	// late options are read when the line is, so that only the last of several values needs to make sense.
+	late bool
 }
 
 func criteriaOption(t Tier, short string) option {
 	return option{[]string{short, "--" + t.String()}, func(q *Query, value string) (err error) {
 		q.Tiers[t].Criteria, err = parseCriteria(value)
 		return err
-	}}
+	}, true}
 }
 
 func uploadOption(t Tier) option {
@@ -174,14 +176,14 @@ func uploadOption(t Tier) option {
 		v, err := parseFloat(value)
 		q.Tiers[t].Upload = &v
 		return wantNumber(value, err)
-	}}
+	}, false}
 }
 
 func timeOption(t Tier) option {
 	return option{[]string{"--" + t.String() + "-time"}, func(q *Query, value string) (err error) {
 		q.Tiers[t].Time, err = parseTime(value)
 		return err
-	}}
+	}, true}
 }
 
 func wantNumber(value string, err error) error {
@@ -201,12 +203,12 @@ var options = []option{
 			err = strconv.ErrRange
 		}
 		return wantNumber(value, err)
-	}},
+	}, false},
 	{[]string{"--result-count"}, func(q *Query, value string) (err error) {
 		q.Count, err = parseInt(value)
 		return wantNumber(value, err)
-	}},
-	{[]string{"-h", "--help"}, nil},
+	}, false},
+	{[]string{"-h", "--help"}, nil, false},
 }
 
 // positionals are the arguments without a name.
@@ -313,6 +315,7 @@ func parseArgs(args []string) (*Query, error) {
 	}
 	given := 0
 	var extra []string
+	late := map[*option]string{}
 	for i := 0; i < len(words); i++ {
 		w := words[i]
 		switch {
@@ -333,7 +336,9 @@ func parseArgs(args []string) (*Query, error) {
 				}
 				value = &words[i].text
 			}
-			if err := w.option.set(q, *value); err != nil {
+			if w.option.late {
+				late[w.option] = *value
+			} else if err := w.option.set(q, *value); err != nil {
 				return nil, fmt.Errorf("option %s: %w", w.text, err)
 			}
 		}
@@ -343,6 +348,14 @@ func parseArgs(args []string) (*Query, error) {
 	}
 	if len(extra) > 0 {
 		return nil, fmt.Errorf("%w: unknown arguments: %.200s", ErrUsage, strings.Join(extra, " "))
+	}
+	for i := range options {
+		o := &options[i]
+		if value, ok := late[o]; ok {
+			if err := o.set(q, value); err != nil {
+				return nil, fmt.Errorf("option %s: %w", o.names[len(o.names)-1], err)
+			}
+		}
 	}
 	return q, nil
 }

@@ -175,6 +175,26 @@ func TestCriteriaMeanWhatTheOriginalTakesThemFor(t *testing.T) {
 	}
 }
 
+// The original reads criteria and time limits after the command line, numbers while it does.
+func TestOfRepeatedOptionsTheLastCounts(t *testing.T) {
+	for options, good := range map[string]bool{
+		"-e 1,,2 --edge hut":              true,
+		"--edge hut -e 1,,2":              false,
+		"--edge-time x --edge-time 1":     true,
+		"--edge-time 1 --edge-time x":     false,
+		"-i x -i 1":                       false,
+		"--edge-upload x --edge-upload 1": false,
+	} {
+		q, err := ParseArgs(append([]string{"f", "n", "m"}, strings.Fields(options)...))
+		if (err == nil) != good || err != nil && !errors.Is(err, ErrUsage) {
+			t.Errorf("%s: error %v", options, err)
+		}
+		if e := Edge; good && strings.HasPrefix(options, "-e") && (len(q.Tiers[e].Criteria.In) > 0 || q.Tiers[e].Criteria.Names[0] != "hut") {
+			t.Errorf("%s: %+v", options, q.Tiers[e])
+		}
+	}
+}
+
 func TestLimitsAreReckonedAsTheOriginalDoes(t *testing.T) {
 	// 0.002008*1e6 is less than 2008, 0.002008*1000*1000 is not.
 	blocks := map[string][]Block{"m": {{0, 0, 7, 2008}, {1, 1, 31, 4}, {2, 2, 62, 4}}}
