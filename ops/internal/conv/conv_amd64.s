@@ -27,19 +27,22 @@ tile:
 	MOVQ    DX, (SP)
 
 a:
-	MOVQ    48(AX), R9
-	MOVQ    64(AX), DX
-	CMPQ    (SP), $0x01
-	CMOVQEQ DX, R9
-	MOVQ    R9, 24(SP)
-	MOVQ    56(AX), R9
-	MOVQ    72(AX), DX
-	CMPQ    (SP), $0x01
-	CMOVQEQ DX, R9
-	MOVQ    R9, 32(SP)
-	MOVQ    SI, DI
-	MOVQ    8(AX), DX
-	MOVQ    DX, 8(SP)
+	MOVQ       48(AX), R9
+	MOVQ       64(AX), DX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DX, R9
+	MOVQ       R9, 24(SP)
+	MOVQ       56(AX), R9
+	MOVQ       72(AX), DX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DX, R9
+	MOVQ       R9, 32(SP)
+	MOVQ       24(AX), R9
+	LEAQ       (SI)(R9*4), DI
+	PREFETCHT0 (DI)
+	MOVQ       SI, DI
+	MOVQ       8(AX), DX
+	MOVQ       DX, 8(SP)
 
 b:
 	MOVQ DI, R8
@@ -188,19 +191,23 @@ tile:
 	MOVQ    BX, (SP)
 
 a:
-	MOVQ    48(AX), R10
-	MOVQ    64(AX), BX
-	CMPQ    (SP), $0x01
-	CMOVQEQ BX, R10
-	MOVQ    R10, 24(SP)
-	MOVQ    56(AX), R10
-	MOVQ    72(AX), BX
-	CMPQ    (SP), $0x01
-	CMOVQEQ BX, R10
-	MOVQ    R10, 32(SP)
-	MOVQ    DI, R8
-	MOVQ    8(AX), BX
-	MOVQ    BX, 8(SP)
+	MOVQ       48(AX), R10
+	MOVQ       64(AX), BX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    BX, R10
+	MOVQ       R10, 24(SP)
+	MOVQ       56(AX), R10
+	MOVQ       72(AX), BX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    BX, R10
+	MOVQ       R10, 32(SP)
+	MOVQ       24(AX), R10
+	LEAQ       (DI)(R10*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*4)
+	MOVQ       DI, R8
+	MOVQ       8(AX), BX
+	MOVQ       BX, 8(SP)
 
 b:
 	MOVQ R8, R9
@@ -379,19 +386,24 @@ tile:
 	MOVQ    SI, (SP)
 
 a:
-	MOVQ    48(AX), R11
-	MOVQ    64(AX), SI
-	CMPQ    (SP), $0x01
-	CMOVQEQ SI, R11
-	MOVQ    R11, 24(SP)
-	MOVQ    56(AX), R11
-	MOVQ    72(AX), SI
-	CMPQ    (SP), $0x01
-	CMOVQEQ SI, R11
-	MOVQ    R11, 32(SP)
-	MOVQ    R8, R9
-	MOVQ    8(AX), SI
-	MOVQ    SI, 8(SP)
+	MOVQ       48(AX), R11
+	MOVQ       64(AX), SI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    SI, R11
+	MOVQ       R11, 24(SP)
+	MOVQ       56(AX), R11
+	MOVQ       72(AX), SI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    SI, R11
+	MOVQ       R11, 32(SP)
+	MOVQ       24(AX), R11
+	LEAQ       (R8)(R11*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(DX*4)
+	PREFETCHT0 (R9)(CX*4)
+	MOVQ       R8, R9
+	MOVQ       8(AX), SI
+	MOVQ       SI, 8(SP)
 
 b:
 	MOVQ R9, R10
@@ -600,19 +612,25 @@ tile:
 	MOVQ    DI, (SP)
 
 a:
-	MOVQ    48(AX), R12
-	MOVQ    64(AX), DI
-	CMPQ    (SP), $0x01
-	CMOVQEQ DI, R12
-	MOVQ    R12, 24(SP)
-	MOVQ    56(AX), R12
-	MOVQ    72(AX), DI
-	CMPQ    (SP), $0x01
-	CMOVQEQ DI, R12
-	MOVQ    R12, 32(SP)
-	MOVQ    R9, R10
-	MOVQ    8(AX), DI
-	MOVQ    DI, 8(SP)
+	MOVQ       48(AX), R12
+	MOVQ       64(AX), DI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DI, R12
+	MOVQ       R12, 24(SP)
+	MOVQ       56(AX), R12
+	MOVQ       72(AX), DI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DI, R12
+	MOVQ       R12, 32(SP)
+	MOVQ       24(AX), R12
+	LEAQ       (R9)(R12*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 (R10)(DX*4)
+	PREFETCHT0 (R10)(BX*4)
+	PREFETCHT0 (R10)(CX*4)
+	MOVQ       R9, R10
+	MOVQ       8(AX), DI
+	MOVQ       DI, 8(SP)
 
 b:
 	MOVQ R10, R11
@@ -851,19 +869,26 @@ tile:
 	MOVQ    R8, (SP)
 
 a:
-	MOVQ    48(AX), R13
-	MOVQ    64(AX), R8
-	CMPQ    (SP), $0x01
-	CMOVQEQ R8, R13
-	MOVQ    R13, 24(SP)
-	MOVQ    56(AX), R13
-	MOVQ    72(AX), R8
-	CMPQ    (SP), $0x01
-	CMOVQEQ R8, R13
-	MOVQ    R13, 32(SP)
-	MOVQ    R10, R11
-	MOVQ    8(AX), R8
-	MOVQ    R8, 8(SP)
+	MOVQ       48(AX), R13
+	MOVQ       64(AX), R8
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R8, R13
+	MOVQ       R13, 24(SP)
+	MOVQ       56(AX), R13
+	MOVQ       72(AX), R8
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R8, R13
+	MOVQ       R13, 32(SP)
+	MOVQ       24(AX), R13
+	LEAQ       (R10)(R13*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(DX*4)
+	PREFETCHT0 (R11)(BX*4)
+	PREFETCHT0 (R11)(SI*4)
+	PREFETCHT0 (R11)(CX*4)
+	MOVQ       R10, R11
+	MOVQ       8(AX), R8
+	MOVQ       R8, 8(SP)
 
 b:
 	MOVQ R11, R12
@@ -1132,19 +1157,27 @@ tile:
 	MOVQ    R9, (SP)
 
 a:
-	MOVQ    48(AX), R14
-	MOVQ    64(AX), R9
-	CMPQ    (SP), $0x01
-	CMOVQEQ R9, R14
-	MOVQ    R14, 24(SP)
-	MOVQ    56(AX), R14
-	MOVQ    72(AX), R9
-	CMPQ    (SP), $0x01
-	CMOVQEQ R9, R14
-	MOVQ    R14, 32(SP)
-	MOVQ    R11, R12
-	MOVQ    8(AX), R9
-	MOVQ    R9, 8(SP)
+	MOVQ       48(AX), R14
+	MOVQ       64(AX), R9
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R9, R14
+	MOVQ       R14, 24(SP)
+	MOVQ       56(AX), R14
+	MOVQ       72(AX), R9
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R9, R14
+	MOVQ       R14, 32(SP)
+	MOVQ       24(AX), R14
+	LEAQ       (R11)(R14*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 (R12)(DX*4)
+	PREFETCHT0 (R12)(BX*4)
+	PREFETCHT0 (R12)(SI*4)
+	PREFETCHT0 (R12)(DI*4)
+	PREFETCHT0 (R12)(CX*4)
+	MOVQ       R11, R12
+	MOVQ       8(AX), R9
+	MOVQ       R9, 8(SP)
 
 b:
 	MOVQ R12, R13
@@ -1424,19 +1457,22 @@ tile:
 	MOVQ    DX, (SP)
 
 a:
-	MOVQ    48(AX), R9
-	MOVQ    64(AX), DX
-	CMPQ    (SP), $0x01
-	CMOVQEQ DX, R9
-	MOVQ    R9, 24(SP)
-	MOVQ    56(AX), R9
-	MOVQ    72(AX), DX
-	CMPQ    (SP), $0x01
-	CMOVQEQ DX, R9
-	MOVQ    R9, 32(SP)
-	MOVQ    SI, DI
-	MOVQ    8(AX), DX
-	MOVQ    DX, 8(SP)
+	MOVQ       48(AX), R9
+	MOVQ       64(AX), DX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DX, R9
+	MOVQ       R9, 24(SP)
+	MOVQ       56(AX), R9
+	MOVQ       72(AX), DX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DX, R9
+	MOVQ       R9, 32(SP)
+	MOVQ       24(AX), R9
+	LEAQ       (SI)(R9*4), DI
+	PREFETCHT0 (DI)
+	MOVQ       SI, DI
+	MOVQ       8(AX), DX
+	MOVQ       DX, 8(SP)
 
 b:
 	MOVQ DI, R8
@@ -1565,19 +1601,23 @@ tile:
 	MOVQ    BX, (SP)
 
 a:
-	MOVQ    48(AX), R10
-	MOVQ    64(AX), BX
-	CMPQ    (SP), $0x01
-	CMOVQEQ BX, R10
-	MOVQ    R10, 24(SP)
-	MOVQ    56(AX), R10
-	MOVQ    72(AX), BX
-	CMPQ    (SP), $0x01
-	CMOVQEQ BX, R10
-	MOVQ    R10, 32(SP)
-	MOVQ    DI, R8
-	MOVQ    8(AX), BX
-	MOVQ    BX, 8(SP)
+	MOVQ       48(AX), R10
+	MOVQ       64(AX), BX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    BX, R10
+	MOVQ       R10, 24(SP)
+	MOVQ       56(AX), R10
+	MOVQ       72(AX), BX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    BX, R10
+	MOVQ       R10, 32(SP)
+	MOVQ       24(AX), R10
+	LEAQ       (DI)(R10*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	MOVQ       DI, R8
+	MOVQ       8(AX), BX
+	MOVQ       BX, 8(SP)
 
 b:
 	MOVQ R8, R9
@@ -1723,19 +1763,24 @@ tile:
 	MOVQ    BX, (SP)
 
 a:
-	MOVQ    48(AX), R10
-	MOVQ    64(AX), BX
-	CMPQ    (SP), $0x01
-	CMOVQEQ BX, R10
-	MOVQ    R10, 24(SP)
-	MOVQ    56(AX), R10
-	MOVQ    72(AX), BX
-	CMPQ    (SP), $0x01
-	CMOVQEQ BX, R10
-	MOVQ    R10, 32(SP)
-	MOVQ    DI, R8
-	MOVQ    8(AX), BX
-	MOVQ    BX, 8(SP)
+	MOVQ       48(AX), R10
+	MOVQ       64(AX), BX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    BX, R10
+	MOVQ       R10, 24(SP)
+	MOVQ       56(AX), R10
+	MOVQ       72(AX), BX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    BX, R10
+	MOVQ       R10, 32(SP)
+	MOVQ       24(AX), R10
+	LEAQ       (DI)(R10*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	MOVQ       DI, R8
+	MOVQ       8(AX), BX
+	MOVQ       BX, 8(SP)
 
 b:
 	MOVQ R8, R9
@@ -1899,19 +1944,25 @@ tile:
 	MOVQ    SI, (SP)
 
 a:
-	MOVQ    48(AX), R11
-	MOVQ    64(AX), SI
-	CMPQ    (SP), $0x01
-	CMOVQEQ SI, R11
-	MOVQ    R11, 24(SP)
-	MOVQ    56(AX), R11
-	MOVQ    72(AX), SI
-	CMPQ    (SP), $0x01
-	CMOVQEQ SI, R11
-	MOVQ    R11, 32(SP)
-	MOVQ    R8, R9
-	MOVQ    8(AX), SI
-	MOVQ    SI, 8(SP)
+	MOVQ       48(AX), R11
+	MOVQ       64(AX), SI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    SI, R11
+	MOVQ       R11, 24(SP)
+	MOVQ       56(AX), R11
+	MOVQ       72(AX), SI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    SI, R11
+	MOVQ       R11, 32(SP)
+	MOVQ       24(AX), R11
+	LEAQ       (R8)(R11*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	MOVQ       R8, R9
+	MOVQ       8(AX), SI
+	MOVQ       SI, 8(SP)
 
 b:
 	MOVQ R9, R10
@@ -2092,19 +2143,26 @@ tile:
 	MOVQ    SI, (SP)
 
 a:
-	MOVQ    48(AX), R11
-	MOVQ    64(AX), SI
-	CMPQ    (SP), $0x01
-	CMOVQEQ SI, R11
-	MOVQ    R11, 24(SP)
-	MOVQ    56(AX), R11
-	MOVQ    72(AX), SI
-	CMPQ    (SP), $0x01
-	CMOVQEQ SI, R11
-	MOVQ    R11, 32(SP)
-	MOVQ    R8, R9
-	MOVQ    8(AX), SI
-	MOVQ    SI, 8(SP)
+	MOVQ       48(AX), R11
+	MOVQ       64(AX), SI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    SI, R11
+	MOVQ       R11, 24(SP)
+	MOVQ       56(AX), R11
+	MOVQ       72(AX), SI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    SI, R11
+	MOVQ       R11, 32(SP)
+	MOVQ       24(AX), R11
+	LEAQ       (R8)(R11*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	PREFETCHT0 (R9)(CX*4)
+	MOVQ       R8, R9
+	MOVQ       8(AX), SI
+	MOVQ       SI, 8(SP)
 
 b:
 	MOVQ R9, R10
@@ -2303,19 +2361,27 @@ tile:
 	MOVQ    DI, (SP)
 
 a:
-	MOVQ    48(AX), R12
-	MOVQ    64(AX), DI
-	CMPQ    (SP), $0x01
-	CMOVQEQ DI, R12
-	MOVQ    R12, 24(SP)
-	MOVQ    56(AX), R12
-	MOVQ    72(AX), DI
-	CMPQ    (SP), $0x01
-	CMOVQEQ DI, R12
-	MOVQ    R12, 32(SP)
-	MOVQ    R9, R10
-	MOVQ    8(AX), DI
-	MOVQ    DI, 8(SP)
+	MOVQ       48(AX), R12
+	MOVQ       64(AX), DI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DI, R12
+	MOVQ       R12, 24(SP)
+	MOVQ       56(AX), R12
+	MOVQ       72(AX), DI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DI, R12
+	MOVQ       R12, 32(SP)
+	MOVQ       24(AX), R12
+	LEAQ       (R9)(R12*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 (R10)(CX*1)
+	PREFETCHT0 (R10)(CX*2)
+	PREFETCHT0 (R10)(DX*1)
+	PREFETCHT0 (R10)(CX*4)
+	PREFETCHT0 (R10)(BX*1)
+	MOVQ       R9, R10
+	MOVQ       8(AX), DI
+	MOVQ       DI, 8(SP)
 
 b:
 	MOVQ R10, R11
@@ -2531,19 +2597,28 @@ tile:
 	MOVQ    DI, (SP)
 
 a:
-	MOVQ    48(AX), R12
-	MOVQ    64(AX), DI
-	CMPQ    (SP), $0x01
-	CMOVQEQ DI, R12
-	MOVQ    R12, 24(SP)
-	MOVQ    56(AX), R12
-	MOVQ    72(AX), DI
-	CMPQ    (SP), $0x01
-	CMOVQEQ DI, R12
-	MOVQ    R12, 32(SP)
-	MOVQ    R9, R10
-	MOVQ    8(AX), DI
-	MOVQ    DI, 8(SP)
+	MOVQ       48(AX), R12
+	MOVQ       64(AX), DI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DI, R12
+	MOVQ       R12, 24(SP)
+	MOVQ       56(AX), R12
+	MOVQ       72(AX), DI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DI, R12
+	MOVQ       R12, 32(SP)
+	MOVQ       24(AX), R12
+	LEAQ       (R9)(R12*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 (R10)(CX*1)
+	PREFETCHT0 (R10)(CX*2)
+	PREFETCHT0 (R10)(DX*1)
+	PREFETCHT0 (R10)(CX*4)
+	PREFETCHT0 (R10)(BX*1)
+	PREFETCHT0 (R10)(DX*2)
+	MOVQ       R9, R10
+	MOVQ       8(AX), DI
+	MOVQ       DI, 8(SP)
 
 b:
 	MOVQ R10, R11
@@ -2777,19 +2852,29 @@ tile:
 	MOVQ    R8, (SP)
 
 a:
-	MOVQ    48(AX), R13
-	MOVQ    64(AX), R8
-	CMPQ    (SP), $0x01
-	CMOVQEQ R8, R13
-	MOVQ    R13, 24(SP)
-	MOVQ    56(AX), R13
-	MOVQ    72(AX), R8
-	CMPQ    (SP), $0x01
-	CMOVQEQ R8, R13
-	MOVQ    R13, 32(SP)
-	MOVQ    R10, R11
-	MOVQ    8(AX), R8
-	MOVQ    R8, 8(SP)
+	MOVQ       48(AX), R13
+	MOVQ       64(AX), R8
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R8, R13
+	MOVQ       R13, 24(SP)
+	MOVQ       56(AX), R13
+	MOVQ       72(AX), R8
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R8, R13
+	MOVQ       R13, 32(SP)
+	MOVQ       24(AX), R13
+	LEAQ       (R10)(R13*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(CX*1)
+	PREFETCHT0 (R11)(CX*2)
+	PREFETCHT0 (R11)(DX*1)
+	PREFETCHT0 (R11)(CX*4)
+	PREFETCHT0 (R11)(BX*1)
+	PREFETCHT0 (R11)(DX*2)
+	PREFETCHT0 (R11)(SI*1)
+	MOVQ       R10, R11
+	MOVQ       8(AX), R8
+	MOVQ       R8, 8(SP)
 
 b:
 	MOVQ R11, R12
@@ -3040,19 +3125,30 @@ tile:
 	MOVQ    R8, (SP)
 
 a:
-	MOVQ    48(AX), R13
-	MOVQ    64(AX), R8
-	CMPQ    (SP), $0x01
-	CMOVQEQ R8, R13
-	MOVQ    R13, 24(SP)
-	MOVQ    56(AX), R13
-	MOVQ    72(AX), R8
-	CMPQ    (SP), $0x01
-	CMOVQEQ R8, R13
-	MOVQ    R13, 32(SP)
-	MOVQ    R10, R11
-	MOVQ    8(AX), R8
-	MOVQ    R8, 8(SP)
+	MOVQ       48(AX), R13
+	MOVQ       64(AX), R8
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R8, R13
+	MOVQ       R13, 24(SP)
+	MOVQ       56(AX), R13
+	MOVQ       72(AX), R8
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R8, R13
+	MOVQ       R13, 32(SP)
+	MOVQ       24(AX), R13
+	LEAQ       (R10)(R13*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(CX*1)
+	PREFETCHT0 (R11)(CX*2)
+	PREFETCHT0 (R11)(DX*1)
+	PREFETCHT0 (R11)(CX*4)
+	PREFETCHT0 (R11)(BX*1)
+	PREFETCHT0 (R11)(DX*2)
+	PREFETCHT0 (R11)(SI*1)
+	PREFETCHT0 (R11)(CX*8)
+	MOVQ       R10, R11
+	MOVQ       8(AX), R8
+	MOVQ       R8, 8(SP)
 
 b:
 	MOVQ R11, R12
@@ -3321,19 +3417,31 @@ tile:
 	MOVQ    R9, (SP)
 
 a:
-	MOVQ    48(AX), R14
-	MOVQ    64(AX), R9
-	CMPQ    (SP), $0x01
-	CMOVQEQ R9, R14
-	MOVQ    R14, 24(SP)
-	MOVQ    56(AX), R14
-	MOVQ    72(AX), R9
-	CMPQ    (SP), $0x01
-	CMOVQEQ R9, R14
-	MOVQ    R14, 32(SP)
-	MOVQ    R11, R12
-	MOVQ    8(AX), R9
-	MOVQ    R9, 8(SP)
+	MOVQ       48(AX), R14
+	MOVQ       64(AX), R9
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R9, R14
+	MOVQ       R14, 24(SP)
+	MOVQ       56(AX), R14
+	MOVQ       72(AX), R9
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R9, R14
+	MOVQ       R14, 32(SP)
+	MOVQ       24(AX), R14
+	LEAQ       (R11)(R14*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 (R12)(CX*1)
+	PREFETCHT0 (R12)(CX*2)
+	PREFETCHT0 (R12)(DX*1)
+	PREFETCHT0 (R12)(CX*4)
+	PREFETCHT0 (R12)(BX*1)
+	PREFETCHT0 (R12)(DX*2)
+	PREFETCHT0 (R12)(SI*1)
+	PREFETCHT0 (R12)(CX*8)
+	PREFETCHT0 (R12)(DI*1)
+	MOVQ       R11, R12
+	MOVQ       8(AX), R9
+	MOVQ       R9, 8(SP)
 
 b:
 	MOVQ R12, R13
@@ -3619,19 +3727,32 @@ tile:
 	MOVQ    R9, (SP)
 
 a:
-	MOVQ    48(AX), R14
-	MOVQ    64(AX), R9
-	CMPQ    (SP), $0x01
-	CMOVQEQ R9, R14
-	MOVQ    R14, 24(SP)
-	MOVQ    56(AX), R14
-	MOVQ    72(AX), R9
-	CMPQ    (SP), $0x01
-	CMOVQEQ R9, R14
-	MOVQ    R14, 32(SP)
-	MOVQ    R11, R12
-	MOVQ    8(AX), R9
-	MOVQ    R9, 8(SP)
+	MOVQ       48(AX), R14
+	MOVQ       64(AX), R9
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R9, R14
+	MOVQ       R14, 24(SP)
+	MOVQ       56(AX), R14
+	MOVQ       72(AX), R9
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R9, R14
+	MOVQ       R14, 32(SP)
+	MOVQ       24(AX), R14
+	LEAQ       (R11)(R14*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 (R12)(CX*1)
+	PREFETCHT0 (R12)(CX*2)
+	PREFETCHT0 (R12)(DX*1)
+	PREFETCHT0 (R12)(CX*4)
+	PREFETCHT0 (R12)(BX*1)
+	PREFETCHT0 (R12)(DX*2)
+	PREFETCHT0 (R12)(SI*1)
+	PREFETCHT0 (R12)(CX*8)
+	PREFETCHT0 (R12)(DI*1)
+	PREFETCHT0 (R12)(BX*2)
+	MOVQ       R11, R12
+	MOVQ       8(AX), R9
+	MOVQ       R9, 8(SP)
 
 b:
 	MOVQ R12, R13
@@ -3935,19 +4056,33 @@ tile:
 	MOVQ    R10, (SP)
 
 a:
-	MOVQ    48(AX), R15
-	MOVQ    64(AX), R10
-	CMPQ    (SP), $0x01
-	CMOVQEQ R10, R15
-	MOVQ    R15, 24(SP)
-	MOVQ    56(AX), R15
-	MOVQ    72(AX), R10
-	CMPQ    (SP), $0x01
-	CMOVQEQ R10, R15
-	MOVQ    R15, 32(SP)
-	MOVQ    R12, R13
-	MOVQ    8(AX), R10
-	MOVQ    R10, 8(SP)
+	MOVQ       48(AX), R15
+	MOVQ       64(AX), R10
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R10, R15
+	MOVQ       R15, 24(SP)
+	MOVQ       56(AX), R15
+	MOVQ       72(AX), R10
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R10, R15
+	MOVQ       R15, 32(SP)
+	MOVQ       24(AX), R15
+	LEAQ       (R12)(R15*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R13)(CX*1)
+	PREFETCHT0 (R13)(CX*2)
+	PREFETCHT0 (R13)(DX*1)
+	PREFETCHT0 (R13)(CX*4)
+	PREFETCHT0 (R13)(BX*1)
+	PREFETCHT0 (R13)(DX*2)
+	PREFETCHT0 (R13)(SI*1)
+	PREFETCHT0 (R13)(CX*8)
+	PREFETCHT0 (R13)(DI*1)
+	PREFETCHT0 (R13)(BX*2)
+	PREFETCHT0 (R13)(R8*1)
+	MOVQ       R12, R13
+	MOVQ       8(AX), R10
+	MOVQ       R10, 8(SP)
 
 b:
 	MOVQ R13, R14
@@ -4268,19 +4403,34 @@ tile:
 	MOVQ    R10, (SP)
 
 a:
-	MOVQ    48(AX), R15
-	MOVQ    64(AX), R10
-	CMPQ    (SP), $0x01
-	CMOVQEQ R10, R15
-	MOVQ    R15, 24(SP)
-	MOVQ    56(AX), R15
-	MOVQ    72(AX), R10
-	CMPQ    (SP), $0x01
-	CMOVQEQ R10, R15
-	MOVQ    R15, 32(SP)
-	MOVQ    R12, R13
-	MOVQ    8(AX), R10
-	MOVQ    R10, 8(SP)
+	MOVQ       48(AX), R15
+	MOVQ       64(AX), R10
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R10, R15
+	MOVQ       R15, 24(SP)
+	MOVQ       56(AX), R15
+	MOVQ       72(AX), R10
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R10, R15
+	MOVQ       R15, 32(SP)
+	MOVQ       24(AX), R15
+	LEAQ       (R12)(R15*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R13)(CX*1)
+	PREFETCHT0 (R13)(CX*2)
+	PREFETCHT0 (R13)(DX*1)
+	PREFETCHT0 (R13)(CX*4)
+	PREFETCHT0 (R13)(BX*1)
+	PREFETCHT0 (R13)(DX*2)
+	PREFETCHT0 (R13)(SI*1)
+	PREFETCHT0 (R13)(CX*8)
+	PREFETCHT0 (R13)(DI*1)
+	PREFETCHT0 (R13)(BX*2)
+	PREFETCHT0 (R13)(R8*1)
+	PREFETCHT0 (R13)(DX*4)
+	MOVQ       R12, R13
+	MOVQ       8(AX), R10
+	MOVQ       R10, 8(SP)
 
 b:
 	MOVQ R13, R14
@@ -4619,19 +4769,35 @@ tile:
 	MOVQ    R11, (SP)
 
 a:
-	MOVQ    48(AX), BP
-	MOVQ    64(AX), R11
-	CMPQ    (SP), $0x01
-	CMOVQEQ R11, BP
-	MOVQ    BP, 24(SP)
-	MOVQ    56(AX), BP
-	MOVQ    72(AX), R11
-	CMPQ    (SP), $0x01
-	CMOVQEQ R11, BP
-	MOVQ    BP, 32(SP)
-	MOVQ    R13, R14
-	MOVQ    8(AX), R11
-	MOVQ    R11, 8(SP)
+	MOVQ       48(AX), BP
+	MOVQ       64(AX), R11
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R11, BP
+	MOVQ       BP, 24(SP)
+	MOVQ       56(AX), BP
+	MOVQ       72(AX), R11
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R11, BP
+	MOVQ       BP, 32(SP)
+	MOVQ       24(AX), BP
+	LEAQ       (R13)(BP*4), R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 (R14)(CX*1)
+	PREFETCHT0 (R14)(CX*2)
+	PREFETCHT0 (R14)(DX*1)
+	PREFETCHT0 (R14)(CX*4)
+	PREFETCHT0 (R14)(BX*1)
+	PREFETCHT0 (R14)(DX*2)
+	PREFETCHT0 (R14)(SI*1)
+	PREFETCHT0 (R14)(CX*8)
+	PREFETCHT0 (R14)(DI*1)
+	PREFETCHT0 (R14)(BX*2)
+	PREFETCHT0 (R14)(R8*1)
+	PREFETCHT0 (R14)(DX*4)
+	PREFETCHT0 (R14)(R9*1)
+	MOVQ       R13, R14
+	MOVQ       8(AX), R11
+	MOVQ       R11, 8(SP)
 
 b:
 	MOVQ R14, R15
@@ -4966,19 +5132,22 @@ tile:
 	MOVQ    DX, (SP)
 
 a:
-	MOVQ    48(AX), R9
-	MOVQ    64(AX), DX
-	CMPQ    (SP), $0x01
-	CMOVQEQ DX, R9
-	MOVQ    R9, 24(SP)
-	MOVQ    56(AX), R9
-	MOVQ    72(AX), DX
-	CMPQ    (SP), $0x01
-	CMOVQEQ DX, R9
-	MOVQ    R9, 32(SP)
-	MOVQ    SI, DI
-	MOVQ    8(AX), DX
-	MOVQ    DX, 8(SP)
+	MOVQ       48(AX), R9
+	MOVQ       64(AX), DX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DX, R9
+	MOVQ       R9, 24(SP)
+	MOVQ       56(AX), R9
+	MOVQ       72(AX), DX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DX, R9
+	MOVQ       R9, 32(SP)
+	MOVQ       24(AX), R9
+	LEAQ       (SI)(R9*4), DI
+	PREFETCHT0 (DI)
+	MOVQ       SI, DI
+	MOVQ       8(AX), DX
+	MOVQ       DX, 8(SP)
 
 b:
 	MOVQ DI, R8
@@ -5133,19 +5302,23 @@ tile:
 	MOVQ    BX, (SP)
 
 a:
-	MOVQ    48(AX), R10
-	MOVQ    64(AX), BX
-	CMPQ    (SP), $0x01
-	CMOVQEQ BX, R10
-	MOVQ    R10, 24(SP)
-	MOVQ    56(AX), R10
-	MOVQ    72(AX), BX
-	CMPQ    (SP), $0x01
-	CMOVQEQ BX, R10
-	MOVQ    R10, 32(SP)
-	MOVQ    DI, R8
-	MOVQ    8(AX), BX
-	MOVQ    BX, 8(SP)
+	MOVQ       48(AX), R10
+	MOVQ       64(AX), BX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    BX, R10
+	MOVQ       R10, 24(SP)
+	MOVQ       56(AX), R10
+	MOVQ       72(AX), BX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    BX, R10
+	MOVQ       R10, 32(SP)
+	MOVQ       24(AX), R10
+	LEAQ       (DI)(R10*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	MOVQ       DI, R8
+	MOVQ       8(AX), BX
+	MOVQ       BX, 8(SP)
 
 b:
 	MOVQ R8, R9
@@ -5329,19 +5502,24 @@ tile:
 	MOVQ    BX, (SP)
 
 a:
-	MOVQ    48(AX), R10
-	MOVQ    64(AX), BX
-	CMPQ    (SP), $0x01
-	CMOVQEQ BX, R10
-	MOVQ    R10, 24(SP)
-	MOVQ    56(AX), R10
-	MOVQ    72(AX), BX
-	CMPQ    (SP), $0x01
-	CMOVQEQ BX, R10
-	MOVQ    R10, 32(SP)
-	MOVQ    DI, R8
-	MOVQ    8(AX), BX
-	MOVQ    BX, 8(SP)
+	MOVQ       48(AX), R10
+	MOVQ       64(AX), BX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    BX, R10
+	MOVQ       R10, 24(SP)
+	MOVQ       56(AX), R10
+	MOVQ       72(AX), BX
+	CMPQ       (SP), $0x01
+	CMOVQEQ    BX, R10
+	MOVQ       R10, 32(SP)
+	MOVQ       24(AX), R10
+	LEAQ       (DI)(R10*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	MOVQ       DI, R8
+	MOVQ       8(AX), BX
+	MOVQ       BX, 8(SP)
 
 b:
 	MOVQ R8, R9
@@ -5555,19 +5733,25 @@ tile:
 	MOVQ    SI, (SP)
 
 a:
-	MOVQ    48(AX), R11
-	MOVQ    64(AX), SI
-	CMPQ    (SP), $0x01
-	CMOVQEQ SI, R11
-	MOVQ    R11, 24(SP)
-	MOVQ    56(AX), R11
-	MOVQ    72(AX), SI
-	CMPQ    (SP), $0x01
-	CMOVQEQ SI, R11
-	MOVQ    R11, 32(SP)
-	MOVQ    R8, R9
-	MOVQ    8(AX), SI
-	MOVQ    SI, 8(SP)
+	MOVQ       48(AX), R11
+	MOVQ       64(AX), SI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    SI, R11
+	MOVQ       R11, 24(SP)
+	MOVQ       56(AX), R11
+	MOVQ       72(AX), SI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    SI, R11
+	MOVQ       R11, 32(SP)
+	MOVQ       24(AX), R11
+	LEAQ       (R8)(R11*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	MOVQ       R8, R9
+	MOVQ       8(AX), SI
+	MOVQ       SI, 8(SP)
 
 b:
 	MOVQ R9, R10
@@ -5810,19 +5994,26 @@ tile:
 	MOVQ    SI, (SP)
 
 a:
-	MOVQ    48(AX), R11
-	MOVQ    64(AX), SI
-	CMPQ    (SP), $0x01
-	CMOVQEQ SI, R11
-	MOVQ    R11, 24(SP)
-	MOVQ    56(AX), R11
-	MOVQ    72(AX), SI
-	CMPQ    (SP), $0x01
-	CMOVQEQ SI, R11
-	MOVQ    R11, 32(SP)
-	MOVQ    R8, R9
-	MOVQ    8(AX), SI
-	MOVQ    SI, 8(SP)
+	MOVQ       48(AX), R11
+	MOVQ       64(AX), SI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    SI, R11
+	MOVQ       R11, 24(SP)
+	MOVQ       56(AX), R11
+	MOVQ       72(AX), SI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    SI, R11
+	MOVQ       R11, 32(SP)
+	MOVQ       24(AX), R11
+	LEAQ       (R8)(R11*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	PREFETCHT0 (R9)(CX*4)
+	MOVQ       R8, R9
+	MOVQ       8(AX), SI
+	MOVQ       SI, 8(SP)
 
 b:
 	MOVQ R9, R10
@@ -6095,19 +6286,27 @@ tile:
 	MOVQ    DI, (SP)
 
 a:
-	MOVQ    48(AX), R12
-	MOVQ    64(AX), DI
-	CMPQ    (SP), $0x01
-	CMOVQEQ DI, R12
-	MOVQ    R12, 24(SP)
-	MOVQ    56(AX), R12
-	MOVQ    72(AX), DI
-	CMPQ    (SP), $0x01
-	CMOVQEQ DI, R12
-	MOVQ    R12, 32(SP)
-	MOVQ    R9, R10
-	MOVQ    8(AX), DI
-	MOVQ    DI, 8(SP)
+	MOVQ       48(AX), R12
+	MOVQ       64(AX), DI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DI, R12
+	MOVQ       R12, 24(SP)
+	MOVQ       56(AX), R12
+	MOVQ       72(AX), DI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DI, R12
+	MOVQ       R12, 32(SP)
+	MOVQ       24(AX), R12
+	LEAQ       (R9)(R12*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 (R10)(CX*1)
+	PREFETCHT0 (R10)(CX*2)
+	PREFETCHT0 (R10)(DX*1)
+	PREFETCHT0 (R10)(CX*4)
+	PREFETCHT0 (R10)(BX*1)
+	MOVQ       R9, R10
+	MOVQ       8(AX), DI
+	MOVQ       DI, 8(SP)
 
 b:
 	MOVQ R10, R11
@@ -6409,19 +6608,28 @@ tile:
 	MOVQ    DI, (SP)
 
 a:
-	MOVQ    48(AX), R12
-	MOVQ    64(AX), DI
-	CMPQ    (SP), $0x01
-	CMOVQEQ DI, R12
-	MOVQ    R12, 24(SP)
-	MOVQ    56(AX), R12
-	MOVQ    72(AX), DI
-	CMPQ    (SP), $0x01
-	CMOVQEQ DI, R12
-	MOVQ    R12, 32(SP)
-	MOVQ    R9, R10
-	MOVQ    8(AX), DI
-	MOVQ    DI, 8(SP)
+	MOVQ       48(AX), R12
+	MOVQ       64(AX), DI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DI, R12
+	MOVQ       R12, 24(SP)
+	MOVQ       56(AX), R12
+	MOVQ       72(AX), DI
+	CMPQ       (SP), $0x01
+	CMOVQEQ    DI, R12
+	MOVQ       R12, 32(SP)
+	MOVQ       24(AX), R12
+	LEAQ       (R9)(R12*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 (R10)(CX*1)
+	PREFETCHT0 (R10)(CX*2)
+	PREFETCHT0 (R10)(DX*1)
+	PREFETCHT0 (R10)(CX*4)
+	PREFETCHT0 (R10)(BX*1)
+	PREFETCHT0 (R10)(DX*2)
+	MOVQ       R9, R10
+	MOVQ       8(AX), DI
+	MOVQ       DI, 8(SP)
 
 b:
 	MOVQ R10, R11
@@ -6753,19 +6961,29 @@ tile:
 	MOVQ    R8, (SP)
 
 a:
-	MOVQ    48(AX), R13
-	MOVQ    64(AX), R8
-	CMPQ    (SP), $0x01
-	CMOVQEQ R8, R13
-	MOVQ    R13, 24(SP)
-	MOVQ    56(AX), R13
-	MOVQ    72(AX), R8
-	CMPQ    (SP), $0x01
-	CMOVQEQ R8, R13
-	MOVQ    R13, 32(SP)
-	MOVQ    R10, R11
-	MOVQ    8(AX), R8
-	MOVQ    R8, 8(SP)
+	MOVQ       48(AX), R13
+	MOVQ       64(AX), R8
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R8, R13
+	MOVQ       R13, 24(SP)
+	MOVQ       56(AX), R13
+	MOVQ       72(AX), R8
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R8, R13
+	MOVQ       R13, 32(SP)
+	MOVQ       24(AX), R13
+	LEAQ       (R10)(R13*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(CX*1)
+	PREFETCHT0 (R11)(CX*2)
+	PREFETCHT0 (R11)(DX*1)
+	PREFETCHT0 (R11)(CX*4)
+	PREFETCHT0 (R11)(BX*1)
+	PREFETCHT0 (R11)(DX*2)
+	PREFETCHT0 (R11)(SI*1)
+	MOVQ       R10, R11
+	MOVQ       8(AX), R8
+	MOVQ       R8, 8(SP)
 
 b:
 	MOVQ R11, R12
@@ -7126,19 +7344,30 @@ tile:
 	MOVQ    R8, (SP)
 
 a:
-	MOVQ    48(AX), R13
-	MOVQ    64(AX), R8
-	CMPQ    (SP), $0x01
-	CMOVQEQ R8, R13
-	MOVQ    R13, 24(SP)
-	MOVQ    56(AX), R13
-	MOVQ    72(AX), R8
-	CMPQ    (SP), $0x01
-	CMOVQEQ R8, R13
-	MOVQ    R13, 32(SP)
-	MOVQ    R10, R11
-	MOVQ    8(AX), R8
-	MOVQ    R8, 8(SP)
+	MOVQ       48(AX), R13
+	MOVQ       64(AX), R8
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R8, R13
+	MOVQ       R13, 24(SP)
+	MOVQ       56(AX), R13
+	MOVQ       72(AX), R8
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R8, R13
+	MOVQ       R13, 32(SP)
+	MOVQ       24(AX), R13
+	LEAQ       (R10)(R13*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(CX*1)
+	PREFETCHT0 (R11)(CX*2)
+	PREFETCHT0 (R11)(DX*1)
+	PREFETCHT0 (R11)(CX*4)
+	PREFETCHT0 (R11)(BX*1)
+	PREFETCHT0 (R11)(DX*2)
+	PREFETCHT0 (R11)(SI*1)
+	PREFETCHT0 (R11)(CX*8)
+	MOVQ       R10, R11
+	MOVQ       8(AX), R8
+	MOVQ       R8, 8(SP)
 
 b:
 	MOVQ R11, R12
@@ -7529,19 +7758,31 @@ tile:
 	MOVQ    R9, (SP)
 
 a:
-	MOVQ    48(AX), R14
-	MOVQ    64(AX), R9
-	CMPQ    (SP), $0x01
-	CMOVQEQ R9, R14
-	MOVQ    R14, 24(SP)
-	MOVQ    56(AX), R14
-	MOVQ    72(AX), R9
-	CMPQ    (SP), $0x01
-	CMOVQEQ R9, R14
-	MOVQ    R14, 32(SP)
-	MOVQ    R11, R12
-	MOVQ    8(AX), R9
-	MOVQ    R9, 8(SP)
+	MOVQ       48(AX), R14
+	MOVQ       64(AX), R9
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R9, R14
+	MOVQ       R14, 24(SP)
+	MOVQ       56(AX), R14
+	MOVQ       72(AX), R9
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R9, R14
+	MOVQ       R14, 32(SP)
+	MOVQ       24(AX), R14
+	LEAQ       (R11)(R14*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 (R12)(CX*1)
+	PREFETCHT0 (R12)(CX*2)
+	PREFETCHT0 (R12)(DX*1)
+	PREFETCHT0 (R12)(CX*4)
+	PREFETCHT0 (R12)(BX*1)
+	PREFETCHT0 (R12)(DX*2)
+	PREFETCHT0 (R12)(SI*1)
+	PREFETCHT0 (R12)(CX*8)
+	PREFETCHT0 (R12)(DI*1)
+	MOVQ       R11, R12
+	MOVQ       8(AX), R9
+	MOVQ       R9, 8(SP)
 
 b:
 	MOVQ R12, R13
@@ -7961,19 +8202,32 @@ tile:
 	MOVQ    R9, (SP)
 
 a:
-	MOVQ    48(AX), R14
-	MOVQ    64(AX), R9
-	CMPQ    (SP), $0x01
-	CMOVQEQ R9, R14
-	MOVQ    R14, 24(SP)
-	MOVQ    56(AX), R14
-	MOVQ    72(AX), R9
-	CMPQ    (SP), $0x01
-	CMOVQEQ R9, R14
-	MOVQ    R14, 32(SP)
-	MOVQ    R11, R12
-	MOVQ    8(AX), R9
-	MOVQ    R9, 8(SP)
+	MOVQ       48(AX), R14
+	MOVQ       64(AX), R9
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R9, R14
+	MOVQ       R14, 24(SP)
+	MOVQ       56(AX), R14
+	MOVQ       72(AX), R9
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R9, R14
+	MOVQ       R14, 32(SP)
+	MOVQ       24(AX), R14
+	LEAQ       (R11)(R14*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 (R12)(CX*1)
+	PREFETCHT0 (R12)(CX*2)
+	PREFETCHT0 (R12)(DX*1)
+	PREFETCHT0 (R12)(CX*4)
+	PREFETCHT0 (R12)(BX*1)
+	PREFETCHT0 (R12)(DX*2)
+	PREFETCHT0 (R12)(SI*1)
+	PREFETCHT0 (R12)(CX*8)
+	PREFETCHT0 (R12)(DI*1)
+	PREFETCHT0 (R12)(BX*2)
+	MOVQ       R11, R12
+	MOVQ       8(AX), R9
+	MOVQ       R9, 8(SP)
 
 b:
 	MOVQ R12, R13
@@ -8423,19 +8677,33 @@ tile:
 	MOVQ    R10, (SP)
 
 a:
-	MOVQ    48(AX), R15
-	MOVQ    64(AX), R10
-	CMPQ    (SP), $0x01
-	CMOVQEQ R10, R15
-	MOVQ    R15, 24(SP)
-	MOVQ    56(AX), R15
-	MOVQ    72(AX), R10
-	CMPQ    (SP), $0x01
-	CMOVQEQ R10, R15
-	MOVQ    R15, 32(SP)
-	MOVQ    R12, R13
-	MOVQ    8(AX), R10
-	MOVQ    R10, 8(SP)
+	MOVQ       48(AX), R15
+	MOVQ       64(AX), R10
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R10, R15
+	MOVQ       R15, 24(SP)
+	MOVQ       56(AX), R15
+	MOVQ       72(AX), R10
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R10, R15
+	MOVQ       R15, 32(SP)
+	MOVQ       24(AX), R15
+	LEAQ       (R12)(R15*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R13)(CX*1)
+	PREFETCHT0 (R13)(CX*2)
+	PREFETCHT0 (R13)(DX*1)
+	PREFETCHT0 (R13)(CX*4)
+	PREFETCHT0 (R13)(BX*1)
+	PREFETCHT0 (R13)(DX*2)
+	PREFETCHT0 (R13)(SI*1)
+	PREFETCHT0 (R13)(CX*8)
+	PREFETCHT0 (R13)(DI*1)
+	PREFETCHT0 (R13)(BX*2)
+	PREFETCHT0 (R13)(R8*1)
+	MOVQ       R12, R13
+	MOVQ       8(AX), R10
+	MOVQ       R10, 8(SP)
 
 b:
 	MOVQ R13, R14
@@ -8914,19 +9182,34 @@ tile:
 	MOVQ    R10, (SP)
 
 a:
-	MOVQ    48(AX), R15
-	MOVQ    64(AX), R10
-	CMPQ    (SP), $0x01
-	CMOVQEQ R10, R15
-	MOVQ    R15, 24(SP)
-	MOVQ    56(AX), R15
-	MOVQ    72(AX), R10
-	CMPQ    (SP), $0x01
-	CMOVQEQ R10, R15
-	MOVQ    R15, 32(SP)
-	MOVQ    R12, R13
-	MOVQ    8(AX), R10
-	MOVQ    R10, 8(SP)
+	MOVQ       48(AX), R15
+	MOVQ       64(AX), R10
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R10, R15
+	MOVQ       R15, 24(SP)
+	MOVQ       56(AX), R15
+	MOVQ       72(AX), R10
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R10, R15
+	MOVQ       R15, 32(SP)
+	MOVQ       24(AX), R15
+	LEAQ       (R12)(R15*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R13)(CX*1)
+	PREFETCHT0 (R13)(CX*2)
+	PREFETCHT0 (R13)(DX*1)
+	PREFETCHT0 (R13)(CX*4)
+	PREFETCHT0 (R13)(BX*1)
+	PREFETCHT0 (R13)(DX*2)
+	PREFETCHT0 (R13)(SI*1)
+	PREFETCHT0 (R13)(CX*8)
+	PREFETCHT0 (R13)(DI*1)
+	PREFETCHT0 (R13)(BX*2)
+	PREFETCHT0 (R13)(R8*1)
+	PREFETCHT0 (R13)(DX*4)
+	MOVQ       R12, R13
+	MOVQ       8(AX), R10
+	MOVQ       R10, 8(SP)
 
 b:
 	MOVQ R13, R14
@@ -9435,19 +9718,35 @@ tile:
 	MOVQ    R11, (SP)
 
 a:
-	MOVQ    48(AX), BP
-	MOVQ    64(AX), R11
-	CMPQ    (SP), $0x01
-	CMOVQEQ R11, BP
-	MOVQ    BP, 24(SP)
-	MOVQ    56(AX), BP
-	MOVQ    72(AX), R11
-	CMPQ    (SP), $0x01
-	CMOVQEQ R11, BP
-	MOVQ    BP, 32(SP)
-	MOVQ    R13, R14
-	MOVQ    8(AX), R11
-	MOVQ    R11, 8(SP)
+	MOVQ       48(AX), BP
+	MOVQ       64(AX), R11
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R11, BP
+	MOVQ       BP, 24(SP)
+	MOVQ       56(AX), BP
+	MOVQ       72(AX), R11
+	CMPQ       (SP), $0x01
+	CMOVQEQ    R11, BP
+	MOVQ       BP, 32(SP)
+	MOVQ       24(AX), BP
+	LEAQ       (R13)(BP*4), R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 (R14)(CX*1)
+	PREFETCHT0 (R14)(CX*2)
+	PREFETCHT0 (R14)(DX*1)
+	PREFETCHT0 (R14)(CX*4)
+	PREFETCHT0 (R14)(BX*1)
+	PREFETCHT0 (R14)(DX*2)
+	PREFETCHT0 (R14)(SI*1)
+	PREFETCHT0 (R14)(CX*8)
+	PREFETCHT0 (R14)(DI*1)
+	PREFETCHT0 (R14)(BX*2)
+	PREFETCHT0 (R14)(R8*1)
+	PREFETCHT0 (R14)(DX*4)
+	PREFETCHT0 (R14)(R9*1)
+	MOVQ       R13, R14
+	MOVQ       8(AX), R11
+	MOVQ       R11, 8(SP)
 
 b:
 	MOVQ R14, R15

@@ -9,9 +9,6 @@ var assembly = []implementation{
 	{level: isa.AVX2, pixels: 6, width: 16, fewest: 4, input: inputsAVX2, product: productsAVX2, output: outputsAVX2},
 }
 
-// zeros are the rows that a patch lacks.
-var zeros [patch * lanes]float32
-
 func inputsAVX2(r inputRun, in, v, temp []float32) {
 	inputAVX2(&r.at, &in[0], &zeros[0], &v[0], &temp[0])
 }
@@ -73,12 +70,4 @@ func outputsAVX512(r outputRun, m, epi, res, out, temp []float32) {
 	case tile:
 		outputAVX512P4(&r.plane, &m[0], &epi[0], p, &out[0], &temp[0])
 	}
-}
-
-// first returns the address of the first value, nil if v is nil.
-func first(v []float32) *float32 {
-	if v == nil {
-		return nil
-	}
-	return &v[0]
 }

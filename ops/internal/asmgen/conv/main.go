@@ -123,6 +123,12 @@ func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) 
 		CMOVQEQ(last, n)
 		MOVQ(n, c.to)
 	}
+	// The next trip's input is on another page, where no processor fetches ahead by itself.
+	MOVQ(l.Offset(loopsStepA), n)
+	LEAQ(Mem{Base: inA, Index: n, Scale: 4}, inB)
+	for i := range px {
+		PREFETCHT0(at(inB, i))
+	}
 	MOVQ(inA, inB)
 	keep(l.Offset(loopsB), nB)
 
