@@ -8,8 +8,9 @@
 // Since the optimiser changes no bit of any result, running the parts one
 // after the other gives exactly what running the whole graph gives.
 //
-// The package plans nothing and runs nothing; it imports engine/graph,
-// engine/tensor and split.
+// The package runs nothing, and of planning knows only the bound that a graph
+// sets (Optimal); it imports engine/graph, engine/tensor, split and
+// split/maxflow.
 package cut
 
 import (
