@@ -63,6 +63,27 @@ func (s Samples) Quantile(p float64) time.Duration {
 	return time.Duration(stat.Quantile(min(max(p, 0), 1), stat.Empirical, sorted, nil))
 }
 
+// Mean is the sum of the samples over their number, rounded down; 0 if there are none.
+func (s Samples) Mean() time.Duration {
+	if len(s) == 0 {
+		return 0
+	}
+	var sum time.Duration // no overflow: MaxSample is 2^42 ns, and a file has less than 2^21 samples
+	for _, d := range s {
+		sum += d
+	}
+	return sum / time.Duration(len(s))
+}
+
+// Spread is the distance of the quartiles in parts of the median, 0 if the median is 0.
+func (s Samples) Spread() float64 {
+	m := s.Median()
+	if m == 0 {
+		return 0
+	}
+	return float64(s.Quantile(.75)-s.Quantile(.25)) / float64(m)
+}
+
 func (s Samples) sorted() Samples {
 	sorted := slices.Clone(s)
 	slices.Sort(sorted)
@@ -245,6 +266,61 @@ func (p *Profile) LayerTimes() []time.Duration {
 		times[i] /= time.Duration(len(middle))
 	}
 	return times
+}
+
+// MaxSpread is the [Samples.Spread] above which [Profile.Warnings] tells of a time.
+const MaxSpread = 0.25
+
+// Warning says what in a profile is not to be relied on.
+type Warning struct {
+	Text string `json:"text"`
+	// Whole says that it is about the time of the whole model, Layers which layers' times it is about, and Share
+	// which part of the layers' time those take.
+	Whole  bool    `json:"whole,omitempty"`
+	Layers []int   `json:"layers,omitempty"`
+	Share  float64 `json:"share,omitempty"`
+}
+
+// String is one line for people.
+func (w Warning) String() string {
+	if w.Whole {
+		return "the whole model " + w.Text
+	}
+	return fmt.Sprintf("%d layers, which take %.1f%% of the time, each %s", len(w.Layers), 100*w.Share, w.Text)
+}
+
+// Warnings tells of times whose mean is below the clock's tick and of those whose spread is above [MaxSpread].
+// Layers that take no time at all, being joined to others, are not among them.
+func (p *Profile) Warnings() []Warning {
+	var warnings []Warning
+	times := p.LayerTimes()
+	var all time.Duration
+	for _, took := range times {
+		all += took
+	}
+	for _, kind := range []struct {
+		text string
+		is   func(s Samples) bool
+	}{
+		{fmt.Sprintf("takes less than the clock's tick of %v", p.Machine.ClockTick), func(s Samples) bool { return s.Mean() < p.Machine.ClockTick }},
+		{fmt.Sprintf("spreads over more than %g%% of its median between the quartiles", 100*MaxSpread), func(s Samples) bool { return s.Spread() > MaxSpread }},
+	} {
+		if len(p.Whole) > 0 && kind.is(p.Whole) {
+			warnings = append(warnings, Warning{Text: kind.text, Whole: true})
+		}
+		w := Warning{Text: kind.text}
+		var sum time.Duration
+		for i, l := range p.Layers {
+			if l.Samples.Quantile(1) > 0 && kind.is(l.Samples) {
+				w.Layers, sum = append(w.Layers, i), sum+times[i]
+			}
+		}
+		if len(w.Layers) > 0 {
+			w.Share = float64(sum) / float64(max(all, 1))
+			warnings = append(warnings, w)
+		}
+	}
+	return warnings
 }
 
 // elapsed is, for each position, the time of the layers before it inside the whole model.

@@ -206,6 +206,31 @@ func TestSamplesStatistics(t *testing.T) {
 	}
 }
 
+func TestWarningsTellOfTimesBelowTheTickAndOfWideSpread(t *testing.T) {
+	p := &Profile{
+		Machine: Machine{ClockTick: 50},
+		Whole:   Samples{100, 100, 1000, 1000},
+		Layers: []LayerProfile{
+			{Samples: Samples{300, 300, 301, 301}},
+			{Samples: Samples{0, 0, 0, 0}},     // joined to layer 0
+			{Samples: Samples{0, 100, 0, 0}},   // mean 25
+			{Samples: Samples{60, 60, 60, 76}}, // quartiles 60 and 60
+			{Samples: Samples{60, 76, 60, 77}}, // quartiles 60 and 76: 16 of 68
+			{Samples: Samples{60, 80, 60, 81}}, // quartiles 60 and 80: 20 of 70
+		},
+	}
+	got := p.Warnings()
+	if len(got) != 3 || fmt.Sprint(got[0].Layers) != "[2]" || !got[1].Whole || fmt.Sprint(got[2].Layers) != "[5]" {
+		t.Fatalf("got %+v, want the tick for layer 2, and spread for the whole and layer 5", got)
+	}
+	if text := got[2].String(); !strings.HasPrefix(text, "1 layers") || !strings.Contains(text, "25%") {
+		t.Errorf("got %q", text)
+	}
+	if quiet := (&Profile{Layers: p.Layers[:2]}).Warnings(); len(quiet) != 0 {
+		t.Errorf("steady times: got %+v", quiet)
+	}
+}
+
 func FuzzReadProfile(f *testing.F) {
 	f.Add([]byte(profileJSON))
 	f.Add([]byte(`{"version":"scission-profile/1","model":{"name":"","digest":"d"},"host":"h","layers":[{"name":"","op":"","samples_ns":[0]}]}`))

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,17 +81,6 @@ random.`,
 	c.Flags().BoolVar(&layers, "layers", false, "show the time of each layer")
 	threadsFlag(c, &threads)
 	return c
-}
-
-// machine describes this machine.
-func machine(threads int) split.Machine {
-	if threads == 0 {
-		threads = runtime.GOMAXPROCS(0)
-	}
-	return split.Machine{
-		CPU: cpuName(), ISA: isaName(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Cores: runtime.NumCPU(), Threads: threads,
-	}
 }
 
 func (r *benchReport) fill(m *model, e *run.Execution, samples []run.Sample) {

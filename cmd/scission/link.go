@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -104,15 +105,26 @@ plan"; a worker's name there is NAME, or what it calls itself.`,
 	return c
 }
 
-// writeFile creates a file and has it written.
+// writeFile has a file written, which is then there as a whole or, after an
+// error, as it was before.
 func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.Create(path)
+	part := path + ".part"
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		part = path // a device or a pipe
+	}
+	f, err := os.Create(part)
 	if err != nil {
 		return err
 	}
-	if err := write(f); err != nil {
-		f.Close()
+	err = errors.Join(write(f), f.Close())
+	if part == path {
 		return err
 	}
-	return f.Close()
+	if err == nil {
+		err = os.Rename(part, path)
+	}
+	if err != nil {
+		os.Remove(part)
+	}
+	return err
 }
