@@ -79,7 +79,7 @@ rest:
 	BEQ finish
 
 single:
-	FMOVS (R11), F4
+	FMOVS 0(R11), F4
 	FMOVQ 0(R9), F5
 	FMOVQ 16(R9), F6
 	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
@@ -235,7 +235,7 @@ rest:
 	BEQ finish
 
 single:
-	FMOVS (R11), F8
+	FMOVS 0(R11), F8
 	FMOVS (R11)(R12), F9
 	FMOVQ 0(R9), F10
 	FMOVQ 16(R9), F11
@@ -449,7 +449,7 @@ rest:
 	BEQ finish
 
 single:
-	FMOVS (R11), F12
+	FMOVS 0(R11), F12
 	FMOVS (R11)(R12), F13
 	FMOVS (R11)(R13), F14
 	FMOVQ 0(R9), F15
@@ -721,7 +721,7 @@ rest:
 	BEQ finish
 
 single:
-	FMOVS (R11), F16
+	FMOVS 0(R11), F16
 	FMOVS (R11)(R12), F17
 	FMOVS (R11)(R13), F18
 	FMOVS (R11)(R14), F19
@@ -1051,7 +1051,7 @@ rest:
 	BEQ finish
 
 single:
-	FMOVS (R11), F20
+	FMOVS 0(R11), F20
 	FMOVS (R11)(R12), F21
 	FMOVS (R11)(R13), F22
 	FMOVS (R11)(R14), F23
@@ -1439,7 +1439,7 @@ rest:
 	BEQ finish
 
 single:
-	FMOVS (R11), F24
+	FMOVS 0(R11), F24
 	FMOVS (R11)(R12), F25
 	FMOVS (R11)(R13), F26
 	FMOVS (R11)(R14), F27
@@ -1827,7 +1827,7 @@ rest:
 	BEQ finish
 
 single:
-	FMOVS (R1), F16
+	FMOVS 0(R1), F16
 	FLDPQ 0(R5), (F17, F18)
 	FLDPQ 32(R5), (F19, F20)
 	ADD R3, R5

@@ -56,8 +56,8 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
-	FMOVS (R2), F1
+	FMOVS 0(R1), F0
+	FMOVS 0(R2), F1
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
 	FMOVS F0, (R0)
 	ADD $4, R0
@@ -121,8 +121,8 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
-	FMOVS (R2), F1
+	FMOVS 0(R1), F0
+	FMOVS 0(R2), F1
 	WORD $0x4ea1d400 // fsub v0.4s, v0.4s, v1.4s
 	FMOVS F0, (R0)
 	ADD $4, R0
@@ -186,8 +186,8 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
-	FMOVS (R2), F1
+	FMOVS 0(R1), F0
+	FMOVS 0(R2), F1
 	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
 	FMOVS F0, (R0)
 	ADD $4, R0
@@ -251,8 +251,8 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
-	FMOVS (R2), F1
+	FMOVS 0(R1), F0
+	FMOVS 0(R2), F1
 	WORD $0x6e21fc00 // fdiv v0.4s, v0.4s, v1.4s
 	FMOVS F0, (R0)
 	ADD $4, R0
@@ -315,7 +315,7 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
+	FMOVS 0(R1), F0
 	WORD $0x6ea0e581 // fcmgt v1.4s, v12.4s, v0.4s
 	VBIT V1.B16, V12.B16, V0.B16
 	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
@@ -371,7 +371,7 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
+	FMOVS 0(R1), F0
 	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
 	FMOVS F0, (R0)
 	ADD $4, R0
@@ -424,7 +424,7 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
+	FMOVS 0(R1), F0
 	WORD $0x6e20dd80 // fmul v0.4s, v12.4s, v0.4s
 	FMOVS F0, (R0)
 	ADD $4, R0
@@ -477,7 +477,7 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
+	FMOVS 0(R1), F0
 	WORD $0x6e2cfc00 // fdiv v0.4s, v0.4s, v12.4s
 	FMOVS F0, (R0)
 	ADD $4, R0
@@ -530,7 +530,7 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
+	FMOVS 0(R1), F0
 	WORD $0x4ea0d580 // fsub v0.4s, v12.4s, v0.4s
 	FMOVS F0, (R0)
 	ADD $4, R0
@@ -583,7 +583,7 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
+	FMOVS 0(R1), F0
 	WORD $0x6e20fd80 // fdiv v0.4s, v12.4s, v0.4s
 	FMOVS F0, (R0)
 	ADD $4, R0
@@ -642,7 +642,7 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
+	FMOVS 0(R1), F0
 	VMOV V13.B16, V1.B16
 	VFMLA V12.S4, V0.S4, V1.S4
 	VMOV V1.B16, V0.B16
@@ -703,7 +703,7 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
+	FMOVS 0(R1), F0
 	WORD $0x6e2cdc01 // fmul v1.4s, v0.4s, v12.4s
 	WORD $0x4ea0a802 // cmlt v2.4s, v0.4s, #0
 	VBIT V2.B16, V1.B16, V0.B16
@@ -882,7 +882,7 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
+	FMOVS 0(R1), F0
 	WORD $0x4eacd400 // fsub v0.4s, v0.4s, v12.4s
 	WORD $0x6ea0e724 // fcmgt v4.4s, v25.4s, v0.4s
 	VBIT V4.B16, V25.B16, V0.B16
@@ -1105,7 +1105,7 @@ rest:
 	BEQ done
 
 lane:
-	FMOVS (R1), F0
+	FMOVS 0(R1), F0
 	WORD $0x4ea0a805 // cmlt v5.4s, v0.4s, #0
 	VORR V17.B16, V0.B16, V0.B16
 	WORD $0x6ea0e724 // fcmgt v4.4s, v25.4s, v0.4s

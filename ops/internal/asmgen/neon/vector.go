@@ -119,13 +119,13 @@ func (g *Func) LoadAt(base, index Reg, v Vec) {
 	g.word(0x3ce06800|uint32(index)<<16|uint32(base)<<5|uint32(v), "ldr q%d, [x%d, x%d]", v, int(base), int(index))
 }
 
-// LoadLane loads a float32 to lane 0 and zeros to the others, and StoreLane stores that of lane 0.
-func (g *Func) LoadLane(base Reg, v Vec) { g.P("FMOVS (%v), F%d", base, v) }
+// LoadLane loads a float32, some bytes from base on, to lane 0 and zeros to the others.
+func (g *Func) LoadLane(base Reg, bytes int, v Vec) { g.P("FMOVS %d(%v), F%d", bytes, base, v) }
 
 // LoadLaneAt is LoadLane from base plus index.
 func (g *Func) LoadLaneAt(base, index Reg, v Vec) { g.P("FMOVS (%v)(%v), F%d", base, index, v) }
 
-// StoreLane is described at LoadLane.
+// StoreLane stores lane 0.
 func (g *Func) StoreLane(v Vec, base Reg) { g.P("FMOVS F%d, (%v)", v, base) }
 
 // Clamp sets v to lo where v < lo, then to hi where v > hi, using t. A NaN in v stays, as does a zero's sign, which

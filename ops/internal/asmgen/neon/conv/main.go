@@ -97,7 +97,7 @@ func tile(f *File, px int) {
 			g.Label("single")
 			sums.Multiply(g, 1, func(i int, v Vec) {
 				if i == 0 {
-					g.LoadLane(p, v)
+					g.LoadLane(p, 0, v)
 				} else {
 					g.LoadLaneAt(p, apart[i], v)
 				}

@@ -92,7 +92,7 @@ func tile(f *File, rows int) {
 			g.Label("single")
 			multiply(1, func(i int, v Vec) {
 				if i == 0 {
-					g.LoadLane(at, v)
+					g.LoadLane(at, 0, v)
 				} else {
 					g.LoadLaneAt(at, apart[i], v)
 				}
@@ -152,7 +152,7 @@ func row(f *File) {
 			g.P("ADDS $%d, %v", Quad, k)
 			g.P("BEQ finish")
 			g.Label("single")
-			g.LoadLane(a, x)
+			g.LoadLane(a, 0, x)
 			multiply(1)
 			g.Down(k, "single")
 

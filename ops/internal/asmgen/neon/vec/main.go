@@ -152,7 +152,7 @@ func loop(g *Func, n Reg, unroll int, pointers []Reg,
 	g.P("ADDS $%d, %v", Lanes, n)
 	g.P("BEQ done")
 	g.Label("lane")
-	body(1, func(_ int, base Reg, v Vec) { g.LoadLane(base, v) }, func(_ int, v Vec, base Reg) { g.StoreLane(v, base) })
+	body(1, func(_ int, base Reg, v Vec) { g.LoadLane(base, 0, v) }, func(_ int, v Vec, base Reg) { g.StoreLane(v, base) })
 	next(VectorBytes / Lanes)
 	g.Down(n, "lane")
 	g.Label("done")
