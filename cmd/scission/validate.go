@@ -82,9 +82,14 @@ const (
 	// whatever disturbs makes a link slower.
 	linkTransfer = 60 * time.Millisecond
 	linkRepeats  = 3
-	// openBytes bounds the weights of the deployments that are open at once;
-	// the others are opened for each round anew.
-	openBytes = 2 << 30
+	// openBytes bounds the weights of the deployments that stay open; the
+	// others are opened for each round anew, as are all of a model of which
+	// less than openAtLeast would stay.
+	openBytes   = 1 << 30
+	openAtLeast = 4
+	// softMemory is what the collector of garbage keeps the process below, if
+	// it can.
+	softMemory = 3 << 30
 )
 
 func (v *validating) check() (err error) {
@@ -149,7 +154,7 @@ func expandModels(args []string) []string {
 // validate validates the models one after the other. What is in the output
 // folder from an earlier call with the same settings is not done again.
 func (v *validating) validate(ctx context.Context, models []string) ([]*report.Validation, error) {
-	defer debug.SetGCPercent(debug.SetGCPercent(25)) // weights of many deployments; runs allocate little
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(softMemory))
 	begin := time.Now()
 	var list []*report.Validation
 	for i, name := range models {
@@ -396,6 +401,10 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 	}()
 	// A first look at the model on each host, from which the partitions are chosen.
 	var whole time.Duration
+	room := int64(openBytes)
+	if weights > openBytes/openAtLeast {
+		room = 0
+	}
 	for i, host := range s.hosts {
 		v.progress.update(what+": first look", int64(i), int64(len(s.hosts)))
 		u := &subject{node: s.direct, host: host, weights: weights, d: run.Deployment{Model: m.Model, Stages: native(host, m.Graph), Layers: true}}
@@ -407,6 +416,11 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 		samples, err := run.Measure(ctx, u.execution, in, 1, 1, nil)
 		if err != nil {
 			return nil, err
+		}
+		if room -= weights; room < 0 {
+			u.execution.Close()
+			u.execution = nil
+			debug.FreeOSMemory()
 		}
 		p := &split.Profile{Model: pb.Model, Host: host, Layers: make([]split.LayerProfile, pb.Layers)}
 		if err := run.AddRuns(p, samples); err != nil {
@@ -443,7 +457,7 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 		}
 		subjects = append(subjects, &subject{node: s.node, weights: weights, d: run.Deployment{Model: m.Model, Stages: p, Codecs: codecsOf(e)}})
 	}
-	if err := openSome(ctx, subjects, in); err != nil {
+	if err := openSome(ctx, subjects[len(s.hosts):], room, in); err != nil {
 		return nil, err
 	}
 	visit := int(min(max(visitTime/max(whole, 1), 1), maxVisit))
@@ -499,15 +513,11 @@ func quietest(others []float64, n int) []int {
 	return rounds
 }
 
-// openSome opens the subjects that may stay open, in their order, and runs
-// each once.
-func openSome(ctx context.Context, subjects []*subject, in []*tensor.Tensor) error {
-	room := int64(openBytes)
+// openSome opens the subjects for which there is room, in bytes of weights, in
+// their order, and runs each once.
+func openSome(ctx context.Context, subjects []*subject, room int64, in []*tensor.Tensor) error {
 	for _, u := range subjects {
-		if room -= u.weights; u.execution != nil {
-			continue
-		}
-		if room < 0 {
+		if room -= u.weights; room < 0 {
 			break
 		}
 		var err error

@@ -85,7 +85,8 @@ func (l *local) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor,
 		}
 		took = time.Since(start)
 	}
-	return out, []Span{{What: Compute, Host: l.host, Took: took, Segment: &l.segment, Layers: layers}}, nil
+	segment := l.segment // a span that is kept must not keep the plan
+	return out, []Span{{What: Compute, Host: l.host, Took: took, Segment: &segment, Layers: layers}}, nil
 }
 
 func (l *local) Close() error { return nil }

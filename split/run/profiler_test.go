@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"time"
 
@@ -42,4 +43,32 @@ func TestProfileOfSomePositionsMeasuresOnlyThose(t *testing.T) {
 			t.Errorf("%s: got cuts %+v, want 0, 2 and %d", host, p.Cuts, layers)
 		}
 	}
+}
+
+// Samples of many deployments are kept while their plans, with all the weights,
+// must not be.
+func TestSpansKeepNoPlan(t *testing.T) {
+	device := &Node{Name: "device", Threads: 1}
+	e, err := device.Open(context.Background(), Deployment{Model: testModel(residual(0)), Stages: parse(t, "device:0-5")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := e.Runner.(pipeline)[0].(*local)
+	freed := make(chan bool)
+	runtime.AddCleanup(l, func(c chan bool) { close(c) }, freed)
+	samples, err := Measure(context.Background(), e, input(1), 0, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, e = nil, nil
+	for range 10 {
+		runtime.GC()
+		select {
+		case <-freed:
+			runtime.KeepAlive(samples)
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Errorf("the plan is still there, kept by %v", samples)
 }

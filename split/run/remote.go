@@ -293,17 +293,18 @@ func (r *remote) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor
 	if err := r.check(x.answer.Tensors, rep); err != nil {
 		return nil, nil, r.peer.wrap(err)
 	}
-	there, back := x.travel(rep)
+	took, tookBack := x.travel(rep)
+	there, back := r.there, r.back // a span that is kept must not keep the connection
 	spans := []Span{
-		{What: Encode, Host: r.there.From, Took: x.sent.Code, Hop: &r.there},
-		{What: Travel, Took: there, Hop: &r.there, Codec: r.codec.Name(), Bytes: x.sent.WireBytes},
-		{What: Decode, Host: r.there.To, Took: rep.Decode, Hop: &r.there},
+		{What: Encode, Host: r.there.From, Took: x.sent.Code, Hop: &there},
+		{What: Travel, Took: took, Hop: &there, Codec: r.codec.Name(), Bytes: x.sent.WireBytes},
+		{What: Decode, Host: r.there.To, Took: rep.Decode, Hop: &there},
 	}
 	spans = append(spans, rep.Spans...)
 	spans = append(spans,
-		Span{What: Encode, Host: r.back.From, Took: rep.Encode, Hop: &r.back},
-		Span{What: Travel, Took: back, Hop: &r.back, Codec: r.backCodec.Name(), Bytes: x.got.WireBytes},
-		Span{What: Decode, Host: r.back.To, Took: x.got.Code, Hop: &r.back},
+		Span{What: Encode, Host: r.back.From, Took: rep.Encode, Hop: &back},
+		Span{What: Travel, Took: tookBack, Hop: &back, Codec: r.backCodec.Name(), Bytes: x.got.WireBytes},
+		Span{What: Decode, Host: r.back.To, Took: x.got.Code, Hop: &back},
 	)
 	return x.answer.Tensors, spans, nil
 }
