@@ -30,7 +30,7 @@ size per layer on each host; the best partitions, and running everything on one
 host, as bars; latency against bandwidth with the partitions that are best
 there; and what no partition beats in latency and in bytes that leave the device
 (with --power, also in energy). Of several models, DIR of --profiles has a folder
-each, named like the model.
+each, as "scission profile" makes them.
 
 With --validate the profiles are not read but made, and the predictions checked:
 partitions of each model are executed through real sockets, in rounds, by turns
@@ -51,7 +51,10 @@ validation goes on where it stopped. zoo:all is all built-in networks.`,
 			if top < 1 {
 				return usagef("--top %d, want at least 1", top)
 			}
-			models := expandModels(args)
+			models, err := networkNames(args)
+			if err != nil {
+				return err
+			}
 			if output != "" {
 				if err := os.MkdirAll(output, 0o755); err != nil {
 					return err
@@ -151,7 +154,7 @@ func plannedPage(models []string, pl *planning, l *limits, top int) (*report.Pag
 		}
 		own := *pl
 		if len(models) > 1 && root != "" {
-			own.profiles = filepath.Join(root, fileName(m.Name))
+			own.profiles = filepath.Join(root, networkFolder(name))
 		}
 		pb, err := own.problem(m)
 		if err != nil {
@@ -163,7 +166,7 @@ func plannedPage(models []string, pl *planning, l *limits, top int) (*report.Pag
 		}
 		if len(models) > 1 {
 			for _, f := range section.Figures {
-				f.Name = fileName(m.Name) + "-" + f.Name
+				f.Name = networkFolder(name) + "-" + f.Name
 			}
 		}
 		page.Sections = append(page.Sections, *section)

@@ -133,22 +133,14 @@ func (v *validating) setting() string {
 		v.runs, v.partitions, v.maxWidth, v.threads, v.hosts, v.slowdowns, validateLinks, v.network)
 }
 
-// expandModels replaces zoo:all by all built-in networks, the smallest first so
-// that what they leave of the budget is the large ones'.
-func expandModels(args []string) []string {
-	var list []string
-	for _, arg := range args {
-		if arg != zooPrefix+"all" {
-			list = append(list, arg)
-			continue
-		}
-		infos := zoo.List()
-		slices.SortStableFunc(infos, func(a, b zoo.Info) int { return a.Params - b.Params })
-		for _, info := range infos {
-			list = append(list, zooPrefix+info.Name)
-		}
+// bySize orders models, files first and then built-in networks from small to
+// large, so that what the small ones leave of the budget is the large ones'.
+func bySize(models []string) {
+	parameters := map[string]int{}
+	for _, info := range zoo.List() {
+		parameters[zooPrefix+info.Name] = info.Params
 	}
-	return list
+	slices.SortStableFunc(models, func(a, b string) int { return parameters[a] - parameters[b] })
 }
 
 // validate validates the models one after the other. What is in the output
@@ -156,6 +148,7 @@ func expandModels(args []string) []string {
 func (v *validating) validate(ctx context.Context, models []string) ([]*report.Validation, error) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(softMemory))
 	begin := time.Now()
+	bySize(models)
 	var list []*report.Validation
 	for i, name := range models {
 		left := max(0, v.budget-time.Since(begin))
@@ -185,7 +178,7 @@ func (v *validating) one(ctx context.Context, name, what string, share time.Dura
 	}
 	path := ""
 	if v.output != "" {
-		path = filepath.Join(v.output, "validation-"+fileName(m.Name)+".json")
+		path = filepath.Join(v.output, "validation-"+networkFolder(name)+".json")
 		if old, err := readValidation(path); err == nil && old.Model.Digest == m.Digest && old.Setting == v.setting() {
 			fmt.Fprintf(v.log, "%s: as in %s\n", name, path)
 			return old, nil
@@ -228,16 +221,6 @@ func readValidation(path string) (*report.Validation, error) {
 		return nil, fmt.Errorf("%s: version %.40q, want %q", path, r.Version, report.ValidationVersion)
 	}
 	return &r, nil
-}
-
-// fileName is a model's name without what cannot stand in a file's name.
-func fileName(model string) string {
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune(`/\:`, r) || r < ' ' {
-			return '_'
-		}
-		return r
-	}, strings.TrimPrefix(model, zooPrefix))
 }
 
 // site is the hosts of a validation and the network between them.

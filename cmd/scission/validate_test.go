@@ -130,8 +130,12 @@ func TestLoadIsThatOfOthers(t *testing.T) {
 	}
 }
 
-func TestModelsExpandToAllNetworksFromSmallToLarge(t *testing.T) {
-	list := expandModels([]string{"model.onnx", "zoo:all"})
+func TestNetworksAreOrderedFromSmallToLarge(t *testing.T) {
+	list, err := networkNames([]string{"zoo:all", "model.onnx"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bySize(list)
 	if len(list) != 19 || list[0] != "model.onnx" || list[1] != "zoo:mobilenetv2" || list[18] != "zoo:vgg19" {
 		t.Errorf("got %v", list)
 	}
