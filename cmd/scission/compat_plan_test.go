@@ -205,6 +205,50 @@ func TestMistakesAboutBenchmarksAreNamed(t *testing.T) {
 	}
 }
 
+// Where the original's data are present. That no split wins without a
+// constraint, and who does, is known from them.
+func TestTheOriginalsNetworksArePlanned(t *testing.T) {
+	folder := filepath.Join(reference, "benchmark_data")
+	systems, err := compat.ReadFolder(os.DirFS(folder))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("the original's data are not beside the project")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	onDevice := []string{"mobilenet", "mobilenetv2", "resnet50v2"} // over the slow network
+	for _, network := range []string{"network_stats.csv", "network_stats_wired.csv"} {
+		for _, info := range zoo.List() {
+			pb, err := systems.Problem(info.Name, 150_000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !nameLayers(&pb) {
+				t.Errorf("%s: the blocks are not those of the zoo's network", info.Name)
+			}
+			pl := planning{network: filepath.Join(folder, network)}
+			if err := pl.connect(&pb); err != nil {
+				t.Fatal(err)
+			}
+			best, err := pb.Rank(split.Query{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			winner := "6700k(GPU)"
+			if network == "network_stats.csv" && slices.Contains(onDevice, info.Name) {
+				winner = "raspi4"
+			}
+			if p := best[0].Partition; !p.Native() || p[0].Host != winner {
+				t.Errorf("%s, %s: the best is %v, want all on %s", info.Name, network, best[0], winner)
+			}
+			private, err := pb.Rank(split.Query{Nonlinear: 1, Use: []string{"raspi4"}})
+			if err != nil || private[0].ShipsInput {
+				t.Errorf("%s, %s: in private %v, error %v", info.Name, network, private, err)
+			}
+		}
+	}
+}
+
 // jsonAnswer has the names of the fields from the recorded answers of the
 // original, beside the project.
 type jsonAnswer struct {

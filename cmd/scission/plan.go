@@ -73,7 +73,7 @@ func (pl *planning) problem(m *model) (split.Problem, error) {
 	}
 	files, err := filepath.Glob(filepath.Join(pl.profiles, "*.json"))
 	if err != nil || len(files) == 0 {
-		return pb, usagef("no profiles (NAME.json) in %s", pl.profiles)
+		return pb, usagef("no profiles (NAME.json) in %s; the original Scission's benchmarks are for plan --benchmarks", pl.profiles)
 	}
 	for _, path := range files {
 		f, err := os.Open(path)
