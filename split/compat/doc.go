@@ -8,5 +8,5 @@
 // a cloud server, each of which may be left out and takes one range of blocks. Latency is the sum of the
 // blocks' mean times, added from left to right, and of what the transfers take.
 //
-// The package knows no models and no sockets. Of ours it imports split, for ErrFormat.
+// The package knows no models and no sockets; of ours it imports split.
 package compat
