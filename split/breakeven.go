@@ -1,156 +1,209 @@
 package split
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// BreakEven is what would have to change, one thing at a time and everything else as it is, for a split to
-// take no more time than native execution. A factor of 0 means never: no change within the stated bounds
-// makes up for the difference. A factor of 1 means that the split is no slower as things are.
+// BreakEven is what would have to change, one thing at a time and everything else as it is, for any split to
+// take no more time than native execution on any host. Factors lie between 1/1024 and 1024; 0 means that none
+// of them makes up for the difference, 1 that a split is no slower as things are. They are exact to 0.1 per
+// cent: the factor makes a split pay, and one that is nearer to 1 by more than that does not. (Only where
+// limits on uploads depend on which codec is the fastest may such a factor be missed.)
 type BreakEven struct {
-	// Native and Split are the predictions as things are.
+	// Native and Split are the best of each kind as things are.
 	Native Estimate `json:"native"`
 	Split  Estimate `json:"split"`
-	// From and To are the ends of the link that the split's first hop takes.
-	From string `json:"from"`
-	To   string `json:"to"`
-	// Bandwidth is the factor on that link's bandwidth, in both directions, nearest to 1 from 1/1024 to 1024.
-	// Below 1 the link would have to be slower, which hurts native execution on a remote host more than the
-	// split. It is searched in steps of 2 per cent and then by halving, to 0.1 per cent: a window of bandwidths
-	// narrower than a step may be missed.
+	// Bandwidth is the factor on the bandwidth, in both directions, of the link between From and To: the one of
+	// all links whose factor is nearest to 1. Below 1 the link would have to be slower, which hurts native
+	// execution on a remote host more than a split.
+	From      string  `json:"from,omitempty"`
+	To        string  `json:"to,omitempty"`
 	Bandwidth float64 `json:"bandwidth,omitempty"`
-	// Ratio is the largest factor on the bytes on the wire of the split's first hop, below 1, coding times as
-	// they are: exact to the byte.
+	// Ratio is the factor, below 1, on the bytes on the wire of all that goes from stage to stage, coding times as
+	// they are. Inputs and outputs keep their size.
 	Ratio float64 `json:"ratio,omitempty"`
-	// Load is the factor on all compute times of the host that runs the model natively, exact to a nanosecond;
-	// the split gains as far as it computes elsewhere.
+	// Load is the factor, above 1, on all compute times of the host that runs the model natively, which is
+	// Native's; a split gains as far as it computes elsewhere.
 	Load float64 `json:"load,omitempty"`
 }
 
-// BreakEven compares a native execution with a split, as [Planner.Predict] prices them; take the best of each
-// from [Planner.Rank] and [Planner.BestSplit].
-func (p *Planner) BreakEven(native, split Partition) (BreakEven, error) {
-	b, err := p.t.breakEven(native, split)
+const (
+	// factorRange is the largest factor, and one over it the smallest.
+	factorRange = 1024
+	// factorExact is the ratio of factors that are not told apart.
+	factorExact = 1.001
+)
+
+// BreakEven compares the best native execution with the best split, both within the query's conditions and
+// limits; its Top, SplitOnly and Objective do not matter. Where one of the two does not exist the error wraps
+// [ErrNoPartition].
+func (p *Planner) BreakEven(q Query) (BreakEven, error) {
+	b, err := p.t.breakEven(q)
 	if err != nil {
 		return BreakEven{}, fmt.Errorf("split: break-even: %w", err)
 	}
 	return b, nil
 }
 
-func (t *tables) breakEven(native, split Partition) (b BreakEven, err error) {
-	if b.Native, err = t.estimate(native); err != nil {
+func (t *tables) breakEven(q Query) (b BreakEven, err error) {
+	q.Top, q.Objective = 1, Latency
+	t = t.without(q.NoCodecs)
+	q.NoCodecs = nil
+	if b.Native, err = t.bestNative(q); err != nil {
 		return b, err
 	}
-	if b.Split, err = t.estimate(split); err != nil {
+	if b.Split, err = t.bestSplit(q); err != nil {
 		return b, err
 	}
-	if !native.Native() || split.Native() {
-		return b, fmt.Errorf("got %q and %q, want a partition on one host and one on several", native, split)
+	native := t.number[b.Native.Partition[0].Host]
+	search := func(toward float64, change func(*tables, float64)) (float64, error) {
+		s := balance{t: t, query: q, change: change, known: map[float64]times{}}
+		return s.nearest(1, toward)
 	}
-	first := b.Split.Hops[0]
-	b.From, b.To = first.From, first.To
-	if b.Split.Total <= b.Native.Total {
-		b.Bandwidth, b.Ratio, b.Load = 1, 1, 1
-		return b, nil
+	if b.Ratio, err = search(1./factorRange, func(t *tables, x float64) { t.shrink(x) }); err != nil {
+		return b, err
 	}
-	b.Ratio = b.ratio(first)
-	b.Load = b.load()
-	b.Bandwidth, err = t.bandwidthFactor(b)
-	return b, err
-}
-
-// ratio is the largest factor on the first hop's bytes with which the split is no slower.
-func (b BreakEven) ratio(first HopCost) float64 {
-	// Travel is latency plus a time in proportion to the bytes, rounded.
-	spare := first.wireTime() - (b.Split.Total - b.Native.Total)
-	if spare <= 0 {
-		return 0
+	if b.Load, err = search(factorRange, func(t *tables, x float64) { t.load(native, x) }); err != nil {
+		return b, err
 	}
-	return math.Floor(float64(first.Wire)*float64(spare)/float64(first.wireTime())) / float64(first.Wire)
-}
-
-// load is the smallest factor on the native host's compute times with which the split is no slower.
-func (b BreakEven) load() float64 {
-	native, shared := b.Native.Stages[0].Compute, time.Duration(0)
-	for _, s := range b.Split.Stages {
-		if s.Host == b.Native.Stages[0].Host {
-			shared += s.Compute
-		}
-	}
-	if native <= shared {
-		return 0
-	}
-	return 1 + float64(b.Split.Total-b.Native.Total)/float64(native-shared)
-}
-
-const (
-	// bandwidthRange is the largest factor on a bandwidth, and one over it the smallest.
-	bandwidthRange = 1024
-	bandwidthStep  = 1.02
-	bandwidthExact = 1.001
-)
-
-// bandwidthFactor searches outwards from 1 for the factor with which the split is no slower.
-func (t *tables) bandwidthFactor(b BreakEven) (float64, error) {
-	pays := func(factor float64) (bool, error) {
-		faster := *t
-		faster.connect(t.Network.scaled(b.From, b.To, factor))
-		native, err := faster.estimate(b.Native.Partition)
-		if err != nil {
-			return false, err
-		}
-		split, err := faster.estimate(b.Split.Partition)
-		return split.Total <= native.Total, err
-	}
-	for step := bandwidthStep; step <= bandwidthRange; step *= bandwidthStep {
-		for _, factor := range []float64{step, 1 / step} {
-			ok, err := pays(factor)
-			if err != nil {
-				return 0, err
-			}
-			if !ok {
+	for from := range t.hosts {
+		for to := range from {
+			if !t.linked(from, to) {
 				continue
 			}
-			near, far := factor/bandwidthStep, factor // near does not pay, far does
-			if factor < 1 {
-				near = factor * bandwidthStep
-			}
-			for max(near, far)/min(near, far) > bandwidthExact {
-				middle := math.Sqrt(near * far)
-				if ok, err = pays(middle); err != nil {
-					return 0, err
+			for _, toward := range []float64{factorRange, 1. / factorRange} {
+				if b.Bandwidth > 0 { // only nearer to 1
+					toward = math.Exp(math.Copysign(math.Log(b.Bandwidth), math.Log(toward)))
 				}
-				if ok {
-					far = middle
-				} else {
-					near = middle
+				x, err := search(toward, func(t *tables, x float64) { t.widen(from, to, x) })
+				if err != nil {
+					return b, err
+				}
+				if x > 0 && (b.Bandwidth == 0 || math.Abs(math.Log(x)) < math.Abs(math.Log(b.Bandwidth))) {
+					b.From, b.To, b.Bandwidth = t.hosts[to].name, t.hosts[from].name, x
 				}
 			}
-			return far, nil
 		}
 	}
-	return 0, nil
+	return b, nil
 }
 
-// scaled is the network with another bandwidth between two hosts, both ways.
-func (n *Network) scaled(a, b string, factor float64) *Network {
-	other := &Network{links: map[[2]string]Link{}}
-	for ends, l := range n.links {
-		if ends == [2]string{a, b} || ends == [2]string{b, a} {
-			l.Bandwidth *= factor
+// bestNative is the best native execution within a query.
+func (t *tables) bestNative(q Query) (best Estimate, err error) {
+	none := true
+	for _, host := range t.Hosts {
+		only := q
+		only.SplitOnly = false
+		only.Avoid = slices.DeleteFunc(slices.Clone(t.Hosts), func(h string) bool { return h == host && !slices.Contains(q.Avoid, h) })
+		found, err := t.rank(only)
+		if errors.Is(err, ErrNoPartition) {
+			continue
 		}
-		other.links[ends] = l
+		if err != nil {
+			return best, err
+		}
+		if none || found[0].compare(best) < 0 {
+			none, best = false, found[0]
+		}
 	}
-	return other
+	if none {
+		return best, fmt.Errorf("%w on one host", ErrNoPartition)
+	}
+	return best, nil
 }
 
-// String says for people what would have to change: "the split would pay if the link device-edge had
-// 2.5 times its bandwidth, or if its first transfer had 0.4 times its bytes, or if device took 1.6 times as long
-// to compute".
+// balance weighs native execution and splits against each other as one thing changes. With it the times of
+// both either fall or rise.
+type balance struct {
+	t      *tables
+	query  Query
+	change func(*tables, float64)
+	known  map[float64]times // by factor
+}
+
+// times are those of the best native execution and of the best split.
+type times struct{ native, split time.Duration }
+
+func (b *balance) at(factor float64) (times, error) {
+	if known, ok := b.known[factor]; ok {
+		return known, nil
+	}
+	t := *b.t
+	b.change(&t, factor)
+	total := func(best func(Query) (Estimate, error)) (time.Duration, error) {
+		e, err := best(b.query)
+		if errors.Is(err, ErrNoPartition) {
+			return math.MaxInt64, nil
+		}
+		return e.Total, err
+	}
+	native, err := total(t.bestNative)
+	if err != nil {
+		return times{}, err
+	}
+	split, err := total(t.bestSplit)
+	b.known[factor] = times{native, split}
+	return b.known[factor], err
+}
+
+// nearest finds the factor nearest to near, on the way to far, with which a split pays, or 0.
+func (b *balance) nearest(near, far float64) (float64, error) {
+	first, err := b.at(near)
+	if err != nil {
+		return 0, err
+	}
+	last, err := b.at(far)
+	if err != nil {
+		return 0, err
+	}
+	switch pays := last.split < math.MaxInt64 && last.split <= last.native; {
+	case first.split < math.MaxInt64 && first.split <= first.native:
+		return near, nil
+	case min(first.split, last.split) > max(first.native, last.native):
+		return 0, nil // nor does one pay in between
+	case max(near, far)/min(near, far) <= factorExact && pays:
+		return far, nil
+	case max(near, far)/min(near, far) <= factorExact:
+		return 0, nil
+	}
+	middle := math.Sqrt(near * far)
+	if x, err := b.nearest(near, middle); x > 0 || err != nil {
+		return x, err
+	}
+	return b.nearest(middle, far)
+}
+
+// Nearer joins two answers about one problem whose hosts are in different orders: the better of each kind as
+// things are, and the factors that are nearer to 1.
+func (b BreakEven) Nearer(c BreakEven) BreakEven {
+	nearer := func(x, y float64) bool { return y == 0 || x > 0 && math.Abs(math.Log(x)) <= math.Abs(math.Log(y)) }
+	if c.Native.compare(b.Native) < 0 {
+		b.Native = c.Native
+	}
+	if c.Split.compare(b.Split) < 0 {
+		b.Split = c.Split
+	}
+	if !nearer(b.Bandwidth, c.Bandwidth) {
+		b.From, b.To, b.Bandwidth = c.From, c.To, c.Bandwidth
+	}
+	if !nearer(b.Ratio, c.Ratio) {
+		b.Ratio = c.Ratio
+	}
+	if !nearer(b.Load, c.Load) {
+		b.Load = c.Load
+	}
+	return b
+}
+
+// String says for people what would have to change: "a split would pay if the link device-edge had 2.5 times
+// its bandwidth, or if what goes from stage to stage had 0.4 times its bytes, or if device took 1.6 times as
+// long to compute".
 func (b BreakEven) String() string {
 	var ways []string
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', 3, 64) }
@@ -158,13 +211,13 @@ func (b BreakEven) String() string {
 		ways = append(ways, fmt.Sprintf("the link %s-%s had %s times its bandwidth", b.From, b.To, number(b.Bandwidth)))
 	}
 	if b.Ratio > 0 {
-		ways = append(ways, fmt.Sprintf("its first transfer had %s times its bytes", number(b.Ratio)))
+		ways = append(ways, fmt.Sprintf("what goes from stage to stage had %s times its bytes", number(b.Ratio)))
 	}
 	if b.Load > 0 {
 		ways = append(ways, fmt.Sprintf("%s took %s times as long to compute", b.Native.Partition[0].Host, number(b.Load)))
 	}
 	if len(ways) == 0 {
-		return "no bandwidth, codec ratio or load alone would make the split pay"
+		return "no bandwidth, codec ratio or load alone would make a split pay"
 	}
-	return "the split would pay if " + strings.Join(ways, ", or if ")
+	return "a split would pay if " + strings.Join(ways, ", or if ")
 }

@@ -101,7 +101,8 @@ func (e Estimate) compare(f Estimate) int {
 // shown is the precision of times in text for people.
 const shown = 10 * time.Microsecond
 
-// String is one line for people: the total, the partition, and where the time goes.
+// String is one line for people: the total, the partition, where the time goes, and the codec of each hop
+// where not all are raw.
 func (e Estimate) String() string {
 	var compute, travel, coding time.Duration
 	for _, s := range e.Stages {
@@ -113,10 +114,22 @@ func (e Estimate) String() string {
 	}
 	s := fmt.Sprintf("%v %s (compute %v", e.Total.Round(shown), e.Partition, compute.Round(shown))
 	if len(e.Hops) > 0 {
-		s += fmt.Sprintf(", travel %v, coding %v, %d hops, %d bytes",
-			travel.Round(shown), coding.Round(shown), len(e.Hops), e.WireBytes())
+		s += fmt.Sprintf(", travel %v, coding %v, %d hops%s, %d bytes",
+			travel.Round(shown), coding.Round(shown), len(e.Hops), e.codecs(), e.WireBytes())
 	}
 	return s + ")"
+}
+
+// codecs is ": " and the codec of each hop, or nothing where all are raw.
+func (e Estimate) codecs() string {
+	names, raw := make([]string, len(e.Hops)), true
+	for i, h := range e.Hops {
+		names[i], raw = h.Codec, raw && h.Codec == RawCodec
+	}
+	if raw {
+		return ""
+	}
+	return ": " + strings.Join(names, " ")
 }
 
 // Predict prices one partition: its stages, and the hops that [Hops] lists for it. Every cut must be one of

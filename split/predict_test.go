@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,7 +121,7 @@ func TestPredictChoosesTheFastestCodecPerHop(t *testing.T) {
 	if want := int64(50_000 + 20_000 + 1000 + 1016); e.WireBytes() != want {
 		t.Errorf("sends %d bytes, want %d", e.WireBytes(), want)
 	}
-	const line = "411.48ms device:0-1,edge:2-2,cloud:3-3 (compute 342.5ms, travel 63.23ms, coding 5.75ms, 4 hops, 72016 bytes)"
+	const line = "411.48ms device:0-1,edge:2-2,cloud:3-3 (compute 342.5ms, travel 63.23ms, coding 5.75ms, 4 hops: zstd raw raw raw, 72016 bytes)"
 	if e.String() != line {
 		t.Errorf("got  %s\nwant %s", e, line)
 	}
@@ -131,6 +132,42 @@ func TestPredictChoosesTheFastestCodecPerHop(t *testing.T) {
 	var back Estimate
 	if err := json.Unmarshal(data, &back); err != nil || !reflect.DeepEqual(e, back) {
 		t.Errorf("JSON gives %+v, %v, want %+v", back, err, e)
+	}
+}
+
+// TestNativeExecutionMaySendTheInputCompressed: each host alone is a candidate, with the codec of the input that
+// is fastest on its link.
+func TestNativeExecutionMaySendTheInputCompressed(t *testing.T) {
+	pb := toy(t)
+	if err := pb.Network.SetBoth("device", "cloud", Link{Latency: ms(5), Bandwidth: 1e9}); err != nil {
+		t.Fatal(err)
+	}
+	one := func(v float64) Samples { return Samples{ms(v)} }
+	for _, p := range pb.Profiles {
+		// Over the 1 MB/s to the edge the slow codec saves 900 ms and the quick one 500; over the 1 GB/s to the
+		// cloud raw takes 1 ms, less than either.
+		p.Cuts = append(p.Cuts, CutProfile{Position: 0, Width: 1, Bytes: 1_000_000, Codecs: []CodecProfile{
+			{"quick", 500_000, one(2), one(2)}, {"slow", 100_000, one(40), one(10)}}})
+	}
+	for codecs, want := range map[string][3]string{
+		"quick slow": {"", ": slow raw", ""},
+		"quick":      {"", ": quick raw", ""},
+		"":           {"", "", ""},
+	} {
+		pb.Codecs = strings.Fields(codecs)
+		all, err := pb.Rank(Query{Top: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, host := range pb.Hosts {
+			native := slices.IndexFunc(all, func(e Estimate) bool { return e.Native() && e.Partition[0].Host == host })
+			if native < 0 {
+				t.Fatalf("codecs %q: %s alone is not a candidate", codecs, host)
+			}
+			if e := all[native]; e.codecs() != want[i] || !strings.Contains(e.String(), "hops"+want[i]+",") && host != "device" {
+				t.Errorf("codecs %q: %v, want %q", codecs, e, want[i])
+			}
+		}
 	}
 }
 

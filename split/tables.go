@@ -3,6 +3,7 @@ package split
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -19,7 +20,8 @@ type tables struct {
 	links  []*Link    // by number from*len(hosts)+to; nil where there is none
 	// nonlinear[i] is how many of layers [0, i) have a nonlinearity.
 	nonlinear []int
-	noRaw     bool // tensors may not be sent as they are
+	noRaw     bool    // tensors may not be sent as they are
+	smaller   float64 // where it is not 0, the factor on what goes from stage to stage
 	// rates are what hops cost, by number from*len(hosts)+to and by index of the position; computed when
 	// needed, until ready says that all that are needed are.
 	rates [][]HopCost
@@ -214,6 +216,36 @@ func (t *tables) without(codecs []string) *tables {
 	return &fewer
 }
 
+// widen puts a factor on the bandwidth between two hosts, both ways. Like shrink and load it leaves alone what
+// a copy of the tables shares with others.
+func (t *tables) widen(a, b int, factor float64) {
+	t.links, t.rates, t.ready = slices.Clone(t.links), slices.Clone(t.rates), false
+	for _, i := range []int{a*len(t.hosts) + b, b*len(t.hosts) + a} {
+		l := *t.links[i]
+		l.Bandwidth *= factor
+		t.links[i], t.rates[i] = &l, nil
+	}
+}
+
+// shrink puts a factor on the bytes on the wire of what goes from stage to stage.
+func (t *tables) shrink(factor float64) {
+	t.smaller = factor
+	t.rates, t.ready = make([][]HopCost, len(t.rates)), false
+}
+
+// load puts a factor on the compute times of a host.
+func (t *tables) load(host int, factor float64) {
+	t.hosts = slices.Clone(t.hosts)
+	h := &t.hosts[host]
+	for _, times := range []*[]time.Duration{&h.elapsed, &h.enter, &h.leave} {
+		longer := make([]time.Duration, len(*times))
+		for i, d := range *times {
+			longer[i] = time.Duration(math.Round(float64(d) * factor))
+		}
+		*times = longer
+	}
+}
+
 // linked says whether there are links between two hosts in both directions.
 func (t *tables) linked(a, b int) bool {
 	return t.links[a*len(t.hosts)+b] != nil && t.links[b*len(t.hosts)+a] != nil
@@ -295,6 +327,13 @@ func (t *tables) cheapest(from, to, at int) HopCost {
 	if c := receiver.codec(at, RawCodec); c != nil {
 		raw.Decode = c.decode
 	}
+	shrink := func(bytes int64) int64 {
+		if t.smaller == 0 || position.P == 0 || position.P == t.Layers {
+			return bytes
+		}
+		return int64(float64(bytes) * t.smaller)
+	}
+	raw.Wire = shrink(raw.Wire)
 	raw.Travel = link.Travel(raw.Wire)
 	best, found := raw, !t.noRaw
 	for _, name := range t.Codecs {
@@ -303,7 +342,8 @@ func (t *tables) cheapest(from, to, at int) HopCost {
 			continue
 		}
 		c := raw
-		c.Codec, c.Wire, c.Encode, c.Travel, c.Decode = name, encoder.wire, encoder.encode, link.Travel(encoder.wire), decoder.decode
+		c.Codec, c.Wire, c.Encode, c.Decode = name, shrink(encoder.wire), encoder.encode, decoder.decode
+		c.Travel = link.Travel(c.Wire)
 		if !found || cmp.Or(cmp.Compare(c.Time(), best.Time()), cmp.Compare(c.Wire, best.Wire)) < 0 {
 			best, found = c, true
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ type limits struct {
 	objective                     string
 	maxTotal                      time.Duration
 	maxCompute, maxUpload, layers []string
+	maxMemory                     []string
 	power, noCodecs               []string
 	private                       int
 	pareto                        []string
@@ -31,6 +33,7 @@ func (l *limits) flags(c *cobra.Command) {
 	f.DurationVar(&l.maxTotal, "max-total", 0, "longest total `TIME`")
 	f.StringSliceVar(&l.maxCompute, "max-compute", nil, "longest compute time of a host, `HOST=TIME`, or share of all compute, HOST=PERCENT%")
 	f.StringSliceVar(&l.maxUpload, "max-upload", nil, "most that a host sends on the way there, `HOST=BYTES`, or HOST:TO=BYTES on one link; kB, MB and GB are powers of 1000")
+	f.StringSliceVar(&l.maxMemory, "max-memory", nil, "most that a stage may need on a host, `HOST=SIZE`, for its weights and activations; HOST=auto is what the host's profile says that it has")
 	f.StringSliceVar(&l.layers, "layers", nil, "layers that must run on a host, `HOST=LAYERS`, or must not, HOST!=LAYERS: numbers (7, 3-9, 3-end, -1), a name or a pattern of names (block1_*)")
 	f.StringSliceVar(&l.power, "power", nil, "what a host takes: `HOST=WATTS`, or HOST=WATTS:JOULES for joules per byte sent and received")
 	f.StringSliceVar(&l.noCodecs, "no-codec", nil, "codecs that must not be used, raw among them")
@@ -86,6 +89,32 @@ func (l *limits) fill(q *split.Query) (err error) {
 	}
 	if len(q.Power) == 0 && (q.Objective == split.Energy || strings.Contains(strings.Join(l.pareto, " "), split.Energy.String())) {
 		return usagef("energy needs --power HOST=WATTS")
+	}
+	return nil
+}
+
+// memory puts --max-memory into a query.
+func (l *limits) memory(pb split.Problem, q *split.Query) error {
+	for _, text := range l.maxMemory {
+		host, size, ok := strings.Cut(text, "=")
+		var bytes int64
+		var err error
+		if size == "auto" {
+			if p := pb.Profiles[host]; p != nil {
+				bytes = p.Machine.Memory
+			}
+			if bytes <= 0 {
+				return usagef("--max-memory %q: there is no profile of %s that says how much memory it has", text, host)
+			}
+		} else if bytes, err = parseBytes(size); !ok || err != nil || bytes <= 0 {
+			return usagef("--max-memory %q, want HOST=SIZE, such as device=512MB, or HOST=auto", text)
+		}
+		if known, twice := q.Memory[host]; q.Memory == nil {
+			q.Memory = map[string]int64{}
+		} else if twice {
+			bytes = min(bytes, known)
+		}
+		q.Memory[host] = bytes
 	}
 	return nil
 }
@@ -150,6 +179,11 @@ func (l *limits) warnings(pb split.Problem, best split.Estimate, now time.Time) 
 	}
 	if pb.Network.Stale(now, l.staleAfter) {
 		list = append(list, fmt.Sprintf("the network, or a link of it, was measured longer than %v ago", l.staleAfter))
+	}
+	for _, host := range pb.Hosts {
+		if linked := func(other string) bool { return pb.Network.Linked(host, other) }; host != pb.Source && !slices.ContainsFunc(append(slices.Clone(pb.Hosts), pb.Source), linked) {
+			list = append(list, fmt.Sprintf("the network has no links of %s there and back, so it cannot take part", host))
+		}
 	}
 	if best.ShipsInput {
 		list = append(list, fmt.Sprintf("the best ships the input itself, or what it can be recovered from, from %s: --private 1 keeps it there", best.Hops[0].From))

@@ -62,18 +62,29 @@ plan"; a worker's name there is NAME, or what it calls itself.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var reports []linkReport
 			network := &split.Network{Date: time.Now().UTC().Truncate(time.Second), Note: "measured by scission link"}
+			seen := map[string]bool{from: true}
 			for _, arg := range args {
 				name, addr, named := strings.Cut(arg, "=")
 				if !named {
 					name, addr = arg, arg
 				}
+				if name == "" || addr == "" {
+					return usagef("%q, want NAME=ADDR or ADDR", arg)
+				}
+				if seen[name] {
+					return usagef("%s is given twice, or is the name of this machine (--name)", name)
+				}
+				seen[name] = true
 				n := &run.Node{Name: from, Peers: map[string]string{name: addr}, Transport: transport.Options{Insecure: insecure}}
 				l, err := n.MeasureLink(cmd.Context(), name, atLeast)
 				if err != nil {
 					return err
 				}
 				if !named {
-					name = l.Host
+					if name = l.Host; seen[name] {
+						return usagef("%s calls itself %s, as another or this machine does; give it a name with NAME=%s", addr, name, addr)
+					}
+					seen[name] = true
 				}
 				reports = append(reports, newLinkReport(name, addr, l))
 				if output != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,7 +37,9 @@ type planFile struct {
 	Objectives []split.Objective      `json:"objectives,omitempty"`
 	Power      map[string]split.Power `json:"power,omitempty"`
 	BestSplit  *split.Estimate        `json:"best_split,omitempty"` // where the best does not split
-	BreakEven  *split.BreakEven       `json:"break_even,omitempty"` // of the best and the best split
+	BreakEven  *split.BreakEven       `json:"break_even,omitempty"` // what would make a split pay then
+	// Bound is the best of all divisions between two hosts, whatever crosses.
+	Bound *cut.Optimum `json:"bound,omitempty"`
 }
 
 // planning is the flags from which a Problem is made.
@@ -47,6 +50,7 @@ type planning struct {
 	source            string
 	codecs            []string
 	maxWidth          int
+	graph             *graph.Graph // of the model; nil where there are only benchmarks
 }
 
 func (pl *planning) flags(c *cobra.Command) {
@@ -67,6 +71,7 @@ func (pl *planning) problem(m *model) (split.Problem, error) {
 	if pl.maxWidth < 1 {
 		return split.Problem{}, usagef("--max-width %d, want at least 1", pl.maxWidth)
 	}
+	pl.graph = m.Graph
 	pb := split.Problem{
 		Model: split.Model{Name: m.Name, Digest: m.Digest}, Layers: len(m.Graph.Nodes), Source: pl.source,
 		Positions: positions(m.Graph, pl.maxWidth), Profiles: map[string]*split.Profile{}, Codecs: pl.codecs,
@@ -75,6 +80,7 @@ func (pl *planning) problem(m *model) (split.Problem, error) {
 	if err != nil || len(files) == 0 {
 		return pb, usagef("no profiles (NAME.json) in %s; the original Scission's benchmarks are for plan --benchmarks", pl.profiles)
 	}
+	from := map[string]string{} // the file of each host
 	for _, path := range files {
 		f, err := os.Open(path)
 		if err != nil {
@@ -85,7 +91,10 @@ func (pl *planning) problem(m *model) (split.Problem, error) {
 		if err != nil {
 			return pb, fmt.Errorf("%w: %s: %w", errUsage, path, err)
 		}
-		pb.Profiles[p.Host] = p
+		if first, twice := from[p.Host]; twice {
+			return pb, usagef("%s and %s are both profiles of host %s", first, path, p.Host)
+		}
+		from[p.Host], pb.Profiles[p.Host] = path, p
 	}
 	pb.Hosts = []string{pl.source}
 	for host := range pb.Profiles {
@@ -122,6 +131,9 @@ func (pl *planning) connect(pb *split.Problem) (err error) {
 		if pb.Network, err = split.PresetNetwork(preset, hosts); err != nil {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
+	}
+	if pb.Profiles[pb.Source] == nil && !slices.ContainsFunc(pb.Network.Links(), func(l split.HostLink) bool { return l.From == pb.Source }) {
+		return usagef("--source %s: neither the profiles nor the network know it", pb.Source)
 	}
 	return nil
 }
@@ -247,6 +259,9 @@ split/compat/COMPAT.md tells how its options translate.`,
 			if err := l.fill(&q); err != nil {
 				return err
 			}
+			if err := l.memory(pb, &q); err != nil {
+				return err
+			}
 			objectives, err := l.front()
 			if err != nil {
 				return err
@@ -273,7 +288,12 @@ split/compat/COMPAT.md tells how its options translate.`,
 				}
 			}
 			if p.BestSplit != nil && q.Objective == split.Latency {
-				if p.BreakEven, err = breakEven(pb, found[0], *p.BestSplit); err != nil {
+				if p.BreakEven, err = pl.breakEven(pb, q, *p.BestSplit); err != nil {
+					return err
+				}
+			}
+			if objectives == nil && q.Objective == split.Latency {
+				if p.Bound, err = pl.bound(pb); err != nil {
 					return err
 				}
 			}
@@ -312,14 +332,56 @@ func emulations(pb split.Problem) []string {
 	return list
 }
 
-// breakEven says what would make a split pay.
-func breakEven(pb split.Problem, native, best split.Estimate) (*split.BreakEven, error) {
-	planner, err := pb.Prepare()
-	if err != nil {
-		return nil, err
+// maxBalanced bounds the orders of hosts in which breakEven looks for splits.
+const maxBalanced = 6
+
+// breakEven says what would make a split pay, in any order of the hosts; where
+// there are too many of them, in that of the best split, with the other hosts
+// behind.
+func (pl *planning) breakEven(pb split.Problem, q split.Query, best split.Estimate) (*split.BreakEven, error) {
+	orders := pl.orders(pb.Hosts)
+	if len(orders) > maxBalanced {
+		var order []string
+		for _, s := range best.Partition {
+			order = append(order, s.Host)
+		}
+		for _, host := range pb.Hosts {
+			if !slices.Contains(order, host) {
+				order = append(order, host)
+			}
+		}
+		orders = [][]string{order}
 	}
-	b, err := planner.BreakEven(native.Partition, best.Partition)
-	return &b, err
+	var nearest *split.BreakEven
+	for _, order := range orders {
+		pb.Hosts = order
+		planner, err := pb.Prepare()
+		if err != nil {
+			return nil, err
+		}
+		b, err := planner.BreakEven(q)
+		if errors.Is(err, split.ErrNoPartition) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if nearest != nil {
+			b = nearest.Nearer(b)
+		}
+		nearest = &b
+	}
+	return nearest, nil
+}
+
+// bound is the best division of the model between two hosts; nil where there are
+// not two of which the first is the source, or they are not linked.
+func (pl *planning) bound(pb split.Problem) (*cut.Optimum, error) {
+	if pl.graph == nil || len(pb.Hosts) != 2 || pb.Hosts[0] != pb.Source || !pb.Network.Linked(pb.Hosts[0], pb.Hosts[1]) {
+		return nil, nil
+	}
+	o, err := cut.Optimal(pl.graph, pb, pb.Hosts[1])
+	return &o, err
 }
 
 // printPlan writes a plan for people, with the objectives' values where they
@@ -359,6 +421,26 @@ func printPlan(w io.Writer, p planFile) {
 			fmt.Fprintln(w, p.BreakEven)
 		}
 	}
+	if p.Bound != nil {
+		printBound(w, *p.Bound, p.Estimates[0].Total)
+	}
+}
+
+// printBound says how much any other cut could be better than the best found.
+func printBound(w io.Writer, o cut.Optimum, best time.Duration) {
+	fmt.Fprintf(w, "bound: no way to divide the layers takes less than %s, whatever crosses", ms(o.Total))
+	if best <= o.Total {
+		fmt.Fprintln(w, ": the best reaches it")
+		return
+	}
+	fmt.Fprintf(w, "; the best takes %.4g times that", float64(best)/float64(max(o.Total, 1)))
+	switch {
+	case o.Position < 0:
+		fmt.Fprintf(w, " (the bound has %d layers on %s, in another order of the layers)", len(o.Layers), o.Host)
+	case len(o.Layers) > 0 && o.Position > 0:
+		fmt.Fprintf(w, " (the bound cuts before layer %d, where %d tensors cross)", o.Position, o.Width)
+	}
+	fmt.Fprintln(w)
 }
 
 // readPlan reads a plan file.
@@ -372,17 +454,42 @@ func readPlan(path string) (p planFile, err error) {
 	if err != nil {
 		return p, err
 	}
-	if len(b) > maxPlanFile {
-		return p, usagef("%s: more than %d bytes", path, maxPlanFile)
-	}
-	if err := json.Unmarshal(b, &p); err != nil {
+	if p, err = parsePlan(b); err != nil {
 		return p, usagef("%s: %w", path, err)
 	}
+	return p, nil
+}
+
+// parsePlan checks what a plan file says; that its stages fit a model is left to
+// the caller.
+func parsePlan(b []byte) (p planFile, err error) {
+	if len(b) > maxPlanFile {
+		return p, fmt.Errorf("more than %d bytes", maxPlanFile)
+	}
+	if err := json.Unmarshal(b, &p); err != nil {
+		at := int64(len(b))
+		var syntax *json.SyntaxError
+		var mismatch *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &syntax):
+			at = syntax.Offset
+		case errors.As(err, &mismatch):
+			at = mismatch.Offset
+		default: // a text within is wrong, and says which
+			return planFile{}, err
+		}
+		return planFile{}, fmt.Errorf("line %d: %w", 1+bytes.Count(b[:min(at, int64(len(b)))], []byte("\n")), err)
+	}
 	if p.Version != planVersion {
-		return p, usagef("%s: version %q, want %q", path, p.Version, planVersion)
+		return planFile{}, fmt.Errorf("version %.40q, want %q", p.Version, planVersion)
 	}
 	if len(p.Estimates) == 0 {
-		return p, usagef("%s: no estimates", path)
+		return planFile{}, errors.New("no estimates")
+	}
+	for i, e := range p.Estimates {
+		if len(e.Partition) == 0 {
+			return planFile{}, fmt.Errorf("estimates[%d] has no partition", i)
+		}
 	}
 	return p, nil
 }

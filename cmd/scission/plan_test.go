@@ -26,7 +26,10 @@ func planProfiles(t *testing.T, date time.Time) (dir string) {
 	for host, layer := range map[string]time.Duration{deviceName: time.Millisecond, "edge": 10 * time.Microsecond} {
 		p := &split.Profile{Model: split.Model{Name: m.Name, Digest: m.Digest}, Host: host, Date: date}
 		for _, n := range m.Graph.Nodes {
-			p.Layers = append(p.Layers, split.LayerProfile{Name: n.Name, Op: n.Op.String(), Samples: split.Samples{layer}})
+			p.Layers = append(p.Layers, split.LayerProfile{Name: n.Name, Op: n.Op.String(), Samples: split.Samples{layer}, Weights: 1000, Live: 500})
+		}
+		if host == "edge" {
+			p.Machine.Memory = 20_500
 		}
 		if err := writeFile(filepath.Join(dir, host+".json"), p.Write); err != nil {
 			t.Fatal(err)
@@ -62,6 +65,11 @@ func TestPlanKeepsLimitsAndObjectives(t *testing.T) {
 	if e := best("--network", "preset:lan", "--max-compute", "edge=1ms", "--max-compute", "device=100%"); len(e.Stages) != 2 || e.Stages[1].Compute > time.Millisecond {
 		t.Errorf("with a millisecond on the edge the best is %v", e)
 	}
+	for _, memory := range []string{"edge=20.5kB", "edge=auto"} { // twenty layers' weights, and what is alive
+		if e := best("--network", "preset:lan", "--max-memory", memory); len(e.Stages) != 2 || e.Stages[1].Segment.Len() > 20 {
+			t.Errorf("with memory %s the best is %v", memory, e)
+		}
+	}
 	if e := best("--network", "preset:lan", "--objective", "egress"); !e.Native() || e.Partition[0].Host != deviceName {
 		t.Errorf("what leaves the device least is %v", e)
 	}
@@ -86,8 +94,16 @@ func TestPlanKeepsLimitsAndObjectives(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, _ := want(t, exitOK, "plan", "zoo:mobilenetv2", "--profiles", dir, "--network", slow)
-	if !strings.Contains(out, "do not split: running everything on device is fastest") || !strings.Contains(out, "the split would pay if device took") {
+	if !strings.Contains(out, "do not split: running everything on device is fastest") || !strings.Contains(out, "times its bytes, or if device took") {
 		t.Errorf("over a slow link it says\n%s", out)
+	}
+	p = plan("--network", "preset:lan", "--max-memory", "edge=20.5kB")
+	if b := p.Bound; b == nil || b.Host != "edge" || b.Total >= p.Estimates[0].Total || b.Position != 0 {
+		t.Errorf("without the limit all runs on the edge, and the bound is %+v", b)
+	}
+	out, _ = want(t, exitOK, "plan", "zoo:mobilenetv2", "--profiles", dir, "--network", "preset:lan")
+	if !strings.Contains(out, "bound: no way to divide the layers takes less than") {
+		t.Errorf("it says\n%s", out)
 	}
 	want(t, exitNoPartition, "plan", "zoo:mobilenetv2", "--profiles", dir, "--network", slow, "--max-total", "1ns")
 }
@@ -118,6 +134,13 @@ func TestPlanMistakesAreNamed(t *testing.T) {
 		"--max-upload device=lots":             "HOST:TO=BYTES",
 		"--max-upload device=9e99GB":           "HOST:TO=BYTES",
 		"--layers edge":                        "HOST!=LAYERS",
+		"--max-memory edge":                    "HOST=SIZE",
+		"--max-memory edge=0":                  "HOST=SIZE",
+		"--max-memory fog=1MB":                 "fog",
+		"--max-memory device=auto":             "no profile of device that says",
+		"--hosts device,fog":                   "host fog has no profile",
+		"--source fog --hosts device":          "--source fog",
+		"--use fog":                            "fog",
 		"--layers edge=nothing_*":              "nothing_*",
 		"--power device=much":                  "HOST=WATTS",
 		"--power device=-1 --objective energy": "0 to",

@@ -251,11 +251,11 @@ func verdict(pb split.Problem, pl *planning, best split.Estimate, q split.Query)
 	if err != nil {
 		return "", err
 	}
-	b, err := breakEven(pb, best, only[0])
-	if err != nil {
-		return "", err
+	b, err := pl.breakEven(pb, q, only[0])
+	if err != nil || b == nil {
+		return text, err
 	}
-	return fmt.Sprintf("%s %v.", text, b), nil
+	return fmt.Sprintf("%s But %v.", text, b), nil
 }
 
 // paretoFigure draws the front of latency and another objective.
