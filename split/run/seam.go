@@ -100,8 +100,9 @@ func (c change) took(side, joined *piece) time.Duration {
 type seams struct {
 	node    *Node
 	graph   *graph.Graph
-	plan    []planNode // of the whole model
-	narrow  []int      // positions that few tensors cross, ascending from 0
+	plan    []planNode         // of the whole model
+	narrow  []int              // positions that few tensors cross, ascending from 0
+	makers  map[int][]planNode // of what crosses a narrow position
 	tensors map[int][]*tensor.Tensor
 	recent  []int // positions in tensors beside 0
 }
@@ -110,11 +111,40 @@ type seams struct {
 const maxRecent = 8
 
 func newSeams(n *Node, g *graph.Graph, plan []planNode, narrow []cut.Cut, in []*tensor.Tensor) *seams {
-	w := &seams{node: n, graph: g, plan: plan, tensors: map[int][]*tensor.Tensor{0: in}}
+	w := &seams{node: n, graph: g, plan: plan, makers: map[int][]planNode{}, tensors: map[int][]*tensor.Tensor{0: in}}
+	made := map[*graph.Value]int{}
+	for i, node := range g.Nodes {
+		for _, v := range node.Out {
+			made[v] = i
+		}
+	}
 	for _, c := range narrow {
 		w.narrow = append(w.narrow, c.Position)
+		for _, v := range c.Values {
+			layer, ok := made[v]
+			if !ok {
+				continue // an input
+			}
+			if m, ok := w.maker(layer); ok {
+				w.makers[c.Position] = append(w.makers[c.Position], m)
+			}
+		}
 	}
 	return w
+}
+
+// maker is the node of the whole plan that has the layer or, if that is joined
+// to later ones, the last layer before it.
+func (w *seams) maker(layer int) (planNode, bool) {
+	for ; layer >= 0; layer-- {
+		// Changes of layout are named by the layers of the node that they are for, which stands behind them.
+		for _, n := range slices.Backward(w.plan) {
+			if slices.Contains(n.Layers, layer) {
+				return n, true
+			}
+		}
+	}
+	return planNode{}, false
 }
 
 // keep copies what crosses position p.
@@ -190,20 +220,25 @@ func (w *seams) seam(p int) (*seam, error) {
 		case !like && from > 0:
 			from = w.lower(from)
 		default:
+			s.leave.drop(s.before, s.joined)
+			s.enter.drop(s.behind, s.joined)
 			return &s, nil
 		}
 	}
 }
 
-// reach is the first of the layers that the whole model joins across p, or p.
+// reach is behind the first of the layers that the whole model joins across p
+// or of those that make what crosses it, and at most p.
 func (w *seams) reach(p int) int {
 	first := p
+	for _, n := range w.makers[p] {
+		first = min(first, slices.Min(n.Layers))
+	}
 	for _, n := range w.plan {
 		if len(n.Layers) > 0 && slices.Min(n.Layers) < p && slices.Max(n.Layers) >= p {
 			first = min(first, slices.Min(n.Layers))
 		}
 	}
-	// From there itself a part may begin, if it is not the cut.
 	return min(first+1, p)
 }
 
@@ -235,8 +270,8 @@ func (w *seams) upper(p int) int {
 // compare finds what the cut at p changes, and reports whether the joined piece
 // has the nodes of the whole model there.
 func (w *seams) compare(s *seam, p int) (like bool) {
-	like = true
 	s.leave, s.enter = change{}, change{}
+	like = !slices.ContainsFunc(w.makers[p], func(n planNode) bool { return !s.joined.has(n.key) })
 	for i, n := range s.before.nodes {
 		if len(n.Layers) == 0 || !s.joined.has(n.key) {
 			s.leave.added = append(s.leave.added, i)
@@ -268,8 +303,6 @@ func (w *seams) compare(s *seam, p int) (like bool) {
 			like = like && s.joined.has(n.key)
 		}
 	}
-	s.leave.drop(s.before, s.joined)
-	s.enter.drop(s.behind, s.joined)
 	return like
 }
 
