@@ -35,9 +35,10 @@ func Pareto(front, others []split.Estimate, against split.Objective, power map[s
 	}
 	front = slices.Clone(front)
 	slices.SortStableFunc(front, func(a, b split.Estimate) int { return cmp.Compare(value(a), value(b)) })
-	smallest, largest := math.Inf(1), 0.0
+	smallest, largest, anyZero := math.Inf(1), 0.0, false
 	for _, e := range slices.Concat(front, others) {
-		if v := value(e); v > 0 {
+		v := value(e)
+		if anyZero = anyZero || v == 0; v > 0 {
 			smallest, largest = min(smallest, v), max(largest, v)
 		}
 	}
@@ -45,7 +46,10 @@ func Pareto(front, others []split.Estimate, against split.Objective, power map[s
 		smallest, largest = 1, 1
 	}
 	// An axis of logarithms has no place for 0; it gets one at the left end.
-	zero := smallest / 4
+	zero := smallest
+	if anyZero {
+		zero = smallest / 4
+	}
 	place := func(e split.Estimate) plotter.XY {
 		return plotter.XY{X: max(value(e), zero), Y: milliseconds(max(e.Total, 1))}
 	}
@@ -80,7 +84,10 @@ func Pareto(front, others []split.Estimate, against split.Objective, power map[s
 		draw: func(c draw.Canvas) {
 			p := newPlot(title, axis, "latency, ms")
 			p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-			p.X.Tick.Marker, p.Y.Tick.Marker = zeroTicks{zero, smallest}, ticks{}
+			p.X.Tick.Marker, p.Y.Tick.Marker = ticks{}, ticks{}
+			if anyZero {
+				p.X.Tick.Marker = zeroTicks{zero, smallest}
+			}
 			p.Add(plotter.NewGrid())
 			faint := scatter{off, draw.GlyphStyle{Color: faintColour, Radius: vg.Points(1.8), Shape: draw.CircleGlyph{}}}
 			if len(off) > 0 {
@@ -90,7 +97,7 @@ func Pareto(front, others []split.Estimate, against split.Objective, power map[s
 			best := scatter{on, draw.GlyphStyle{Color: colour(0), Radius: vg.Points(3), Shape: draw.CircleGlyph{}}}
 			p.Add(stairs{on}, best, letters{on, marks, p.X.Tick.Label})
 			p.Legend.Add("front", best)
-			p.X.Min, p.X.Max = zero/1.5, largest*1.5
+			p.X.Min, p.X.Max = zero/1.3, largest*1.3
 			p.Y.Min, p.Y.Max = p.Y.Min/1.1, p.Y.Max*1.25
 			p.Draw(draw.Crop(c, 4, -12, 4, -4))
 		},
@@ -104,7 +111,7 @@ type zeroTicks struct{ at, smallest float64 }
 func (z zeroTicks) Ticks(low, high float64) []plot.Tick {
 	list := []plot.Tick{{Value: z.at, Label: "0"}}
 	for _, t := range (ticks{}).Ticks(low, high) {
-		if t.Value >= z.smallest/1.5 {
+		if t.Value >= z.smallest/1.3 {
 			list = append(list, t)
 		}
 	}
