@@ -23,10 +23,10 @@ var tilesAVX512 = [...][14]tileAsm{
 	},
 }
 
-func runAVX2(l *loops, off *offsets, in, w, epi, res, out []float32, count, pixels, _ int) {
-	call(tilesAVX2[pixels-1], l, off, in, w, epi, res, out, count)
+func runAVX2(l *loops, off *offsets, in, w, ahead, epi, res, out []float32, count, pixels, _ int) {
+	call(tilesAVX2[pixels-1], l, off, in, w, ahead, epi, res, out, count)
 }
 
-func runAVX512(l *loops, off *offsets, in, w, epi, res, out []float32, count, pixels, width int) {
-	call(tilesAVX512[width/Block-1][pixels-1], l, off, in, w, epi, res, out, count)
+func runAVX512(l *loops, off *offsets, in, w, ahead, epi, res, out []float32, count, pixels, width int) {
+	call(tilesAVX512[width/Block-1][pixels-1], l, off, in, w, ahead, epi, res, out, count)
 }

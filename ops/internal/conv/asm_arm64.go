@@ -8,6 +8,6 @@ var assembly = []implementation{{level: isa.NEON, pixels: 6, width: Block, fewes
 
 var tilesNEON = [...]tileAsm{tileNEONP1, tileNEONP2, tileNEONP3, tileNEONP4, tileNEONP5, tileNEONP6}
 
-func runNEON(l *loops, off *offsets, in, w, epi, res, out []float32, count, pixels, _ int) {
-	call(tilesNEON[pixels-1], l, off, in, w, epi, res, out, count)
+func runNEON(l *loops, off *offsets, in, w, ahead, epi, res, out []float32, count, pixels, _ int) {
+	call(tilesNEON[pixels-1], l, off, in, w, ahead, epi, res, out, count)
 }

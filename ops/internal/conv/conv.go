@@ -123,6 +123,7 @@ type loops struct {
 	outBlock               int // from a block of output channels to the next
 	scale, mask            int // 1 if the epilogue has them
 	lo, hi                 float32
+	ahead                  int // bytes of the next weights that a tile fetches for every quad; all tiles of a part together fetch them
 }
 
 // maxPixels is at least the pixels of the widest tile.
@@ -329,6 +330,9 @@ func (k *Kernel) share() {
 			k.parts, k.partSize = parts, partSize
 		}
 	}
+	if tiles := (min(k.partSize, pixels) + k.impl.pixels - 1) / k.impl.pixels; tiles > 1 {
+		k.loops.ahead = (4*4*k.impl.width + tiles - 1) / tiles
+	}
 	k.burst = int(max(1, callFlop/(flop*float64(k.impl.pixels*k.impl.width))))
 	if k.halo {
 		k.copies = min(maxChunks*s.N, max(1, k.Temp()/copyLen))
@@ -398,20 +402,32 @@ func (k *Kernel) Run(step, chunk int, temp, scratch, in, res, out []float32) {
 	from := part * k.partSize
 	to := min(from+k.partSize, k.rows*k.cols)
 	for i := range blocks {
+		next := k.weights[blocks[i].weights:]
+		if k.loops.ahead > 0 && i+1 < len(blocks) {
+			next = k.weights[blocks[i+1].weights:]
+		}
 		if k.impl.straddles {
-			k.segment(&blocks[i], in, res, out, from, to)
+			k.segment(&blocks[i], in, next, res, out, from, to)
 			continue
 		}
 		for p := from; p < to; {
 			end := min(to, p-p%k.cols+k.cols)
-			k.segment(&blocks[i], in, res, out, p, end)
+			k.segment(&blocks[i], in, next[k.fetched(p-from, len(next)):], res, out, p, end)
 			p = end
 		}
 	}
 }
 
-// segment computes the pixels [from, to) of one block.
-func (k *Kernel) segment(b *block, in, res, out []float32, from, to int) {
+// fetched returns how many of n float32s of the next weights are fetched when a tile has come to a pixel.
+func (k *Kernel) fetched(pixel, n int) int {
+	s := &k.shape
+	quads := (s.IC/s.Groups*s.KH*s.KW + 3) / 4
+	return min(pixel/k.impl.pixels*quads*k.loops.ahead/4, n-1)
+}
+
+// segment computes the pixels [from, to) of one block, and fetches what it can of the weights of the next.
+func (k *Kernel) segment(b *block, in, next, res, out []float32, from, to int) {
+	first := from
 	most := k.impl.pixels
 	y, x := from/k.cols, from%k.cols
 	full, rest, tiles := Split(to-from, most, k.impl.fewest)
@@ -431,8 +447,8 @@ func (k *Kernel) segment(b *block, in, res, out []float32, from, to int) {
 		if res != nil {
 			r = res[o:]
 		}
-		k.impl.run(&k.loops, &k.left[min(left, most)], in[b.in+y*k.stepRow+x*k.stepX:], k.weights[b.weights:], k.epi[b.epi:],
-			r, out[o:], count, pixels, b.width)
+		k.impl.run(&k.loops, &k.left[min(left, most)], in[b.in+y*k.stepRow+x*k.stepX:], k.weights[b.weights:],
+			next[k.fetched(from-first, len(next)):], k.epi[b.epi:], r, out[o:], count, pixels, b.width)
 		from += count * pixels
 		for x += count * pixels; x >= k.cols; x -= k.cols {
 			y++

@@ -4,21 +4,23 @@
 
 #include "textflag.h"
 
-// func tileAVX2P1C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX2P1C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tileAVX2P1C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX2P1C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ in+16(FP), CX
 	MOVQ CX, 40(SP)
-	MOVQ res+40(FP), CX
+	MOVQ res+48(FP), CX
 	MOVQ CX, 48(SP)
-	MOVQ out+48(FP), CX
+	MOVQ out+56(FP), CX
 	MOVQ CX, 56(SP)
-	MOVQ count+56(FP), CX
+	MOVQ count+64(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ ahead+32(FP), CX
 
 tile:
-	MOVQ    epi+32(FP), DX
+	MOVQ    epi+40(FP), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	MOVQ    w+24(FP), BX
@@ -56,6 +58,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (CX)
+	PREFETCHT1   64(CX)
+	ADDQ         120(AX), CX
 	PREFETCHT0   4096(BX)
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
@@ -118,7 +123,7 @@ next:
 	MOVQ        88(AX), DX
 	MOVQ        48(SP), BX
 	MOVQ        56(SP), SI
-	MOVQ        epi+32(FP), DX
+	MOVQ        epi+40(FP), DX
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(DX), Y2
@@ -160,27 +165,29 @@ masked:
 	MOVQ    80(AX), DX
 	SHLQ    $0x02, DX
 	ADDQ    DX, 40(SP)
-	DECQ    CX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX2P2C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX2P2C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tileAVX2P2C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX2P2C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
 	MOVQ in+16(FP), DX
 	MOVQ DX, 40(SP)
-	MOVQ res+40(FP), DX
+	MOVQ res+48(FP), DX
 	MOVQ DX, 48(SP)
-	MOVQ out+48(FP), DX
+	MOVQ out+56(FP), DX
 	MOVQ DX, 56(SP)
-	MOVQ count+56(FP), DX
+	MOVQ count+64(FP), DX
+	MOVQ DX, 64(SP)
+	MOVQ ahead+32(FP), DX
 
 tile:
-	MOVQ    epi+32(FP), BX
+	MOVQ    epi+40(FP), BX
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	VMOVAPS Y0, Y2
@@ -221,6 +228,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         120(AX), DX
 	PREFETCHT0   4096(SI)
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
@@ -298,7 +308,7 @@ next:
 	MOVQ        88(AX), BX
 	MOVQ        48(SP), SI
 	MOVQ        56(SP), DI
-	MOVQ        epi+32(FP), BX
+	MOVQ        epi+40(FP), BX
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(BX), Y4
@@ -352,28 +362,30 @@ masked:
 	MOVQ    80(AX), BX
 	SHLQ    $0x02, BX
 	ADDQ    BX, 40(SP)
-	DECQ    DX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX2P3C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX2P3C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tileAVX2P3C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX2P3C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), DX
 	MOVQ 16(CX), CX
 	MOVQ in+16(FP), BX
 	MOVQ BX, 40(SP)
-	MOVQ res+40(FP), BX
+	MOVQ res+48(FP), BX
 	MOVQ BX, 48(SP)
-	MOVQ out+48(FP), BX
+	MOVQ out+56(FP), BX
 	MOVQ BX, 56(SP)
-	MOVQ count+56(FP), BX
+	MOVQ count+64(FP), BX
+	MOVQ BX, 64(SP)
+	MOVQ ahead+32(FP), BX
 
 tile:
-	MOVQ    epi+32(FP), SI
+	MOVQ    epi+40(FP), SI
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 	VMOVAPS Y0, Y2
@@ -417,6 +429,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (BX)
+	PREFETCHT1   64(BX)
+	ADDQ         120(AX), BX
 	PREFETCHT0   4096(DI)
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
@@ -509,7 +524,7 @@ next:
 	MOVQ        88(AX), SI
 	MOVQ        48(SP), DI
 	MOVQ        56(SP), R8
-	MOVQ        epi+32(FP), SI
+	MOVQ        epi+40(FP), SI
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(SI), Y6
@@ -575,14 +590,14 @@ masked:
 	MOVQ    80(AX), SI
 	SHLQ    $0x02, SI
 	ADDQ    SI, 40(SP)
-	DECQ    BX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX2P4C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX2P4C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tileAVX2P4C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX2P4C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), DX
@@ -590,14 +605,16 @@ TEXT ·tileAVX2P4C16(SB), NOSPLIT, $64-64
 	MOVQ 24(CX), CX
 	MOVQ in+16(FP), SI
 	MOVQ SI, 40(SP)
-	MOVQ res+40(FP), SI
+	MOVQ res+48(FP), SI
 	MOVQ SI, 48(SP)
-	MOVQ out+48(FP), SI
+	MOVQ out+56(FP), SI
 	MOVQ SI, 56(SP)
-	MOVQ count+56(FP), SI
+	MOVQ count+64(FP), SI
+	MOVQ SI, 64(SP)
+	MOVQ ahead+32(FP), SI
 
 tile:
-	MOVQ    epi+32(FP), DI
+	MOVQ    epi+40(FP), DI
 	VMOVUPS (DI), Y0
 	VMOVUPS 32(DI), Y1
 	VMOVAPS Y0, Y2
@@ -644,6 +661,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (SI)
+	PREFETCHT1   64(SI)
+	ADDQ         120(AX), SI
 	PREFETCHT0   4096(R8)
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
@@ -751,7 +771,7 @@ next:
 	MOVQ        88(AX), DI
 	MOVQ        48(SP), R8
 	MOVQ        56(SP), R9
-	MOVQ        epi+32(FP), DI
+	MOVQ        epi+40(FP), DI
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(DI), Y8
@@ -829,14 +849,14 @@ masked:
 	MOVQ    80(AX), DI
 	SHLQ    $0x02, DI
 	ADDQ    DI, 40(SP)
-	DECQ    SI
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX2P5C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX2P5C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tileAVX2P5C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX2P5C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), DX
@@ -845,14 +865,16 @@ TEXT ·tileAVX2P5C16(SB), NOSPLIT, $64-64
 	MOVQ 32(CX), CX
 	MOVQ in+16(FP), DI
 	MOVQ DI, 40(SP)
-	MOVQ res+40(FP), DI
+	MOVQ res+48(FP), DI
 	MOVQ DI, 48(SP)
-	MOVQ out+48(FP), DI
+	MOVQ out+56(FP), DI
 	MOVQ DI, 56(SP)
-	MOVQ count+56(FP), DI
+	MOVQ count+64(FP), DI
+	MOVQ DI, 64(SP)
+	MOVQ ahead+32(FP), DI
 
 tile:
-	MOVQ    epi+32(FP), R8
+	MOVQ    epi+40(FP), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y1
 	VMOVAPS Y0, Y2
@@ -902,6 +924,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (DI)
+	PREFETCHT1   64(DI)
+	ADDQ         120(AX), DI
 	PREFETCHT0   4096(R9)
 	VMOVUPS      (R9), Y10
 	VMOVUPS      32(R9), Y11
@@ -1024,7 +1049,7 @@ next:
 	MOVQ        88(AX), R8
 	MOVQ        48(SP), R9
 	MOVQ        56(SP), R10
-	MOVQ        epi+32(FP), R8
+	MOVQ        epi+40(FP), R8
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(R8), Y10
@@ -1114,14 +1139,14 @@ masked:
 	MOVQ    80(AX), R8
 	SHLQ    $0x02, R8
 	ADDQ    R8, 40(SP)
-	DECQ    DI
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX2P6C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX2P6C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tileAVX2P6C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX2P6C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), DX
@@ -1131,14 +1156,16 @@ TEXT ·tileAVX2P6C16(SB), NOSPLIT, $64-64
 	MOVQ 40(CX), CX
 	MOVQ in+16(FP), R8
 	MOVQ R8, 40(SP)
-	MOVQ res+40(FP), R8
+	MOVQ res+48(FP), R8
 	MOVQ R8, 48(SP)
-	MOVQ out+48(FP), R8
+	MOVQ out+56(FP), R8
 	MOVQ R8, 56(SP)
-	MOVQ count+56(FP), R8
+	MOVQ count+64(FP), R8
+	MOVQ R8, 64(SP)
+	MOVQ ahead+32(FP), R8
 
 tile:
-	MOVQ    epi+32(FP), R9
+	MOVQ    epi+40(FP), R9
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMOVAPS Y0, Y2
@@ -1191,6 +1218,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
+	ADDQ         120(AX), R8
 	PREFETCHT0   4096(R10)
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
@@ -1328,7 +1358,7 @@ next:
 	MOVQ        88(AX), R9
 	MOVQ        48(SP), R10
 	MOVQ        56(SP), R11
-	MOVQ        epi+32(FP), R9
+	MOVQ        epi+40(FP), R9
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(R9), Y12
@@ -1430,26 +1460,28 @@ masked:
 	MOVQ    80(AX), R9
 	SHLQ    $0x02, R9
 	ADDQ    R9, 40(SP)
-	DECQ    R8
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P1C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P1C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P1C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P1C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ in+16(FP), CX
 	MOVQ CX, 40(SP)
-	MOVQ res+40(FP), CX
+	MOVQ res+48(FP), CX
 	MOVQ CX, 48(SP)
-	MOVQ out+48(FP), CX
+	MOVQ out+56(FP), CX
 	MOVQ CX, 56(SP)
-	MOVQ count+56(FP), CX
+	MOVQ count+64(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ ahead+32(FP), CX
 
 tile:
-	MOVQ    epi+32(FP), DX
+	MOVQ    epi+40(FP), DX
 	VMOVUPS (DX), Z0
 	MOVQ    w+24(FP), BX
 	MOVQ    40(SP), SI
@@ -1486,6 +1518,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (CX)
+	PREFETCHT1   64(CX)
+	ADDQ         120(AX), CX
 	PREFETCHT0   4096(BX)
 	VMOVUPS      (BX), Z1
 	VBROADCASTSS (DX), Z2
@@ -1538,7 +1573,7 @@ next:
 	MOVQ        88(AX), DX
 	MOVQ        48(SP), BX
 	MOVQ        56(SP), SI
-	MOVQ        epi+32(FP), DX
+	MOVQ        epi+40(FP), DX
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(DX), Z1
@@ -1571,28 +1606,30 @@ masked:
 	MOVQ    80(AX), DX
 	SHLQ    $0x02, DX
 	ADDQ    DX, 40(SP)
-	DECQ    CX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P2C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P2C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P2C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P2C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
 	SHLQ $0x02, CX
 	MOVQ in+16(FP), DX
 	MOVQ DX, 40(SP)
-	MOVQ res+40(FP), DX
+	MOVQ res+48(FP), DX
 	MOVQ DX, 48(SP)
-	MOVQ out+48(FP), DX
+	MOVQ out+56(FP), DX
 	MOVQ DX, 56(SP)
-	MOVQ count+56(FP), DX
+	MOVQ count+64(FP), DX
+	MOVQ DX, 64(SP)
+	MOVQ ahead+32(FP), DX
 
 tile:
-	MOVQ    epi+32(FP), BX
+	MOVQ    epi+40(FP), BX
 	VMOVUPS (BX), Z0
 	VMOVAPS Z0, Z1
 	MOVQ    w+24(FP), SI
@@ -1631,6 +1668,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         120(AX), DX
 	PREFETCHT0   4096(SI)
 	VMOVUPS      (SI), Z2
 	VBROADCASTSS (BX), Z3
@@ -1693,7 +1733,7 @@ next:
 	MOVQ        88(AX), BX
 	MOVQ        48(SP), SI
 	MOVQ        56(SP), DI
-	MOVQ        epi+32(FP), BX
+	MOVQ        epi+40(FP), BX
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(BX), Z2
@@ -1732,28 +1772,30 @@ masked:
 	MOVQ    80(AX), BX
 	SHLQ    $0x02, BX
 	ADDQ    BX, 40(SP)
-	DECQ    DX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P3C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P3C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P3C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P3C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
 	SHLQ $0x02, CX
 	MOVQ in+16(FP), DX
 	MOVQ DX, 40(SP)
-	MOVQ res+40(FP), DX
+	MOVQ res+48(FP), DX
 	MOVQ DX, 48(SP)
-	MOVQ out+48(FP), DX
+	MOVQ out+56(FP), DX
 	MOVQ DX, 56(SP)
-	MOVQ count+56(FP), DX
+	MOVQ count+64(FP), DX
+	MOVQ DX, 64(SP)
+	MOVQ ahead+32(FP), DX
 
 tile:
-	MOVQ    epi+32(FP), BX
+	MOVQ    epi+40(FP), BX
 	VMOVUPS (BX), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -1794,6 +1836,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         120(AX), DX
 	PREFETCHT0   4096(SI)
 	VMOVUPS      (SI), Z3
 	VBROADCASTSS (BX), Z4
@@ -1866,7 +1911,7 @@ next:
 	MOVQ        88(AX), BX
 	MOVQ        48(SP), SI
 	MOVQ        56(SP), DI
-	MOVQ        epi+32(FP), BX
+	MOVQ        epi+40(FP), BX
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(BX), Z3
@@ -1911,14 +1956,14 @@ masked:
 	MOVQ    80(AX), BX
 	SHLQ    $0x02, BX
 	ADDQ    BX, 40(SP)
-	DECQ    DX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P4C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P4C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P4C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P4C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -1926,14 +1971,16 @@ TEXT ·tileAVX512P4C16(SB), NOSPLIT, $64-64
 	LEAQ (CX)(CX*2), DX
 	MOVQ in+16(FP), BX
 	MOVQ BX, 40(SP)
-	MOVQ res+40(FP), BX
+	MOVQ res+48(FP), BX
 	MOVQ BX, 48(SP)
-	MOVQ out+48(FP), BX
+	MOVQ out+56(FP), BX
 	MOVQ BX, 56(SP)
-	MOVQ count+56(FP), BX
+	MOVQ count+64(FP), BX
+	MOVQ BX, 64(SP)
+	MOVQ ahead+32(FP), BX
 
 tile:
-	MOVQ    epi+32(FP), SI
+	MOVQ    epi+40(FP), SI
 	VMOVUPS (SI), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -1976,6 +2023,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (BX)
+	PREFETCHT1   64(BX)
+	ADDQ         120(AX), BX
 	PREFETCHT0   4096(DI)
 	VMOVUPS      (DI), Z4
 	VBROADCASTSS (SI), Z5
@@ -2058,7 +2108,7 @@ next:
 	MOVQ        88(AX), SI
 	MOVQ        48(SP), DI
 	MOVQ        56(SP), R8
-	MOVQ        epi+32(FP), SI
+	MOVQ        epi+40(FP), SI
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(SI), Z4
@@ -2109,14 +2159,14 @@ masked:
 	MOVQ    80(AX), SI
 	SHLQ    $0x02, SI
 	ADDQ    SI, 40(SP)
-	DECQ    BX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P5C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P5C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P5C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P5C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -2124,14 +2174,16 @@ TEXT ·tileAVX512P5C16(SB), NOSPLIT, $64-64
 	LEAQ (CX)(CX*2), DX
 	MOVQ in+16(FP), BX
 	MOVQ BX, 40(SP)
-	MOVQ res+40(FP), BX
+	MOVQ res+48(FP), BX
 	MOVQ BX, 48(SP)
-	MOVQ out+48(FP), BX
+	MOVQ out+56(FP), BX
 	MOVQ BX, 56(SP)
-	MOVQ count+56(FP), BX
+	MOVQ count+64(FP), BX
+	MOVQ BX, 64(SP)
+	MOVQ ahead+32(FP), BX
 
 tile:
-	MOVQ    epi+32(FP), SI
+	MOVQ    epi+40(FP), SI
 	VMOVUPS (SI), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -2176,6 +2228,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (BX)
+	PREFETCHT1   64(BX)
+	ADDQ         120(AX), BX
 	PREFETCHT0   4096(DI)
 	VMOVUPS      (DI), Z5
 	VBROADCASTSS (SI), Z6
@@ -2268,7 +2323,7 @@ next:
 	MOVQ        88(AX), SI
 	MOVQ        48(SP), DI
 	MOVQ        56(SP), R8
-	MOVQ        epi+32(FP), SI
+	MOVQ        epi+40(FP), SI
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(SI), Z5
@@ -2325,14 +2380,14 @@ masked:
 	MOVQ    80(AX), SI
 	SHLQ    $0x02, SI
 	ADDQ    SI, 40(SP)
-	DECQ    BX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P6C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P6C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P6C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P6C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -2341,14 +2396,16 @@ TEXT ·tileAVX512P6C16(SB), NOSPLIT, $64-64
 	LEAQ (DX)(CX*2), BX
 	MOVQ in+16(FP), SI
 	MOVQ SI, 40(SP)
-	MOVQ res+40(FP), SI
+	MOVQ res+48(FP), SI
 	MOVQ SI, 48(SP)
-	MOVQ out+48(FP), SI
+	MOVQ out+56(FP), SI
 	MOVQ SI, 56(SP)
-	MOVQ count+56(FP), SI
+	MOVQ count+64(FP), SI
+	MOVQ SI, 64(SP)
+	MOVQ ahead+32(FP), SI
 
 tile:
-	MOVQ    epi+32(FP), DI
+	MOVQ    epi+40(FP), DI
 	VMOVUPS (DI), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -2395,6 +2452,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (SI)
+	PREFETCHT1   64(SI)
+	ADDQ         120(AX), SI
 	PREFETCHT0   4096(R8)
 	VMOVUPS      (R8), Z6
 	VBROADCASTSS (DI), Z7
@@ -2497,7 +2557,7 @@ next:
 	MOVQ        88(AX), DI
 	MOVQ        48(SP), R8
 	MOVQ        56(SP), R9
-	MOVQ        epi+32(FP), DI
+	MOVQ        epi+40(FP), DI
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(DI), Z6
@@ -2560,14 +2620,14 @@ masked:
 	MOVQ    80(AX), DI
 	SHLQ    $0x02, DI
 	ADDQ    DI, 40(SP)
-	DECQ    SI
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P7C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P7C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P7C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P7C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -2576,14 +2636,16 @@ TEXT ·tileAVX512P7C16(SB), NOSPLIT, $64-64
 	LEAQ (DX)(CX*2), BX
 	MOVQ in+16(FP), SI
 	MOVQ SI, 40(SP)
-	MOVQ res+40(FP), SI
+	MOVQ res+48(FP), SI
 	MOVQ SI, 48(SP)
-	MOVQ out+48(FP), SI
+	MOVQ out+56(FP), SI
 	MOVQ SI, 56(SP)
-	MOVQ count+56(FP), SI
+	MOVQ count+64(FP), SI
+	MOVQ SI, 64(SP)
+	MOVQ ahead+32(FP), SI
 
 tile:
-	MOVQ    epi+32(FP), DI
+	MOVQ    epi+40(FP), DI
 	VMOVUPS (DI), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -2632,6 +2694,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (SI)
+	PREFETCHT1   64(SI)
+	ADDQ         120(AX), SI
 	PREFETCHT0   4096(R8)
 	VMOVUPS      (R8), Z7
 	VBROADCASTSS (DI), Z8
@@ -2744,7 +2809,7 @@ next:
 	MOVQ        88(AX), DI
 	MOVQ        48(SP), R8
 	MOVQ        56(SP), R9
-	MOVQ        epi+32(FP), DI
+	MOVQ        epi+40(FP), DI
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(DI), Z7
@@ -2813,14 +2878,14 @@ masked:
 	MOVQ    80(AX), DI
 	SHLQ    $0x02, DI
 	ADDQ    DI, 40(SP)
-	DECQ    SI
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P8C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P8C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P8C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P8C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -2830,14 +2895,16 @@ TEXT ·tileAVX512P8C16(SB), NOSPLIT, $64-64
 	LEAQ (BX)(CX*2), SI
 	MOVQ in+16(FP), DI
 	MOVQ DI, 40(SP)
-	MOVQ res+40(FP), DI
+	MOVQ res+48(FP), DI
 	MOVQ DI, 48(SP)
-	MOVQ out+48(FP), DI
+	MOVQ out+56(FP), DI
 	MOVQ DI, 56(SP)
-	MOVQ count+56(FP), DI
+	MOVQ count+64(FP), DI
+	MOVQ DI, 64(SP)
+	MOVQ ahead+32(FP), DI
 
 tile:
-	MOVQ    epi+32(FP), R8
+	MOVQ    epi+40(FP), R8
 	VMOVUPS (R8), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -2888,6 +2955,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (DI)
+	PREFETCHT1   64(DI)
+	ADDQ         120(AX), DI
 	PREFETCHT0   4096(R9)
 	VMOVUPS      (R9), Z8
 	VBROADCASTSS (R8), Z9
@@ -3010,7 +3080,7 @@ next:
 	MOVQ        88(AX), R8
 	MOVQ        48(SP), R9
 	MOVQ        56(SP), R10
-	MOVQ        epi+32(FP), R8
+	MOVQ        epi+40(FP), R8
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(R8), Z8
@@ -3085,14 +3155,14 @@ masked:
 	MOVQ    80(AX), R8
 	SHLQ    $0x02, R8
 	ADDQ    R8, 40(SP)
-	DECQ    DI
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P9C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P9C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P9C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P9C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -3102,14 +3172,16 @@ TEXT ·tileAVX512P9C16(SB), NOSPLIT, $64-64
 	LEAQ (BX)(CX*2), SI
 	MOVQ in+16(FP), DI
 	MOVQ DI, 40(SP)
-	MOVQ res+40(FP), DI
+	MOVQ res+48(FP), DI
 	MOVQ DI, 48(SP)
-	MOVQ out+48(FP), DI
+	MOVQ out+56(FP), DI
 	MOVQ DI, 56(SP)
-	MOVQ count+56(FP), DI
+	MOVQ count+64(FP), DI
+	MOVQ DI, 64(SP)
+	MOVQ ahead+32(FP), DI
 
 tile:
-	MOVQ    epi+32(FP), R8
+	MOVQ    epi+40(FP), R8
 	VMOVUPS (R8), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -3162,6 +3234,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (DI)
+	PREFETCHT1   64(DI)
+	ADDQ         120(AX), DI
 	PREFETCHT0   4096(R9)
 	VMOVUPS      (R9), Z9
 	VBROADCASTSS (R8), Z10
@@ -3294,7 +3369,7 @@ next:
 	MOVQ        88(AX), R8
 	MOVQ        48(SP), R9
 	MOVQ        56(SP), R10
-	MOVQ        epi+32(FP), R8
+	MOVQ        epi+40(FP), R8
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(R8), Z9
@@ -3375,14 +3450,14 @@ masked:
 	MOVQ    80(AX), R8
 	SHLQ    $0x02, R8
 	ADDQ    R8, 40(SP)
-	DECQ    DI
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P10C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P10C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P10C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P10C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -3393,14 +3468,16 @@ TEXT ·tileAVX512P10C16(SB), NOSPLIT, $64-64
 	LEAQ (SI)(CX*2), DI
 	MOVQ in+16(FP), R8
 	MOVQ R8, 40(SP)
-	MOVQ res+40(FP), R8
+	MOVQ res+48(FP), R8
 	MOVQ R8, 48(SP)
-	MOVQ out+48(FP), R8
+	MOVQ out+56(FP), R8
 	MOVQ R8, 56(SP)
-	MOVQ count+56(FP), R8
+	MOVQ count+64(FP), R8
+	MOVQ R8, 64(SP)
+	MOVQ ahead+32(FP), R8
 
 tile:
-	MOVQ    epi+32(FP), R9
+	MOVQ    epi+40(FP), R9
 	VMOVUPS (R9), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -3455,6 +3532,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
+	ADDQ         120(AX), R8
 	PREFETCHT0   4096(R10)
 	VMOVUPS      (R10), Z10
 	VBROADCASTSS (R9), Z11
@@ -3597,7 +3677,7 @@ next:
 	MOVQ        88(AX), R9
 	MOVQ        48(SP), R10
 	MOVQ        56(SP), R11
-	MOVQ        epi+32(FP), R9
+	MOVQ        epi+40(FP), R9
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(R9), Z10
@@ -3684,14 +3764,14 @@ masked:
 	MOVQ    80(AX), R9
 	SHLQ    $0x02, R9
 	ADDQ    R9, 40(SP)
-	DECQ    R8
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P11C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P11C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P11C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P11C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -3702,14 +3782,16 @@ TEXT ·tileAVX512P11C16(SB), NOSPLIT, $64-64
 	LEAQ (SI)(CX*2), DI
 	MOVQ in+16(FP), R8
 	MOVQ R8, 40(SP)
-	MOVQ res+40(FP), R8
+	MOVQ res+48(FP), R8
 	MOVQ R8, 48(SP)
-	MOVQ out+48(FP), R8
+	MOVQ out+56(FP), R8
 	MOVQ R8, 56(SP)
-	MOVQ count+56(FP), R8
+	MOVQ count+64(FP), R8
+	MOVQ R8, 64(SP)
+	MOVQ ahead+32(FP), R8
 
 tile:
-	MOVQ    epi+32(FP), R9
+	MOVQ    epi+40(FP), R9
 	VMOVUPS (R9), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -3766,6 +3848,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
+	ADDQ         120(AX), R8
 	PREFETCHT0   4096(R10)
 	VMOVUPS      (R10), Z11
 	VBROADCASTSS (R9), Z12
@@ -3918,7 +4003,7 @@ next:
 	MOVQ        88(AX), R9
 	MOVQ        48(SP), R10
 	MOVQ        56(SP), R11
-	MOVQ        epi+32(FP), R9
+	MOVQ        epi+40(FP), R9
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(R9), Z11
@@ -4011,14 +4096,14 @@ masked:
 	MOVQ    80(AX), R9
 	SHLQ    $0x02, R9
 	ADDQ    R9, 40(SP)
-	DECQ    R8
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P12C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P12C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P12C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P12C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -4030,14 +4115,16 @@ TEXT ·tileAVX512P12C16(SB), NOSPLIT, $64-64
 	LEAQ (DI)(CX*2), R8
 	MOVQ in+16(FP), R9
 	MOVQ R9, 40(SP)
-	MOVQ res+40(FP), R9
+	MOVQ res+48(FP), R9
 	MOVQ R9, 48(SP)
-	MOVQ out+48(FP), R9
+	MOVQ out+56(FP), R9
 	MOVQ R9, 56(SP)
-	MOVQ count+56(FP), R9
+	MOVQ count+64(FP), R9
+	MOVQ R9, 64(SP)
+	MOVQ ahead+32(FP), R9
 
 tile:
-	MOVQ    epi+32(FP), R10
+	MOVQ    epi+40(FP), R10
 	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -4096,6 +4183,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         120(AX), R9
 	PREFETCHT0   4096(R11)
 	VMOVUPS      (R11), Z12
 	VBROADCASTSS (R10), Z13
@@ -4258,7 +4348,7 @@ next:
 	MOVQ        88(AX), R10
 	MOVQ        48(SP), R11
 	MOVQ        56(SP), R12
-	MOVQ        epi+32(FP), R10
+	MOVQ        epi+40(FP), R10
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(R10), Z12
@@ -4357,14 +4447,14 @@ masked:
 	MOVQ    80(AX), R10
 	SHLQ    $0x02, R10
 	ADDQ    R10, 40(SP)
-	DECQ    R9
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P13C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P13C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P13C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P13C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -4376,14 +4466,16 @@ TEXT ·tileAVX512P13C16(SB), NOSPLIT, $64-64
 	LEAQ (DI)(CX*2), R8
 	MOVQ in+16(FP), R9
 	MOVQ R9, 40(SP)
-	MOVQ res+40(FP), R9
+	MOVQ res+48(FP), R9
 	MOVQ R9, 48(SP)
-	MOVQ out+48(FP), R9
+	MOVQ out+56(FP), R9
 	MOVQ R9, 56(SP)
-	MOVQ count+56(FP), R9
+	MOVQ count+64(FP), R9
+	MOVQ R9, 64(SP)
+	MOVQ ahead+32(FP), R9
 
 tile:
-	MOVQ    epi+32(FP), R10
+	MOVQ    epi+40(FP), R10
 	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -4444,6 +4536,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         120(AX), R9
 	PREFETCHT0   4096(R11)
 	VMOVUPS      (R11), Z13
 	VBROADCASTSS (R10), Z14
@@ -4616,7 +4711,7 @@ next:
 	MOVQ        88(AX), R10
 	MOVQ        48(SP), R11
 	MOVQ        56(SP), R12
-	MOVQ        epi+32(FP), R10
+	MOVQ        epi+40(FP), R10
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(R10), Z13
@@ -4721,14 +4816,14 @@ masked:
 	MOVQ    80(AX), R10
 	SHLQ    $0x02, R10
 	ADDQ    R10, 40(SP)
-	DECQ    R9
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P14C16(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P14C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P14C16(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P14C16(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -4741,14 +4836,16 @@ TEXT ·tileAVX512P14C16(SB), NOSPLIT, $64-64
 	LEAQ (R8)(CX*2), R9
 	MOVQ in+16(FP), R10
 	MOVQ R10, 40(SP)
-	MOVQ res+40(FP), R10
+	MOVQ res+48(FP), R10
 	MOVQ R10, 48(SP)
-	MOVQ out+48(FP), R10
+	MOVQ out+56(FP), R10
 	MOVQ R10, 56(SP)
-	MOVQ count+56(FP), R10
+	MOVQ count+64(FP), R10
+	MOVQ R10, 64(SP)
+	MOVQ ahead+32(FP), R10
 
 tile:
-	MOVQ    epi+32(FP), R11
+	MOVQ    epi+40(FP), R11
 	VMOVUPS (R11), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
@@ -4811,6 +4908,9 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         120(AX), R10
 	PREFETCHT0   4096(R12)
 	VMOVUPS      (R12), Z14
 	VBROADCASTSS (R11), Z15
@@ -4993,7 +5093,7 @@ next:
 	MOVQ        88(AX), R11
 	MOVQ        48(SP), R12
 	MOVQ        56(SP), R13
-	MOVQ        epi+32(FP), R11
+	MOVQ        epi+40(FP), R11
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     64(R11), Z14
@@ -5104,26 +5204,28 @@ masked:
 	MOVQ    80(AX), R11
 	SHLQ    $0x02, R11
 	ADDQ    R11, 40(SP)
-	DECQ    R10
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P1C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P1C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P1C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P1C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ in+16(FP), CX
 	MOVQ CX, 40(SP)
-	MOVQ res+40(FP), CX
+	MOVQ res+48(FP), CX
 	MOVQ CX, 48(SP)
-	MOVQ out+48(FP), CX
+	MOVQ out+56(FP), CX
 	MOVQ CX, 56(SP)
-	MOVQ count+56(FP), CX
+	MOVQ count+64(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ ahead+32(FP), CX
 
 tile:
-	MOVQ    epi+32(FP), DX
+	MOVQ    epi+40(FP), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	MOVQ    w+24(FP), BX
@@ -5161,6 +5263,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (CX)
+	PREFETCHT1   64(CX)
+	PREFETCHT1   128(CX)
+	PREFETCHT1   192(CX)
+	ADDQ         120(AX), CX
 	PREFETCHT0   4096(BX)
 	PREFETCHT0   4160(BX)
 	VMOVUPS      (BX), Z2
@@ -5228,7 +5335,7 @@ next:
 	MOVQ        88(AX), BX
 	MOVQ        48(SP), SI
 	MOVQ        56(SP), DI
-	MOVQ        epi+32(FP), DX
+	MOVQ        epi+40(FP), DX
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(DX), Z2
@@ -5270,28 +5377,30 @@ masked:
 	MOVQ    80(AX), DX
 	SHLQ    $0x02, DX
 	ADDQ    DX, 40(SP)
-	DECQ    CX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P2C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P2C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P2C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P2C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
 	SHLQ $0x02, CX
 	MOVQ in+16(FP), DX
 	MOVQ DX, 40(SP)
-	MOVQ res+40(FP), DX
+	MOVQ res+48(FP), DX
 	MOVQ DX, 48(SP)
-	MOVQ out+48(FP), DX
+	MOVQ out+56(FP), DX
 	MOVQ DX, 56(SP)
-	MOVQ count+56(FP), DX
+	MOVQ count+64(FP), DX
+	MOVQ DX, 64(SP)
+	MOVQ ahead+32(FP), DX
 
 tile:
-	MOVQ    epi+32(FP), BX
+	MOVQ    epi+40(FP), BX
 	VMOVUPS (BX), Z0
 	VMOVUPS 64(BX), Z1
 	VMOVAPS Z0, Z2
@@ -5332,6 +5441,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	PREFETCHT1   128(DX)
+	PREFETCHT1   192(DX)
+	ADDQ         120(AX), DX
 	PREFETCHT0   4096(SI)
 	PREFETCHT0   4160(SI)
 	VMOVUPS      (SI), Z4
@@ -5414,7 +5528,7 @@ next:
 	MOVQ        88(AX), SI
 	MOVQ        48(SP), DI
 	MOVQ        56(SP), R8
-	MOVQ        epi+32(FP), BX
+	MOVQ        epi+40(FP), BX
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(BX), Z4
@@ -5468,28 +5582,30 @@ masked:
 	MOVQ    80(AX), BX
 	SHLQ    $0x02, BX
 	ADDQ    BX, 40(SP)
-	DECQ    DX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P3C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P3C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P3C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P3C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
 	SHLQ $0x02, CX
 	MOVQ in+16(FP), DX
 	MOVQ DX, 40(SP)
-	MOVQ res+40(FP), DX
+	MOVQ res+48(FP), DX
 	MOVQ DX, 48(SP)
-	MOVQ out+48(FP), DX
+	MOVQ out+56(FP), DX
 	MOVQ DX, 56(SP)
-	MOVQ count+56(FP), DX
+	MOVQ count+64(FP), DX
+	MOVQ DX, 64(SP)
+	MOVQ ahead+32(FP), DX
 
 tile:
-	MOVQ    epi+32(FP), BX
+	MOVQ    epi+40(FP), BX
 	VMOVUPS (BX), Z0
 	VMOVUPS 64(BX), Z1
 	VMOVAPS Z0, Z2
@@ -5533,6 +5649,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	PREFETCHT1   128(DX)
+	PREFETCHT1   192(DX)
+	ADDQ         120(AX), DX
 	PREFETCHT0   4096(SI)
 	PREFETCHT0   4160(SI)
 	VMOVUPS      (SI), Z6
@@ -5630,7 +5751,7 @@ next:
 	MOVQ        88(AX), SI
 	MOVQ        48(SP), DI
 	MOVQ        56(SP), R8
-	MOVQ        epi+32(FP), BX
+	MOVQ        epi+40(FP), BX
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(BX), Z6
@@ -5696,14 +5817,14 @@ masked:
 	MOVQ    80(AX), BX
 	SHLQ    $0x02, BX
 	ADDQ    BX, 40(SP)
-	DECQ    DX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P4C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P4C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P4C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P4C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -5711,14 +5832,16 @@ TEXT ·tileAVX512P4C32(SB), NOSPLIT, $64-64
 	LEAQ (CX)(CX*2), DX
 	MOVQ in+16(FP), BX
 	MOVQ BX, 40(SP)
-	MOVQ res+40(FP), BX
+	MOVQ res+48(FP), BX
 	MOVQ BX, 48(SP)
-	MOVQ out+48(FP), BX
+	MOVQ out+56(FP), BX
 	MOVQ BX, 56(SP)
-	MOVQ count+56(FP), BX
+	MOVQ count+64(FP), BX
+	MOVQ BX, 64(SP)
+	MOVQ ahead+32(FP), BX
 
 tile:
-	MOVQ    epi+32(FP), SI
+	MOVQ    epi+40(FP), SI
 	VMOVUPS (SI), Z0
 	VMOVUPS 64(SI), Z1
 	VMOVAPS Z0, Z2
@@ -5765,6 +5888,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (BX)
+	PREFETCHT1   64(BX)
+	PREFETCHT1   128(BX)
+	PREFETCHT1   192(BX)
+	ADDQ         120(AX), BX
 	PREFETCHT0   4096(DI)
 	PREFETCHT0   4160(DI)
 	VMOVUPS      (DI), Z8
@@ -5877,7 +6005,7 @@ next:
 	MOVQ        88(AX), DI
 	MOVQ        48(SP), R8
 	MOVQ        56(SP), R9
-	MOVQ        epi+32(FP), SI
+	MOVQ        epi+40(FP), SI
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(SI), Z8
@@ -5955,14 +6083,14 @@ masked:
 	MOVQ    80(AX), SI
 	SHLQ    $0x02, SI
 	ADDQ    SI, 40(SP)
-	DECQ    BX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P5C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P5C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P5C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P5C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -5970,14 +6098,16 @@ TEXT ·tileAVX512P5C32(SB), NOSPLIT, $64-64
 	LEAQ (CX)(CX*2), DX
 	MOVQ in+16(FP), BX
 	MOVQ BX, 40(SP)
-	MOVQ res+40(FP), BX
+	MOVQ res+48(FP), BX
 	MOVQ BX, 48(SP)
-	MOVQ out+48(FP), BX
+	MOVQ out+56(FP), BX
 	MOVQ BX, 56(SP)
-	MOVQ count+56(FP), BX
+	MOVQ count+64(FP), BX
+	MOVQ BX, 64(SP)
+	MOVQ ahead+32(FP), BX
 
 tile:
-	MOVQ    epi+32(FP), SI
+	MOVQ    epi+40(FP), SI
 	VMOVUPS (SI), Z0
 	VMOVUPS 64(SI), Z1
 	VMOVAPS Z0, Z2
@@ -6027,6 +6157,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (BX)
+	PREFETCHT1   64(BX)
+	PREFETCHT1   128(BX)
+	PREFETCHT1   192(BX)
+	ADDQ         120(AX), BX
 	PREFETCHT0   4096(DI)
 	PREFETCHT0   4160(DI)
 	VMOVUPS      (DI), Z10
@@ -6154,7 +6289,7 @@ next:
 	MOVQ        88(AX), DI
 	MOVQ        48(SP), R8
 	MOVQ        56(SP), R9
-	MOVQ        epi+32(FP), SI
+	MOVQ        epi+40(FP), SI
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(SI), Z10
@@ -6244,14 +6379,14 @@ masked:
 	MOVQ    80(AX), SI
 	SHLQ    $0x02, SI
 	ADDQ    SI, 40(SP)
-	DECQ    BX
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P6C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P6C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P6C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P6C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -6260,14 +6395,16 @@ TEXT ·tileAVX512P6C32(SB), NOSPLIT, $64-64
 	LEAQ (DX)(CX*2), BX
 	MOVQ in+16(FP), SI
 	MOVQ SI, 40(SP)
-	MOVQ res+40(FP), SI
+	MOVQ res+48(FP), SI
 	MOVQ SI, 48(SP)
-	MOVQ out+48(FP), SI
+	MOVQ out+56(FP), SI
 	MOVQ SI, 56(SP)
-	MOVQ count+56(FP), SI
+	MOVQ count+64(FP), SI
+	MOVQ SI, 64(SP)
+	MOVQ ahead+32(FP), SI
 
 tile:
-	MOVQ    epi+32(FP), DI
+	MOVQ    epi+40(FP), DI
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	VMOVAPS Z0, Z2
@@ -6320,6 +6457,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (SI)
+	PREFETCHT1   64(SI)
+	PREFETCHT1   128(SI)
+	PREFETCHT1   192(SI)
+	ADDQ         120(AX), SI
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	VMOVUPS      (R8), Z12
@@ -6462,7 +6604,7 @@ next:
 	MOVQ        88(AX), R8
 	MOVQ        48(SP), R9
 	MOVQ        56(SP), R10
-	MOVQ        epi+32(FP), DI
+	MOVQ        epi+40(FP), DI
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(DI), Z12
@@ -6564,14 +6706,14 @@ masked:
 	MOVQ    80(AX), DI
 	SHLQ    $0x02, DI
 	ADDQ    DI, 40(SP)
-	DECQ    SI
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P7C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P7C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P7C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P7C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -6580,14 +6722,16 @@ TEXT ·tileAVX512P7C32(SB), NOSPLIT, $64-64
 	LEAQ (DX)(CX*2), BX
 	MOVQ in+16(FP), SI
 	MOVQ SI, 40(SP)
-	MOVQ res+40(FP), SI
+	MOVQ res+48(FP), SI
 	MOVQ SI, 48(SP)
-	MOVQ out+48(FP), SI
+	MOVQ out+56(FP), SI
 	MOVQ SI, 56(SP)
-	MOVQ count+56(FP), SI
+	MOVQ count+64(FP), SI
+	MOVQ SI, 64(SP)
+	MOVQ ahead+32(FP), SI
 
 tile:
-	MOVQ    epi+32(FP), DI
+	MOVQ    epi+40(FP), DI
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	VMOVAPS Z0, Z2
@@ -6643,6 +6787,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (SI)
+	PREFETCHT1   64(SI)
+	PREFETCHT1   128(SI)
+	PREFETCHT1   192(SI)
+	ADDQ         120(AX), SI
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	VMOVUPS      (R8), Z14
@@ -6800,7 +6949,7 @@ next:
 	MOVQ        88(AX), R8
 	MOVQ        48(SP), R9
 	MOVQ        56(SP), R10
-	MOVQ        epi+32(FP), DI
+	MOVQ        epi+40(FP), DI
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(DI), Z14
@@ -6914,14 +7063,14 @@ masked:
 	MOVQ    80(AX), DI
 	SHLQ    $0x02, DI
 	ADDQ    DI, 40(SP)
-	DECQ    SI
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P8C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P8C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P8C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P8C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -6931,14 +7080,16 @@ TEXT ·tileAVX512P8C32(SB), NOSPLIT, $64-64
 	LEAQ (BX)(CX*2), SI
 	MOVQ in+16(FP), DI
 	MOVQ DI, 40(SP)
-	MOVQ res+40(FP), DI
+	MOVQ res+48(FP), DI
 	MOVQ DI, 48(SP)
-	MOVQ out+48(FP), DI
+	MOVQ out+56(FP), DI
 	MOVQ DI, 56(SP)
-	MOVQ count+56(FP), DI
+	MOVQ count+64(FP), DI
+	MOVQ DI, 64(SP)
+	MOVQ ahead+32(FP), DI
 
 tile:
-	MOVQ    epi+32(FP), R8
+	MOVQ    epi+40(FP), R8
 	VMOVUPS (R8), Z0
 	VMOVUPS 64(R8), Z1
 	VMOVAPS Z0, Z2
@@ -6997,6 +7148,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (DI)
+	PREFETCHT1   64(DI)
+	PREFETCHT1   128(DI)
+	PREFETCHT1   192(DI)
+	ADDQ         120(AX), DI
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	VMOVUPS      (R9), Z16
@@ -7169,7 +7325,7 @@ next:
 	MOVQ        88(AX), R9
 	MOVQ        48(SP), R10
 	MOVQ        56(SP), R11
-	MOVQ        epi+32(FP), R8
+	MOVQ        epi+40(FP), R8
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(R8), Z16
@@ -7295,14 +7451,14 @@ masked:
 	MOVQ    80(AX), R8
 	SHLQ    $0x02, R8
 	ADDQ    R8, 40(SP)
-	DECQ    DI
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P9C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P9C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P9C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P9C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -7312,14 +7468,16 @@ TEXT ·tileAVX512P9C32(SB), NOSPLIT, $64-64
 	LEAQ (BX)(CX*2), SI
 	MOVQ in+16(FP), DI
 	MOVQ DI, 40(SP)
-	MOVQ res+40(FP), DI
+	MOVQ res+48(FP), DI
 	MOVQ DI, 48(SP)
-	MOVQ out+48(FP), DI
+	MOVQ out+56(FP), DI
 	MOVQ DI, 56(SP)
-	MOVQ count+56(FP), DI
+	MOVQ count+64(FP), DI
+	MOVQ DI, 64(SP)
+	MOVQ ahead+32(FP), DI
 
 tile:
-	MOVQ    epi+32(FP), R8
+	MOVQ    epi+40(FP), R8
 	VMOVUPS (R8), Z0
 	VMOVUPS 64(R8), Z1
 	VMOVAPS Z0, Z2
@@ -7381,6 +7539,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (DI)
+	PREFETCHT1   64(DI)
+	PREFETCHT1   128(DI)
+	PREFETCHT1   192(DI)
+	ADDQ         120(AX), DI
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	VMOVUPS      (R9), Z18
@@ -7568,7 +7731,7 @@ next:
 	MOVQ        88(AX), R9
 	MOVQ        48(SP), R10
 	MOVQ        56(SP), R11
-	MOVQ        epi+32(FP), R8
+	MOVQ        epi+40(FP), R8
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(R8), Z18
@@ -7706,14 +7869,14 @@ masked:
 	MOVQ    80(AX), R8
 	SHLQ    $0x02, R8
 	ADDQ    R8, 40(SP)
-	DECQ    DI
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P10C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P10C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P10C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P10C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -7724,14 +7887,16 @@ TEXT ·tileAVX512P10C32(SB), NOSPLIT, $64-64
 	LEAQ (SI)(CX*2), DI
 	MOVQ in+16(FP), R8
 	MOVQ R8, 40(SP)
-	MOVQ res+40(FP), R8
+	MOVQ res+48(FP), R8
 	MOVQ R8, 48(SP)
-	MOVQ out+48(FP), R8
+	MOVQ out+56(FP), R8
 	MOVQ R8, 56(SP)
-	MOVQ count+56(FP), R8
+	MOVQ count+64(FP), R8
+	MOVQ R8, 64(SP)
+	MOVQ ahead+32(FP), R8
 
 tile:
-	MOVQ    epi+32(FP), R9
+	MOVQ    epi+40(FP), R9
 	VMOVUPS (R9), Z0
 	VMOVUPS 64(R9), Z1
 	VMOVAPS Z0, Z2
@@ -7796,6 +7961,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
+	PREFETCHT1   128(R8)
+	PREFETCHT1   192(R8)
+	ADDQ         120(AX), R8
 	PREFETCHT0   4096(R10)
 	PREFETCHT0   4160(R10)
 	VMOVUPS      (R10), Z20
@@ -7998,7 +8168,7 @@ next:
 	MOVQ        88(AX), R10
 	MOVQ        48(SP), R11
 	MOVQ        56(SP), R12
-	MOVQ        epi+32(FP), R9
+	MOVQ        epi+40(FP), R9
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(R9), Z20
@@ -8148,14 +8318,14 @@ masked:
 	MOVQ    80(AX), R9
 	SHLQ    $0x02, R9
 	ADDQ    R9, 40(SP)
-	DECQ    R8
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P11C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P11C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P11C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P11C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -8166,14 +8336,16 @@ TEXT ·tileAVX512P11C32(SB), NOSPLIT, $64-64
 	LEAQ (SI)(CX*2), DI
 	MOVQ in+16(FP), R8
 	MOVQ R8, 40(SP)
-	MOVQ res+40(FP), R8
+	MOVQ res+48(FP), R8
 	MOVQ R8, 48(SP)
-	MOVQ out+48(FP), R8
+	MOVQ out+56(FP), R8
 	MOVQ R8, 56(SP)
-	MOVQ count+56(FP), R8
+	MOVQ count+64(FP), R8
+	MOVQ R8, 64(SP)
+	MOVQ ahead+32(FP), R8
 
 tile:
-	MOVQ    epi+32(FP), R9
+	MOVQ    epi+40(FP), R9
 	VMOVUPS (R9), Z0
 	VMOVUPS 64(R9), Z1
 	VMOVAPS Z0, Z2
@@ -8241,6 +8413,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
+	PREFETCHT1   128(R8)
+	PREFETCHT1   192(R8)
+	ADDQ         120(AX), R8
 	PREFETCHT0   4096(R10)
 	PREFETCHT0   4160(R10)
 	VMOVUPS      (R10), Z22
@@ -8458,7 +8635,7 @@ next:
 	MOVQ        88(AX), R10
 	MOVQ        48(SP), R11
 	MOVQ        56(SP), R12
-	MOVQ        epi+32(FP), R9
+	MOVQ        epi+40(FP), R9
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(R9), Z22
@@ -8620,14 +8797,14 @@ masked:
 	MOVQ    80(AX), R9
 	SHLQ    $0x02, R9
 	ADDQ    R9, 40(SP)
-	DECQ    R8
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P12C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P12C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P12C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P12C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -8639,14 +8816,16 @@ TEXT ·tileAVX512P12C32(SB), NOSPLIT, $64-64
 	LEAQ (DI)(CX*2), R8
 	MOVQ in+16(FP), R9
 	MOVQ R9, 40(SP)
-	MOVQ res+40(FP), R9
+	MOVQ res+48(FP), R9
 	MOVQ R9, 48(SP)
-	MOVQ out+48(FP), R9
+	MOVQ out+56(FP), R9
 	MOVQ R9, 56(SP)
-	MOVQ count+56(FP), R9
+	MOVQ count+64(FP), R9
+	MOVQ R9, 64(SP)
+	MOVQ ahead+32(FP), R9
 
 tile:
-	MOVQ    epi+32(FP), R10
+	MOVQ    epi+40(FP), R10
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVAPS Z0, Z2
@@ -8717,6 +8896,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	PREFETCHT1   128(R9)
+	PREFETCHT1   192(R9)
+	ADDQ         120(AX), R9
 	PREFETCHT0   4096(R11)
 	PREFETCHT0   4160(R11)
 	VMOVUPS      (R11), Z24
@@ -8949,7 +9133,7 @@ next:
 	MOVQ        88(AX), R11
 	MOVQ        48(SP), R12
 	MOVQ        56(SP), R13
-	MOVQ        epi+32(FP), R10
+	MOVQ        epi+40(FP), R10
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(R10), Z24
@@ -9123,14 +9307,14 @@ masked:
 	MOVQ    80(AX), R10
 	SHLQ    $0x02, R10
 	ADDQ    R10, 40(SP)
-	DECQ    R9
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P13C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P13C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P13C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P13C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -9142,14 +9326,16 @@ TEXT ·tileAVX512P13C32(SB), NOSPLIT, $64-64
 	LEAQ (DI)(CX*2), R8
 	MOVQ in+16(FP), R9
 	MOVQ R9, 40(SP)
-	MOVQ res+40(FP), R9
+	MOVQ res+48(FP), R9
 	MOVQ R9, 48(SP)
-	MOVQ out+48(FP), R9
+	MOVQ out+56(FP), R9
 	MOVQ R9, 56(SP)
-	MOVQ count+56(FP), R9
+	MOVQ count+64(FP), R9
+	MOVQ R9, 64(SP)
+	MOVQ ahead+32(FP), R9
 
 tile:
-	MOVQ    epi+32(FP), R10
+	MOVQ    epi+40(FP), R10
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVAPS Z0, Z2
@@ -9223,6 +9409,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	PREFETCHT1   128(R9)
+	PREFETCHT1   192(R9)
+	ADDQ         120(AX), R9
 	PREFETCHT0   4096(R11)
 	PREFETCHT0   4160(R11)
 	VMOVUPS      (R11), Z26
@@ -9470,7 +9661,7 @@ next:
 	MOVQ        88(AX), R11
 	MOVQ        48(SP), R12
 	MOVQ        56(SP), R13
-	MOVQ        epi+32(FP), R10
+	MOVQ        epi+40(FP), R10
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(R10), Z26
@@ -9656,14 +9847,14 @@ masked:
 	MOVQ    80(AX), R10
 	SHLQ    $0x02, R10
 	ADDQ    R10, 40(SP)
-	DECQ    R9
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func tileAVX512P14C32(l *int, off *int, in *float32, w *float32, epi *float32, res *float32, out *float32, count int)
+// func tileAVX512P14C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileAVX512P14C32(SB), NOSPLIT, $64-64
+TEXT ·tileAVX512P14C32(SB), NOSPLIT, $72-72
 	MOVQ l+0(FP), AX
 	MOVQ off+8(FP), CX
 	MOVQ 8(CX), CX
@@ -9676,14 +9867,16 @@ TEXT ·tileAVX512P14C32(SB), NOSPLIT, $64-64
 	LEAQ (R8)(CX*2), R9
 	MOVQ in+16(FP), R10
 	MOVQ R10, 40(SP)
-	MOVQ res+40(FP), R10
+	MOVQ res+48(FP), R10
 	MOVQ R10, 48(SP)
-	MOVQ out+48(FP), R10
+	MOVQ out+56(FP), R10
 	MOVQ R10, 56(SP)
-	MOVQ count+56(FP), R10
+	MOVQ count+64(FP), R10
+	MOVQ R10, 64(SP)
+	MOVQ ahead+32(FP), R10
 
 tile:
-	MOVQ    epi+32(FP), R11
+	MOVQ    epi+40(FP), R11
 	VMOVUPS (R11), Z0
 	VMOVUPS 64(R11), Z1
 	VMOVAPS Z0, Z2
@@ -9760,6 +9953,11 @@ c:
 	JZ    rest
 
 quad:
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	PREFETCHT1   128(R10)
+	PREFETCHT1   192(R10)
+	ADDQ         120(AX), R10
 	PREFETCHT0   4096(R12)
 	PREFETCHT0   4160(R12)
 	VMOVUPS      (R12), Z28
@@ -10022,7 +10220,7 @@ next:
 	MOVQ        88(AX), R12
 	MOVQ        48(SP), R13
 	MOVQ        56(SP), R14
-	MOVQ        epi+32(FP), R11
+	MOVQ        epi+40(FP), R11
 	CMPQ        96(AX), $0x00
 	JE          scaled
 	VMOVUPS     128(R11), Z28
@@ -10220,7 +10418,7 @@ masked:
 	MOVQ    80(AX), R11
 	SHLQ    $0x02, R11
 	ADDQ    R11, 40(SP)
-	DECQ    R10
+	DECQ    64(SP)
 	JNZ     tile
 	VZEROUPPER
 	RET

@@ -4,17 +4,17 @@
 
 #include "textflag.h"
 
-// func tileNEONP1(l, off *int, in, w, epi, res, out *float32, count int)
-TEXT ·tileNEONP1(SB), NOSPLIT, $0-64
+// func tileNEONP1(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+TEXT ·tileNEONP1(SB), NOSPLIT, $0-72
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
 	MOVD in+16(FP), R1
-	MOVD res+40(FP), R2
-	MOVD out+48(FP), R3
-	MOVD count+56(FP), R4
+	MOVD res+48(FP), R2
+	MOVD out+56(FP), R3
+	MOVD count+64(FP), R4
 
 tile:
-	MOVD epi+32(FP), R5
+	MOVD epi+40(FP), R5
 	MOVD w+24(FP), R6
 	FLDPQ 0(R5), (F0, F1)
 	FLDPQ 32(R5), (F2, F3)
@@ -86,7 +86,7 @@ rest:
 	MOVD R16, R14
 
 single:
-	FMOVS 0(R10), F4
+	FMOVS (R10), F4
 	FMOVQ 0(R6), F5
 	FMOVQ 16(R6), F6
 	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
@@ -190,19 +190,19 @@ masked:
 	BNE tile
 	RET
 
-// func tileNEONP2(l, off *int, in, w, epi, res, out *float32, count int)
-TEXT ·tileNEONP2(SB), NOSPLIT, $0-64
+// func tileNEONP2(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+TEXT ·tileNEONP2(SB), NOSPLIT, $0-72
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
 	MOVD 8(R1), R2
 	LSL $2, R2
 	MOVD in+16(FP), R1
-	MOVD res+40(FP), R3
-	MOVD out+48(FP), R4
-	MOVD count+56(FP), R5
+	MOVD res+48(FP), R3
+	MOVD out+56(FP), R4
+	MOVD count+64(FP), R5
 
 tile:
-	MOVD epi+32(FP), R6
+	MOVD epi+40(FP), R6
 	MOVD w+24(FP), R7
 	FLDPQ 0(R6), (F0, F1)
 	FLDPQ 32(R6), (F2, F3)
@@ -295,7 +295,7 @@ rest:
 	MOVD R17, R15
 
 single:
-	FMOVS 0(R11), F8
+	FMOVS (R11), F8
 	FMOVS (R11)(R2), F9
 	FMOVQ 0(R7), F10
 	FMOVQ 16(R7), F11
@@ -448,8 +448,8 @@ masked:
 	BNE tile
 	RET
 
-// func tileNEONP3(l, off *int, in, w, epi, res, out *float32, count int)
-TEXT ·tileNEONP3(SB), NOSPLIT, $0-64
+// func tileNEONP3(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+TEXT ·tileNEONP3(SB), NOSPLIT, $0-72
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
 	MOVD 8(R1), R2
@@ -457,12 +457,12 @@ TEXT ·tileNEONP3(SB), NOSPLIT, $0-64
 	MOVD 16(R1), R3
 	LSL $2, R3
 	MOVD in+16(FP), R1
-	MOVD res+40(FP), R4
-	MOVD out+48(FP), R5
-	MOVD count+56(FP), R6
+	MOVD res+48(FP), R4
+	MOVD out+56(FP), R5
+	MOVD count+64(FP), R6
 
 tile:
-	MOVD epi+32(FP), R7
+	MOVD epi+40(FP), R7
 	MOVD w+24(FP), R8
 	FLDPQ 0(R7), (F0, F1)
 	FLDPQ 32(R7), (F2, F3)
@@ -576,7 +576,7 @@ rest:
 	MOVD R19, R16
 
 single:
-	FMOVS 0(R12), F12
+	FMOVS (R12), F12
 	FMOVS (R12)(R2), F13
 	FMOVS (R12)(R3), F14
 	FMOVQ 0(R8), F15
@@ -778,8 +778,8 @@ masked:
 	BNE tile
 	RET
 
-// func tileNEONP4(l, off *int, in, w, epi, res, out *float32, count int)
-TEXT ·tileNEONP4(SB), NOSPLIT, $0-64
+// func tileNEONP4(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+TEXT ·tileNEONP4(SB), NOSPLIT, $0-72
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
 	MOVD 8(R1), R2
@@ -789,12 +789,12 @@ TEXT ·tileNEONP4(SB), NOSPLIT, $0-64
 	MOVD 24(R1), R4
 	LSL $2, R4
 	MOVD in+16(FP), R1
-	MOVD res+40(FP), R5
-	MOVD out+48(FP), R6
-	MOVD count+56(FP), R7
+	MOVD res+48(FP), R5
+	MOVD out+56(FP), R6
+	MOVD count+64(FP), R7
 
 tile:
-	MOVD epi+32(FP), R8
+	MOVD epi+40(FP), R8
 	MOVD w+24(FP), R9
 	FLDPQ 0(R8), (F0, F1)
 	FLDPQ 32(R8), (F2, F3)
@@ -929,7 +929,7 @@ rest:
 	MOVD R20, R17
 
 single:
-	FMOVS 0(R13), F16
+	FMOVS (R13), F16
 	FMOVS (R13)(R2), F17
 	FMOVS (R13)(R3), F18
 	FMOVS (R13)(R4), F19
@@ -1180,8 +1180,8 @@ masked:
 	BNE tile
 	RET
 
-// func tileNEONP5(l, off *int, in, w, epi, res, out *float32, count int)
-TEXT ·tileNEONP5(SB), NOSPLIT, $0-64
+// func tileNEONP5(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+TEXT ·tileNEONP5(SB), NOSPLIT, $0-72
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
 	MOVD 8(R1), R2
@@ -1193,12 +1193,12 @@ TEXT ·tileNEONP5(SB), NOSPLIT, $0-64
 	MOVD 32(R1), R5
 	LSL $2, R5
 	MOVD in+16(FP), R1
-	MOVD res+40(FP), R6
-	MOVD out+48(FP), R7
-	MOVD count+56(FP), R8
+	MOVD res+48(FP), R6
+	MOVD out+56(FP), R7
+	MOVD count+64(FP), R8
 
 tile:
-	MOVD epi+32(FP), R9
+	MOVD epi+40(FP), R9
 	MOVD w+24(FP), R10
 	FLDPQ 0(R9), (F0, F1)
 	FLDPQ 32(R9), (F2, F3)
@@ -1354,7 +1354,7 @@ rest:
 	MOVD R21, R19
 
 single:
-	FMOVS 0(R14), F20
+	FMOVS (R14), F20
 	FMOVS (R14)(R2), F21
 	FMOVS (R14)(R3), F22
 	FMOVS (R14)(R4), F23
@@ -1654,8 +1654,8 @@ masked:
 	BNE tile
 	RET
 
-// func tileNEONP6(l, off *int, in, w, epi, res, out *float32, count int)
-TEXT ·tileNEONP6(SB), NOSPLIT, $0-64
+// func tileNEONP6(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+TEXT ·tileNEONP6(SB), NOSPLIT, $0-72
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
 	MOVD 8(R1), R2
@@ -1669,12 +1669,12 @@ TEXT ·tileNEONP6(SB), NOSPLIT, $0-64
 	MOVD 40(R1), R6
 	LSL $2, R6
 	MOVD in+16(FP), R1
-	MOVD res+40(FP), R7
-	MOVD out+48(FP), R8
-	MOVD count+56(FP), R9
+	MOVD res+48(FP), R7
+	MOVD out+56(FP), R8
+	MOVD count+64(FP), R9
 
 tile:
-	MOVD epi+32(FP), R10
+	MOVD epi+40(FP), R10
 	MOVD w+24(FP), R11
 	FLDPQ 0(R10), (F0, F1)
 	FLDPQ 32(R10), (F2, F3)
@@ -1851,7 +1851,7 @@ rest:
 	MOVD R22, R20
 
 single:
-	FMOVS 0(R15), F24
+	FMOVS (R15), F24
 	FMOVS (R15)(R2), F25
 	FMOVS (R15)(R3), F26
 	FMOVS (R15)(R4), F27

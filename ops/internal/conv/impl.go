@@ -23,8 +23,9 @@ type implementation struct {
 //	y = bias[j] + sum over a, b, c, r of in[a·stepA + b·stepB + c·stepC + off[p] + r] · w[next][j]
 //
 // and then the Epilogue. A nil res is no residual. epi has width values each of bias, scale, shift and mask, a pattern
-// of ones for channels that exist.
-type tileFunc func(l *loops, off *offsets, in, w, epi, res, out []float32, count, pixels, width int)
+// of ones for channels that exist. It may fetch weights that are needed next from ahead on, which is a hint and never
+// read.
+type tileFunc func(l *loops, off *offsets, in, w, ahead, epi, res, out []float32, count, pixels, width int)
 
 // String returns instruction set and tile: "avx2 6x16".
 func (i *implementation) String() string { return fmt.Sprintf("%s %dx%d", i.level, i.pixels, i.width) }

@@ -2,7 +2,7 @@ package conv
 
 // portable is the tileFunc in Go, for two pixels at most. Four channels of two pixels are what the registers hold.
 // Products are rounded before they are added: a compiler that fused them would make bits depend on the platform.
-func portable(l *loops, off *offsets, in, w, epi, res, out []float32, count, pixels, width int) {
+func portable(l *loops, off *offsets, in, w, _, epi, res, out []float32, count, pixels, width int) {
 	const lane = 4
 	second := off[pixels-1]
 	for t := range count {

@@ -28,7 +28,8 @@ const (
 	loopsScale
 	loopsMask
 	loopsLo
-	loopsHi = loopsLo + 4
+	loopsHi    = loopsLo + 4
+	loopsAhead = loopsHi + 4
 )
 
 const (
@@ -37,7 +38,7 @@ const (
 	unroll = 4      // input values of a quad
 
 	cacheLine = 64
-	ahead     = 4096 // bytes by which weights are fetched early: they may come from the last cache or from memory
+	soon      = 4096 // bytes by which weights are fetched early: they may come from the last cache or from memory
 )
 
 // pixels is how a tile addresses pixel i: base plus an offset that is in a register or a multiple of one.
@@ -68,7 +69,7 @@ func regular(off reg.Register, px int) pixels {
 
 func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) {
 	name := fmt.Sprintf("tile%sP%dC%d", s.Name, px, nv*s.Lanes())
-	TEXT(name, NOSPLIT, "func(l, off *int, in, w, epi, res, out *float32, count int)")
+	TEXT(name, NOSPLIT, "func(l, off *int, in, w, ahead, epi, res, out *float32, count int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s computes count tiles of %d pixels by %d output channels.", name, px, nv*s.Lanes()))
 	width := nv * s.Bytes
@@ -78,10 +79,10 @@ func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) 
 
 	l := Mem{Base: Load(Param("l"), GP64())}
 	at := address(Load(Param("off"), GP64()), px)
-	locals := AllocLocal(64)
+	locals := AllocLocal(72)
 	local := func(i int) Mem { return locals.Offset(8 * i) }
 	nA, nB, nC, quads, singles := local(0), local(1), local(2), local(3), local(4)
-	tileIn, tileRes, tileOut := local(5), local(6), local(7)
+	tileIn, tileRes, tileOut, count := local(5), local(6), local(7), local(8)
 	keep := func(from, to Mem) {
 		t := GP64()
 		MOVQ(from, t)
@@ -91,8 +92,8 @@ func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) 
 	param("in", tileIn)
 	param("res", tileRes)
 	param("out", tileOut)
-	count := GP64()
-	Load(Param("count"), count)
+	param("count", count)
+	ahead := Load(Param("ahead"), GP64())
 
 	Label("tile")
 	epi := Mem{Base: Load(Param("epi"), GP64())}
@@ -141,7 +142,7 @@ func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) 
 	multiply := func(k int) {
 		for u := range k {
 			for d := 0; d < width; d += cacheLine {
-				PREFETCHT0(Mem{Base: w, Disp: ahead + u*width + d})
+				PREFETCHT0(Mem{Base: w, Disp: soon + u*width + d})
 			}
 			for j := range nv {
 				VMOVUPS(Mem{Base: w, Disp: u*width + j*s.Bytes}, weight[j])
@@ -162,6 +163,10 @@ func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) 
 	TESTQ(n, n)
 	JZ(LabelRef("rest"))
 	Label("quad")
+	for line := 0; line < unroll*width/2; line += cacheLine { // half of what it multiplies by: there are two tiles at least
+		PREFETCHT1(Mem{Base: ahead, Disp: line})
+	}
+	ADDQ(l.Offset(loopsAhead), ahead)
 	multiply(unroll)
 	JNZ(LabelRef("quad"))
 	Label("rest")

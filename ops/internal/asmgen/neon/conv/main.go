@@ -30,7 +30,7 @@ const (
 const pixel = 4 * Block // bytes from a pixel to the next in a block
 
 func tile(f *File, px int) {
-	f.Func(fmt.Sprintf("tileNEONP%d", px), "(l, off *int, in, w, epi, res, out *float32, count int)",
+	f.Func(fmt.Sprintf("tileNEONP%d", px), "(l, off *int, in, w, ahead, epi, res, out *float32, count int)",
 		fmt.Sprintf("computes count tiles of %d pixels.", px), func(g *Func) {
 			sums := NewTile(px)
 			l, off := g.Arg("l"), g.Arg("off")
