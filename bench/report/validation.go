@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bufio"
 	"fmt"
 	"html"
 	"io"
@@ -205,6 +206,26 @@ func WriteValidations(w io.Writer, list []*Validation) error {
 		fmt.Fprintln(t, strings.Join(row, "\t")+"\t")
 	}
 	return t.Flush()
+}
+
+// WriteMarkdown writes a shorter table of validations in Markdown.
+func WriteMarkdown(w io.Writer, list []*Validation) error {
+	b := bufio.NewWriter(w)
+	fmt.Fprintln(b, "| network | whole, ms | sum of layers, worst error | partitions | prediction, median error | 95th percentile | worst |")
+	fmt.Fprintln(b, "|---|--:|--:|--:|--:|--:|--:|")
+	line := func(name, whole string, a, p Errors) {
+		fmt.Fprintf(b, "| %s | %s | %.1f %% | %d | %.1f %% | %.1f %% | %.1f %% |\n", name, whole, 100*a.Worst, p.Count, 100*p.Median, 100*p.P95, 100*p.Worst)
+	}
+	for _, v := range list {
+		name := strings.TrimPrefix(v.Model.Name, "zoo:")
+		if v.Disturbed {
+			name += " (disturbed)"
+		}
+		line(name, fmt.Sprintf("%.1f", milliseconds(v.whole())), v.Additivity(), v.Prediction())
+	}
+	t := Total(list)
+	line("all", "", t.Additivity, t.Prediction)
+	return b.Flush()
 }
 
 const validationNote = `Additivity is the sum of the layers, timed inside the whole model, against runs of the whole in which no layer is

@@ -122,6 +122,19 @@ func TestTableHasARowForEachNetworkAndTheTotals(t *testing.T) {
 	if len(lines) != 4 || !strings.Contains(lines[1], "network_0") || !strings.Contains(lines[1], "unknown") || !strings.Contains(lines[3], "all") {
 		t.Errorf("got\n%s\nwant a header, two networks and the totals", b.String())
 	}
+	b.Reset()
+	if err := WriteMarkdown(&b, list); err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.Split(strings.TrimSpace(b.String()), "\n")
+	if len(rows) != 5 || !strings.HasPrefix(rows[2], "| network_0") || !strings.HasPrefix(rows[4], "| all |  | ") {
+		t.Errorf("got\n%s\nwant a header, two networks and the totals", b.String())
+	}
+	for _, row := range rows {
+		if got, want := strings.Count(row, "|"), strings.Count(rows[0], "|"); got != want {
+			t.Errorf("%q has %d bars, want %d", row, got, want)
+		}
+	}
 	if want := Total(list).Prediction; want.Count != 24 || !strings.Contains(lines[3], fmt.Sprintf(" %.1f ", 100*want.Worst)) {
 		t.Errorf("totals %+v are not in %q", want, lines[3])
 	}

@@ -87,11 +87,13 @@ validation goes on where it stopped. zoo:all is all built-in networks.`,
 			if output == "" {
 				return nil
 			}
+			if err := writeFile(filepath.Join(output, "validation.md"), func(w io.Writer) error { return report.WriteMarkdown(w, list) }); err != nil {
+				return err
+			}
 			page, err := report.ValidationPage(list)
 			if err != nil {
 				return err
 			}
-			a.json = false
 			return (&app{out: a.err}).writePage(page, output)
 		},
 	}
