@@ -35,9 +35,13 @@ func run(t *testing.T, g *graph.Graph, in []*tensor.Tensor) []*tensor.Tensor {
 // everyCut runs both parts of g at every cut, in parallel subtests, and
 // compares with the whole.
 func everyCut(t *testing.T, g *graph.Graph, in []*tensor.Tensor) {
-	want := run(t, g, in)
 	cuts := cut.Find(g, 0)
-	for _, c := range cuts[1 : len(cuts)-1] {
+	cutAt(t, g, in, cuts[1:len(cuts)-1])
+}
+
+func cutAt(t *testing.T, g *graph.Graph, in []*tensor.Tensor, cuts []cut.Cut) {
+	want := run(t, g, in)
+	for _, c := range cuts {
 		t.Run(fmt.Sprint(c.Position), func(t *testing.T) {
 			t.Parallel()
 			data := in
@@ -67,6 +71,28 @@ func TestSplitEqualsWholeAtEveryCut(t *testing.T) {
 			everyCut(t, g, []*tensor.Tensor{tensortest.Random(1, 1, 3, 224, 224)})
 		})
 	}
+}
+
+// NASNet is cut inside its body, where several tensors cross every cut, at some
+// cuts of each width.
+func TestSplitEqualsWholeInsideTheBodyOfNASNet(t *testing.T) {
+	g, err := zoo.Build("nasnetmobile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const each = 2
+	var cuts []cut.Cut
+	widths := map[int]int{}
+	for _, c := range cut.Find(g, 0) {
+		if w := c.Width(); w > 1 && widths[w] < each && (len(cuts) == 0 || c.Position > cuts[len(cuts)-1].Position+len(g.Nodes)/40) {
+			widths[w]++
+			cuts = append(cuts, c)
+		}
+	}
+	if len(widths) < 4 {
+		t.Errorf("the widths of cuts are %v", widths)
+	}
+	cutAt(t, g, []*tensor.Tensor{tensortest.Random(1, 1, 3, 224, 224)}, cuts)
 }
 
 // The real models, trained elsewhere, that lie beside the project in a

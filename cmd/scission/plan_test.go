@@ -9,18 +9,26 @@ import (
 	"time"
 
 	"scission/split"
+	"scission/split/cut"
+	"scission/split/run"
 )
 
-// planProfiles writes profiles of the smallest network of the zoo: every layer
-// takes a millisecond on the device and a hundredth of it on the edge.
+// planProfiles writes profiles of the smallest network of the zoo.
 func planProfiles(t *testing.T, date time.Time) (dir string) {
 	t.Helper()
+	return profilesOf(t, "zoo:mobilenetv2", date)
+}
+
+// profilesOf writes profiles of a model: every layer takes a millisecond on the
+// device and a hundredth of it on the edge.
+func profilesOf(t *testing.T, name string, date time.Time) (dir string) {
+	t.Helper()
 	dir = t.TempDir()
-	m, err := openModel("zoo:mobilenetv2", nil)
+	m, err := openModel(name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.portable("zoo:mobilenetv2"); err != nil {
+	if err := m.portable(name); err != nil {
 		t.Fatal(err)
 	}
 	for host, layer := range map[string]time.Duration{deviceName: time.Millisecond, "edge": 10 * time.Microsecond} {
@@ -106,6 +114,49 @@ func TestPlanKeepsLimitsAndObjectives(t *testing.T) {
 		t.Errorf("it says\n%s", out)
 	}
 	want(t, exitNoPartition, "plan", "zoo:mobilenetv2", "--profiles", dir, "--network", slow, "--max-total", "1ns")
+}
+
+// TestNASNetIsCutInsideItsBody: between its stem and its head no cut has fewer
+// than two tensors. A plan within the body is found where two or three may cross,
+// and run over a real connection they all do, and change no bit.
+func TestNASNetIsCutInsideItsBody(t *testing.T) {
+	const model, raw = "zoo:nasnetmobile", "raw"
+	dir, file := profilesOf(t, model, time.Now()), filepath.Join(t.TempDir(), "plan.json")
+	plan := func(width string) []string {
+		return []string{"plan", model, "--profiles", dir, "--network", "preset:lan", "--max-width", width, "-o", file, "--json",
+			"--layers", deviceName + "=0-300", "--layers", "edge=700-end"}
+	}
+	want(t, exitNoPartition, plan("1")...)
+	m, err := openModel(model, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := startWorker(t, "edge")
+	for _, most := range []int{2, 3} {
+		out, _ := want(t, exitOK, plan(fmt.Sprint(most))...)
+		var p planFile
+		if err := json.Unmarshal([]byte(out), &p); err != nil {
+			t.Fatal(err)
+		}
+		at := p.Estimates[0].Hops[0].Position
+		c := cut.Find(m.Graph, 0)[at]
+		if c.Width() < 2 || c.Width() > most || at < 301 || at > 700 {
+			t.Errorf("with at most %d tensors the cut is at %d with %d", most, at, c.Width())
+		}
+		out, _ = want(t, exitOK, "exec", model, "--plan", file, "--host", "edge="+edge, "--input", "random:1", "--check", "--json", "--codec", raw)
+		var r execReport
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Identical == nil || !*r.Identical {
+			t.Errorf("cut at %d it is not identical: %v", at, r.Identical)
+		}
+		for _, s := range r.Spans {
+			if s.What == run.Travel && !s.Hop.Back && s.Bytes < c.Bytes {
+				t.Errorf("%d tensors of %d bytes cross at %d, and %d bytes were sent", c.Width(), c.Bytes, at, s.Bytes)
+			}
+		}
+	}
 }
 
 func TestPlanWarnsOfWhatIsStale(t *testing.T) {
