@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -84,6 +85,32 @@ func sumTicks(fields []string, at ...int) (time.Duration, error) {
 func othersSince(from, to load, cpus int) float64 {
 	others := (to.busy - from.busy) - (to.own - from.own)
 	return max(0, float64(others)/float64(cpus)/float64(to.at.Sub(from.at)))
+}
+
+// cpusSince is how many CPUs the processes kept busy between two loads.
+func cpusSince(from, to load) float64 {
+	return float64(to.own-from.own) / float64(to.at.Sub(from.at))
+}
+
+// peakRSS is the most memory that a process has had resident, in bytes: its own
+// and what it has mapped from files (VmHWM of proc(5)).
+func peakRSS(pid int) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	return parsePeak(string(status))
+}
+
+// parsePeak finds VmHWM in /proc/PID/status.
+func parsePeak(status string) (int64, error) {
+	for line := range strings.Lines(status) {
+		if kib, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kib), "kB")), 10, 64)
+			return n << 10, err
+		}
+	}
+	return 0, errors.New("/proc/PID/status has no VmHWM")
 }
 
 // machine describes where the figures are from.

@@ -45,3 +45,20 @@ func TestOnlyVectorFlagsAreKept(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestPeakOfMemoryIsInBytes(t *testing.T) {
+	if got, err := parsePeak("Name:\tx\nVmPeak:\t  9999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"); err != nil || got != 2<<20 {
+		t.Errorf("got %v, %v, want 2 MiB", got, err)
+	}
+	if _, err := parsePeak("VmRSS:\t 1 kB\n"); err == nil {
+		t.Error("no VmHWM is no error")
+	}
+}
+
+func TestCPUsAreOwnTimeByTime(t *testing.T) {
+	start := time.Now()
+	from, to := load{at: start, own: time.Second}, load{at: start.Add(2 * time.Second), own: 4 * time.Second}
+	if got := cpusSince(from, to); got != 1.5 {
+		t.Errorf("got %v, want 1.5", got)
+	}
+}

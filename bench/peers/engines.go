@@ -1,69 +1,89 @@
 package main
 
 import (
+	"embed"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	_ "embed"
 )
 
-// An engine that Python reaches is a module of its own in the folder python
-// and a line in pythonEngines.
-var (
-	//go:embed python/worker.py
-	pythonWorker []byte
-	//go:embed python/peer_onnxruntime.py
-	onnxRuntime []byte
-
-	pythonEngines = map[string][]byte{"onnxruntime": onnxRuntime}
+// subject is the engine that the others are compared with, reference the one
+// that the outputs of all are compared with.
+const (
+	subject   = "scission"
+	reference = "onnxruntime"
 )
 
-// subject is the engine that the others are compared with.
-const subject = "scission"
+// engineList is all engines, the subject first, then the reference. A Python
+// engine is a module of its own in the folder python; a Go engine is a program
+// of its own in a folder of its name, so that it takes memory of no other.
+var engineList = []struct {
+	name     string
+	language string // that its worker is written in
+}{
+	{subject, "go"},
+	{reference, "python"},
+	{"openvino", "python"},
+	{"ncnn", "python"},
+	{"mnn", "python"},
+	{"litert", "python"},
+	{"tract", "python"},
+	{"gomlx", "go"},
+	{"onnxgo", "go"},
+}
+
+//go:embed python/*.py
+var pythonFiles embed.FS
 
 // contender is an engine: something that runs models in a worker process.
 type contender struct {
 	name    string
-	command []string // starts a worker, see request
+	command []string // starts a worker, see worker.Request
 }
 
-// engines returns the engines of the given names, the subject first. The
-// Python modules are unpacked into dir.
-func engines(names []string, python, dir string) ([]contender, error) {
+// engines returns the engines of the given names in the order of engineList,
+// the subject always among them. home is the folder that setup.sh and run.sh
+// have put them into. The Python modules are unpacked into dir.
+func engines(names []string, home, dir string) ([]contender, error) {
+	for _, name := range names {
+		if !slices.Contains(engineNames(), name) {
+			return nil, fmt.Errorf("unknown engine %q, want some of %s", name, strings.Join(engineNames(), ", "))
+		}
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	list := []contender{{subject, []string{self, workerArg}}}
-	script := filepath.Join(dir, "worker.py")
-	if err := os.WriteFile(script, pythonWorker, 0o600); err != nil {
+	if err := os.CopyFS(dir, pythonFiles); err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		if name == subject {
+	var list []contender
+	for _, e := range engineList {
+		var command []string
+		switch {
+		case e.name == subject:
+			command = []string{self, workerArg}
+		case !slices.Contains(names, e.name):
 			continue
+		case e.language == "go":
+			command = []string{filepath.Join(home, "go", e.name)}
+		default:
+			command = []string{pythonOf(home), filepath.Join(dir, "python", "worker.py"), e.name}
 		}
-		module, ok := pythonEngines[name]
-		if !ok {
-			return nil, fmt.Errorf("unknown engine %q, want some of %s", name, strings.Join(engineNames(), ", "))
-		}
-		if err := os.WriteFile(filepath.Join(dir, "peer_"+name+".py"), module, 0o600); err != nil {
-			return nil, err
-		}
-		list = append(list, contender{name, []string{python, script, name}})
+		list = append(list, contender{e.name, command})
 	}
 	return list, nil
 }
 
-// engineNames lists all engines, the subject first.
+// pythonOf is the interpreter that has the engines.
+func pythonOf(home string) string { return filepath.Join(home, "bin", "python") }
+
 func engineNames() []string {
-	names := []string{}
-	for name := range pythonEngines {
-		names = append(names, name)
+	var names []string
+	for _, e := range engineList {
+		names = append(names, e.name)
 	}
-	slices.Sort(names)
-	return append([]string{subject}, names...)
+	return names
 }

@@ -2,6 +2,7 @@
 // this machine, in one run:
 //
 //	./run.sh [flags] [network...]
+//	./run.sh -kernels
 //
 // A network is a name of the zoo, with or without "zoo:" before it, or the
 // path of an ONNX file that ends in .onnx; without any, all of the zoo are
@@ -9,7 +10,12 @@
 // threads. They are measured by turns, A B A B, and only one computes at a
 // time; the ratio of two engines is taken within each round, so that what
 // slows the machine down for a while cancels. Outputs are compared before
-// anything is timed. A Markdown table goes to standard output.
+// anything is timed. Cold starts and peak memory are measured too. An engine
+// that is not there or cannot take a network is left out, and the table says
+// why. Markdown tables go to standard output.
+//
+// With -kernels it measures the machine's multiply-adds and memory, and the
+// convolution and matrix kernels and NumPy's BLAS as parts of that.
 //
 // The shares of the CPU come from /proc, so it runs on Linux only. It is a
 // module of its own: nothing that it needs is needed by the product.
@@ -29,6 +35,7 @@ import (
 	"syscall"
 	"time"
 
+	"scission/bench/peers/worker"
 	"scission/bench/zoo"
 	"scission/engine/graph"
 	"scission/engine/tensor"
@@ -39,35 +46,71 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	run := peers
 	if len(os.Args) == 2 && os.Args[1] == workerArg {
-		run = func(context.Context) error { return serve(os.Stdin, os.Stdout) }
+		scission().Main()
+		return
 	}
-	if err := run(ctx); err != nil {
+	if err := peers(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
 }
 
-// errUnmeasured says that the report has gaps.
-var errUnmeasured = errors.New("some engines were not measured, see the table")
+const usage = `Measures scission and other engines on the same networks, by turns.
+
+  run.sh [flags] [network...]
+  run.sh -kernels
+
+Without a network it takes all of the zoo; NAME.onnx is a file.
+
+Examples:
+  run.sh -json peers.json                                 everything
+  run.sh -engines scission,onnxruntime -rounds 3 resnet50 two engines, quickly
+  run.sh -threads 1 -engines gomlx,onnxgo mobilenetv2     the pure Go peers
+  run.sh -kernels -json kernels.json                      kernels against the machine's peak
+
+Flags:
+`
 
 // peers measures what the command line asks for.
 func peers(ctx context.Context) error {
 	p := protocol{}
 	threads := flag.String("threads", "1,2", "numbers of threads, separated by commas")
-	names := flag.String("engines", strings.Join(engineNames(), ","), "engines, separated by commas")
-	python := flag.String("python", filepath.Join(".venv", "bin", "python"), "Python interpreter that has the engines")
-	jsonPath := flag.String("json", "", "write all samples to this file as JSON")
+	names := flag.String("engines", strings.Join(engineNames(), ","), "engines, separated by commas; "+subject+" is always one")
+	home := flag.String("home", ".venv", "folder with the engines, as setup.sh makes it")
+	root := flag.String("root", filepath.Join("..", ".."), "folder of scission's module, for -kernels")
+	ofKernels := flag.Bool("kernels", false, "measure kernels in place of networks")
+	jsonPath := flag.String("json", "", "write everything, samples included, to this file as JSON")
 	flag.IntVar(&p.Rounds, "rounds", 7, "rounds that count")
 	flag.IntVar(&p.Extra, "extra", 14, "further rounds at most, to replace noisy ones")
+	flag.IntVar(&p.Starts, "starts", 5, "cold starts of each engine")
 	flag.DurationVar(&p.Turn, "turn", 500*time.Millisecond, "length of an engine's turn in a round")
 	flag.DurationVar(&p.Warmup, "warmup", time.Second, "how long an engine runs before the first round")
 	flag.Float64Var(&p.Others, "others", 0.06, "a round is noisy if other processes take more than this share of the CPUs")
-	flag.Parse()
-	if p.Rounds < 1 || p.Extra < 0 {
-		return fmt.Errorf("%d rounds and %d extra, want at least 1 and 0", p.Rounds, p.Extra)
+	flag.DurationVar(&p.Slowest, "slowest", 20*time.Second, "an engine whose run takes longer is not timed")
+	flag.DurationVar(&p.Patience, "patience", 10*time.Minute, "an engine that takes longer to answer is given up")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
 	}
+	flag.Parse()
+	if p.Rounds < 1 || p.Extra < 0 || p.Starts < 0 {
+		return fmt.Errorf("%d rounds, %d extra and %d starts, want at least 1, 0 and 0", p.Rounds, p.Extra, p.Starts)
+	}
+	dir, err := os.MkdirTemp("", "scission-peers-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if *ofKernels {
+		r, err := measureKernels(ctx, *root, pythonOf(*home), dir)
+		if err != nil {
+			return err
+		}
+		r.table(os.Stdout)
+		return writeJSON(*jsonPath, r)
+	}
+
 	counts, err := parseThreads(*threads)
 	if err != nil {
 		return err
@@ -78,16 +121,10 @@ func peers(ctx context.Context) error {
 			networks = append(networks, info.Name)
 		}
 	}
-	dir, err := os.MkdirTemp("", "scission-peers-")
+	list, err := engines(strings.Split(*names, ","), *home, dir)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	list, err := engines(strings.Split(*names, ","), *python, dir)
-	if err != nil {
-		return err
-	}
-
 	r := report{Machine: thisMachine(), Protocol: p}
 	for _, network := range networks {
 		if err := r.add(ctx, list, network, dir, counts); err != nil {
@@ -95,19 +132,32 @@ func peers(ctx context.Context) error {
 		}
 	}
 	r.table(os.Stdout)
-	if *jsonPath != "" {
-		data, err := json.MarshalIndent(r, "", "\t")
-		if err != nil {
-			return err
+	return errors.Join(writeJSON(*jsonPath, r), r.complete())
+}
+
+// complete is an error if the subject or the reference was not measured on
+// everything. Of the others each may have its gaps.
+func (r report) complete() error {
+	for _, res := range r.Results {
+		for _, name := range []string{subject, reference} {
+			if en := res.of(name); en.Error != "" {
+				return fmt.Errorf("%s was not measured on %s: %s", name, res.Network, en.Error)
+			}
 		}
-		if err := os.WriteFile(*jsonPath, append(data, '\n'), 0o644); err != nil {
-			return err
-		}
-	}
-	if !r.complete() {
-		return errUnmeasured
 	}
 	return nil
+}
+
+// writeJSON writes v to a file, unless path is empty.
+func writeJSON(path string, v any) error {
+	if path == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
 func parseThreads(list string) ([]int, error) {
@@ -134,6 +184,9 @@ func (r *report) add(ctx context.Context, list []contender, network, dir string,
 	if err != nil {
 		return err
 	}
+	if err := m.convert(ctx, list, sub, r.Protocol.Patience); err != nil {
+		return err
+	}
 	for _, t := range threads {
 		begin := time.Now()
 		res, err := measure(ctx, list, m, t, r.Protocol)
@@ -142,20 +195,13 @@ func (r *report) add(ctx context.Context, list []contender, network, dir string,
 		}
 		r.Results = append(r.Results, res)
 		fmt.Fprintf(os.Stderr, "%s, threads %d: %d rounds, %d more for noise, %v\n", network, t, len(res.Rounds), res.Repeats, time.Since(begin).Round(time.Second))
-	}
-	return nil
-}
-
-// complete reports whether every engine was measured on everything.
-func (r report) complete() bool {
-	for _, res := range r.Results {
 		for _, en := range res.Engines {
 			if en.Error != "" {
-				return false
+				fmt.Fprintf(os.Stderr, "\t%s: %s\n", en.Engine, en.Error)
 			}
 		}
 	}
-	return true
+	return nil
 }
 
 // prepare puts a network's ONNX file, unless it is one, and random inputs into dir.
@@ -178,7 +224,7 @@ func prepare(network, dir string) (model, error) {
 		if v.DType != tensor.Float32 {
 			return model{}, fmt.Errorf("%s: input %q is %v, want float32", network, v.Name, v.Type)
 		}
-		f, err := writeTensor(filepath.Join(dir, fmt.Sprintf("input%d.bin", i)), v.Name, tensortest.Random(uint64(i), v.Shape...))
+		f, err := worker.Write(filepath.Join(dir, fmt.Sprintf("input%d.bin", i)), v.Name, tensortest.Random(uint64(i), v.Shape...))
 		if err != nil {
 			return model{}, err
 		}

@@ -2,13 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
+	"scission/bench/peers/worker"
 	"scission/engine/tensor"
 	"scission/engine/tensor/tensortest"
 )
@@ -25,11 +27,14 @@ const pause = 100 * time.Millisecond
 
 // protocol says how to measure.
 type protocol struct {
-	Rounds int           `json:"rounds"`    // that count
-	Extra  int           `json:"extra"`     // more rounds at most, to replace noisy ones
-	Turn   time.Duration `json:"turn_ns"`   // an engine's turn lasts about this long
-	Others float64       `json:"others"`    // a round in which others take a larger share of the CPUs is noisy
-	Warmup time.Duration `json:"warmup_ns"` // each engine runs at least this long before the first round
+	Rounds   int           `json:"rounds"`      // that count
+	Extra    int           `json:"extra"`       // more rounds at most, to replace noisy ones
+	Starts   int           `json:"starts"`      // cold starts
+	Turn     time.Duration `json:"turn_ns"`     // an engine's turn lasts about this long
+	Others   float64       `json:"others"`      // a round in which others take a larger share of the CPUs is noisy
+	Warmup   time.Duration `json:"warmup_ns"`   // each engine runs at least this long before the first round
+	Slowest  time.Duration `json:"slowest_ns"`  // an engine whose second run takes longer is not timed
+	Patience time.Duration `json:"patience_ns"` // an engine that takes longer for an answer is given up
 }
 
 // result is what came out for one network and number of threads.
@@ -49,86 +54,164 @@ type entry struct {
 	Error     string        `json:"error,omitempty"` // why it was not measured
 	Deviation float64       `json:"deviation"`       // largest difference of an output from the reference's, as part of its largest element
 	Median    time.Duration `json:"median_ns"`
-	Ratio     float64       `json:"ratio"` // the subject's time divided by this engine's
+	Ratio     float64       `json:"ratio"`    // the subject's time divided by this engine's
+	CPUs      float64       `json:"cpus"`     // that it kept busy in the rounds
+	Ready     time.Duration `json:"ready_ns"` // of a cold start: from the process' start until the library is loaded
+	First     time.Duration `json:"first_ns"` // of a cold start: from then until the first output; what a file in another form costs to make is left out
+	BaseRSS   int64         `json:"base_rss"` // peak resident bytes when the library is loaded
+	PeakRSS   int64         `json:"peak_rss"` // and at the end
 }
 
-// model is a network in a file, with inputs.
+// model is a network in files, with inputs.
 type model struct {
 	name   string
 	path   string // of an ONNX file
-	inputs []file
+	inputs []worker.File
+	forms  map[string]form // by engine
+}
+
+// form is a network as an engine takes it.
+type form struct {
+	path string
+	err  error // why it does not
+}
+
+// convert lets each engine write its own form of m, into folders in dir.
+func (m *model) convert(ctx context.Context, engines []contender, dir string, patience time.Duration) error {
+	m.forms = map[string]form{}
+	for _, e := range engines {
+		sub := filepath.Join(dir, e.name)
+		if err := os.Mkdir(sub, 0o700); err != nil {
+			return err
+		}
+		proc, err := start(ctx, e.command, patience)
+		if err != nil {
+			m.forms[e.name] = form{err: err}
+			continue
+		}
+		answer, err := proc.call(worker.Request{Cmd: "convert", Model: m.path, Dir: sub})
+		proc.stop()
+		m.forms[e.name] = form{answer.Model, err}
+	}
+	return ctx.Err()
+}
+
+// measurement is a measurement under way.
+type measurement struct {
+	protocol
+	ctx     context.Context
+	model   model
+	threads int
+	res     result
+	engines []contender
+	procs   []*process // nil for engines that do not take part
 }
 
 // measure runs m in all engines, by turns. An engine that fails, or whose
 // outputs differ from the reference's, is left out and says why in its entry.
-// The reference is the first engine behind the subject that runs.
+// The first engine behind the subject that runs is taken for the reference.
 func measure(ctx context.Context, engines []contender, m model, threads int, p protocol) (result, error) {
-	res := result{Network: m.name, Threads: threads}
-	procs := make([]*process, len(engines))
+	ms := measurement{protocol: p, ctx: ctx, model: m, threads: threads, engines: engines, procs: make([]*process, len(engines)),
+		res: result{Network: m.name, Threads: threads, Engines: make([]entry, len(engines))}}
+	defer ms.stop()
 	outputs := make([][]*tensor.Tensor, len(engines))
 	for i, e := range engines {
-		en := entry{Engine: e.name}
-		proc, err := start(ctx, e.command)
-		if err == nil {
-			defer proc.stop()
-			procs[i] = proc
-			var answer reply
-			answer, err = proc.call(request{Cmd: "load", Model: m.path, Threads: threads, Inputs: m.inputs})
-			en.Version = answer.Version
+		ms.res.Engines[i].Engine = e.name
+		var err error
+		if outputs[i], err = ms.begin(i); err != nil {
+			ms.exclude(i, err)
 		}
-		if err == nil {
-			outputs[i], err = procs[i].outputs()
-		}
+	}
+	for i, err := range compare(ms.res.Engines, outputs) {
 		if err != nil {
-			en.Error = err.Error()
+			ms.exclude(i, err)
 		}
-		res.Engines = append(res.Engines, en)
 	}
-	compare(res.Engines, outputs)
+	ms.coldStarts()
+	for len(ms.live()) > 0 {
+		i, err := ms.rounds()
+		if err == nil {
+			break
+		}
+		ms.exclude(i, err) // the others begin again, without it
+	}
+	if err := ctx.Err(); err != nil {
+		return ms.res, err
+	}
+	ms.evaluate()
+	return ms.res, nil
+}
 
-	var live []*process
-	var entries []*entry
-	for i := range engines {
-		if res.Engines[i].Error == "" {
-			live, entries = append(live, procs[i]), append(entries, &res.Engines[i])
+// live is the indices of the engines that take part.
+func (ms *measurement) live() []int {
+	var at []int
+	for i, p := range ms.procs {
+		if p != nil {
+			at = append(at, i)
 		}
 	}
-	if len(live) == 0 {
-		return res, ctx.Err()
+	return at
+}
+
+func (ms *measurement) exclude(i int, err error) {
+	ms.res.Engines[i].Error = err.Error()
+	if ms.procs[i] != nil {
+		ms.procs[i].stop()
+		ms.procs[i] = nil
 	}
-	var err error
-	if res.Rounds, res.Repeats, err = p.measure(live); err != nil {
-		return res, errors.Join(ctx.Err(), fmt.Errorf("%s, threads %d: %w", m.name, threads, err))
+}
+
+func (ms *measurement) stop() {
+	for _, i := range ms.live() {
+		ms.procs[i].stop()
 	}
-	for _, r := range res.Rounds {
-		res.Noisy = res.Noisy || r.others() > p.Others
+}
+
+// begin starts engine i and returns its outputs.
+func (ms *measurement) begin(i int) ([]*tensor.Tensor, error) {
+	f := ms.model.forms[ms.engines[i].name]
+	if f.err != nil {
+		return nil, f.err
 	}
-	for i, en := range entries {
-		en.Median = typical(res.Rounds, i)
-		if entries[0].Engine == subject {
-			en.Ratio = ratio(res.Rounds, 0, i)
-		}
+	proc, err := start(ms.ctx, ms.engines[i].command, ms.Patience)
+	if err != nil {
+		return nil, err
 	}
-	return res, nil
+	ms.procs[i] = proc
+	en := &ms.res.Engines[i]
+	if en.Version, err = proc.hello(); err != nil {
+		return nil, err
+	}
+	if en.BaseRSS, err = peakRSS(proc.pid()); err != nil {
+		return nil, err
+	}
+	if err := proc.load(ms.model, f.path, ms.threads); err != nil {
+		return nil, err
+	}
+	return proc.outputs()
 }
 
 // compare checks the outputs of all engines that have some against the first
-// such engine behind the subject, and sets Deviation and Error.
-func compare(entries []entry, outputs [][]*tensor.Tensor) {
-	reference := -1
-	for i := 1; i < len(entries) && reference < 0; i++ {
-		if entries[i].Error == "" {
-			reference = i
-		}
+// such engine behind the subject. It sets Deviation and returns what is wrong
+// with each.
+func compare(entries []entry, outputs [][]*tensor.Tensor) []error {
+	errs := make([]error, len(entries))
+	standard := 1
+	for standard < len(entries) && entries[standard].Error != "" {
+		standard++
+	}
+	if standard >= len(entries) {
+		return errs
 	}
 	for i := range entries {
-		if en := &entries[i]; en.Error == "" && reference >= 0 && i != reference {
+		if en := &entries[i]; en.Error == "" && i != standard {
 			var err error
-			if en.Deviation, err = deviation(outputs[i], outputs[reference]); err != nil {
-				en.Error = fmt.Sprintf("outputs differ from %s's: %v", entries[reference].Engine, err)
+			if en.Deviation, err = deviation(outputs[i], outputs[standard]); err != nil {
+				errs[i] = fmt.Errorf("outputs differ from %s's: %w", entries[standard].Engine, err)
 			}
 		}
 	}
+	return errs
 }
 
 // deviation is the largest difference between elements of got and want, as
@@ -156,45 +239,96 @@ func deviation(got, want []*tensor.Tensor) (float64, error) {
 	return worst, nil
 }
 
-// measure warms the processes up and gives them turns. It returns the p.Rounds
-// quietest rounds and how many more there were.
-func (p protocol) measure(procs []*process) (kept []round, repeats int, err error) {
-	runs := make([]int, len(procs))
-	for i, proc := range procs {
-		if runs[i], err = p.warmUp(proc); err != nil {
-			return nil, 0, err
+// coldStarts starts each engine ms.Starts times in a new process, by turns. The
+// files are in the page cache: they have just been read.
+func (ms *measurement) coldStarts() {
+	ready, first := make([][]time.Duration, len(ms.engines)), make([][]time.Duration, len(ms.engines))
+	for range ms.Starts {
+		for _, i := range ms.live() {
+			r, f, err := ms.coldStart(i)
+			if err != nil {
+				ms.exclude(i, err)
+				continue
+			}
+			ready[i], first[i] = append(ready[i], r), append(first[i], f)
+		}
+	}
+	for _, i := range ms.live() {
+		if ms.Starts > 0 {
+			ms.res.Engines[i].Ready, ms.res.Engines[i].First = median(ready[i]), median(first[i])
+		}
+	}
+}
+
+func (ms *measurement) coldStart(i int) (ready, first time.Duration, err error) {
+	time.Sleep(pause)
+	begin := time.Now()
+	proc, err := start(ms.ctx, ms.engines[i].command, ms.Patience)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer proc.stop()
+	if _, err := proc.hello(); err != nil {
+		return 0, 0, err
+	}
+	ready = time.Since(begin)
+	if err := proc.load(ms.model, ms.model.forms[ms.engines[i].name].path, ms.threads); err != nil {
+		return 0, 0, err
+	}
+	if _, err := proc.run(1); err != nil {
+		return 0, 0, err
+	}
+	return ready, time.Since(begin) - ready, nil
+}
+
+// rounds warms the engines up and gives them turns. It keeps the ms.Rounds
+// quietest rounds. If an engine fails, it returns which.
+func (ms *measurement) rounds() (failed int, err error) {
+	live := ms.live()
+	runs := make([]int, len(live))
+	for at, i := range live {
+		if runs[at], err = ms.warmUp(ms.procs[i]); err != nil {
+			return i, err
 		}
 	}
 	var rounds []round
-	for quiet := 0; quiet < p.Rounds && len(rounds) < p.Rounds+p.Extra; {
+	for quiet := 0; quiet < ms.Rounds && len(rounds) < ms.Rounds+ms.Extra; {
 		var r round
-		for i, proc := range procs {
-			t, err := measureTurn(proc, runs[i])
+		for at, i := range live {
+			t, err := measureTurn(ms.procs[i], runs[at])
 			if err != nil {
-				return nil, 0, err
+				return i, err
 			}
 			r = append(r, t)
 		}
 		rounds = append(rounds, r)
-		if r.others() <= p.Others {
+		if r.others() <= ms.Others {
 			quiet++
 		}
 	}
-	kept = quietest(rounds, p.Rounds)
-	return kept, len(rounds) - len(kept), nil
+	ms.res.Rounds = quietest(rounds, ms.Rounds)
+	ms.res.Repeats = len(rounds) - len(ms.res.Rounds)
+	for _, i := range live {
+		if ms.res.Engines[i].PeakRSS, err = peakRSS(ms.procs[i].pid()); err != nil {
+			return i, err
+		}
+	}
+	return 0, nil
 }
 
-// warmUp runs the model for p.Warmup and returns how many runs make a turn.
-func (p protocol) warmUp(proc *process) (runs int, err error) {
+// warmUp runs the model for ms.Warmup and returns how many runs make a turn.
+func (ms *measurement) warmUp(proc *process) (runs int, err error) {
 	var last time.Duration
-	for begin := time.Now(); last == 0 || time.Since(begin) < p.Warmup; {
+	for begin := time.Now(); last == 0 || time.Since(begin) < ms.Warmup; {
 		samples, err := proc.run(1)
 		if err != nil {
 			return 0, err
 		}
-		last = max(samples[0], 1)
+		if last = max(samples[0], 1); last > ms.Slowest {
+			return 0, fmt.Errorf("a run takes %v, longer than %v", last.Round(100*time.Millisecond), ms.Slowest)
+		}
 	}
-	return int((p.Turn + last - 1) / last), nil
+	return int((ms.Turn + last - 1) / last), nil
 }
 
 // measureTurn runs the model n times and notes what others did meanwhile. An
@@ -213,5 +347,20 @@ func measureTurn(proc *process, n int) (turn, error) {
 	if err != nil {
 		return turn{}, err
 	}
-	return turn{samples, othersSince(before, after, runtime.NumCPU())}, nil
+	return turn{samples, othersSince(before, after, runtime.NumCPU()), cpusSince(before, after)}, nil
+}
+
+// evaluate sets what follows from the rounds.
+func (ms *measurement) evaluate() {
+	res := &ms.res
+	res.Noisy = slices.ContainsFunc(res.Rounds, func(r round) bool { return r.others() > ms.Others })
+	live := ms.live()
+	for at, i := range live {
+		en := &res.Engines[i]
+		en.Median = typical(res.Rounds, at)
+		en.CPUs = cpus(res.Rounds, at)
+		if live[0] == 0 {
+			en.Ratio = ratio(res.Rounds, 0, at)
+		}
+	}
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,10 +16,7 @@ import (
 // TestMain lets the test binary be a worker, as the program is.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == workerArg {
-		if err := serve(os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+		scission().Main()
 		return
 	}
 	os.Exit(m.Run())
@@ -50,6 +45,9 @@ func rectifier(t *testing.T) model {
 	return m
 }
 
+// quick is a protocol that takes no time and finds no round noisy.
+var quick = protocol{Rounds: 3, Starts: 1, Turn: time.Millisecond, Warmup: time.Millisecond, Others: 1, Slowest: time.Minute, Patience: time.Minute}
+
 func TestEachEngineIsMeasuredInEachRound(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -60,8 +58,11 @@ func TestEachEngineIsMeasuredInEachRound(t *testing.T) {
 		{"absent", []string{filepath.Join(t.TempDir(), "absent")}},
 		{"twin", []string{self, workerArg}},
 	}
-	p := protocol{Rounds: 3, Extra: 0, Turn: time.Millisecond, Warmup: time.Millisecond, Others: 1}
-	res, err := measure(context.Background(), list, rectifier(t), 1, p)
+	m := rectifier(t)
+	if err := m.convert(t.Context(), list, t.TempDir(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	res, err := measure(t.Context(), list, m, 1, quick)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,12 +75,44 @@ func TestEachEngineIsMeasuredInEachRound(t *testing.T) {
 		}
 	}
 	for _, name := range []string{subject, "twin"} {
-		if en := res.of(name); en.Error != "" || en.Median <= 0 || en.Ratio <= 0 || en.Version == "" {
+		en := res.of(name)
+		if en.Error != "" || en.Median <= 0 || en.Ratio <= 0 || en.Version == "" {
 			t.Errorf("%s: %+v, want a time, a ratio and a version", name, en)
+		}
+		if en.Ready <= 0 || en.First <= 0 || en.BaseRSS <= 0 || en.PeakRSS < en.BaseRSS {
+			t.Errorf("%s: %+v, want a cold start and memory that grows", name, en)
 		}
 	}
 	if en := res.of("absent"); !strings.Contains(en.Error, "absent") || en.Median != 0 {
 		t.Errorf("absent engine: %+v, want an error and no time", en)
+	}
+}
+
+func TestSlowEngineIsLeftOutAndSaysSo(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, m := []contender{{subject, []string{self, workerArg}}}, rectifier(t)
+	if err := m.convert(t.Context(), list, t.TempDir(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	p := quick
+	p.Slowest = 0
+	res, err := measure(t.Context(), list, m, 1, p)
+	if en := res.of(subject); err != nil || !strings.Contains(en.Error, "a run takes") || len(res.Rounds) != 0 {
+		t.Errorf("%+v, %v, want the error that a run takes too long", en, err)
+	}
+}
+
+func TestEngineThatDoesNotAnswerIsGivenUp(t *testing.T) {
+	p, err := start(t.Context(), []string{"sleep", "600"}, time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.stop()
+	if _, err := p.hello(); err == nil || !strings.Contains(err.Error(), "no answer to hello") {
+		t.Errorf("got %v, want that there is no answer", err)
 	}
 }
 
@@ -88,7 +121,7 @@ func TestWorkerComputesTheModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := start(context.Background(), []string{self, workerArg})
+	p, err := start(t.Context(), []string{self, workerArg}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,14 +130,14 @@ func TestWorkerComputesTheModel(t *testing.T) {
 		t.Error("run before load is no error")
 	}
 	m := rectifier(t)
-	if _, err := p.call(request{Cmd: "load", Model: m.path, Threads: 1, Inputs: m.inputs}); err != nil {
+	if err := p.load(m, m.path, 1); err != nil {
 		t.Fatal(err)
 	}
 	got, err := p.outputs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := m.inputs[0].read()
+	want, err := m.inputs[0].Read()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,42 +149,21 @@ func TestWorkerComputesTheModel(t *testing.T) {
 	}
 }
 
-func TestEnginesThatDifferAreNotTimed(t *testing.T) {
+func TestOutputsThatDifferAreFound(t *testing.T) {
 	right := []*tensor.Tensor{tensortest.Random(1, 10)}
 	close := []*tensor.Tensor{right[0].Clone()}
 	close[0].F32()[3] += 5e-6
 	wrong := []*tensor.Tensor{right[0].Clone()}
 	wrong[0].F32()[3] += 0.1
-	entries := []entry{{Engine: subject}, {Engine: "broken", Error: "no"}, {Engine: "reference"}, {Engine: "other"}}
-	compare(entries, [][]*tensor.Tensor{close, nil, right, wrong})
-	if en := entries[0]; en.Error != "" || en.Deviation < 4e-6 || en.Deviation > 1e-4 {
-		t.Errorf("close outputs: %+v, want a deviation near 5e-6", en)
+	entries := []entry{{Engine: subject}, {Engine: "broken", Error: "no"}, {Engine: "standard"}, {Engine: "other"}}
+	errs := compare(entries, [][]*tensor.Tensor{close, nil, right, wrong})
+	if en := entries[0]; errs[0] != nil || en.Deviation < 4e-6 || en.Deviation > 1e-4 {
+		t.Errorf("close outputs: %+v, %v, want a deviation near 5e-6", en, errs[0])
 	}
-	if entries[1].Error != "no" || entries[2].Error != "" {
-		t.Errorf("got %+v, want the first one's error and none for the reference", entries[1:3])
+	if errs[1] != nil || errs[2] != nil {
+		t.Errorf("got %v, want nothing about the broken engine and the standard", errs[1:3])
 	}
-	if !strings.Contains(entries[3].Error, "differ from reference's") {
-		t.Errorf("wrong outputs: error %q", entries[3].Error)
-	}
-}
-
-func TestFilesOfWorkersAreChecked(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "t.bin")
-	good, err := writeTensor(path, "t", tensor.Of([]int64{1, 2}, 2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := good.read(); err != nil || got.I64()[1] != 2 {
-		t.Errorf("got %v, %v", got, err)
-	}
-	for name, f := range map[string]file{
-		"unknown type": {"t", "complex64", []int{2}, path},
-		"wrong size":   {"t", "int64", []int{3}, path},
-		"too large":    {"t", "int64", []int{1 << 30}, path},
-		"no file":      {"t", "int64", []int{2}, path + "x"},
-	} {
-		if _, err := f.read(); err == nil {
-			t.Errorf("%s: no error", name)
-		}
+	if errs[3] == nil || !strings.Contains(errs[3].Error(), "differ from standard's") {
+		t.Errorf("wrong outputs: error %v", errs[3])
 	}
 }

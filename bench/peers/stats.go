@@ -31,6 +31,7 @@ func geomean(xs []float64) float64 {
 type turn struct {
 	Samples []time.Duration `json:"samples_ns"`
 	Others  float64         `json:"others"` // share of the machine's CPU time that other processes took
+	CPUs    float64         `json:"cpus"`   // that the engine kept busy
 }
 
 // round is one turn of each engine, one after the other.
@@ -78,4 +79,13 @@ func ratio(rounds []round, a, b int) float64 {
 		qs = append(qs, float64(median(r[a].Samples))/float64(median(r[b].Samples)))
 	}
 	return median(qs)
+}
+
+// cpus is the median over the rounds of the CPUs that engine e kept busy.
+func cpus(rounds []round, e int) float64 {
+	var cs []float64
+	for _, r := range rounds {
+		cs = append(cs, r[e].CPUs)
+	}
+	return median(cs)
 }

@@ -8,7 +8,7 @@ def version():
 
 
 class load:
-    def __init__(self, path, threads):
+    def __init__(self, path, threads, inputs):
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -16,7 +16,7 @@ class load:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.outputs = [o.name for o in self.session.get_outputs()]
+        self.inputs = inputs
 
-    def run(self, inputs):
-        return self.session.run(None, inputs)
+    def run(self):
+        return self.session.run(None, self.inputs)
