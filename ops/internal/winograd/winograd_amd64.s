@@ -3995,8 +3995,10 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -4026,7 +4028,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -4080,8 +4081,11 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -4123,7 +4127,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -4184,8 +4187,12 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -4239,7 +4246,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -4307,8 +4313,13 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -4374,7 +4385,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -4449,8 +4459,14 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -4528,7 +4544,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -4610,8 +4625,15 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -4701,7 +4723,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -4777,8 +4798,10 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -4800,7 +4823,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -4849,8 +4871,11 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -4880,7 +4905,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -4933,8 +4957,12 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -4972,7 +5000,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -5029,8 +5056,13 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -5076,7 +5108,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -5137,8 +5168,14 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -5192,7 +5229,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -5257,8 +5293,15 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -5320,7 +5363,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -5389,8 +5431,16 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -5460,7 +5510,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -5533,8 +5582,17 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -5612,7 +5670,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -5689,8 +5746,18 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -5776,7 +5843,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -5857,8 +5923,19 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	PREFETCHT0 576(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -5952,7 +6029,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -6037,8 +6113,20 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	PREFETCHT0 576(R8)
+	PREFETCHT0 640(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -6140,7 +6228,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -6229,8 +6316,21 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	PREFETCHT0 576(R8)
+	PREFETCHT0 640(R8)
+	PREFETCHT0 704(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -6340,7 +6440,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -6433,8 +6532,22 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	PREFETCHT0 576(R8)
+	PREFETCHT0 640(R8)
+	PREFETCHT0 704(R8)
+	PREFETCHT0 768(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -6552,7 +6665,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -6649,8 +6761,23 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	PREFETCHT0 576(R8)
+	PREFETCHT0 640(R8)
+	PREFETCHT0 704(R8)
+	PREFETCHT0 768(R8)
+	PREFETCHT0 832(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -6776,7 +6903,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -6864,8 +6990,10 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -6897,7 +7025,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -6951,8 +7078,11 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -6996,7 +7126,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -7057,8 +7186,12 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -7114,7 +7247,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -7182,8 +7314,13 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -7251,7 +7388,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -7326,8 +7462,14 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -7407,7 +7549,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -7489,8 +7630,15 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -7582,7 +7730,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -7671,8 +7818,16 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -7776,7 +7931,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -7872,8 +8026,17 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -7989,7 +8152,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -8092,8 +8254,18 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -8221,7 +8393,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -8331,8 +8502,19 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	PREFETCHT0 576(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -8472,7 +8654,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -8589,8 +8770,20 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	PREFETCHT0 576(R8)
+	PREFETCHT0 640(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -8742,7 +8935,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -8866,8 +9058,21 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	PREFETCHT0 576(R8)
+	PREFETCHT0 640(R8)
+	PREFETCHT0 704(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -9031,7 +9236,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -9162,8 +9366,22 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	PREFETCHT0 576(R8)
+	PREFETCHT0 640(R8)
+	PREFETCHT0 704(R8)
+	PREFETCHT0 768(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -9339,7 +9557,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 
@@ -9477,8 +9694,23 @@ tile:
 	JZ     rest
 
 block:
-	MOVQ R8, R9
-	MOVQ $0x00000004, R11
+	MOVQ       R8, R9
+	ADDQ       16(AX), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 512(R8)
+	PREFETCHT0 576(R8)
+	PREFETCHT0 640(R8)
+	PREFETCHT0 704(R8)
+	PREFETCHT0 768(R8)
+	PREFETCHT0 832(R8)
+	MOVQ       $0x00000004, R11
 
 quad:
 	PREFETCHT1   (DX)
@@ -9666,7 +9898,6 @@ quad:
 	ADDQ         $0x10, R9
 	DECQ         R11
 	JNZ          quad
-	ADDQ         16(AX), R8
 	DECQ         R10
 	JNZ          block
 

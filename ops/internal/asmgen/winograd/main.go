@@ -374,6 +374,10 @@ func product(s avx.ISA, px, nv int) {
 	JZ(LabelRef("rest"))
 	Label("block")
 	MOVQ(x, p)
+	ADDQ(r.Offset(productStepX), x)
+	for i := range px {
+		PREFETCHT0(Mem{Base: x, Disp: i * block})
+	}
 	MOVQ(U32(quads), n)
 	Label("quad")
 	for line := 0; line < unroll*width/2; line += cacheLine { // half of what it multiplies by: few chunks have one tile
@@ -383,7 +387,6 @@ func product(s avx.ISA, px, nv int) {
 	multiply(unroll)
 	DECQ(n)
 	JNZ(LabelRef("quad"))
-	ADDQ(r.Offset(productStepX), x)
 	DECQ(blocks)
 	JNZ(LabelRef("block"))
 	Label("rest")
