@@ -48,7 +48,7 @@ func (a *app) serveCommand() *cobra.Command {
 	var listen, name, store string
 	var peers []string
 	var threads, maxConns int
-	var memory, modelLimit int64
+	var memory, modelLimit, storeLimit int64
 	var insecure bool
 	var slowdown float64
 	c := &cobra.Command{
@@ -73,8 +73,8 @@ address needs --insecure: use it only on a network that you trust.`,
 			if err := checkSlowdown(slowdown); err != nil {
 				return err
 			}
-			if memory < 0 || modelLimit < 0 || maxConns < 0 {
-				return usagef("--max-memory %d --max-model %d --max-connections %d, want at least 0", memory, modelLimit, maxConns)
+			if memory < 0 || modelLimit < 0 || storeLimit < 0 || maxConns < 0 {
+				return usagef("--max-memory %d --max-model %d --max-store %d --max-connections %d, want at least 0", memory, modelLimit, storeLimit, maxConns)
 			}
 			known, err := parsePeers(peers)
 			if err != nil {
@@ -84,6 +84,7 @@ address needs --insecure: use it only on a network that you trust.`,
 			if err != nil {
 				return err
 			}
+			s.Bound(storeLimit)
 			logger := log.New(a.err, "", log.LstdFlags)
 			n := &run.Node{
 				Name: name, Machine: machine(threads), Threads: threads, Memory: int(min(memory, math.MaxInt)), Peers: known,
@@ -112,8 +113,9 @@ address needs --insecure: use it only on a network that you trust.`,
 	f.StringVar(&store, "store", "", "folder `DIR` for models")
 	f.StringArrayVar(&peers, "peer", nil, "`NAME=ADDR` of a host that this one may hand on to")
 	f.IntVar(&maxConns, "max-connections", run.DefaultMaxConns, "connections served at once")
-	f.Int64Var(&memory, "max-memory", 0, "`BYTES` of activations of a stage; 0 is the engine's limit")
+	f.Int64Var(&memory, "max-memory", 0, "`BYTES` of activations of the stages that one connection has; 0 is the engine's limit")
 	f.Int64Var(&modelLimit, "max-model", run.DefaultModelLimit, "`BYTES` of a model that is sent")
+	f.Int64Var(&storeLimit, "max-store", run.DefaultStoreLimit, "`BYTES` of all models in the store; those that were not used for longest make room")
 	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing as if the processor were `N` times slower (emulation, labelled in profiles)")
 	insecureFlag(c, &insecure)
 	threadsFlag(c, &threads)

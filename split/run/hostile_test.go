@@ -3,6 +3,8 @@ package run
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -250,4 +253,162 @@ func TestStoreRemovesOnlyUploadsThatNobodyWorksOn(t *testing.T) {
 			t.Errorf("%s: error %v, want it there: %v", names[i], err, there)
 		}
 	}
+}
+
+func TestErrorsDoNotTellAddressesOfOtherHosts(t *testing.T) {
+	g := residual(0)
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	edge := worker(t, "edge", g, func(n *Node) { n.Peers = map[string]string{"cloud": gone.Addr().String()} })
+	device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"edge": edge}}
+	_, err = device.Open(context.Background(), Deployment{Model: testModel(g), Stages: parse(t, "edge:0-2,cloud:3-5")})
+	if err == nil || !strings.Contains(err.Error(), "cloud") || !strings.Contains(err.Error(), "refused") || strings.Contains(err.Error(), "127.0.0.1") {
+		t.Errorf("got error %v, want one about the host and not its address", err)
+	}
+}
+
+// gated is a layer that tells that it runs and waits until it may end.
+type gated struct {
+	mix
+	runs *atomic.Int32
+	gate chan struct{}
+}
+
+func (o gated) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	return graph.Kernel{Steps: []graph.Step{{N: 1, Do: func(*graph.Exec, []*tensor.Tensor, []*tensor.Tensor, int) error {
+		o.runs.Add(1)
+		<-o.gate
+		return nil
+	}}}}, nil
+}
+
+func TestWorkerStopsWhenItsClientIsGone(t *testing.T) {
+	op := gated{runs: new(atomic.Int32), gate: make(chan struct{})}
+	g := &graph.Graph{Name: "gated"}
+	v := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{50}})
+	for i := range layers {
+		out, err := g.Add(fmt.Sprint("layer", i), op, nil, []*graph.Value{v}, fmt.Sprint("v", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v = out[0]
+	}
+	g.Outputs = []*graph.Value{v}
+	logged := make(chan string, 100)
+	edge := worker(t, "edge", g, func(n *Node) {
+		n.Log = func(format string, args ...any) { logged <- fmt.Sprintf(format, args...) }
+	})
+	device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"edge": edge}}
+	e, err := device.Open(context.Background(), Deployment{Model: testModel(g), Stages: parse(t, "edge:0-5")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan error)
+	go func() {
+		_, _, err := e.Run(context.Background(), input(1))
+		ran <- err
+	}()
+	for op.runs.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	e.Close()
+	if err := <-ran; err == nil {
+		t.Error("a run whose connection is closed: no error")
+	}
+	// The layers end slowly, so that the worker has time to notice.
+	slow := time.NewTicker(200 * time.Millisecond)
+	defer slow.Stop()
+	for left := true; left; {
+		select {
+		case line := <-logged:
+			left = !strings.HasSuffix(line, "disconnected")
+		case <-slow.C:
+			select {
+			case op.gate <- struct{}{}:
+			default:
+			}
+		}
+	}
+	if n := op.runs.Load(); n == layers {
+		t.Errorf("all %d layers ran though the client was gone after the first had begun", n)
+	}
+}
+
+func TestStagesOfADeploymentShareTheMemory(t *testing.T) {
+	g := residual(0)
+	one, err := (&Node{Threads: 1}).compile(g, split.Segment{From: 0, To: 3}, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := worker(t, "edge", g, func(n *Node) { n.Memory = one.Memory() })
+	device := &Node{Name: "device", Threads: 1, Memory: one.Memory(), Peers: map[string]string{"edge": edge}}
+	for stages, fits := range map[string]bool{
+		"edge:0-2,device:3-5": true, "edge:0-2,edge:3-5": false, "device:0-2,device:3-5": false,
+	} {
+		e, err := device.Open(context.Background(), Deployment{Model: testModel(g), Stages: parse(t, stages)})
+		if fits != (err == nil) || !fits && !strings.Contains(err.Error(), "memory") {
+			t.Errorf("%s: got error %v", stages, err)
+		}
+		if err == nil {
+			e.Close()
+		}
+	}
+}
+
+func TestStoreRemovesWhatWasNotUsedForLongest(t *testing.T) {
+	s, err := OpenStore(t.TempDir(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Bound(25)
+	put := func(text string) string {
+		t.Helper()
+		sum := sha256.Sum256([]byte(text))
+		digest := hex.EncodeToString(sum[:])
+		u, err := s.create(digest, int64(len(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done, err := u.write([]byte(text)); !done || err != nil {
+			t.Fatal(err)
+		}
+		return digest
+	}
+	old := func(digest string, age time.Duration) {
+		path, _ := s.path(digest)
+		if err := os.Chtimes(path, time.Now().Add(-age), time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second := put("first, ten"), put("second ten")
+	old(first, 2*time.Hour)
+	old(second, time.Hour)
+	if _, err := s.Path(first); err != nil { // which is a use
+		t.Fatal(err)
+	}
+	third := put("third, ten")
+	for digest, there := range map[string]bool{first: true, second: false, third: true} {
+		if _, err := s.Path(digest); there != (err == nil) || !there && !errors.Is(err, ErrNoModel) {
+			t.Errorf("%.8s: got error %v, want it there: %v", digest, err, there)
+		}
+	}
+	if _, err := s.create(first, 26); err == nil {
+		t.Error("26 bytes where there are 25: no error")
+	}
+	u, err := s.create(second, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.create(third, 6); err == nil {
+		t.Error("6 bytes beside an upload of 20 where there are 25: no error")
+	}
+	u.abandon()
+	u.abandon()
+	if u, err = s.create(third, 25); err != nil {
+		t.Fatal(err)
+	}
+	u.abandon()
 }

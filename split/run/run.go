@@ -29,7 +29,9 @@ import (
 type Runner interface {
 	// Run sends the inputs through all stages. The results, and only they,
 	// are valid until the next Run or Close. The spans are in the order in
-	// which their work was done.
+	// which their work was done. When ctx ends, all hosts stop. After that,
+	// and after any other error that is not of the inputs, a Runner with
+	// stages on other hosts can only be closed.
 	Run(ctx context.Context, in []*tensor.Tensor) (out []*tensor.Tensor, spans []Span, err error)
 	// Close ends the deployment on all hosts.
 	Close() error

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"scission/engine/graph"
@@ -195,7 +196,7 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 		return s.chunk(ctx, m)
 	}
 	s.tensors, s.codec = nil, transport.Raw
-	meta, err := s.handle(ctx, m)
+	meta, err := s.attended(ctx, m)
 	reply := &transport.Message{Kind: kindOK, ID: m.ID, Tensors: s.tensors}
 	switch {
 	case err != nil:
@@ -221,13 +222,47 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 	return err
 }
 
-// failure hides where the store is, and what follows the first line, the stack
-// of a panic, and keeps the text short.
+// attended handles a request for as long as the client is there. An echo, which
+// measures the link, is answered at once.
+func (s *session) attended(ctx context.Context, m *transport.Message) (any, error) {
+	if m.Kind == kindEcho {
+		return s.handle(ctx, m)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	watch, end := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		if err := s.conn.Await(watch); err != nil && watch.Err() == nil {
+			cancel()
+		}
+	}()
+	meta, err := s.handle(ctx, m)
+	end()
+	<-watched
+	cancel()
+	return meta, err
+}
+
+// failure hides where the store and other hosts are, and what follows the first
+// line, the stack of a panic, and keeps the text short.
 func (s *session) failure(err error) failure {
 	f := failureOf(err)
 	f.Text, _, _ = strings.Cut(f.Text, "\n")
 	if s.node.Store != nil {
 		f.Text = strings.ReplaceAll(f.Text, s.node.Store.dir, "store")
+	}
+	var network *net.OpError
+	if errors.As(err, &network) {
+		reason := "failed"
+		var system syscall.Errno
+		if errors.As(network.Err, &system) {
+			reason = system.Error()
+		}
+		f.Text = strings.ReplaceAll(f.Text, network.Error(), network.Op+": "+reason)
+	}
+	for host, addr := range s.node.Peers {
+		f.Text = strings.ReplaceAll(f.Text, addr, host)
 	}
 	f.Text = f.Text[:min(len(f.Text), maxTextError)]
 	return f

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,19 +10,31 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
-// Store keeps models in a folder, each under the SHA-256 of its content. It is
-// safe for concurrent use, also by several processes.
+// Store keeps models in a folder, each under the SHA-256 of its content, and
+// removes those that were not used for longest when it needs room. It is safe
+// for concurrent use, also by several processes; each sees to the bound on the
+// folder for what it takes itself.
 type Store struct {
 	dir   string
 	limit int64
+	total int64
+
+	mu        sync.Mutex
+	uploading int64 // bytes that uploads under way will have
 }
 
-// DefaultModelLimit bounds the bytes of a model that a Store takes.
-const DefaultModelLimit = 4 << 30
+// DefaultModelLimit bounds the bytes of a model that a Store takes, and
+// DefaultStoreLimit those of all its models together.
+const (
+	DefaultModelLimit = 4 << 30
+	DefaultStoreLimit = 16 << 30
+)
 
 // ErrDigest: the content is not what its digest says.
 var ErrDigest = errors.New("digest mismatch")
@@ -42,8 +55,12 @@ func OpenStore(dir string, limit int64) (*Store, error) {
 	if err := sweep(dir); err != nil {
 		return nil, err
 	}
-	return &Store{dir, limit}, nil
+	return &Store{dir: dir, limit: limit, total: DefaultStoreLimit}, nil
 }
+
+// Bound sets how many bytes all models together may have; 0 means
+// DefaultStoreLimit. It is not to be called while the store is in use.
+func (s *Store) Bound(total int64) { s.total = cmp.Or(total, DefaultStoreLimit) }
 
 // Files of uploads under way. A process that ends during one leaves it behind.
 const (
@@ -75,6 +92,8 @@ func (s *Store) Path(digest string) (string, error) {
 	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
 		return "", fmt.Errorf("run: %w: %s", ErrNoModel, digest)
 	}
+	now := time.Now()
+	os.Chtimes(path, now, now) // where that fails, the model counts as old
 	return path, nil
 }
 
@@ -82,11 +101,58 @@ func (s *Store) path(digest string) (string, error) {
 	if b, err := hex.DecodeString(digest); err != nil || len(b) != sha256.Size || hex.EncodeToString(b) != digest {
 		return "", fmt.Errorf("run: digest %.80q, want %d hexadecimal digits", digest, 2*sha256.Size)
 	}
-	return filepath.Join(s.dir, digest+".onnx"), nil
+	return filepath.Join(s.dir, digest+modelExtension), nil
+}
+
+const modelExtension = ".onnx"
+
+// reserve makes room for an upload of size bytes.
+func (s *Store) reserve(size int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if size > s.total-s.uploading {
+		return fmt.Errorf("run: store: no room for a model of %d bytes: %d of %d are taken by uploads under way", size, s.uploading, s.total)
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("run: store: %w", err)
+	}
+	var models []os.FileInfo
+	sum := s.uploading + size
+	for _, e := range entries {
+		if st, err := e.Info(); err == nil && filepath.Ext(e.Name()) == modelExtension && st.Mode().IsRegular() {
+			models = append(models, st)
+			sum += st.Size()
+		}
+	}
+	slices.SortFunc(models, func(a, b os.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	for _, st := range models {
+		if sum <= s.total {
+			break
+		}
+		// A stage that runs the model keeps what it needs. Windows does not remove a file in use.
+		if err := os.Remove(filepath.Join(s.dir, st.Name())); err == nil || errors.Is(err, os.ErrNotExist) {
+			sum -= st.Size()
+		}
+	}
+	if sum > s.total {
+		return fmt.Errorf("run: store: no room for a model of %d bytes: the others are in use", size)
+	}
+	s.uploading += size
+	return nil
+}
+
+// release ends what reserve began.
+func (s *Store) release(size int64) {
+	s.mu.Lock()
+	s.uploading -= size
+	s.mu.Unlock()
 }
 
 // upload is a model on its way into a store.
 type upload struct {
+	store  *Store
+	size   int64
 	path   string
 	digest string
 	left   int64
@@ -103,11 +169,15 @@ func (s *Store) create(digest string, size int64) (*upload, error) {
 	if size < 1 || size > s.limit {
 		return nil, fmt.Errorf("run: model of %d bytes, want 1 to %d", size, s.limit)
 	}
+	if err := s.reserve(size); err != nil {
+		return nil, err
+	}
 	f, err := os.CreateTemp(s.dir, uploadPrefix+"*")
 	if err != nil {
+		s.release(size)
 		return nil, fmt.Errorf("run: store: %w", err)
 	}
-	return &upload{path, digest, size, f, sha256.New()}, nil
+	return &upload{s, size, path, digest, size, f, sha256.New()}, nil
 }
 
 // write appends b. The last byte ends the upload: the digest is checked, and
@@ -138,6 +208,7 @@ func (u *upload) write(b []byte) (done bool, err error) {
 		os.Remove(u.file.Name())
 	}
 	u.file = nil
+	u.store.release(u.size)
 	return true, nil
 }
 
@@ -146,6 +217,8 @@ func (u *upload) abandon() {
 	if u.file != nil {
 		u.file.Close()
 		os.Remove(u.file.Name())
+		u.file = nil
+		u.store.release(u.size)
 	}
 }
 
