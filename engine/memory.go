@@ -31,9 +31,82 @@ type block struct {
 	offset      int
 }
 
+// part says where a slot lies among the bytes of another slot.
+type part struct {
+	of     int // -1 for a slot that lies in no other
+	offset int
+}
+
+// parts lets the operands of each kernel that puts its operands together lie
+// in its result from the start, unless they lie in another one already. Later
+// nodes come first: so in a chain of results, each the one before with more
+// behind it, all are beginnings of the last. An operand that is a view stands
+// for the slot it shows.
+func (p *Plan) parts() []part {
+	within := make([]part, len(p.values))
+	shown := make([]int, len(p.values)) // the slot that a view shows, itself for others
+	made := make([]bool, len(p.values)) // by a kernel of the plan
+	for s := range within {
+		within[s], shown[s] = part{of: -1}, s
+	}
+	for _, n := range p.nodes {
+		for _, s := range n.out {
+			if s >= 0 {
+				made[s] = true
+			}
+		}
+		if n.kernel.View && n.out[0] >= 0 {
+			shown[n.out[0]] = shown[n.in[0]]
+		}
+	}
+	for _, n := range slices.Backward(p.nodes) {
+		if n.kernel.Parts == nil || n.out[0] < 0 {
+			continue
+		}
+		whole := n.out[0]
+		if within[whole].of < 0 {
+			if there := assembled(n, within, shown); there.of >= 0 {
+				within[whole] = there
+				continue
+			}
+		}
+		for j, s := range n.in {
+			if s = shown[s]; made[s] && within[s].of < 0 && n.kernel.Parts[j]%tensor.Align == 0 {
+				within[s] = part{whole, n.kernel.Parts[j]}
+			}
+		}
+	}
+	return within
+}
+
+// outermost returns the slot that lies in no other and has s in it, and where:
+// s itself at 0 if it lies in no other.
+func outermost(within []part, s int) part {
+	at := part{of: s}
+	for within[at.of].of >= 0 {
+		at = part{within[at.of].of, at.offset + within[at.of].offset}
+	}
+	return at
+}
+
+// assembled returns where node n's operands lie in another slot as they do in
+// the node's result.
+func assembled(n planNode, within []part, shown []int) part {
+	first := outermost(within, shown[n.in[0]])
+	for j, s := range n.in {
+		s = shown[s]
+		at := outermost(within, s)
+		if within[s].of < 0 || at.of != first.of || at.offset-first.offset != n.kernel.Parts[j] {
+			return part{of: -1}
+		}
+	}
+	return first
+}
+
 // place lays all slots and the kernels' temporary memory into one arena. A
-// kernel's result takes the memory of an operand that dies there where the
-// kernel allows it; a view always takes its operand's.
+// part of another slot lies there; else a kernel's result takes the memory of
+// an operand that dies there where the kernel allows it; a view always takes
+// its operand's.
 func (p *Plan) place(limit int) error {
 	end := len(p.nodes)
 	last := make([]int, len(p.values)) // the last node that reads the slot
@@ -49,7 +122,9 @@ func (p *Plan) place(limit int) error {
 	}
 
 	p.places = make([]place, len(p.values))
-	owner := make([]int, len(p.values)) // block of each slot in the arena
+	owner := make([]int, len(p.values))  // block of each slot in the arena
+	inside := make([]int, len(p.values)) // where in the block
+	within := p.parts()
 	var blocks []*block
 	reserve := func(size, first, last int) int {
 		blocks = append(blocks, &block{size: size, first: first, last: last})
@@ -75,8 +150,13 @@ func (p *Plan) place(limit int) error {
 			}
 			if j == 0 && n.kernel.View {
 				from := n.in[0]
-				p.places[s], owner[s] = p.places[from], owner[from]
-			} else if j == 0 {
+				p.places[s], owner[s], inside[s] = p.places[from], owner[from], inside[from]
+			} else if at := outermost(within, s); at.of != s {
+				if owner[at.of] < 0 {
+					owner[at.of] = reserve(p.sizes[at.of], i, i)
+				}
+				owner[s], inside[s] = owner[at.of], at.offset
+			} else if j == 0 && owner[s] < 0 {
 				owner[s] = p.inPlace(n, i, owner, blocks)
 			}
 			if owner[s] < 0 && p.places[s].kind == nowhere {
@@ -97,7 +177,7 @@ func (p *Plan) place(limit int) error {
 		p.values = append(p.values, p.values[o.from])
 		p.sizes = append(p.sizes, p.sizes[o.from])
 		p.places = append(p.places, place{kind: inArena})
-		owner = append(owner, reserve(p.sizes[s], end, end))
+		owner, inside = append(owner, reserve(p.sizes[s], end, end)), append(inside, 0)
 		p.outputs[i] = outputSlot{from: o.from, to: s, copied: true}
 	}
 
@@ -106,15 +186,35 @@ func (p *Plan) place(limit int) error {
 	}
 	for s, b := range owner {
 		if b >= 0 {
-			p.places[s].offset = blocks[b].offset
+			p.places[s].offset = blocks[b].offset + inside[s]
 		}
 	}
+	p.skipAssembled()
 	for i, b := range temps {
 		if b >= 0 {
 			p.nodes[i].temp = blocks[b].offset
 		}
 	}
 	return nil
+}
+
+// skipAssembled takes the steps of those kernels away whose operands all lie in
+// the result.
+func (p *Plan) skipAssembled() {
+	for i := range p.nodes {
+		n := &p.nodes[i]
+		if n.kernel.Parts == nil || n.out[0] < 0 {
+			continue
+		}
+		whole, all := p.places[n.out[0]], true
+		for j, s := range n.in {
+			at := p.places[s]
+			all = all && at.kind == inArena && at.offset-whole.offset == n.kernel.Parts[j]
+		}
+		if all {
+			n.kernel.Steps, n.info.Kernel = nil, "in place"
+		}
+	}
 }
 
 // inPlace returns the block of an operand of node i that the node's first

@@ -95,7 +95,7 @@ func (c concat) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		return view, nil
 	}
 	count := chunks(bytes, moveTime)
-	return graph.Kernel{Info: "copy", Steps: []graph.Step{{N: count, Do: func(_ *graph.Exec, in, out []*tensor.Tensor, i int) error {
+	k := graph.Kernel{Info: "copy", Steps: []graph.Step{{N: count, Do: func(_ *graph.Exec, in, out []*tensor.Tensor, i int) error {
 		lo, hi := span(bytes, count, i, tensor.Align)
 		r, off := lo/row, lo%row
 		for lo < hi {
@@ -104,7 +104,9 @@ func (c concat) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 				if off < end && lo < hi {
 					n := min(end-off, hi-lo)
 					src := r*(end-start) + off - start
-					copy(out[0].Raw[lo:lo+n], in[j].Raw[src:])
+					if from, to := in[j].Raw[src:], out[0].Raw[lo:lo+n]; &from[0] != &to[0] {
+						copy(to, from)
+					}
 					off, lo = off+n, lo+n
 				}
 				start = end
@@ -112,7 +114,11 @@ func (c concat) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 			r, off = r+1, 0
 		}
 		return nil
-	}}}}, nil
+	}}}}
+	if row == bytes {
+		k.Parts = append([]int{0}, ends[:len(ends)-1]...)
+	}
+	return k, nil
 }
 
 // stored is the shape of f's memory, outermost first: of NCHW16c, it has the

@@ -124,3 +124,31 @@ func TestConcatOfRowMajorOrConstantsIsRowMajor(t *testing.T) {
 		}
 	}
 }
+
+func TestConcatSaysWhereItsPartsLie(t *testing.T) {
+	fact := func(l graph.Layout, shape ...int) graph.Fact {
+		return graph.Fact{Type: tensor.Type{DType: tensor.Float32, Shape: shape}, Layout: l}
+	}
+	for _, c := range []struct {
+		axis    int
+		in      []graph.Fact
+		out     graph.Fact
+		offsets []int // nil if parts lie in several places
+	}{
+		{0, []graph.Fact{fact(nil, 2, 3), fact(nil, 1, 3)}, fact(nil, 3, 3), []int{0, 24}},
+		{1, []graph.Fact{fact(nil, 1, 2, 5), fact(nil, 1, 1, 5)}, fact(nil, 1, 3, 5), []int{0, 40}},
+		{1, []graph.Fact{fact(nil, 2, 2, 5), fact(nil, 2, 1, 5)}, fact(nil, 2, 3, 5), nil},
+		{1, []graph.Fact{fact(nchw16c{}, 1, 16, 2, 3), fact(nchw16c{}, 1, 5, 2, 3)}, fact(nchw16c{}, 1, 21, 2, 3), []int{0, 16 * 6 * 4}},
+		{1, []graph.Fact{fact(nchw16c{}, 2, 16, 2, 3), fact(nchw16c{}, 2, 5, 2, 3)}, fact(nchw16c{}, 2, 21, 2, 3), nil},
+		{2, []graph.Fact{fact(nchw16c{}, 1, 16, 2, 3), fact(nchw16c{}, 1, 16, 1, 3)}, fact(nchw16c{}, 1, 16, 3, 3), []int{0, 2 * 3 * 16 * 4}},
+		{2, []graph.Fact{fact(nchw16c{}, 1, 17, 2, 3), fact(nchw16c{}, 1, 17, 1, 3)}, fact(nchw16c{}, 1, 17, 3, 3), nil},
+	} {
+		k, err := build(t, "Concat", 13, "axis", c.axis).Compile(c.in, []graph.Fact{c.out})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(k.Parts, c.offsets) {
+			t.Errorf("axis %d of %v: got parts at %v, want %v", c.axis, c.in, k.Parts, c.offsets)
+		}
+	}
+}

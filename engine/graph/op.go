@@ -97,6 +97,11 @@ type Kernel struct {
 	// View says that out[0] is the bytes of in[0] with another shape: there
 	// is nothing to run, and Steps is empty.
 	View bool
+	// Parts, if not nil, says that out[0] is nothing but the bytes of the
+	// inputs, each in its layout: input j begins at byte Parts[j]; none is
+	// omitted. The plan lets inputs lie there from the start where it can. The
+	// steps then leave them alone, and are not run if all inputs lie so.
+	Parts []int
 }
 
 // Step is a loop whose iterations are independent of each other.
