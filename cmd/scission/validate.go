@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -357,7 +358,7 @@ func (s *subject) visit(ctx context.Context, in []*tensor.Tensor, runs int) erro
 			return err
 		}
 		warmup = 1
-		defer debug.FreeOSMemory()
+		defer runtime.GC() // between measurements, not in one
 		defer e.Close()
 	}
 	s.hops = e.Hops
@@ -383,34 +384,23 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 		}
 	}()
 	// A first look at the model on each host, from which the partitions are chosen.
-	var whole time.Duration
-	room := int64(openBytes)
-	if weights > openBytes/openAtLeast {
-		room = 0
-	}
+	var took time.Duration
 	for i, host := range s.hosts {
 		v.progress.update(what+": first look", int64(i), int64(len(s.hosts)))
-		u := &subject{node: s.direct, host: host, weights: weights, d: run.Deployment{Model: m.Model, Stages: native(host, m.Graph), Layers: true}}
-		var err error
-		if u.execution, err = u.open(ctx); err != nil {
+		observed := &subject{node: s.direct, host: host, weights: weights, d: run.Deployment{Model: m.Model, Stages: native(host, m.Graph), Layers: true}}
+		whole := *observed
+		whole.d.Layers = false
+		subjects = append(subjects, observed, &whole)
+		look := *observed
+		if err := look.visit(ctx, in, 1); err != nil {
 			return nil, err
-		}
-		subjects = append(subjects, u)
-		samples, err := run.Measure(ctx, u.execution, in, 1, 1, nil)
-		if err != nil {
-			return nil, err
-		}
-		if room -= weights; room < 0 {
-			u.execution.Close()
-			u.execution = nil
-			debug.FreeOSMemory()
 		}
 		p := &split.Profile{Model: pb.Model, Host: host, Layers: make([]split.LayerProfile, pb.Layers)}
-		if err := run.AddRuns(p, samples); err != nil {
+		if err := run.AddRuns(p, look.samples[0]); err != nil {
 			return nil, err
 		}
 		pb.Profiles[host] = p
-		whole = max(whole, p.SegmentTime(split.Segment{From: 0, To: pb.Layers}))
+		took = max(took, p.SegmentTime(split.Segment{From: 0, To: pb.Layers}))
 	}
 	sample, err := samplePartitions(pb, v.partitions)
 	if err != nil {
@@ -430,9 +420,6 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 			r.Emulated = append(r.Emulated, host+": "+p.Emulated)
 		}
 	}
-	for _, host := range s.hosts {
-		subjects = append(subjects, &subject{node: s.direct, host: host, weights: weights, d: run.Deployment{Model: m.Model, Stages: native(host, m.Graph)}})
-	}
 	for _, p := range sample {
 		e, err := pb.Predict(p)
 		if err != nil {
@@ -440,10 +427,10 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 		}
 		subjects = append(subjects, &subject{node: s.node, weights: weights, d: run.Deployment{Model: m.Model, Stages: p, Codecs: codecsOf(e)}})
 	}
-	if err := openSome(ctx, subjects[len(s.hosts):], room, in); err != nil {
+	if err := openSome(ctx, subjects, in); err != nil {
 		return nil, err
 	}
-	visit := int(min(max(visitTime/max(whole, 1), 1), maxVisit))
+	visit := int(min(max(visitTime/max(took, 1), 1), maxVisit))
 	order := interleave(subjects, len(s.hosts))
 	var others []float64
 	for quiet := 0; quiet < v.runs && len(others) < 2*v.runs; {
@@ -496,11 +483,13 @@ func quietest(others []float64, n int) []int {
 	return rounds
 }
 
-// openSome opens the subjects for which there is room, in bytes of weights, in
-// their order, and runs each once.
-func openSome(ctx context.Context, subjects []*subject, room int64, in []*tensor.Tensor) error {
+// openSome opens the subjects that may stay open, in their order, and runs
+// each once. All are opened one after the other, so that none has better memory
+// than another.
+func openSome(ctx context.Context, subjects []*subject, in []*tensor.Tensor) error {
+	room := int64(openBytes)
 	for _, u := range subjects {
-		if room -= u.weights; room < 0 {
+		if room -= u.weights; room < 0 || u.weights > openBytes/openAtLeast {
 			break
 		}
 		var err error
@@ -511,7 +500,7 @@ func openSome(ctx context.Context, subjects []*subject, room int64, in []*tensor
 			return err
 		}
 	}
-	debug.FreeOSMemory()
+	runtime.GC()
 	return nil
 }
 
