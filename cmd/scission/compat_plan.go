@@ -74,6 +74,13 @@ func (pl *planning) benchmarked(network string) (split.Problem, error) {
 		pb.Hosts = slices.Insert(slices.Delete(pb.Hosts, i, i+1), 0, pb.Source)
 	}
 	pb.Codecs = pl.codecs
+	for t, list := range systems {
+		for _, s := range list {
+			if s.Models[network] == nil {
+				pl.notes = append(pl.notes, fmt.Sprintf("%v %s is left out: it has no benchmark of %s", compat.Tier(t), s.Name, network))
+			}
+		}
+	}
 	untimed := systems.Untimed(network)
 	for _, file := range slices.Sorted(maps.Keys(untimed)) {
 		pl.notes = append(pl.notes, fmt.Sprintf("%s: %d of %d blocks took 0 s, by a clock too coarse for them", file, untimed[file], len(pb.Positions)-1))

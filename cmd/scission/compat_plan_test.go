@@ -200,6 +200,13 @@ func TestMistakesAboutBenchmarksAreNamed(t *testing.T) {
 			}
 		}
 	}
+	if err := os.WriteFile(filepath.Join(two, "edge-e.dat"), []byte("\x80\x03}."), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := want(t, exitOK, "plan", "toy", "--benchmarks", two, "--source", "a")
+	if !strings.Contains(out, "warning: edge e is left out: it has no benchmark of toy\n") {
+		t.Errorf("with a system without the network it says\n%s", out)
+	}
 	if p := planned(t, "toy", "--source", "hut"); p.Source != "hut" || p.Estimates[0].Hops[0].From != "hut" {
 		t.Errorf("from hut: %v", p.Estimates[0])
 	}
