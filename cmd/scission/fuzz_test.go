@@ -17,6 +17,7 @@ import (
 func FuzzQuery(f *testing.F) {
 	f.Add("--objective throughput --max-compute hall=10ms --max-upload phone=1.5MB --layers phone=0-1 --layers 42!=x*")
 	f.Add("--power phone=4:1e-7 --objective energy --no-codec raw,zstd --private 2 --max-total 1s")
+	f.Add("--max-memory phone=20MB --max-memory hut=auto --max-compute hut=1%")
 	f.Add("--pareto latency,egress --max-compute 42=33.3% --max-upload phone:hut=0 --layers hut=-1,tower(GPU)=2-end")
 	systems, err := compat.ReadFolder(os.DirFS(compatData))
 	if err != nil {
@@ -44,7 +45,7 @@ func FuzzQuery(f *testing.F) {
 		q := split.Query{Top: 3}
 		err := l.fill(&q)
 		objectives, frontErr := l.front()
-		if err = errors.Join(err, frontErr); err != nil {
+		if err = errors.Join(err, frontErr, l.memory(pb, &q)); err != nil {
 			if !errors.Is(err, errUsage) {
 				t.Fatalf("error %v", err)
 			}

@@ -60,41 +60,32 @@ plan"; a worker's name there is NAME, or what it calls itself.`,
 		Example: "  scission link 127.0.0.1:7001\n  scission link edge=10.0.0.8:7001 cloud=10.0.0.9:7001 -o network.json --insecure",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			workers, err := parseWorkers(args, from)
+			if err != nil {
+				return err
+			}
 			var reports []linkReport
 			network := &split.Network{Date: time.Now().UTC().Truncate(time.Second), Note: "measured by scission link"}
-			seen := map[string]bool{from: true}
-			for _, arg := range args {
-				name, addr, named := strings.Cut(arg, "=")
-				if !named {
-					name, addr = arg, arg
+			for _, w := range workers {
+				name, addr := w.name, w.addr
+				if name == "" {
+					name = addr
 				}
-				if name == "" || addr == "" {
-					return usagef("%q, want NAME=ADDR or ADDR", arg)
-				}
-				if seen[name] {
-					return usagef("%s is given twice, or is the name of this machine (--name)", name)
-				}
-				seen[name] = true
 				n := &run.Node{Name: from, Peers: map[string]string{name: addr}, Transport: transport.Options{Insecure: insecure}}
 				l, err := n.MeasureLink(cmd.Context(), name, atLeast)
 				if err != nil {
 					return err
 				}
-				if !named {
-					if name = l.Host; seen[name] {
-						return usagef("%s calls itself %s, as another or this machine does; give it a name with NAME=%s", addr, name, addr)
-					}
-					seen[name] = true
+				if w.name == "" {
+					name = l.Host
+				}
+				if network.Linked(from, name) || name == from {
+					return usagef("%s calls itself %s, as another worker or this machine does: give it a name with NAME=%s", addr, name, addr)
+				}
+				if err := errors.Join(network.Set(from, name, l.There), network.Set(name, from, l.Back)); err != nil {
+					return err
 				}
 				reports = append(reports, newLinkReport(name, addr, l))
-				if output != "" {
-					if err := network.Set(from, name, l.There); err != nil {
-						return err
-					}
-					if err := network.Set(name, from, l.Back); err != nil {
-						return err
-					}
-				}
 			}
 			if output != "" {
 				if err := writeFile(output, network.Write); err != nil {
@@ -114,6 +105,35 @@ plan"; a worker's name there is NAME, or what it calls itself.`,
 	c.Flags().DurationVar(&atLeast, "at-least", 200*time.Millisecond, "how long a transfer must take to count")
 	insecureFlag(c, &insecure)
 	return c
+}
+
+// worker is a worker's address, and the name that it is to have if it is not to
+// say it itself.
+type worker struct{ name, addr string }
+
+// parseWorkers reads ADDR and NAME=ADDR, each name and address once; from is the
+// name of this machine.
+func parseWorkers(args []string, from string) ([]worker, error) {
+	var workers []worker
+	for _, arg := range args {
+		name, addr, named := strings.Cut(arg, "=")
+		if !named {
+			name, addr = "", arg
+		}
+		if addr == "" || named && name == "" {
+			return nil, usagef("%q, want NAME=ADDR or ADDR", arg)
+		}
+		if name == from {
+			return nil, usagef("%q: %s is the name of this machine, see --name", arg, name)
+		}
+		for _, w := range workers {
+			if w.addr == addr || named && w.name == name {
+				return nil, usagef("%q: that name or address is given twice", arg)
+			}
+		}
+		workers = append(workers, worker{name, addr})
+	}
+	return workers, nil
 }
 
 // writeFile has a file written, which is then there as a whole or, after an

@@ -204,6 +204,25 @@ func TestPlanMistakesAreNamed(t *testing.T) {
 	}
 }
 
+func TestPlanFilesThatAreMalformedSayWhere(t *testing.T) {
+	const good = "{\"version\": \"scission-plan/1\",\n\"estimates\": [\n{\"partition\": \"a:0-1,b:2-3\"}]}"
+	if _, err := parsePlan([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for change, says := range map[[2]string]string{
+		{"}]}", "}]"}:                       "line 3",
+		{"\"a:0-1,b:2-3\"", "5,\n\"x\": 1"}: "line 3",
+		{"b:2-3", "b:3-3"}:                  "starts at layer 3, want 2",
+		{"scission-plan/1", "2"}:            "version",
+		{"partition", "portion"}:            "estimates[0]",
+		{"estimates", "guesses"}:            "no estimates",
+	} {
+		if p, err := parsePlan([]byte(strings.Replace(good, change[0], change[1], 1))); err == nil || !strings.Contains(err.Error(), says) || p.Estimates != nil {
+			t.Errorf("%q: got %v, %v, want an error with %q", change, p, err, says)
+		}
+	}
+}
+
 func TestSizesAreInPowersOfThousand(t *testing.T) {
 	for text, bytes := range map[string]int64{"0": 0, "1500": 1500, "1.5kB": 1500, "20MB": 20e6, "1GB": 1e9, "7B": 7} {
 		if got, err := parseBytes(text); err != nil || got != bytes {
