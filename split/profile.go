@@ -167,19 +167,6 @@ type CutProfile struct {
 	Codecs []CodecProfile `json:"codecs,omitempty"`
 }
 
-// codec finds a measured codec by name.
-func (c *CutProfile) codec(name string) *CodecProfile {
-	if c == nil {
-		return nil
-	}
-	for i := range c.Codecs {
-		if c.Codecs[i].Name == name {
-			return &c.Codecs[i]
-		}
-	}
-	return nil
-}
-
 // Profile is what was measured of one model on one host: raw samples.
 type Profile struct {
 	Model   Model     `json:"model"`
