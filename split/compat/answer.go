@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -95,10 +96,21 @@ func (a *Answer) results(b *strings.Builder) {
 // graph is what the original calls the picture of the best result.
 func (a *Answer) graph() string { return a.Model + "-" + hundredths(a.Results[0].Latency) + "s" }
 
-// hundredths writes a number rounded to two places as Python writes it, with one place where that is enough.
+// exponential is from where on Python writes a number with an exponent.
+const exponential = 1e16
+
+// hundredths writes a number rounded to two places as Python writes it: with the fewest digits that tell it
+// from other numbers, and at least one place.
 func hundredths(v float64) string {
-	s := strconv.FormatFloat(v, 'f', 2, 64)
-	return strings.TrimSuffix(s, "0")
+	v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'f', 2, 64), 64)
+	if math.Abs(v) >= exponential {
+		return strconv.FormatFloat(v, 'e', -1, 64)
+	}
+	s := strconv.FormatFloat(v, 'f', -1, 64)
+	if !strings.Contains(s, ".") {
+		s += ".0"
+	}
+	return s
 }
 
 // jsonPart, jsonResult and jsonAnswer are the JSON form of an answer.

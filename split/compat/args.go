@@ -199,7 +199,7 @@ var options = []option{
 	timeOption(Device), timeOption(Edge), timeOption(Cloud),
 	{[]string{"-i", "--input"}, func(q *Query, value string) (err error) {
 		q.Input, err = parseFloat(value)
-		if math.IsNaN(q.Input) || math.IsInf(q.Input, 0) {
+		if bytes := q.Input * thousand * thousand; math.IsNaN(bytes) || math.IsInf(bytes, 0) {
 			err = strconv.ErrRange
 		}
 		return wantNumber(value, err)

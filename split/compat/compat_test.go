@@ -232,6 +232,18 @@ func TestMegabytesAreDividedTwice(t *testing.T) {
 	}
 }
 
+// What Python 3 prints for round(v, 2).
+func TestHundredthsAreWrittenAsPythonWritesThem(t *testing.T) {
+	for v, want := range map[float64]string{
+		0: "0.0", 2: "2.0", 0.125: "0.12", 0.135: "0.14", 2.675: "2.67", 1.005: "1.0", 0.999: "1.0", -0.001: "-0.0", -0.5022: "-0.5",
+		1e15 + 0.25: "1000000000000000.2", 9999999999999998: "9999999999999998.0", 1e16: "1e+16", 9.411764705882352e299: "9.411764705882352e+299",
+	} {
+		if got := hundredths(v); got != want {
+			t.Errorf("%v is %s, want %s", v, got, want)
+		}
+	}
+}
+
 // The original tries a configuration's criteria and limits tier by tier, and dies of a limit in per cent of no
 // time only if it gets there.
 func TestLimitsAreTriedTierByTier(t *testing.T) {
