@@ -32,7 +32,7 @@ func (i *implementation) String() string { return fmt.Sprintf("%s %dx%d", i.leve
 
 // implementations is the list that drives choice, parity tests and benchmarks, best first.
 var implementations = append(assembly, implementation{
-	level: isa.Go, pixels: 2, width: Block, fewest: 1, straddles: true, run: portable,
+	level: isa.Go, pixels: 1, width: Block, fewest: 1, straddles: true, run: portable,
 })
 
 // best returns the first implementation whose instruction set there is.

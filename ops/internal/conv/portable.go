@@ -1,62 +1,100 @@
 package conv
 
-// portable is the tileFunc in Go, for two pixels at most. Four channels of two pixels are what the registers hold.
-// Products are rounded before they are added: a compiler that fused them would make bits depend on the platform.
-func portable(l *loops, off *offsets, in, w, _, epi, res, out []float32, count, pixels, width int) {
-	const lane = 4
-	second := off[pixels-1]
-	for t := range count {
-		in := in[t*l.stepTile:]
-		at := t * pixels * Block
-		for j := 0; j < width; j += lane {
-			b := (*[lane]float32)(epi[j:])
-			s0, s1, s2, s3 := b[0], b[1], b[2], b[3]
-			t0, t1, t2, t3 := b[0], b[1], b[2], b[3]
-			w := w[j:]
-			for a := range l.a {
-				run := 4*l.quads + l.singles
-				if a == l.a-1 {
-					run = 4*l.lastQuads + l.lastSingles
+// portable is the tileFunc in Go, for tiles of one pixel.
+func portable(l *loops, _ *offsets, in, w, _, epi, res, out []float32, count, _, width int) {
+	for i := range count {
+		for j := 0; j < width; j += 2 * lane {
+			s, t := l.sum(in[i*l.stepTile:], w[j:], (*[2 * lane]float32)(epi[j:]))
+			y, e := (*[2 * lane]float32)(out[j:]), epi[j:]
+			for i, v := range [...]float32{s.A, s.B, s.C, s.D, t.A, t.B, t.C, t.D} {
+				if l.scale != 0 {
+					v = ScaleShift(v, e[width+i], e[2*width+i])
 				}
-				for b := range l.b {
-					for c := range l.c {
-						p := a*l.stepA + b*l.stepB + c*l.stepC
-						x, y := in[p:][:run], in[p+second:][:run]
-						for r, x := range x {
-							y := y[r]
-							v := (*[lane]float32)(w[r*Block:])
-							s0 += float32(x * v[0])
-							s1 += float32(x * v[1])
-							s2 += float32(x * v[2])
-							s3 += float32(x * v[3])
-							t0 += float32(y * v[0])
-							t1 += float32(y * v[1])
-							t2 += float32(y * v[2])
-							t3 += float32(y * v[3])
-						}
-						w = w[min(run*Block, len(w)):]
-					}
+				if res != nil {
+					v += res[j+i]
 				}
+				if l.mask != 0 && e[3*width+i] == 0 { // no channel: the mask of one that exists is a NaN
+					v = 0
+				} else {
+					v = Clamp(v, l.lo, l.hi)
+				}
+				y[i] = v
 			}
-			sums := [2][lane]float32{{s0, s1, s2, s3}, {t0, t1, t2, t3}}
-			for p, sum := range sums[:pixels] {
-				for i, v := range sum {
-					o := at + p*Block + j + i
-					if l.scale != 0 {
-						v = ScaleShift(v, epi[width+j+i], epi[2*width+j+i])
-					}
-					if res != nil {
-						v += res[o]
-					}
-					if epi[3*width+j+i] == 0 { // no channel: the mask of one that exists is a NaN
-						out[o] = 0
-						continue
-					}
-					out[o] = Clamp(v, l.lo, l.hi)
+		}
+		out = out[Block:]
+		if res != nil {
+			res = res[Block:]
+		}
+	}
+}
+
+// sum returns the sums of eight channels of the pixel at in, which start from bias.
+func (l *loops) sum(in, w []float32, bias *[2 * lane]float32) (s, t Quad) {
+	s, t = Quad{bias[0], bias[1], bias[2], bias[3]}, Quad{bias[4], bias[5], bias[6], bias[7]}
+	run, last := 4*l.quads+l.singles, 4*l.lastQuads+l.lastSingles
+	if l.b == 1 && l.c == 1 && run == Block && last == Block {
+		return AddBlocks(s, t, in, w, l.a, l.stepA)
+	}
+	at := 0 // in w
+	for a := range l.a {
+		if a == l.a-1 {
+			run = last
+		}
+		for b := range l.b {
+			for c := range l.c {
+				x, blocks := in[a*l.stepA+b*l.stepB+c*l.stepC:], run/Block
+				s, t = AddBlocks(s, t, x, w[at:], blocks, Block)
+				at += blocks * Block * Block
+				for _, v := range x[blocks*Block : run] {
+					s, t = s.Add(v, (*[lane]float32)(w[at:])), t.Add(v, (*[lane]float32)(w[at+lane:]))
+					at += Block
 				}
 			}
 		}
 	}
+	return s, t
+}
+
+// Quad is sums of four output channels.
+type Quad struct{ A, B, C, D float32 }
+
+// lane is the channels of a Quad.
+const lane = 4
+
+// Add returns s + x·w. Products are rounded before they are added: a compiler that fused them would make bits depend
+// on the platform.
+func (s Quad) Add(x float32, w *[lane]float32) Quad {
+	return Quad{s.A + float32(x*w[0]), s.B + float32(x*w[1]), s.C + float32(x*w[2]), s.D + float32(x*w[3])}
+}
+
+// AddBlocks adds to s and t, the sums of eight channels that follow one another, the products of input values, one after
+// the other, with those channels of as many rows of 16 weights in w. The values are blocks of 16, step apart.
+func AddBlocks(s, t Quad, x, w []float32, blocks, step int) (Quad, Quad) {
+	const rows = (Block-1)*Block + 2*lane // without the channels behind those of the last row
+	p, at := 0, 0
+	for range blocks {
+		// They are written out: in a small loop the compiler does not keep the sums in registers.
+		x16, w16 := (*[Block]float32)(x[p:]), (*[rows]float32)(w[at:])
+		s, t = s.Add(x16[0], (*[lane]float32)(w16[0*Block:])), t.Add(x16[0], (*[lane]float32)(w16[0*Block+lane:]))
+		s, t = s.Add(x16[1], (*[lane]float32)(w16[1*Block:])), t.Add(x16[1], (*[lane]float32)(w16[1*Block+lane:]))
+		s, t = s.Add(x16[2], (*[lane]float32)(w16[2*Block:])), t.Add(x16[2], (*[lane]float32)(w16[2*Block+lane:]))
+		s, t = s.Add(x16[3], (*[lane]float32)(w16[3*Block:])), t.Add(x16[3], (*[lane]float32)(w16[3*Block+lane:]))
+		s, t = s.Add(x16[4], (*[lane]float32)(w16[4*Block:])), t.Add(x16[4], (*[lane]float32)(w16[4*Block+lane:]))
+		s, t = s.Add(x16[5], (*[lane]float32)(w16[5*Block:])), t.Add(x16[5], (*[lane]float32)(w16[5*Block+lane:]))
+		s, t = s.Add(x16[6], (*[lane]float32)(w16[6*Block:])), t.Add(x16[6], (*[lane]float32)(w16[6*Block+lane:]))
+		s, t = s.Add(x16[7], (*[lane]float32)(w16[7*Block:])), t.Add(x16[7], (*[lane]float32)(w16[7*Block+lane:]))
+		s, t = s.Add(x16[8], (*[lane]float32)(w16[8*Block:])), t.Add(x16[8], (*[lane]float32)(w16[8*Block+lane:]))
+		s, t = s.Add(x16[9], (*[lane]float32)(w16[9*Block:])), t.Add(x16[9], (*[lane]float32)(w16[9*Block+lane:]))
+		s, t = s.Add(x16[10], (*[lane]float32)(w16[10*Block:])), t.Add(x16[10], (*[lane]float32)(w16[10*Block+lane:]))
+		s, t = s.Add(x16[11], (*[lane]float32)(w16[11*Block:])), t.Add(x16[11], (*[lane]float32)(w16[11*Block+lane:]))
+		s, t = s.Add(x16[12], (*[lane]float32)(w16[12*Block:])), t.Add(x16[12], (*[lane]float32)(w16[12*Block+lane:]))
+		s, t = s.Add(x16[13], (*[lane]float32)(w16[13*Block:])), t.Add(x16[13], (*[lane]float32)(w16[13*Block+lane:]))
+		s, t = s.Add(x16[14], (*[lane]float32)(w16[14*Block:])), t.Add(x16[14], (*[lane]float32)(w16[14*Block+lane:]))
+		s, t = s.Add(x16[15], (*[lane]float32)(w16[15*Block:])), t.Add(x16[15], (*[lane]float32)(w16[15*Block+lane:]))
+		p += step
+		at += Block * Block
+	}
+	return s, t
 }
 
 // ScaleShift returns x·scale + shift as portable Go computes it: both operations round, on every platform.

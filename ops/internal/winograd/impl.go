@@ -67,7 +67,7 @@ type outputRun struct {
 
 // implementations is the list that drives choice, parity tests and benchmarks, best first.
 var implementations = append(assembly, implementation{
-	level: isa.Go, pixels: 2, width: lanes, fewest: 1, input: portableInput, product: portableProduct, output: portableOutput,
+	level: isa.Go, pixels: 1, width: lanes, fewest: 1, input: portableInput, product: portableProduct, output: portableOutput,
 })
 
 // best returns the first implementation whose instruction set there is.

@@ -53,43 +53,22 @@ func portableInput(r inputRun, in, v, _ []float32) {
 	}
 }
 
-// portableProduct is the productFunc in Go, for two pixels at most. Four channels of two pixels are what the registers
-// hold.
-func portableProduct(r *productRun, x, w, _, y []float32, count, pixels, _ int) {
-	const lane = 4
-	for range count {
-		second := (pixels - 1) * lanes
-		for j := 0; j < lanes; j += lane {
-			var s0, s1, s2, s3, t0, t1, t2, t3 float32
-			w := w[j:]
-			for b := 0; b <= r.blocks; b++ {
-				run := lanes
-				if b == r.blocks {
-					run = r.singles
-				}
-				if run == 0 {
-					break
-				}
-				at := b * r.stepX / 4
-				first, second := x[at:][:run], x[at+second:][:run]
-				for i, x := range first {
-					y := second[i]
-					v := (*[lane]float32)(w[i*lanes:])
-					s0 += float32(x * v[0])
-					s1 += float32(x * v[1])
-					s2 += float32(x * v[2])
-					s3 += float32(x * v[3])
-					t0 += float32(y * v[0])
-					t1 += float32(y * v[1])
-					t2 += float32(y * v[2])
-					t3 += float32(y * v[3])
-				}
-				w = w[min(run*lanes, len(w)):]
+// portableProduct is the productFunc in Go, for tiles of one pixel.
+func portableProduct(r *productRun, x, w, _, y []float32, count, _, _ int) {
+	const half = lanes / 2 // as many sums as the registers hold
+	step := r.stepX / 4
+	for i := range count {
+		x, y := x[i*lanes:], y[i*lanes:]
+		for j := 0; j < lanes; j += half {
+			s, t := conv.AddBlocks(conv.Quad{}, conv.Quad{}, x, w[j:], r.blocks, step)
+			at := r.blocks*lanes*lanes + j
+			for k := range r.singles {
+				v := (*[half]float32)(w[at+k*lanes:])
+				one := x[r.blocks*step+k]
+				s, t = s.Add(one, (*[half / 2]float32)(v[:])), t.Add(one, (*[half / 2]float32)(v[half/2:]))
 			}
-			copy(y[j:], []float32{s0, s1, s2, s3})
-			copy(y[second+j:], []float32{t0, t1, t2, t3})
+			copy(y[j:], []float32{s.A, s.B, s.C, s.D, t.A, t.B, t.C, t.D})
 		}
-		x, y = x[min(pixels*lanes, len(x)):], y[min(pixels*lanes, len(y)):]
 	}
 }
 
