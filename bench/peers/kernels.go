@@ -156,18 +156,13 @@ func measureBLAS(ctx context.Context, python, dir string) ([]kernel, string, err
 		return nil, "", err
 	}
 	var answer struct {
-		BLAS   string             `json:"blas"`
-		GFLOPS map[string]float64 `json:"gflops"`
+		BLAS     string   `json:"blas"`
+		Products []kernel `json:"products"`
 	}
 	if err := json.Unmarshal(out, &answer); err != nil {
 		return nil, "", err
 	}
-	var list []kernel
-	for size, rate := range answer.GFLOPS {
-		list = append(list, kernel{"blas", size, rate})
-	}
-	slices.SortFunc(list, func(a, b kernel) int { return cmp.Compare(a.Case, b.Case) })
-	return list, answer.BLAS, nil
+	return answer.Products, answer.BLAS, nil
 }
 
 // table writes the report as Markdown.
