@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -327,6 +328,75 @@ func TestTooHardQueriesAreErrors(t *testing.T) {
 		if s.most == mostEffort && len(best) != 20 || s.most != mostEffort && (!errors.Is(err, ErrTooHard) || best != nil) {
 			t.Errorf("%+v: %d results, %v", s.most, len(best), err)
 		}
+	}
+}
+
+// noisy is large with layers and cuts of very different cost, so that few partitions are like others.
+func noisy(tb testing.TB, layers, hosts int, seed uint64) *Planner {
+	tb.Helper()
+	r := rand.New(rand.NewPCG(seed, 1))
+	pb := large(tb, layers, hosts)
+	for i := range pb.Positions {
+		pb.Positions[i].Bytes = int64(float64(pb.Positions[i].Bytes) * (.03 + .3*r.Float64()))
+	}
+	some := func(most float64) Samples { return Samples{time.Duration(r.ExpFloat64() * most)} }
+	for h, host := range pb.Hosts {
+		p := pb.Profiles[host]
+		for i := range p.Layers {
+			p.Layers[i].Samples = some(1e6 / float64(1+h))
+		}
+		for i := range p.Cuts {
+			p.Cuts[i] = CutProfile{Position: i, Width: 1, Bytes: pb.Positions[i].Bytes, Leave: some(1e5), Enter: some(1e5)}
+		}
+	}
+	planner, err := pb.Prepare()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return planner
+}
+
+// hardQueries are about noisy problems of 300 layers on 5 hosts.
+var hardQueries = map[string]Query{
+	"shares":            {Compute: []ComputeLimit{{Host: "host0", Percent: 26.7}, {Host: "host2", Percent: 38.9}}, Use: []string{"host3"}},
+	"time":              {Compute: []ComputeLimit{{Host: "host4", Percent: 14.8}, {Host: "host0", Percent: 32.7}, {Host: "host0", Time: ms(52)}}},
+	"throughput":        {Objective: Throughput},
+	"throughput+share":  {Objective: Throughput, Compute: []ComputeLimit{{Host: "host1", Percent: 15.1}}, Use: []string{"host4"}},
+	"throughput+shares": {Objective: Throughput, Compute: []ComputeLimit{{Host: "host2", Percent: 38.4}, {Host: "host3", Percent: 41}, {Host: "host0", Time: ms(71)}}},
+	"energy": {Objective: Energy, MaxTotal: ms(100), Compute: []ComputeLimit{{Host: "host2", Percent: 26}, {Host: "host4", Percent: 40.9}},
+		Power: map[string]Power{"host0": {2, 1e-7}, "host1": {20, 0}, "host2": {40, 0}, "host3": {50, 0}, "host4": {150, 0}}},
+}
+
+// TestSeveralLimitsAtOnceAreAnswered: a partition that a known limit or bound wrongly ruled out would show in the
+// small problems of the tests above; here it is the bounds that make an answer possible at all.
+func TestSeveralLimitsAtOnceAreAnswered(t *testing.T) {
+	for seed := range uint64(3) {
+		planner := noisy(t, 300, 5, seed)
+		for name, q := range hardQueries {
+			best, err := planner.Rank(q)
+			if err != nil {
+				t.Errorf("%s of problem %d: %v", name, seed, err)
+				continue
+			}
+			s, err := planner.t.search(q)
+			if err != nil || !s.charges.keeps(s, best[0]) {
+				t.Errorf("%s of problem %d: %v, %v", name, seed, best[0], err)
+			}
+		}
+	}
+}
+
+func BenchmarkHard(b *testing.B) {
+	planner := noisy(b, 300, 5, 1)
+	for _, name := range sortedKeys(hardQueries) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := planner.Rank(hardQueries[name]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

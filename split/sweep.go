@@ -226,19 +226,39 @@ func (s *search) sweepWithin(l *lattice, top int) ([]Estimate, error) {
 }
 
 // raise sweeps for the shortest intervals, below a ceiling that rises until there are enough results, or it
-// leaves out nothing.
+// leaves out nothing. First sweeps that keep few labels lower the ceiling again.
 func (w *sweep) raise() ([]Estimate, error) {
-	const first, times = 1. / 1024, 4
+	const times, narrow, more = 2, 64, 4
 	w.floor = w.shortest()
-	for above := first; ; above *= times {
-		w.ceiling, w.cut = nil, false
-		if bound := float64(max(w.floor, 1)) * (1 + above); bound < math.MaxInt64/2 {
-			w.ceiling = w.below(time.Duration(bound))
+	for above := 1. / near; ; above *= times {
+		bound := float64(max(w.floor, 1)) * (1 + above)
+		if bound >= math.MaxInt64/2 {
+			w.ceiling = nil
+			return w.run(math.MaxInt)
+		}
+		if !w.under(time.Duration(bound)) {
+			continue
+		}
+		for {
+			good, err := w.run(narrow + more*w.top)
+			if err != nil {
+				return nil, err
+			}
+			if len(good) < w.top || good[w.top-1].Interval() == w.ceiling.interval {
+				break
+			}
+			w.under(good[w.top-1].Interval())
 		}
 		if found, err := w.run(math.MaxInt); err != nil || len(found) == w.top || !w.cut {
 			return found, err
 		}
 	}
+}
+
+// under puts the ceiling at an interval, and says whether anything can be below it.
+func (w *sweep) under(interval time.Duration) bool {
+	w.ceiling, w.cut = w.below(interval), false
+	return w.ceiling.count(w)
 }
 
 // outdo makes a known result the worst that is looked for.
@@ -398,11 +418,20 @@ func (w *sweep) step(from *label, k int32) *label {
 	sums := append(room[:0], from.sums...)
 	for i, use := range w.uses[int(k)*n:][:n] {
 		sums[i] += use
-		least := int64(0)
-		if e.to != none {
-			least = w.least[i][e.to]
+		most, least, within := s.charges.sums[i].most, int64(0), int64(0)
+		if most == math.MaxInt64 {
+			continue
 		}
-		if most := s.charges.sums[i].most; most < math.MaxInt64 && sums[i]+least > most {
+		if e.to != none {
+			if least, within = w.least[i][e.to], w.least[i][e.to]; w.ceiling != nil {
+				within = w.ceiling.least[i][e.to]
+			}
+		}
+		if sums[i]+least > most {
+			return nil
+		}
+		if within == math.MaxInt64 || sums[i]+within > most {
+			w.cut = true
 			return nil
 		}
 	}
