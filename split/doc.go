@@ -13,16 +13,16 @@
 // # The model of time
 //
 // A run takes the sum of its stages' compute times and of its hops' times. [Hops] lists the hops, there and
-// back, and is what an executor follows too. A stage takes the sum of its layers' median times on its host,
-// measured inside the whole model. A hop takes encoding on the sender, latency, bytes on the wire divided by
-// bandwidth, and decoding on the receiver. Costs are whole nanoseconds, so sums are exact and do not depend
-// on their order.
+// back, and is what an executor follows too. A stage takes the sum of its layers' typical times on its
+// host, measured inside the whole model, and what the cuts at its two ends add (see [CutProfile]). A hop takes
+// encoding on the sender, latency, bytes on the wire divided by bandwidth, and decoding on the receiver. Costs
+// are whole nanoseconds, so sums are exact and do not depend on their order.
 //
 // # Questions
 //
 // [Problem.Rank] orders partitions by a [Query]: an [Objective], and limits of many kinds. [Problem.Pareto]
 // weighs objectives against each other. [Planner] answers many queries about one problem, and says with
-// [Planner.BreakEven] what would make a split pay. [PresetNetwork] stands in for a network that was not
+// [Planner.BreakEven] what would make any split pay. [PresetNetwork] stands in for a network that was not
 // measured. All answers are exact.
 //
 // # What it does not know
