@@ -39,8 +39,10 @@ func init() {
 // row-major. Which kernel is used, and so every bit, depends on the types
 // alone.
 //
-// Convolutions that do not use package conv give 0 where a sum is -0, see
-// losesSigns.
+// Depthwise and generic convolutions give 0 where a sum is -0, see losesSigns.
+// Those by Winograd's algorithm are within 1e-5 of the largest output of the
+// layer, and an infinity or NaN in x spoils up to 4x4 positions around the ones
+// that depend on it; see package winograd, and Exact for doing without.
 //
 // Source: ONNX Conv-1, Conv-11, Conv-22.
 type convolution struct {

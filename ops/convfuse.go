@@ -32,7 +32,8 @@ func (c *convolution) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 		if !ok || c.scaled || c.residual || user.In[0] != n.Out[0] {
 			return false, nil
 		}
-		next.scaled, next.absorbed[len(c.absorbed)] = true, "BN"
+		next.scaled, next.absorbed[len(c.absorbed)] = true, "BN"+op.clamp
+		next.clamped, next.lo, next.hi = op.clamped, op.lo, op.hi
 		in[convScale], in[convShift] = constants(n, scale, shift)
 	case binary:
 		if !next.absorbBinary(e, n, user, op, in) {

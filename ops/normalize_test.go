@@ -3,6 +3,7 @@ package ops
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"scission/engine/graph"
@@ -145,5 +146,41 @@ func TestSoftmaxAxisMustExist(t *testing.T) {
 		{"before", build(t, "Softmax", 13, "axis", -3), []any{float(2, 3)}, nil},
 		{"flat beyond", build(t, "Softmax", 11, "axis", 3), []any{float(2, 3)}, nil},
 		{"default", build(t, "Softmax", 11), []any{float(2, 3)}, tensor.Shape{2, 3}},
+	})
+}
+
+// An activation that keeps zeros goes into the BatchNormalization before it
+// and changes no bit, in either layout; one that does not would spoil the lanes
+// of channels that do not exist.
+func TestBatchNormalizationAbsorbsActivations(t *testing.T) {
+	atEachLevel(t, "TestBatchNormalizationAbsorbsActivations", func(t *testing.T) {
+		r := rand.New(rand.NewPCG(5, 5))
+		for _, c := range []struct {
+			op       graph.Op
+			absorbed bool
+		}{
+			{build(t, "Relu", 14), true},
+			{build(t, "Clip", 7, "min", float32(-0.5), "max", float32(0.75)), true},
+			{build(t, "Clip", 7, "min", float32(0.1)), false},
+			{build(t, "Sigmoid", 13), false},
+		} {
+			for _, shape := range [][]int{{2, 20, 7, 9}, {1, 32, 40, 41}} {
+				g := &graph.Graph{}
+				x := reals(r, shape...)
+				y := add(t, g, c.op, norm(t, r, g, g.Input("x", x.Type)))
+				g.Outputs = []*graph.Value{y}
+				fused := rewritten(t, g)
+				if (len(fused.Nodes) == 1) != c.absorbed {
+					t.Errorf("%s: %d nodes, want absorbed %v", c.op, len(fused.Nodes), c.absorbed)
+				}
+				run := []*tensor.Tensor{x}
+				want := runGraph(t, g, run)[0]
+				for _, blocked := range []bool{false, true} {
+					if !runGraphFrom(t, fused, run, blocked)[0].Identical(want) {
+						t.Errorf("%s, blocked %v: the bits differ", c.op, blocked)
+					}
+				}
+			}
+		}
 	})
 }
