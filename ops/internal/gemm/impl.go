@@ -1,6 +1,9 @@
 package gemm
 
-import "scission/ops/internal/isa"
+import (
+	"scission/ops/internal/conv"
+	"scission/ops/internal/isa"
+)
 
 // impl is a set of micro-kernels for one instruction set.
 type impl struct {
@@ -55,7 +58,7 @@ const rowPanels = 4
 
 // impls lists the implementations, the fastest first.
 var impls = append(asmImpls, impl{
-	name: "2x4 go", level: isa.Go, mr: 2, nr: 4, tiles: []tileFunc{1: f32Tile2x4Go, 2: f32Tile2x4Go},
+	name: "1x8 go", level: isa.Go, mr: 1, nr: columnsGo, tiles: []tileFunc{1: f32Tile1x8Go},
 })
 
 // best is the first implementation that this processor has.
@@ -67,49 +70,53 @@ var best = func() *impl {
 	return &impls[i]
 }()
 
-// f32Tile2x4Go is the portable tileFunc, for any m. It never fuses a multiply-add, so that its bits are the same on
+// columnsGo is the columns of the portable tile: with more sums the registers do not hold them.
+const columnsGo = 8
+
+// f32Tile1x8Go is the portable tileFunc, for any m. It never fuses a multiply-add, so that its bits are the same on
 // every platform.
-func f32Tile2x4Go(m, n, k int, a []float32, lda int, b []float32, ldb, _ int, c []float32, ldc int,
+func f32Tile1x8Go(m, n, k int, a []float32, lda int, b []float32, ldb, _ int, c []float32, ldc int,
 	init []float32, ldi int, res []float32, lo, hi float32) {
-	const nr = 4
-	for i := 0; i < m; i += 2 {
-		var s, t [nr]float32
-		copy(s[:n], init[i*ldi:])
-		a0 := a[i*lda:][:k]
-		if i+1 == m {
-			for p, x := range a0 {
-				r := b[p*ldb:][:nr]
-				for j := range r {
-					s[j] = float32(x*r[j]) + s[j]
-				}
-			}
-			f32StoreGo(c[i*ldc:][:n], &s, res, i*ldc, lo, hi)
-			return
+	const half, step = columnsGo / 2, 16
+	for i := range m {
+		var v [columnsGo]float32
+		copy(v[:n], init[i*ldi:])
+		s, t := conv.Quad{A: v[0], B: v[1], C: v[2], D: v[3]}, conv.Quad{A: v[4], B: v[5], C: v[6], D: v[7]}
+		x, at := a[i*lda:][:k], 0
+		for ldb == columnsGo && len(x) >= step {
+			// They are written out: in a small loop the compiler does not keep the sums in registers.
+			x16, b16 := (*[step]float32)(x), (*[step * columnsGo]float32)(b[at:])
+			s, t = s.Add(x16[0], (*[half]float32)(b16[0*columnsGo:])), t.Add(x16[0], (*[half]float32)(b16[0*columnsGo+half:]))
+			s, t = s.Add(x16[1], (*[half]float32)(b16[1*columnsGo:])), t.Add(x16[1], (*[half]float32)(b16[1*columnsGo+half:]))
+			s, t = s.Add(x16[2], (*[half]float32)(b16[2*columnsGo:])), t.Add(x16[2], (*[half]float32)(b16[2*columnsGo+half:]))
+			s, t = s.Add(x16[3], (*[half]float32)(b16[3*columnsGo:])), t.Add(x16[3], (*[half]float32)(b16[3*columnsGo+half:]))
+			s, t = s.Add(x16[4], (*[half]float32)(b16[4*columnsGo:])), t.Add(x16[4], (*[half]float32)(b16[4*columnsGo+half:]))
+			s, t = s.Add(x16[5], (*[half]float32)(b16[5*columnsGo:])), t.Add(x16[5], (*[half]float32)(b16[5*columnsGo+half:]))
+			s, t = s.Add(x16[6], (*[half]float32)(b16[6*columnsGo:])), t.Add(x16[6], (*[half]float32)(b16[6*columnsGo+half:]))
+			s, t = s.Add(x16[7], (*[half]float32)(b16[7*columnsGo:])), t.Add(x16[7], (*[half]float32)(b16[7*columnsGo+half:]))
+			s, t = s.Add(x16[8], (*[half]float32)(b16[8*columnsGo:])), t.Add(x16[8], (*[half]float32)(b16[8*columnsGo+half:]))
+			s, t = s.Add(x16[9], (*[half]float32)(b16[9*columnsGo:])), t.Add(x16[9], (*[half]float32)(b16[9*columnsGo+half:]))
+			s, t = s.Add(x16[10], (*[half]float32)(b16[10*columnsGo:])), t.Add(x16[10], (*[half]float32)(b16[10*columnsGo+half:]))
+			s, t = s.Add(x16[11], (*[half]float32)(b16[11*columnsGo:])), t.Add(x16[11], (*[half]float32)(b16[11*columnsGo+half:]))
+			s, t = s.Add(x16[12], (*[half]float32)(b16[12*columnsGo:])), t.Add(x16[12], (*[half]float32)(b16[12*columnsGo+half:]))
+			s, t = s.Add(x16[13], (*[half]float32)(b16[13*columnsGo:])), t.Add(x16[13], (*[half]float32)(b16[13*columnsGo+half:]))
+			s, t = s.Add(x16[14], (*[half]float32)(b16[14*columnsGo:])), t.Add(x16[14], (*[half]float32)(b16[14*columnsGo+half:]))
+			s, t = s.Add(x16[15], (*[half]float32)(b16[15*columnsGo:])), t.Add(x16[15], (*[half]float32)(b16[15*columnsGo+half:]))
+			x = x[step:]
+			at += step * columnsGo
 		}
-		copy(t[:n], init[(i+1)*ldi:])
-		a1 := a[(i+1)*lda:][:len(a0)]
-		s0, s1, s2, s3, t0, t1, t2, t3 := s[0], s[1], s[2], s[3], t[0], t[1], t[2], t[3]
-		at := 0
-		for p, x := range a0 {
-			y, r := a1[p], (*[nr]float32)(b[at:])
+		for _, x := range x {
+			s = s.Add(x, (*[half]float32)(b[at:]))
+			t = t.Add(x, (*[half]float32)(b[at+half:]))
 			at += ldb
-			s0 = float32(x*r[0]) + s0
-			s1 = float32(x*r[1]) + s1
-			s2 = float32(x*r[2]) + s2
-			s3 = float32(x*r[3]) + s3
-			t0 = float32(y*r[0]) + t0
-			t1 = float32(y*r[1]) + t1
-			t2 = float32(y*r[2]) + t2
-			t3 = float32(y*r[3]) + t3
 		}
-		s, t = [nr]float32{s0, s1, s2, s3}, [nr]float32{t0, t1, t2, t3}
-		f32StoreGo(c[i*ldc:][:n], &s, res, i*ldc, lo, hi)
-		f32StoreGo(c[(i+1)*ldc:][:n], &t, res, (i+1)*ldc, lo, hi)
+		v = [columnsGo]float32{s.A, s.B, s.C, s.D, t.A, t.B, t.C, t.D}
+		f32StoreGo(c[i*ldc:][:n], &v, res, i*ldc, lo, hi)
 	}
 }
 
 // f32StoreGo finishes the sums of one row of a tile, whose residuals begin at res[at] if there are any.
-func f32StoreGo(c []float32, sums *[4]float32, res []float32, at int, lo, hi float32) {
+func f32StoreGo(c []float32, sums *[columnsGo]float32, res []float32, at int, lo, hi float32) {
 	for j := range c {
 		s := sums[j]
 		if len(res) > 0 {
