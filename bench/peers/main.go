@@ -210,6 +210,7 @@ func prepare(network, dir string) (model, error) {
 	var g *graph.Graph
 	var err error
 	if strings.HasSuffix(network, ".onnx") {
+		m.name = filepath.Base(network)
 		g, err = onnximport.LoadFile(network)
 	} else {
 		m.path = filepath.Join(dir, "model.onnx")

@@ -27,7 +27,7 @@ func (r report) table(w io.Writer) {
 		if en.Engine == subject {
 			return milliseconds(en.Median)
 		}
-		return milliseconds(en.Median) + fmt.Sprintf(" (%.2f)", en.Ratio)
+		return milliseconds(en.Median) + " (" + quotient(en.Ratio) + ")"
 	})
 	r.means(w)
 	if r.Protocol.Starts > 0 {
@@ -96,7 +96,7 @@ func (r report) means(w io.Writer) {
 				fmt.Fprint(w, " |")
 				continue
 			}
-			fmt.Fprintf(w, " (%.2f) |", geomean(qs))
+			fmt.Fprintf(w, " (%s) |", quotient(geomean(qs)))
 		}
 		fmt.Fprintln(w)
 	}
@@ -193,6 +193,15 @@ func milliseconds(d time.Duration) string {
 		return fmt.Sprintf("%.0f", ms)
 	}
 	return fmt.Sprintf("%.*f", max(0, 3-len(fmt.Sprintf("%.0f", ms))), ms)
+}
+
+// quotient writes q with two decimals, or one digit that counts where it is small.
+func quotient(q float64) string {
+	const small = 0.05
+	if q < small {
+		return fmt.Sprintf("%.1g", q)
+	}
+	return fmt.Sprintf("%.2f", q)
 }
 
 // mebibytes rounds.

@@ -20,6 +20,10 @@ def convert(path, dir):
         # pnnx takes no Pad that leaves its mode to the default.
         if node.op_type == "Pad" and not any(a.name == "mode" for a in node.attribute):
             node.attribute.append(onnx.helper.make_attribute("mode", "constant"))
+    # Before IR version 4 weights were among the inputs, which pnnx would ask shapes for.
+    weights = {w.name for w in model.graph.initializer}
+    for value in [v for v in model.graph.input if v.name in weights]:
+        model.graph.input.remove(value)
     source = os.path.join(dir, "source.onnx")
     onnx.save(model, source)
 
