@@ -61,3 +61,13 @@ func BenchmarkLayers(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkNew is the time that the transform of a kernel's nine weights takes when a model is opened.
+func BenchmarkNew(b *testing.B) {
+	s := shape(256, 14, 256)
+	weights := make([]float32, s.OC*s.IC*kernel*kernel)
+	for b.Loop() {
+		New(s, weights, conv.Pass)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*s.OC*s.IC), "ns/kernel")
+}

@@ -174,27 +174,25 @@ func (k *Kernel) blocks() int { return k.impl.width / lanes }
 
 // transformWeights sets every lanes-th element of u to an element of GgGᵀ.
 func transformWeights(g *[kernel * kernel]float32, u []float32) {
-	var rows [kernel][patch]float64 // of (Gg)ᵀ
-	for x := range rows {
-		rows[x] = transformKernel(float64(g[x]), float64(g[x+kernel]), float64(g[x+2*kernel]))
+	var c [patch][kernel]float64 // Gg
+	for x := range kernel {
+		c[0][x], c[1][x], c[2][x], c[3][x], c[4][x], c[5][x] =
+			transformKernel(float64(g[x]), float64(g[x+kernel]), float64(g[x+2*kernel]))
 	}
-	for y := range patch {
-		for x, v := range transformKernel(rows[0][y], rows[1][y], rows[2][y]) {
-			u[(y*patch+x)*lanes] = float32(v)
-		}
+	for y := range c {
+		row := u[y*patch*lanes:][:5*lanes+1]
+		v0, v1, v2, v3, v4, v5 := transformKernel(c[y][0], c[y][1], c[y][2])
+		row[0], row[lanes], row[2*lanes] = float32(v0), float32(v1), float32(v2)
+		row[3*lanes], row[4*lanes], row[5*lanes] = float32(v3), float32(v4), float32(v5)
 	}
 }
 
 // transformKernel is Gg.
-func transformKernel(g0, g1, g2 float64) [patch]float64 {
+func transformKernel(g0, g1, g2 float64) (u0, u1, u2, u3, u4, u5 float64) {
 	s, t := g0+float64(aa*g2), float64(a*g1)
 	u, v := g0+float64(bb*g2), float64(b*g1)
-	return [patch]float64{
-		g0 * (1 / aabb),
-		(s + t) * (1 / normalA), (s - t) * (1 / normalA),
-		(u + v) * (1 / normalB), (u - v) * (1 / normalB),
-		g2,
-	}
+	return g0 * (1 / aabb), (s + t) * (1 / normalA), (s - t) * (1 / normalA),
+		(u + v) * (1 / normalB), (u - v) * (1 / normalB), g2
 }
 
 const (
