@@ -36,6 +36,17 @@ func (p *averagePool) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: y}}, nil
 }
 
+// Rewrite takes in a Pad of zeros, and merges alike nodes. Zeros count, but need
+// not be added: a sum begins with 0, so it is never -0.
+func (p *averagePool) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
+	pooling, x, ok := p.absorbPad(e, n)
+	if !ok {
+		return mergeAlike(e, n), nil
+	}
+	e.Set(n, &averagePool{pooling, p.countPads}, []*graph.Value{x})
+	return true, nil
+}
+
 func (p *averagePool) FLOPs(in, out []graph.Fact) int64 { return p.flops(out) }
 
 func (p *averagePool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
@@ -44,7 +55,7 @@ func (p *averagePool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		return graph.Kernel{}, err
 	}
 	kind := pool.Avg
-	if p.countPads {
+	if p.countPads || p.outer != nil {
 		kind = pool.AvgIncludePad
 	}
 	if s, ok := p.packed(in, out); ok {

@@ -100,7 +100,7 @@ func constants(n *graph.Node, scale, shift []float32) (a, b *graph.Value) {
 // absorbPad lets n do the padding of the node that gives its input.
 func (c *convolution) absorbPad(e *graph.Editor, n *graph.Node) bool {
 	p := e.Producer(n.In[convX])
-	if p == nil || e.OnlyUser(n.In[convX]) != n || c.window.autoPad != "NOTSET" && c.window.autoPad != "VALID" {
+	if p == nil || c.window.autoPad != "NOTSET" && c.window.autoPad != "VALID" {
 		return false
 	}
 	op, ok := p.Op.(pad)
@@ -108,7 +108,7 @@ func (c *convolution) absorbPad(e *graph.Editor, n *graph.Node) bool {
 		return false
 	}
 	before, behind, ok := op.spatialZeros(graph.Facts(p.In))
-	if !ok {
+	if !ok || slices.Min(before) < 0 || slices.Min(behind) < 0 {
 		return false
 	}
 	next := *c
@@ -162,7 +162,8 @@ func all(v *graph.Value, f func(float32) bool) bool {
 func isFinite(v float32) bool { return v-v == 0 }
 
 // spatialZeros returns how many zeros p adds before and behind each spatial
-// dimension, if that is all it does.
+// dimension, if that is all it does; less than none are elements that it takes
+// away.
 func (p pad) spatialZeros(in []graph.Fact) (before, behind []int, ok bool) {
 	all, err := p.extents(in)
 	if err != nil || p.mode != padConstant || len(all) < 3 || math.Float32bits(p.value) != 0 {
@@ -172,11 +173,11 @@ func (p pad) spatialZeros(in []graph.Fact) (before, behind []int, ok bool) {
 		return nil, nil, false
 	}
 	for i, e := range all {
-		if e.keep != in[0].Shape[i] || i < 2 && e.out() != e.keep {
-			return nil, nil, false
-		}
+		n := in[0].Shape[i]
 		if i >= 2 {
-			before, behind = append(before, e.before), append(behind, e.behind)
+			before, behind = append(before, e.before-e.skip), append(behind, e.behind-(n-e.skip-e.keep))
+		} else if e != (extent{keep: n}) {
+			return nil, nil, false
 		}
 	}
 	return before, behind, true

@@ -40,6 +40,16 @@ func (p *maxPool) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: y}, {Type: tensor.Type{DType: tensor.Int64, Shape: y.Shape}}}, nil
 }
 
+// Rewrite takes in a Pad of zeros, and merges alike nodes.
+func (p *maxPool) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
+	pooling, x, ok := p.absorbPad(e, n)
+	if !ok {
+		return mergeAlike(e, n), nil
+	}
+	e.Set(n, &maxPool{pooling, p.columnMajor}, []*graph.Value{x})
+	return true, nil
+}
+
 func (p *maxPool) FLOPs(in, out []graph.Fact) int64 { return p.flops(out) }
 
 func (p *maxPool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
@@ -47,8 +57,12 @@ func (p *maxPool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	if err != nil {
 		return graph.Kernel{}, err
 	}
+	kind := pool.Max
+	if p.outer != nil {
+		kind = pool.MaxWithZeros
+	}
 	if s, ok := p.packed(in, out); ok {
-		return poolKernel(pool.New(s, pool.Max, out[0].Layout != nil)), nil
+		return poolKernel(pool.New(s, kind, out[0].Layout != nil)), nil
 	}
 	g := newGenericPool(in[0].Shape, slides)
 	switch out[0].DType {

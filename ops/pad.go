@@ -298,7 +298,7 @@ func (k *padKernel) source(o int, e extent) int {
 	return e.skip + i
 }
 
-// Rewrite removes the node if it changes nothing.
+// Rewrite removes the node if it changes nothing, and merges those alike.
 func (p pad) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 	all, err := p.extents(graph.Facts(n.In))
 	if err != nil {
@@ -306,7 +306,7 @@ func (p pad) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 	}
 	for i, x := range all {
 		if x != (extent{keep: n.In[0].Shape[i]}) {
-			return false, nil
+			return p.input && mergeAlike(e, n), nil
 		}
 	}
 	return bypass(e, n), nil

@@ -3,6 +3,7 @@ package ops
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
@@ -13,6 +14,10 @@ import (
 type pooling struct {
 	window window
 	shape  []int // of the kernel
+	// outer is the rows of zeros, taken from Pads, before each spatial dimension
+	// and then behind each. Unlike the window's padding they are values. Less
+	// than none are rows of x that are not read. It is nil for no rows.
+	outer []int
 }
 
 func poolingOf(a *Attrs) pooling {
@@ -26,7 +31,11 @@ func poolingOf(a *Attrs) pooling {
 
 // describe returns the operator's String.
 func (p *pooling) describe(name string) string {
-	return fmt.Sprintf("%s[%s]", name, p.window.describe(p.shape))
+	s := fmt.Sprintf("%s[%s]", name, p.window.describe(p.shape))
+	if p.outer != nil {
+		s += "+Pad"
+	}
+	return s
 }
 
 // infer returns the type of y for the only input x.
@@ -74,11 +83,11 @@ const maxPoolOutputs = 1 << 20
 
 // packed returns the shape for package pool, and ok if it can be used: for one
 // float32 output in one or two dimensions, of sizes whose products are within
-// an int everywhere.
+// an int everywhere. A pool that has taken in a Pad has one output.
 func (p *pooling) packed(in, out []graph.Fact) (s pool.Shape, ok bool) {
 	x := in[0].Shape
 	slides, err := p.slides(x)
-	if err != nil || out[0].DType != tensor.Float32 || len(slides) > 2 || len(out) > 1 {
+	if err != nil || out[0].DType != tensor.Float32 || len(slides) > 2 || len(out) > 1 && p.outer == nil {
 		return s, false
 	}
 	if len(slides) == 1 {
@@ -104,6 +113,9 @@ func poolKernel(k *pool.Kernel) graph.Kernel {
 
 // slides returns the window's movement over x.
 func (p *pooling) slides(x tensor.Shape) ([]slide, error) {
+	if p.outer != nil {
+		return p.paddedSlides(x[2:])
+	}
 	slides, err := p.window.slides(x[2:], p.shape)
 	if err != nil {
 		return nil, err
@@ -115,6 +127,56 @@ func (p *pooling) slides(x tensor.Shape) ([]slide, error) {
 		}
 	}
 	return slides, nil
+}
+
+// paddedSlides is slides where there are rows of zeros.
+func (p *pooling) paddedSlides(x []int) ([]slide, error) {
+	rank := len(x)
+	padded := slices.Clone(x)
+	for i := range padded {
+		padded[i] += p.outer[i] + p.outer[rank+i]
+	}
+	all, err := p.window.slides(padded, p.shape)
+	for i := range all {
+		all[i].in, all[i].before, all[i].behind = x[i], p.outer[i], p.outer[rank+i]
+	}
+	return all, err
+}
+
+// maxPaddedWindow is the largest length of a window that takes in a Pad.
+const maxPaddedWindow = 16
+
+// absorbPad returns p with the zeros of the Pad that gives the input of n,
+// whose operator it is part of, and the Pad's input. It is for windows without
+// padding, as package pool calculates them.
+func (p pooling) absorbPad(e *graph.Editor, n *graph.Node) (next pooling, x *graph.Value, ok bool) {
+	from := e.Producer(n.In[0])
+	if from == nil || p.window.autoPad != "NOTSET" && p.window.autoPad != "VALID" || p.window.ceilMode ||
+		p.window.autoPad == "NOTSET" && slices.ContainsFunc(p.window.pads, func(v int) bool { return v != 0 }) ||
+		slices.Max(p.shape) > maxPaddedWindow {
+		return p, nil, false
+	}
+	op, ok := from.Op.(pad)
+	if !ok {
+		return p, nil, false
+	}
+	x = from.In[0]
+	before, behind, ok := op.spatialZeros(graph.Facts(from.In))
+	if !ok || len(before) > 2 || len(n.Out) != 1 || x.DType != tensor.Float32 {
+		return p, nil, false
+	}
+	next = p
+	next.outer = append(before, behind...)
+	for i, v := range p.outer {
+		if v > 0 && next.outer[i] < 0 { // zeros in the place of what was taken away
+			return p, nil, false
+		}
+		next.outer[i] += v
+	}
+	if _, ok := next.packed([]graph.Fact{x.Fact}, graph.Facts(n.Out)); !ok {
+		return p, nil, false
+	}
+	return next, x, true
 }
 
 // flops counts one operation for each place of the kernel.

@@ -52,6 +52,10 @@ func (relu) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return sameLayouts(in, out, true)
 }
 
+// Rewrite merges alike nodes: several readers of a value often rectify it, each
+// for itself.
+func (relu) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) { return mergeAlike(e, n), nil }
+
 func (relu) FLOPs(in, out []graph.Fact) int64 { return flops(out[0].Shape...) }
 
 func (relu) bounds([]graph.Fact) (lo, hi float32, ok bool) { return 0, inf, true }

@@ -24,6 +24,9 @@ const (
 	// instruction of amd64 does, and with it ONNX Runtime. A window outside of the image gives -Inf.
 	Max Kind = iota
 
+	// MaxWithZeros is Max of windows in which the padding counts as zeros.
+	MaxWithZeros
+
 	// Avg is the sum divided by the number of values; the padding counts as nothing. A window outside of the image
 	// gives 0.
 	Avg
@@ -35,7 +38,7 @@ const (
 
 // String returns the name of the kind.
 func (k Kind) String() string {
-	if names := [...]string{Max: "max", Avg: "avg", AvgIncludePad: "avg with padding"}; int(k) < len(names) {
+	if names := [...]string{Max: "max", MaxWithZeros: "max with zeros", Avg: "avg", AvgIncludePad: "avg with padding"}; int(k) < len(names) {
 		return names[k]
 	}
 	return fmt.Sprintf("pool.Kind(%d)", uint8(k))
@@ -43,7 +46,8 @@ func (k Kind) String() string {
 
 // Shape is the geometry: images of C channels and IH×IW positions to OH×OW positions. Output position (y, x) has the
 // window of input positions (y·StrideH - PadTop + r·DilationH, x·StrideW - PadLeft + c·DilationW) for r < KH, c < KW.
-// PadBottom and PadRight matter to AvgIncludePad only.
+// PadBottom and PadRight matter to AvgIncludePad and MaxWithZeros only. Less than no padding takes positions of the
+// image away.
 type Shape struct {
 	N, C, IH, IW, OH, OW                 int
 	KH, KW, StrideH, StrideW             int
@@ -98,14 +102,14 @@ func global(n, c, hw int) Shape {
 
 func newKernel(im *impl, s Shape, kind Kind, blocked bool) *Kernel {
 	if min(s.KH, s.KW, s.StrideH, s.StrideW, s.DilationH, s.DilationW) < 1 ||
-		min(s.N, s.C, s.IH, s.IW, s.OH, s.OW, s.PadTop, s.PadLeft, s.PadBottom, s.PadRight) < 0 {
-		panic(fmt.Sprintf("pool: shape %+v, want windows, strides and dilations of at least 1 and nothing negative", s))
+		min(s.N, s.C, s.IH, s.IW, s.OH, s.OW) < 0 {
+		panic(fmt.Sprintf("pool: shape %+v, want windows, strides and dilations of at least 1 and no negative size", s))
 	}
 	k := &Kernel{im: im, s: s, kind: kind, blocked: blocked, planes: s.N * s.C, lanes: 1, window: im.avg}
 	if blocked {
 		k.planes, k.lanes = s.N*ceil(s.C, lanes), lanes
 	}
-	if kind == Max {
+	if kind <= MaxWithZeros {
 		k.window = im.max
 	}
 	k.y = axes(s.OH, s.IH, s.KH, s.StrideH, s.DilationH, s.PadTop, s.PadBottom, kind)
@@ -155,7 +159,12 @@ func (k *Kernel) Info() string {
 func (k *Kernel) Temp() int { return 0 }
 
 // Scratch returns how many float32s of memory of its own each concurrently running chunk wants.
-func (k *Kernel) Scratch() int { return 0 }
+func (k *Kernel) Scratch() int {
+	if k.kind != MaxWithZeros {
+		return 0
+	}
+	return k.s.KH * k.s.KW * k.lanes
+}
 
 // Steps returns the number of steps of a run.
 func (k *Kernel) Steps() int { return 1 }
@@ -168,8 +177,8 @@ func (k *Kernel) Chunks(step int) int {
 	return ceil(k.planes, k.cut) * k.split
 }
 
-// Run computes one chunk of one step, from the images in to the images out. temp and scratch are not used. It
-// allocates nothing and panics if a slice is too short.
+// Run computes one chunk of one step, from the images in to the images out. temp is not used. It allocates nothing and
+// panics if a slice is too short.
 func (k *Kernel) Run(step, chunk int, temp, scratch, in, out []float32) {
 	inPlane, outPlane := k.s.IH*k.s.IW*k.lanes, k.s.OH*k.s.OW*k.lanes
 	need("input", len(in), k.planes*inPlane)
@@ -181,20 +190,26 @@ func (k *Kernel) Run(step, chunk int, temp, scratch, in, out []float32) {
 		for y := y0; y < y1; y++ {
 			row := out[y*k.s.OW*k.lanes:][:k.s.OW*k.lanes]
 			if k.blocked {
-				k.blockedRow(row, in, y, min(lanes, k.s.C-p%ceil(k.s.C, lanes)*lanes))
+				k.blockedRow(row, in, scratch, y, min(lanes, k.s.C-p%ceil(k.s.C, lanes)*lanes))
 			} else {
-				k.plainRow(row, in, y)
+				k.plainRow(row, in, scratch, y)
 			}
 		}
 	}
 }
 
 // blockedRow computes row y of a block with the given number of channels.
-func (k *Kernel) blockedRow(out, in []float32, y, channels int) {
+func (k *Kernel) blockedRow(out, in, scratch []float32, y, channels int) {
 	row := k.y[y]
 	for x := 0; x < len(k.x); {
 		col, n := k.x[x], 1
-		if row.n == 0 || col.n == 0 {
+		if k.kind == MaxWithZeros && (row.n < k.s.KH || col.n < k.s.KW) {
+			if count := k.gather(scratch, in, y, x); count > 0 {
+				k.window(out[x*lanes:][:lanes], scratch, 1, 0, 1, 0, count, lanes, 1)
+			} else {
+				fill(out[x*lanes:][:lanes], k.kind, channels)
+			}
+		} else if row.n == 0 || col.n == 0 {
 			fill(out[x*lanes:][:lanes], k.kind, channels)
 		} else {
 			if x == k.x0 && x < k.x1 {
@@ -207,10 +222,33 @@ func (k *Kernel) blockedRow(out, in []float32, y, channels int) {
 	}
 }
 
+// gather copies the window of output (y, x) of a plane, with zeros for the padding, to w and returns how many positions
+// it has.
+func (k *Kernel) gather(w, in []float32, y, x int) (count int) {
+	s := &k.s
+	for r := range s.KH {
+		i := y*s.StrideH - s.PadTop + r*s.DilationH
+		for c := range s.KW {
+			j := x*s.StrideW - s.PadLeft + c*s.DilationW
+			if i >= s.IH+s.PadBottom || j >= s.IW+s.PadRight {
+				continue
+			}
+			to := w[count*k.lanes:][:k.lanes]
+			if i < 0 || i >= s.IH || j < 0 || j >= s.IW {
+				clear(to)
+			} else {
+				copy(to, in[(i*s.IW+j)*k.lanes:])
+			}
+			count++
+		}
+	}
+	return count
+}
+
 // fill sets a position's channels to the result of a window outside of the image.
 func fill(out []float32, kind Kind, channels int) {
 	clear(out)
-	if kind == Max {
+	if kind <= MaxWithZeros {
 		for i := range out[:channels] {
 			out[i] = -inf
 		}
@@ -218,14 +256,22 @@ func fill(out []float32, kind Kind, channels int) {
 }
 
 // plainRow computes row y of a row-major channel.
-func (k *Kernel) plainRow(out, in []float32, y int) {
+func (k *Kernel) plainRow(out, in, scratch []float32, y int) {
 	row := k.y[y]
 	for x := range out {
 		col := k.x[x]
 		switch {
+		case k.kind == MaxWithZeros && (row.n < k.s.KH || col.n < k.s.KW):
+			m := -inf
+			for _, v := range scratch[:k.gather(scratch, in, y, x)] {
+				if !(m > v) {
+					m = v
+				}
+			}
+			out[x] = m
 		case row.n == 0 || col.n == 0:
 			fill(out[x:x+1], k.kind, 1)
-		case k.kind == Max:
+		case k.kind <= MaxWithZeros:
 			m := -inf
 			for r := range row.n {
 				at := (row.from+r*k.s.DilationH)*k.s.IW + col.from

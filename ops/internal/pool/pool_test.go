@@ -39,10 +39,12 @@ func reference(s Shape, kind Kind, in []float32) (want, abs []float64) {
 						if i < s.IH+s.PadBottom && j < s.IW+s.PadRight {
 							positions++
 						}
-						if i < 0 || i >= s.IH || j < 0 || j >= s.IW {
+						var v float64
+						if i >= 0 && i < s.IH && j >= 0 && j < s.IW {
+							v = float64(in[i*s.IW+j])
+						} else if kind != MaxWithZeros || i >= s.IH+s.PadBottom || j >= s.IW+s.PadRight {
 							continue
 						}
-						v := float64(in[i*s.IW+j])
 						if !(m > v) {
 							m = v
 						}
@@ -52,7 +54,7 @@ func reference(s Shape, kind Kind, in []float32) (want, abs []float64) {
 					}
 				}
 				switch {
-				case kind == Max:
+				case kind <= MaxWithZeros:
 					sum, size = m, 0
 				case values == 0:
 				case kind == Avg:
@@ -95,8 +97,9 @@ func run(t *testing.T, im *impl, s Shape, kind Kind, block bool, x []float32, pe
 	in := kerneltest.PageEnd(t, len(x))
 	copy(in, x)
 	out := kerneltest.Out(t, s.N*c*s.OH*s.OW)
+	scratch := make([]float32, k.Scratch())
 	for _, chunk := range perm(k.Chunks(0)) {
-		k.Run(0, chunk, nil, nil, in, out)
+		k.Run(0, chunk, nil, scratch, in, out)
 	}
 	if !block {
 		return out
@@ -133,8 +136,8 @@ func shapes(r *rand.Rand) []Shape {
 		s = append(s, Shape{
 			N: 1 + r.IntN(2), C: 1 + r.IntN(35), IH: 1 + r.IntN(8), IW: 1 + r.IntN(24), OH: 1 + r.IntN(6), OW: 1 + r.IntN(22),
 			KH: 1 + r.IntN(4), KW: 1 + r.IntN(4), StrideH: 1 + r.IntN(3), StrideW: 1 + r.IntN(3),
-			DilationH: 1 + r.IntN(2), DilationW: 1 + r.IntN(3), PadTop: r.IntN(4), PadLeft: r.IntN(4), PadBottom: r.IntN(4),
-			PadRight: r.IntN(4),
+			DilationH: 1 + r.IntN(2), DilationW: 1 + r.IntN(3), PadTop: r.IntN(6) - 2, PadLeft: r.IntN(6) - 2,
+			PadBottom: r.IntN(4), PadRight: r.IntN(4),
 		})
 	}
 	return s
@@ -146,7 +149,7 @@ func TestPoolingIsItsDefinition(t *testing.T) {
 		for _, s := range shapes(r) {
 			x := make([]float32, s.N*s.C*s.IH*s.IW)
 			kerneltest.Fill(r, x)
-			for _, kind := range []Kind{Max, Avg, AvgIncludePad} {
+			for _, kind := range []Kind{Max, MaxWithZeros, Avg, AvgIncludePad} {
 				want, bound := reference(s, kind, x)
 				for i, abs := range bound {
 					bound[i] = kerneltest.Bound(s.KH*s.KW, abs)
