@@ -52,11 +52,14 @@ type Additivity struct {
 	Host  string        `json:"host"`
 	Sum   time.Duration `json:"sum_ns"`
 	Whole time.Duration `json:"whole_ns"` // median of runs in which no layer was timed
+	// Ratios has, of each pair of runs, the sum in one divided by the whole of
+	// the other.
+	Ratios []float64 `json:"ratios"`
 }
 
-// Error is the difference of the sum as a share of the whole; above 0 where the
-// sum is larger.
-func (a Additivity) Error() float64 { return relative(a.Sum, a.Whole) }
+// Error is the difference of the sum as a share of the whole, above 0 where the
+// sum is larger: the median over pairs of runs that followed each other.
+func (a Additivity) Error() float64 { return typical(a.Ratios) }
 
 // Execution compares the prediction for a partition with its execution.
 type Execution struct {
@@ -67,14 +70,24 @@ type Execution struct {
 	Samples   split.Samples   `json:"samples_ns"`
 	// Computing is the part of Predicted that is computing.
 	Computing time.Duration `json:"computing_ns"`
+	// Ratios has, of each round, what its own profile predicts divided by the
+	// median of its executions.
+	Ratios []float64 `json:"ratios"`
 }
 
-// Error is the difference of the prediction as a share of the measured time;
-// above 0 where the prediction is too long.
-func (e Execution) Error() float64 { return relative(e.Predicted, e.Measured) }
+// Error is the difference of the prediction as a share of the measured time,
+// above 0 where the prediction is too long: the median over the rounds.
+func (e Execution) Error() float64 { return typical(e.Ratios) }
 
-func relative(got, want time.Duration) float64 {
-	return float64(got-want) / float64(max(want, 1))
+// Ratio is the quotient of two times.
+func Ratio(got, want time.Duration) float64 { return float64(got) / float64(max(want, 1)) }
+
+// typical is the median of ratios, as a difference from 1; 0 if there are none.
+func typical(ratios []float64) float64 {
+	if len(ratios) == 0 {
+		return 0
+	}
+	return middle(slices.Sorted(slices.Values(ratios))) - 1
 }
 
 // Errors sums up relative errors without their signs.
@@ -228,11 +241,11 @@ func WriteMarkdown(w io.Writer, list []*Validation) error {
 	return b.Flush()
 }
 
-const validationNote = `Additivity is the sum of the layers, timed inside the whole model, against runs of the whole in which no layer is
-timed, on each host. Prediction is the predicted time of a partition against the median of its executions through real
+const validationNote = `Additivity is the sum of the layers, timed inside the whole model, against a run of the whole beside it in which no
+layer is timed: the median over all pairs, on each host. Prediction is the predicted time of a partition against the median of its executions through real
 sockets, as a share of the measured time. Runs of the model and of all partitions alternate in rounds, and the
-predictions are made from the rounds' own profile: what is judged is the model of the time, not how long ago the
-profile was taken. Others is the largest share of the processors that other programs had in a round that counts.`
+predictions are made from each round's own profile, the error being the median over the rounds: what is judged is the
+model of the time, not how the machine's speed changed since a profile was taken. Others is the largest share of the processors that other programs had in a round that counts.`
 
 // ValidationPage is a page about validations, with their figures.
 func ValidationPage(list []*Validation) (*Page, error) {

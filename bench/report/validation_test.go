@@ -35,13 +35,13 @@ func TestErrorsAreSummedUpAsByHand(t *testing.T) {
 }
 
 func TestErrorsAreSharesOfWhatWasMeasured(t *testing.T) {
-	if got := (Execution{Predicted: 90, Measured: 120}).Error(); got != -0.25 {
+	if got := (Execution{Ratios: []float64{0.75, 9, Ratio(60, 120)}}).Error(); got != -0.25 {
 		t.Errorf("90 for 120: got %v, want -0.25", got)
 	}
-	if got := (Additivity{Sum: 103, Whole: 100}).Error(); math.Abs(got-0.03) > 1e-12 {
+	if got := (Additivity{Ratios: []float64{1.02, Ratio(104, 100)}}).Error(); math.Abs(got-0.03) > 1e-12 {
 		t.Errorf("103 for 100: got %v, want 0.03", got)
 	}
-	if got := (Execution{Predicted: 1}).Error(); math.IsInf(got, 0) || math.IsNaN(got) {
+	if got := (Execution{Ratios: []float64{Ratio(1, 0)}}).Error(); math.IsInf(got, 0) || math.IsNaN(got) {
 		t.Errorf("nothing measured: got %v, want a number", got)
 	}
 }
@@ -55,13 +55,15 @@ func validations(n int) []*Validation {
 		whole := time.Duration(10+30*i) * time.Millisecond
 		v := &Validation{Model: split.Model{Name: fmt.Sprintf("zoo:network_%d<", i)}, Layers: 100, Rounds: 7, Others: 0.01, Emulated: []string{"links"}, Links: []string{"a→b 1 Mbit/s"}}
 		for _, host := range []string{"device", "edge", "cloud"} {
-			v.Hosts = append(v.Hosts, Additivity{host, off(whole), whole})
+			sum := off(whole)
+			v.Hosts = append(v.Hosts, Additivity{host, sum, whole, []float64{Ratio(sum, whole)}})
 		}
 		for k := range 12 {
 			took := whole + time.Duration(5+20*k)*time.Millisecond
+			predicted := off(took)
 			v.Partitions = append(v.Partitions, Execution{
 				Partition: split.Partition{{Host: "device", Segment: split.Segment{From: 0, To: k + 1}}, {Host: "edge", Segment: split.Segment{From: k + 1, To: 100}}},
-				Hops:      2 + 2*(k%2), Predicted: off(took), Measured: took, Samples: split.Samples{took},
+				Hops:      2 + 2*(k%2), Predicted: predicted, Measured: took, Samples: split.Samples{took}, Ratios: []float64{Ratio(predicted, took)},
 			})
 		}
 		list = append(list, v)

@@ -76,8 +76,8 @@ const (
 	minPartitions = 1
 	// visitTime is how long the runs of a deployment in a round take together,
 	// if the model is quick, and maxVisit how many they are at most.
-	visitTime = 60 * time.Millisecond
-	maxVisit  = 5
+	visitTime = 200 * time.Millisecond
+	maxVisit  = 7
 	// linkTransfer is how long a transfer takes at least that measures a link,
 	// and linkRepeats how often each is measured: the best counts, since
 	// whatever disturbs makes a link slower.
@@ -348,23 +348,39 @@ func (s *subject) open(ctx context.Context) (*run.Execution, error) {
 	return s.node.Open(ctx, s.d)
 }
 
-// visit runs the deployment a few times; one that is not open is opened for it,
-// and warmed up.
-func (s *subject) visit(ctx context.Context, in []*tensor.Tensor, runs int) error {
-	e, warmup := s.execution, 0
-	if e == nil {
-		var err error
-		if e, err = s.open(ctx); err != nil {
-			return err
+// turn is deployments that run by turns, which what slows the machine down for
+// a while hits alike.
+type turn []*subject
+
+// take runs each deployment a few times; those that are not open are opened for
+// it, and warmed up.
+func (t turn) take(ctx context.Context, in []*tensor.Tensor, runs int) error {
+	now := make([]*run.Execution, len(t))
+	for i, u := range t {
+		if now[i] = u.execution; now[i] == nil {
+			var err error
+			if now[i], err = u.open(ctx); err != nil {
+				return err
+			}
+			defer runtime.GC() // between measurements, not in one
+			defer now[i].Close()
+			if _, err := run.Measure(ctx, now[i], in, 0, 1, nil); err != nil {
+				return err
+			}
 		}
-		warmup = 1
-		defer runtime.GC() // between measurements, not in one
-		defer e.Close()
+		u.hops, u.samples = now[i].Hops, append(u.samples, nil)
 	}
-	s.hops = e.Hops
-	samples, err := run.Measure(ctx, e, in, warmup, runs, nil)
-	s.samples = append(s.samples, samples)
-	return err
+	for range runs {
+		for i, u := range t {
+			samples, err := run.Measure(ctx, now[i], in, 0, 1, nil)
+			if err != nil {
+				return err
+			}
+			last := len(u.samples) - 1
+			u.samples[last] = append(u.samples[last], samples...)
+		}
+	}
+	return nil
 }
 
 // rounds makes rounds until enough of them were quiet or the time is over, and
@@ -392,7 +408,7 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 		whole.d.Layers = false
 		subjects = append(subjects, observed, &whole)
 		look := *observed
-		if err := look.visit(ctx, in, 1); err != nil {
+		if err := (turn{&look}).take(ctx, in, 1); err != nil {
 			return nil, err
 		}
 		p := &split.Profile{Model: pb.Model, Host: host, Layers: make([]split.LayerProfile, pb.Layers)}
@@ -438,7 +454,7 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 		for i := range order {
 			v.progress.update(fmt.Sprintf("%s: round %d", what, len(others)+1), int64(i), int64(len(order)))
 			// Each round begins elsewhere, so that neighbours in time change.
-			if err := order[(i+len(others)*len(s.hosts))%len(order)].visit(ctx, in, visit); err != nil {
+			if err := order[(i+len(others)*len(s.hosts))%len(order)].take(ctx, in, visit); err != nil {
 				return nil, err
 			}
 		}
@@ -505,14 +521,16 @@ func openSome(ctx context.Context, subjects []*subject, in []*tensor.Tensor) err
 }
 
 // interleave puts the runs of the whole model, which are the first of the
-// subjects, an observed and an unobserved one for each host, evenly among the
-// partitions.
-func interleave(subjects []*subject, hosts int) []*subject {
+// subjects, evenly among the partitions: of each host an observed and an
+// unobserved one by turns.
+func interleave(subjects []*subject, hosts int) []turn {
 	wholes, partitions := subjects[:2*hosts], subjects[2*hosts:]
-	var order []*subject
-	for i, w := range wholes {
-		order = append(order, w)
-		order = append(order, partitions[i*len(partitions)/len(wholes):(i+1)*len(partitions)/len(wholes)]...)
+	var order []turn
+	for h := range hosts {
+		order = append(order, wholes[2*h:2*h+2])
+		for _, p := range partitions[h*len(partitions)/hosts : (h+1)*len(partitions)/hosts] {
+			order = append(order, turn{p})
+		}
 	}
 	return order
 }
@@ -520,6 +538,67 @@ func interleave(subjects []*subject, hosts int) []*subject {
 // compare makes the profiles of the rounds that count, predicts from them and
 // puts what was measured beside it.
 func compare(r *report.Validation, pb split.Problem, subjects []*subject, rounds []int) error {
+	all, err := seen(pb, subjects, rounds)
+	if err != nil {
+		return err
+	}
+	var each []split.Problem
+	for _, round := range rounds {
+		one, err := seen(pb, subjects, []int{round})
+		if err != nil {
+			return err
+		}
+		each = append(each, one)
+	}
+	model := split.Segment{From: 0, To: pb.Layers}
+	for _, host := range pb.Hosts {
+		p := all.Profiles[host]
+		a := report.Additivity{Host: host, Sum: p.SegmentTime(model), Whole: p.Whole.Median()}
+		for i, whole := range p.Whole {
+			var sum time.Duration
+			for _, l := range p.Layers {
+				sum += l.Samples[i]
+			}
+			a.Ratios = append(a.Ratios, report.Ratio(sum, whole))
+		}
+		r.Hosts = append(r.Hosts, a)
+	}
+	for _, u := range subjects {
+		if u.host != "" {
+			continue
+		}
+		e, err := predictAs(all, u.d)
+		if err != nil {
+			return err
+		}
+		if made := fmt.Sprint(u.hops); made != fmt.Sprint(hopsOf(e)) {
+			return fmt.Errorf("%w: %v travels %s, want %v as predicted: give the links between workers with --network", errUsage, u.d.Stages, made, hopsOf(e))
+		}
+		x := report.Execution{Partition: u.d.Stages, Hops: len(e.Hops), Predicted: e.Total}
+		for _, st := range e.Stages {
+			x.Computing += st.Compute
+		}
+		for i, round := range rounds {
+			e, err := predictAs(each[i], u.d)
+			if err != nil {
+				return err
+			}
+			var samples split.Samples
+			for _, s := range u.samples[round] {
+				samples = append(samples, s.Total)
+			}
+			x.Ratios = append(x.Ratios, report.Ratio(e.Total, samples.Median()))
+			x.Samples = append(x.Samples, samples...)
+		}
+		x.Measured = x.Samples.Median()
+		r.Partitions = append(r.Partitions, x)
+	}
+	return nil
+}
+
+// seen is the problem with profiles of what the rounds saw of the whole model.
+func seen(pb split.Problem, subjects []*subject, rounds []int) (split.Problem, error) {
+	pb.Profiles = maps.Clone(pb.Profiles)
 	for host, p := range pb.Profiles {
 		q := *p
 		q.Whole, q.Layers = nil, slices.Clone(p.Layers)
@@ -534,38 +613,11 @@ func compare(r *report.Validation, pb split.Problem, subjects []*subject, rounds
 		}
 		for _, round := range rounds {
 			if err := run.AddRuns(pb.Profiles[u.host], u.samples[round]); err != nil {
-				return err
+				return pb, err
 			}
 		}
 	}
-	for _, host := range pb.Hosts {
-		p := pb.Profiles[host]
-		r.Hosts = append(r.Hosts, report.Additivity{Host: host, Sum: p.SegmentTime(split.Segment{From: 0, To: pb.Layers}), Whole: p.Whole.Median()})
-	}
-	for _, u := range subjects {
-		if u.host != "" {
-			continue
-		}
-		e, err := predictAs(pb, u.d)
-		if err != nil {
-			return err
-		}
-		if made := fmt.Sprint(u.hops); made != fmt.Sprint(hopsOf(e)) {
-			return fmt.Errorf("%w: %v travels %s, want %v as predicted: give the links between workers with --network", errUsage, u.d.Stages, made, hopsOf(e))
-		}
-		x := report.Execution{Partition: u.d.Stages, Hops: len(e.Hops), Predicted: e.Total}
-		for _, st := range e.Stages {
-			x.Computing += st.Compute
-		}
-		for _, round := range rounds {
-			for _, s := range u.samples[round] {
-				x.Samples = append(x.Samples, s.Total)
-			}
-		}
-		x.Measured = x.Samples.Median()
-		r.Partitions = append(r.Partitions, x)
-	}
-	return nil
+	return pb, nil
 }
 
 // predictAs predicts a deployment with the codecs that it was opened with: of

@@ -156,12 +156,12 @@ func validation(t *testing.T, args ...string) (r validationReport, stderr string
 		t.Fatalf("got %d networks, want 1 with 10 partitions", len(r.Networks))
 	}
 	for _, x := range r.Networks[0].Partitions {
-		if e := x.Error(); x.Measured <= 0 || x.Predicted <= 0 || x.Hops == 0 || len(x.Samples) == 0 || math.IsNaN(e) || math.IsInf(e, 0) {
+		if e := x.Error(); x.Measured <= 0 || x.Predicted <= 0 || x.Hops == 0 || len(x.Samples) == 0 || len(x.Ratios) != r.Networks[0].Rounds || math.IsNaN(e) || math.IsInf(e, 0) {
 			t.Errorf("%v: predicted %v, measured %v in %d samples, %d hops", x.Partition, x.Predicted, x.Measured, len(x.Samples), x.Hops)
 		}
 	}
 	for _, h := range r.Networks[0].Hosts {
-		if h.Sum <= 0 || h.Whole <= 0 {
+		if h.Sum <= 0 || h.Whole <= 0 || len(h.Ratios) == 0 {
 			t.Errorf("%s: layers take %v, the whole %v", h.Host, h.Sum, h.Whole)
 		}
 	}
