@@ -302,6 +302,7 @@ const (
 	minFlop   = 1 << 21 // of a chunk: some 20 microseconds of one thread
 	callFlop  = 1 << 22 // of one call of assembly, which the scheduler cannot interrupt
 	copyLen   = 1 << 15 // float32s of a chunk of the copy
+	cacheLen  = 1 << 17 // float32s of the cache that a core has for itself
 )
 
 // share cuts the work into chunks of about the same size: parts of the pixels by sets of the blocks. Each chunk reads
@@ -330,7 +331,8 @@ func (k *Kernel) share() {
 			k.parts, k.partSize = parts, partSize
 		}
 	}
-	if tiles := (min(k.partSize, pixels) + k.impl.pixels - 1) / k.impl.pixels; tiles > 1 {
+	block := s.IC / s.Groups * s.KH * s.KW * k.impl.width
+	if tiles := (min(k.partSize, pixels) + k.impl.pixels - 1) / k.impl.pixels; tiles > 1 && 2*block <= cacheLen {
 		k.loops.ahead = (4*4*k.impl.width + tiles - 1) / tiles
 	}
 	k.burst = int(max(1, callFlop/(flop*float64(k.impl.pixels*k.impl.width))))
