@@ -86,7 +86,7 @@ rest:
 	MOVD R16, R14
 
 single:
-	FMOVS (R10), F4
+	FMOVS 0(R10), F4
 	FMOVQ 0(R6), F5
 	FMOVQ 16(R6), F6
 	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
@@ -295,7 +295,7 @@ rest:
 	MOVD R17, R15
 
 single:
-	FMOVS (R11), F8
+	FMOVS 0(R11), F8
 	FMOVS (R11)(R2), F9
 	FMOVQ 0(R7), F10
 	FMOVQ 16(R7), F11
@@ -576,7 +576,7 @@ rest:
 	MOVD R19, R16
 
 single:
-	FMOVS (R12), F12
+	FMOVS 0(R12), F12
 	FMOVS (R12)(R2), F13
 	FMOVS (R12)(R3), F14
 	FMOVQ 0(R8), F15
@@ -929,7 +929,7 @@ rest:
 	MOVD R20, R17
 
 single:
-	FMOVS (R13), F16
+	FMOVS 0(R13), F16
 	FMOVS (R13)(R2), F17
 	FMOVS (R13)(R3), F18
 	FMOVS (R13)(R4), F19
@@ -1354,7 +1354,7 @@ rest:
 	MOVD R21, R19
 
 single:
-	FMOVS (R14), F20
+	FMOVS 0(R14), F20
 	FMOVS (R14)(R2), F21
 	FMOVS (R14)(R3), F22
 	FMOVS (R14)(R4), F23
@@ -1851,7 +1851,7 @@ rest:
 	MOVD R22, R20
 
 single:
-	FMOVS (R15), F24
+	FMOVS 0(R15), F24
 	FMOVS (R15)(R2), F25
 	FMOVS (R15)(R3), F26
 	FMOVS (R15)(R4), F27
