@@ -124,14 +124,24 @@ func middle(sorted []float64) float64 {
 	return (sorted[len(sorted)/2] + sorted[(len(sorted)-1)/2]) / 2
 }
 
-// Additivity sums up the additivity errors of the hosts.
-func (v *Validation) Additivity() Errors { return SumUp(v.additivities()) }
+// Additivity is the error of the sum of the network's layers: the median over
+// the pairs of runs on all hosts, as a difference from 1.
+func (v *Validation) Additivity() float64 {
+	var all []float64
+	for _, h := range v.Hosts {
+		all = append(all, h.Ratios...)
+	}
+	return typical(all)
+}
 
-func (v *Validation) additivities() (errors []float64) {
+// AdditivityOfHosts sums up the additivity errors of the hosts, each of which
+// has fewer runs.
+func (v *Validation) AdditivityOfHosts() Errors {
+	var errors []float64
 	for _, h := range v.Hosts {
 		errors = append(errors, h.Error())
 	}
-	return errors
+	return SumUp(errors)
 }
 
 // Prediction sums up the prediction errors of the partitions.
@@ -165,7 +175,7 @@ func (v *Validation) load() string {
 
 // Totals are the errors of several validations together.
 type Totals struct {
-	Additivity Errors `json:"additivity"`
+	Additivity Errors `json:"additivity"` // of the networks
 	Prediction Errors `json:"prediction"`
 	Disturbed  int    `json:"disturbed"` // of how many the rounds were disturbed
 }
@@ -175,7 +185,7 @@ func Total(list []*Validation) Totals {
 	var t Totals
 	var sums, predictions []float64
 	for _, v := range list {
-		sums, predictions = append(sums, v.additivities()...), append(predictions, v.predictions()...)
+		sums, predictions = append(sums, v.Additivity()), append(predictions, v.predictions()...)
 		if v.Disturbed {
 			t.Disturbed++
 		}
@@ -186,20 +196,21 @@ func Total(list []*Validation) Totals {
 
 // validationHeader names the columns of validationRows.
 var validationHeader = []string{
-	"network", "layers", "whole, ms", "additivity: median, %", "worst, %",
+	"network", "layers", "whole, ms", "sum of layers, %", "worst host, %",
 	"partitions", "prediction: median, %", "p95, %", "worst, %", "bias, %", "rounds", "others, % CPU",
 }
 
 // validationRows is a row for each validation, and one for all together.
 func validationRows(list []*Validation) [][]string {
 	percent := func(x float64) string { return fmt.Sprintf("%.1f", 100*x) }
-	figures := func(a, p Errors) []string {
-		return []string{percent(a.Median), percent(a.Worst), fmt.Sprint(p.Count), percent(p.Median), percent(p.P95), percent(p.Worst), fmt.Sprintf("%+.1f", 100*p.Bias)}
+	signed := func(x float64) string { return fmt.Sprintf("%+.1f", 100*x) }
+	figures := func(p Errors) []string {
+		return []string{fmt.Sprint(p.Count), percent(p.Median), percent(p.P95), percent(p.Worst), signed(p.Bias)}
 	}
 	var rows [][]string
 	for _, v := range list {
-		row := []string{strings.TrimPrefix(v.Model.Name, "zoo:"), fmt.Sprint(v.Layers), ms(v.whole())}
-		row = append(row, figures(v.Additivity(), v.Prediction())...)
+		row := []string{strings.TrimPrefix(v.Model.Name, "zoo:"), fmt.Sprint(v.Layers), ms(v.whole()), signed(v.Additivity()), percent(v.AdditivityOfHosts().Worst)}
+		row = append(row, figures(v.Prediction())...)
 		rounds := fmt.Sprint(v.Rounds)
 		if v.Repeats > 0 {
 			rounds += fmt.Sprintf(" of %d", v.Rounds+v.Repeats)
@@ -207,7 +218,8 @@ func validationRows(list []*Validation) [][]string {
 		rows = append(rows, append(row, rounds, v.load()))
 	}
 	t := Total(list)
-	last := append([]string{"all", "", ""}, figures(t.Additivity, t.Prediction)...)
+	sums := fmt.Sprintf("median %s, worst %s", percent(t.Additivity.Median), percent(t.Additivity.Worst))
+	last := append([]string{"all", "", "", sums, ""}, figures(t.Prediction)...)
 	return append(rows, append(last, "", fmt.Sprintf("%d disturbed", t.Disturbed)))
 }
 
@@ -224,25 +236,25 @@ func WriteValidations(w io.Writer, list []*Validation) error {
 // WriteMarkdown writes a shorter table of validations in Markdown.
 func WriteMarkdown(w io.Writer, list []*Validation) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprintln(b, "| network | whole, ms | sum of layers, worst error | partitions | prediction, median error | 95th percentile | worst |")
+	fmt.Fprintln(b, "| network | whole, ms | sum of layers | partitions | prediction, median error | 95th percentile | worst |")
 	fmt.Fprintln(b, "|---|--:|--:|--:|--:|--:|--:|")
-	line := func(name, whole string, a, p Errors) {
-		fmt.Fprintf(b, "| %s | %s | %.1f %% | %d | %.1f %% | %.1f %% | %.1f %% |\n", name, whole, 100*a.Worst, p.Count, 100*p.Median, 100*p.P95, 100*p.Worst)
+	line := func(name, whole, sum string, p Errors) {
+		fmt.Fprintf(b, "| %s | %s | %s | %d | %.1f %% | %.1f %% | %.1f %% |\n", name, whole, sum, p.Count, 100*p.Median, 100*p.P95, 100*p.Worst)
 	}
 	for _, v := range list {
 		name := strings.TrimPrefix(v.Model.Name, "zoo:")
 		if v.Disturbed {
 			name += " (disturbed)"
 		}
-		line(name, fmt.Sprintf("%.1f", milliseconds(v.whole())), v.Additivity(), v.Prediction())
+		line(name, fmt.Sprintf("%.1f", milliseconds(v.whole())), fmt.Sprintf("%+.1f %%", 100*v.Additivity()), v.Prediction())
 	}
 	t := Total(list)
-	line("all", "", t.Additivity, t.Prediction)
+	line("all", "", fmt.Sprintf("median %.1f %%, worst %.1f %%", 100*t.Additivity.Median, 100*t.Additivity.Worst), t.Prediction)
 	return b.Flush()
 }
 
 const validationNote = `Additivity is the sum of the layers, timed inside the whole model, against a run of the whole beside it in which no
-layer is timed: the median over all pairs, on each host. Prediction is the predicted time of a partition against the median of its executions through real
+layer is timed: the median over all pairs; on one host there are fewer of them. Prediction is the predicted time of a partition against the median of its executions through real
 sockets, as a share of the measured time. Runs of the model and of all partitions alternate in rounds, and the
 predictions are made from each round's own profile, the error being the median over the rounds: what is judged is the
 model of the time, not how the machine's speed changed since a profile was taken. Others is the largest share of the processors that other programs had in a round that counts.`

@@ -195,8 +195,8 @@ func (v *validating) one(ctx context.Context, name, what string, share time.Dura
 	}
 	r.Version, r.Setting, r.Date, r.Took = report.ValidationVersion, v.setting(), begin.UTC().Truncate(time.Second), time.Since(begin)
 	a, p := r.Additivity(), r.Prediction()
-	fmt.Fprintf(v.log, "%s: %d rounds and %d repeats in %.0f s; layers add up within %.1f %%, %d partitions within %.1f %% (median %.1f %%); others took %.0f %% of the processors\n",
-		name, r.Rounds, r.Repeats, r.Took.Seconds(), 100*a.Worst, p.Count, 100*p.Worst, 100*p.Median, 100*r.Others)
+	fmt.Fprintf(v.log, "%s: %d rounds and %d repeats in %.0f s; the layers add up to %+.1f %%, %d partitions within %.1f %% (median %.1f %%); others took %.0f %% of the processors\n",
+		name, r.Rounds, r.Repeats, r.Took.Seconds(), 100*a, p.Count, 100*p.Worst, 100*p.Median, 100*r.Others)
 	if path != "" {
 		err = writeFile(path, func(w io.Writer) error {
 			e := json.NewEncoder(w)
