@@ -94,10 +94,10 @@ func (e Estimate) Egress() int64 {
 type Power struct {
 	// Watts is its power while it computes, encodes or decodes, above what it takes when idle; in steps of a
 	// milliwatt, at most MaxWatts.
-	Watts float64
+	Watts float64 `json:"watts"`
 	// JoulesPerByte is the energy of each byte on the wire that it sends or receives; in steps of a picojoule,
 	// at most MaxJoulesPerByte.
-	JoulesPerByte float64
+	JoulesPerByte float64 `json:"joules_per_byte"`
 }
 
 const (
