@@ -6,6 +6,7 @@ import (
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
+	"scission/ops/internal/reorder"
 )
 
 func init() {
@@ -56,8 +57,8 @@ func (c concat) Infer(in []graph.Fact) ([]graph.Fact, error) {
 }
 
 // Layouts keeps the layout of the first input that is not row-major if the
-// inputs, laid out so, are just parts of the output: along the channels, no
-// input but the last may have pad lanes.
+// inputs, laid out so, are just parts of the output, or along the channels if
+// no block of it is made of more than two.
 func (c concat) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	want, give = make([]graph.Layout, len(in)), make([]graph.Layout, len(out))
 	i := slices.IndexFunc(in, func(f graph.Fact) bool { return f.Layout == nchw16c{} })
@@ -65,10 +66,13 @@ func (c concat) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 		return want, give
 	}
 	at, err := axis(c.axis, len(in[0].Shape))
-	for i, f := range in {
-		if err != nil || f.Const != nil || !blockable(f.Type) || at == 1 && i < len(in)-1 && !fullBlocks(f.Shape) {
+	for _, f := range in {
+		if err != nil || f.Const != nil || !blockable(f.Type) {
 			return want, give
 		}
+	}
+	if at == 1 && shifted(in) && joints(in) == nil {
+		return want, give
 	}
 	give[0] = nchw16c{}
 	for i := range want {
@@ -77,10 +81,73 @@ func (c concat) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return want, give
 }
 
+// shifted reports whether the channels of some input, in NCHW16c, have other
+// lanes in the output: those behind an input with pad lanes.
+func shifted(in []graph.Fact) bool {
+	return slices.ContainsFunc(in[:len(in)-1], func(f graph.Fact) bool { return !fullBlocks(f.Shape) })
+}
+
+// joint is a piece of a block of the output that comes from a block of an input.
+type joint struct {
+	input, block int
+	reorder.Piece
+}
+
+// joints returns what each block of the output along the channels is made of,
+// or nil if one of them is made of more than two pieces.
+func joints(in []graph.Fact) (all [][2]joint) {
+	start := 0 // channel of the output where an input begins
+	counts := []int{}
+	for i, f := range in {
+		end := start + f.Shape[1]
+		for b := 0; start+b*lanes < end; b++ {
+			first, last := start+b*lanes, min(end, start+(b+1)*lanes)
+			for to := first / lanes; to*lanes < last; to++ {
+				if to == len(all) {
+					all, counts = append(all, [2]joint{}), append(counts, 0)
+				}
+				if counts[to] == 2 {
+					return nil
+				}
+				shift := first - to*lanes
+				all[to][counts[to]] = joint{i, b, reorder.Piece{From: max(shift, 0), To: min(last-to*lanes, lanes), Shift: shift}}
+				counts[to]++
+			}
+		}
+		start = end
+	}
+	return all
+}
+
+// shiftKernel concatenates the channels of inputs in NCHW16c whose lanes change.
+func shiftKernel(in, out []graph.Fact) graph.Kernel {
+	n, _, hw := planes(out[0].Shape)
+	all := joints(in)
+	size := lanes * hw
+	blocks := n * len(all)
+	count := chunks(blocks, moveTime*float64(4*size))
+	return graph.Kernel{Info: "shift", Steps: []graph.Step{{N: count, Do: func(_ *graph.Exec, in, out []*tensor.Tensor, i int) error {
+		lo, hi := span(blocks, count, i, 1)
+		for b := lo; b < hi; b++ {
+			var from [2][]float32
+			pair := &all[b%len(all)]
+			for j, p := range pair {
+				x := in[p.input]
+				from[j] = floats(x)[(b/len(all)*ceil(x.Shape[1], lanes)+p.block)*size:][:size]
+			}
+			reorder.Join(floats(out[0])[b*size:][:size], from[0], from[1], pair[0].Piece, pair[1].Piece)
+		}
+		return nil
+	}}}}
+}
+
 func (c concat) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	at, err := axis(c.axis, len(in[0].Shape))
 	if err != nil {
 		return graph.Kernel{}, err
+	}
+	if out[0].Layout != nil && at == 1 && shifted(in) {
+		return shiftKernel(in, out), nil
 	}
 	// ends[j] is where the bytes of input j end in a row: what all inputs
 	// have at one place of the dimensions before axis.

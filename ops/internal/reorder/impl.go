@@ -9,6 +9,10 @@ type impl struct {
 
 	// tiles does Transpose where rows and cols are positive multiples of tile; nil if there is only portable code.
 	tiles func(dst []float32, ds int, src []float32, ss, rows, cols int)
+
+	// join does Join where dst is not empty, with the shifts da and db, and the masks of 16 lanes of a and of b; nil if
+	// there is only portable code.
+	join func(dst, a, b []float32, da, db int, maskA, maskB *int32)
 }
 
 const (

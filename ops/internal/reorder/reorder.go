@@ -79,3 +79,48 @@ func need(name string, got, want int) {
 		panic(fmt.Sprintf("reorder: %s has %d values, want %d", name, got, want))
 	}
 }
+
+// Piece is the lanes [From, To) of a block of NCHW16c: lane l comes from lane l-Shift of another block. The zero Piece
+// has no lanes.
+type Piece struct{ From, To, Shift int }
+
+// Join makes a block of lanes of two blocks: at each position, lanes of dst come from a as pa says, or from b as pb
+// says; those that are in neither piece are zero, and none is in both. dst may not overlap a or b. It panics if a slice
+// is shorter than dst, dst has a part of a position, or a piece has lanes that a block has not.
+func Join(dst, a, b []float32, pa, pb Piece) { best.runJoin(dst, a, b, pa, pb) }
+
+func (im *impl) runJoin(dst, a, b []float32, pa, pb Piece) {
+	need("a", len(a), len(dst))
+	need("b", len(b), len(dst))
+	for _, p := range [...]Piece{pa, pb} {
+		if p.From < max(0, p.Shift) || p.From > Lanes || p.To > min(Lanes, Lanes+p.Shift) {
+			panic(fmt.Sprintf("reorder: lanes %d to %d from %d before, want some of %d", p.From, p.To, p.Shift, Lanes))
+		}
+	}
+	if len(dst)%Lanes != 0 {
+		panic(fmt.Sprintf("reorder: destination has %d values, want a multiple of %d", len(dst), Lanes))
+	}
+	if len(dst) > 0 && im.join != nil {
+		im.join(dst, a, b, pa.Shift, pb.Shift, mask(pa), mask(pb))
+		return
+	}
+	clear(dst)
+	for at := 0; at < len(dst); at += Lanes {
+		copy(dst[at+pa.From:at+max(pa.From, pa.To)], a[at+pa.From-pa.Shift:])
+		copy(dst[at+pb.From:at+max(pb.From, pb.To)], b[at+pb.From-pb.Shift:])
+	}
+}
+
+// masks has the mask, ones where a lane is in it, of the lanes [from, to) at [from][to].
+var masks = func() (m [Lanes + 1][Lanes + 1][Lanes]int32) {
+	for from := range m {
+		for to := range m[from] {
+			for l := from; l < to; l++ {
+				m[from][to][l] = -1
+			}
+		}
+	}
+	return m
+}()
+
+func mask(p Piece) *int32 { return &masks[p.From][max(p.From, p.To)][0] }

@@ -75,3 +75,42 @@ square:
 	JNZ         column
 	VZEROUPPER
 	RET
+
+// func x32JoinAVX2(dst []float32, a []float32, b []float32, da int, db int, maskA *int32, maskB *int32)
+// Requires: AVX
+TEXT ·x32JoinAVX2(SB), NOSPLIT, $0-104
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    dst_len+8(FP), CX
+	MOVQ    maskA+88(FP), DX
+	MOVQ    a_base+24(FP), BX
+	MOVQ    da+72(FP), SI
+	SHLQ    $0x02, SI
+	SUBQ    SI, BX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	MOVQ    maskB+96(FP), DX
+	MOVQ    b_base+48(FP), SI
+	MOVQ    db+80(FP), DI
+	SHLQ    $0x02, DI
+	SUBQ    DI, SI
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	SHLQ    $0x02, CX
+	ADDQ    AX, CX
+
+loop:
+	VMASKMOVPS (BX), Y0, Y4
+	VMASKMOVPS (SI), Y2, Y5
+	VORPS      Y5, Y4, Y4
+	VMOVUPS    Y4, (AX)
+	VMASKMOVPS 32(BX), Y1, Y6
+	VMASKMOVPS 32(SI), Y3, Y7
+	VORPS      Y7, Y6, Y6
+	VMOVUPS    Y6, 32(AX)
+	ADDQ       $0x40, BX
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, AX
+	CMPQ       AX, CX
+	JB         loop
+	VZEROUPPER
+	RET

@@ -120,6 +120,36 @@ var cases = []struct{ shape, perm []int }{
 	{[]int{210000}, []int{0}},
 }
 
+func TestJoinTakesEachLaneFromItsPiece(t *testing.T) {
+	eachImpl(t, func(t *testing.T, im *impl) {
+		r := rand.New(rand.NewPCG(7, 8))
+		piece := func(from, to int) Piece {
+			return Piece{from, to, to - Lanes + r.IntN(Lanes-to+from+1)}
+		}
+		for split := range Lanes + 1 {
+			for range kerneltest.Count(20) {
+				n := r.IntN(4) * Lanes
+				from, to := r.IntN(split+1), split+r.IntN(Lanes-split+1)
+				pieces := [2]Piece{piece(from, split), piece(split, to)}
+				src := [2][]float32{random(t, r, n), random(t, r, n)}
+				dst := kerneltest.Out(t, n)
+				im.runJoin(dst, src[0], src[1], pieces[0], pieces[1])
+				for i, v := range dst {
+					var want float32
+					for j, p := range pieces {
+						if l := i % Lanes; l >= p.From && l < p.To {
+							want = src[j][i-p.Shift]
+						}
+					}
+					if math.Float32bits(v) != math.Float32bits(want) {
+						t.Fatalf("pieces %v: value %d is %v, want %v", pieces, i, v, want)
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestKernelPermutes(t *testing.T) {
 	eachImpl(t, func(t *testing.T, im *impl) {
 		r := rand.New(rand.NewPCG(5, 6))

@@ -6,3 +6,6 @@ package reorder
 
 //go:noescape
 func x32Transpose8x8AVX2(dst []float32, ds int, src []float32, ss int, rows int, cols int)
+
+//go:noescape
+func x32JoinAVX2(dst []float32, a []float32, b []float32, da int, db int, maskA *int32, maskB *int32)

@@ -13,6 +13,7 @@ import (
 func main() {
 	avx.BuildTags()
 	transpose()
+	join()
 	Generate()
 }
 
@@ -79,6 +80,45 @@ func transpose() {
 	ADDQ(Imm(square*size), src)
 	SUBQ(Imm(square), cols)
 	JNZ(LabelRef("column"))
+	VZEROUPPER()
+	RET()
+}
+
+// join emits dst = a & maskA | b & maskB for positions of 16 lanes, where a and b begin da and db lanes earlier. Lanes
+// that are masked are not read.
+func join() {
+	TEXT("x32JoinAVX2", NOSPLIT, "func(dst, a, b []float32, da, db int, maskA, maskB *int32)")
+	Pragma("noescape")
+	const position, vectors = 64, 2 // bytes of a position and vectors in it
+	dst, n := Load(Param("dst").Base(), GP64()), Load(Param("dst").Len(), GP64())
+	y := avx.AVX2.Regs
+	var from [2]Mem
+	for i, name := range []string{"a", "b"} {
+		mask := Mem{Base: Load(Param([]string{"maskA", "maskB"}[i]), GP64())}
+		at, shift := Load(Param(name).Base(), GP64()), Load(Param("d"+name), GP64())
+		SHLQ(Imm(2), shift)
+		SUBQ(shift, at)
+		from[i] = Mem{Base: at}
+		for j := range vectors {
+			VMOVUPS(mask.Offset(j*position/vectors), y[i*vectors+j])
+		}
+	}
+	SHLQ(Imm(2), n)
+	ADDQ(dst, n)
+	Label("loop")
+	for j := range vectors {
+		half := j * position / vectors
+		v, w := y[4+2*j], y[5+2*j]
+		VMASKMOVPS(from[0].Offset(half), y[j], v)
+		VMASKMOVPS(from[1].Offset(half), y[vectors+j], w)
+		VORPS(w, v, v)
+		VMOVUPS(v, Mem{Base: dst, Disp: half})
+	}
+	for _, p := range []reg.Register{from[0].Base, from[1].Base, dst} {
+		ADDQ(Imm(position), p)
+	}
+	CMPQ(dst, n)
+	JB(LabelRef("loop"))
 	VZEROUPPER()
 	RET()
 }
