@@ -39,6 +39,7 @@ type benchLayer struct {
 func (a *app) benchCommand() *cobra.Command {
 	var inputs []string
 	var threads, runs, warmup int
+	var exact bool
 	var layers bool
 	c := &cobra.Command{
 		Use:   "bench MODEL",
@@ -57,7 +58,7 @@ random.`,
 			if err != nil {
 				return err
 			}
-			n := &run.Node{Name: deviceName, Threads: threads, Machine: machine(threads)}
+			n := &run.Node{Name: deviceName, Threads: threads, Exact: exact, Machine: machine(threads)}
 			start := time.Now()
 			e, err := n.Open(cmd.Context(), run.Deployment{Model: m.Model, Stages: native(deviceName, m.Graph), Layers: layers})
 			if err != nil {
@@ -80,6 +81,7 @@ random.`,
 	c.Flags().IntVar(&warmup, "warmup", 3, "runs before that")
 	c.Flags().BoolVar(&layers, "layers", false, "show the time of each layer")
 	threadsFlag(c, &threads)
+	exactFlag(c, &exact)
 	return c
 }
 

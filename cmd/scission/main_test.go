@@ -25,6 +25,7 @@ import (
 	"scission/engine/tensor/npy"
 	"scission/engine/tensor/tensortest"
 	"scission/onnximport"
+	"scission/ops"
 )
 
 // asProgram makes the test binary be the program itself, so that tests can
@@ -306,6 +307,15 @@ func TestJSONIsTheOnlyThingOnStandardOutput(t *testing.T) {
 		if err := d.Decode(&v); err != nil || len(v) == 0 || d.More() {
 			t.Errorf("%v: not one JSON object: %v", args, err)
 		}
+	}
+}
+
+func TestExactRunsSumDirectly(t *testing.T) {
+	whole := []string{"bench", "zoo:densenet121", "--runs", "1", "--warmup", "0", "--layers", "--json"}
+	fast, _ := want(t, exitOK, whole...)
+	exact, _ := want(t, exitOK, append(whole, "--exact")...)
+	if strings.Contains(exact, "winograd") || ops.ISA() != "go" && !strings.Contains(fast, "winograd") {
+		t.Errorf("Winograd kernels: with --exact %d, without %d", strings.Count(exact, "winograd"), strings.Count(fast, "winograd"))
 	}
 }
 

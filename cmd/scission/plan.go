@@ -467,7 +467,7 @@ func parsePlan(b []byte) (p planFile, err error) {
 		return p, fmt.Errorf("more than %d bytes", maxPlanFile)
 	}
 	if err := json.Unmarshal(b, &p); err != nil {
-		at := int64(len(b))
+		var at int64
 		var syntax *json.SyntaxError
 		var mismatch *json.UnmarshalTypeError
 		switch {

@@ -42,6 +42,7 @@ func (a *app) runCommand() *cobra.Command {
 	var inputs []string
 	var output string
 	var threads int
+	var exact bool
 	c := &cobra.Command{
 		Use:   "run MODEL --input NAME=FILE... --output DIR",
 		Short: "Run a model here",
@@ -58,7 +59,7 @@ elements are shown.`,
 			if err != nil {
 				return err
 			}
-			n := &run.Node{Name: deviceName, Threads: threads}
+			n := &run.Node{Name: deviceName, Threads: threads, Exact: exact}
 			e, err := n.Open(cmd.Context(), run.Deployment{Model: m.Model, Stages: native(deviceName, m.Graph)})
 			if err != nil {
 				return err
@@ -74,11 +75,16 @@ elements are shown.`,
 	c.Flags().StringArrayVar(&inputs, "input", nil, "`NAME=FILE` for each input")
 	c.Flags().StringVar(&output, "output", "", "write the outputs into folder `DIR`")
 	threadsFlag(c, &threads)
+	exactFlag(c, &exact)
 	return c
 }
 
 // deviceName is this machine's name in stages unless a flag says otherwise.
 const deviceName = "device"
+
+func exactFlag(c *cobra.Command, exact *bool) {
+	c.Flags().BoolVar(exact, "exact", false, "sum convolutions directly where Winograd's method, which rounds more, is faster")
+}
 
 func threadsFlag(c *cobra.Command, threads *int) {
 	c.Flags().IntVar(threads, "threads", 0, "threads of a run; 0 is one for each core")

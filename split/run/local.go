@@ -31,7 +31,7 @@ func (n *Node) compile(g *graph.Graph, s split.Segment, memory int) (*engine.Pla
 	if err != nil {
 		return nil, err
 	}
-	return engine.Compile(part, engine.Options{Threads: n.Threads, Memory: memory})
+	return engine.Compile(part, engine.Options{Threads: n.Threads, Memory: memory, Exact: n.Exact})
 }
 
 // openLocal takes what the session needs from memory.

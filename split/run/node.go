@@ -22,6 +22,7 @@ type Node struct {
 	Name    string
 	Machine split.Machine // facts for profiles
 	Threads int           // of a run; 0 means GOMAXPROCS
+	Exact   bool          // see engine.Options; hosts of one deployment must agree if results are to have the same bits
 	Memory  int           // bytes of activations of the stages of one deployment; 0 means engine.DefaultMemory
 
 	// Peers are the hosts that this one may call, with their addresses. No
