@@ -328,8 +328,9 @@ func (p *profiling) cuts(ctx context.Context, w *seams, cuts []cut.Cut) error {
 		if measured > 0 {
 			// Where there is not the time for all, leave out some everywhere, but not the last.
 			rest := len(cuts) - i
-			affordable := int(left / max(now.Sub(begin)/time.Duration(measured), 1))
-			i = min(i+rest/max(min(affordable, rest), 1)-1, len(cuts)-1)
+			each := max(now.Sub(begin)/time.Duration(measured), 1)
+			affordable := int(min(left/each, time.Duration(rest)))
+			i = min(i+rest/max(affordable, 1)-1, len(cuts)-1)
 		}
 		c := cuts[i]
 		end := now.Add(left / time.Duration(len(cuts)-i))
