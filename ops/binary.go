@@ -253,9 +253,15 @@ func (b binary) full(in []graph.Fact, out graph.Fact) int {
 }
 
 // channelValues returns the elements of a constant that has one for each
-// channel of a result of the given shape, and nil if f is not such a constant.
+// channel of a result of the given shape, or one for all channels, and nil if f
+// is not such a constant.
 func channelValues(f graph.Fact, shape tensor.Shape) []float32 {
-	if f.Const == nil || f.DType != tensor.Float32 || !isPerChannel(f.Shape, shape, 1) {
+	switch {
+	case f.Const == nil || f.DType != tensor.Float32 || len(shape) < 2:
+		return nil
+	case f.Shape.Elems() == 1:
+		return splat(f.Const.F32()[0], shape[1])
+	case !isPerChannel(f.Shape, shape, 1):
 		return nil
 	}
 	return f.Const.F32()

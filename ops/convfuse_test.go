@@ -97,6 +97,13 @@ var tails = []struct {
 		}
 		return add(t, g, build(t, "Add", 7), literal(s), y)
 	}},
+	{"scalar Mul Add Relu", "+Mul+Add+Relu", func(t *testing.T, r *rand.Rand, g *graph.Graph, y, res *graph.Value) *graph.Value {
+		s := literal(tensor.Scalar[float32](0.17))
+		return add(t, g, build(t, "Relu", 7), add(t, g, build(t, "Add", 7), res, add(t, g, build(t, "Mul", 7), y, s)))
+	}},
+	{"scalar Add", "+Add", func(t *testing.T, r *rand.Rand, g *graph.Graph, y, _ *graph.Value) *graph.Value {
+		return add(t, g, build(t, "Add", 7), literal(tensor.New(tensor.Float32, 1, 1, 1)), y)
+	}},
 	{"Relu BN", "+Relu", func(t *testing.T, r *rand.Rand, g *graph.Graph, y, _ *graph.Value) *graph.Value {
 		return norm(t, r, g, add(t, g, build(t, "Relu", 14), y)) // does not fit the order: the BN stays
 	}},
