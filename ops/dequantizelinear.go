@@ -1,0 +1,104 @@
+package ops
+
+import (
+	"fmt"
+
+	"scission/engine/graph"
+	"scission/engine/tensor"
+)
+
+func init() {
+	for _, since := range []int{10, 13, 19, 21, 23} {
+		register("DequantizeLinear", since, func(a *Attrs) graph.Op {
+			q := dequantizeLinear{axis: 1}
+			if since >= 13 {
+				q.axis = a.Int("axis", 1)
+			}
+			if since >= 21 {
+				q.block = blockSize(a)
+			}
+			if since >= 23 {
+				q.to = typeAttr(a, "output_dtype")
+			}
+			return q
+		})
+	}
+}
+
+// dequantizeLinear is y = (x - zero) * scale.
+//
+//	x:     int8, uint8, int16, uint16 or int32, any shape
+//	scale: floating point: one element, one for each place along axis, or of
+//	       x's shape with the dimension axis divided by block_size
+//	zero:  x's type, scale's shape; optional
+//	y:     output_dtype, or else scale's type
+//
+// The product is rounded once to float32 and then to y's type.
+//
+// Source: ONNX DequantizeLinear-10, -13, -19, -21, -23, -24, -25.
+type dequantizeLinear struct {
+	axis, block int
+	to          tensor.DType // Undefined if not given
+}
+
+func (q dequantizeLinear) String() string { return "DequantizeLinear" }
+
+func (q dequantizeLinear) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if err := checkInputs(in, 2, 3); err != nil {
+		return nil, err
+	}
+	x, scale, zero := in[0], in[1], input(in, 2)
+	if err := checkType("x", x.DType, append([]tensor.DType{tensor.Int32}, quantisedTypes...)...); err != nil {
+		return nil, err
+	}
+	if err := checkType("the scale", scale.DType, scaleTypes...); err != nil {
+		return nil, err
+	}
+	if !zero.Missing() && zero.DType != x.DType {
+		return nil, fmt.Errorf("zero point is %v, want %v like x", zero.DType, x.DType)
+	}
+	to := scale.DType
+	if q.to != tensor.Undefined {
+		to = q.to
+		if err := checkType("the result", to, scaleTypes...); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := granularityOf(x.Shape, scale, zero, q.axis, q.block); err != nil {
+		return nil, err
+	}
+	return []graph.Fact{{Type: tensor.Type{DType: to, Shape: x.Shape}}}, nil
+}
+
+func (q dequantizeLinear) FLOPs(in, out []graph.Fact) int64 { return flops(2, out[0].Shape.Elems()) }
+
+func (q dequantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	g, err := granularityOf(in[0].Shape, in[1], input(in, 2), q.axis, q.block)
+	if err != nil {
+		return graph.Kernel{}, err
+	}
+	var narrow func(dst, src []byte)
+	if to := out[0].DType; to != tensor.Float32 {
+		narrow = converter(tensor.Float32, to)
+	}
+	n := out[0].Shape.Elems()
+	count := chunks(n, scalarTime)
+	return graph.Kernel{Info: "generic go", Scratch: 4 * castBlock, Steps: []graph.Step{{N: count, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
+		from, to := span(n, count, i, castBlock)
+		for ; from < to; from += castBlock {
+			end := min(from+castBlock, to)
+			values := tensor.Cast[float32](x.Scratch)[:end-from]
+			if narrow == nil {
+				values = floats(out[0])[from:end]
+			}
+			g.walk(from, end, func(at, n, param int) {
+				dequantiseFrom(values[at-from:][:n], in[0], at, scaleAt(in[1], param), zeroAt(operand(in, 2), param))
+			})
+			if narrow != nil {
+				size := out[0].DType.Size()
+				narrow(out[0].Raw[from*size:end*size], x.Scratch[:4*len(values)])
+			}
+		}
+		return nil
+	}}}}, nil
+}
