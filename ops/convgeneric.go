@@ -73,7 +73,7 @@ func genericConvKernel[T float32 | float64](g *genericConv, finish func(in []*te
 
 // convolve adds to z the products of x, the input channels of a group, and w,
 // the weights of one output channel.
-func convolve[T float32 | float64](g *genericConv, x, w, z []T) {
+func convolve[T float32 | float64 | int32](g *genericConv, x, w, z []T) {
 	last := len(g.slides) - 1
 	var from, to, at [tensor.MaxRank]int
 	for c := range g.inC {
@@ -120,7 +120,7 @@ func convolve[T float32 | float64](g *genericConv, x, w, z []T) {
 }
 
 // multiplyAdd adds w times every stride-th element of x to z.
-func multiplyAdd[T float32 | float64](z, x []T, stride int, w T) {
+func multiplyAdd[T float32 | float64 | int32](z, x []T, stride int, w T) {
 	if stride == 1 {
 		x = x[:len(z)]
 		for i := range z {

@@ -17,6 +17,7 @@ var fuzzAttrs = []struct {
 	{"alpha", 'f'}, {"beta", 'f'}, {"transA", 'i'}, {"transB", 'i'}, {"epsilon", 'f'}, {"min", 'f'}, {"max", 'f'},
 	{"keepdims", 'i'}, {"to", 'i'}, {"mode", 's'}, {"value", 'f'}, {"ratio", 'f'}, {"allowzero", 'i'},
 	{"noop_with_empty_axes", 'i'}, {"value_ints", 'l'}, {"value_float", 'f'}, {"saturate", 'i'},
+	{"block_size", 'i'}, {"output_dtype", 'i'}, {"precision", 'i'},
 }
 
 var fuzzStrings = []string{"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", "constant", "edge", "reflect", "wrap", ""}
