@@ -17,6 +17,12 @@ func f32MulAVX2(dst []float32, a []float32, b []float32)
 func f32DivAVX2(dst []float32, a []float32, b []float32)
 
 //go:noescape
+func f32SqrtAVX2(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32AbsAVX2(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
 func f32ClampAVX2(dst []float32, x []float32, p float32, q float32)
 
 //go:noescape
@@ -47,6 +53,27 @@ func f32ExpAVX2(dst []float32, x []float32, p float32, q float32)
 func f32SigmoidAVX2(dst []float32, x []float32, p float32, q float32)
 
 //go:noescape
+func f32HardSigmoidAVX2(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32HardSwishAVX2(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32SwishAVX2(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32GeluTanhAVX2(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32TanhAVX2(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32ErfAVX2(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32GeluAVX2(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
 func f32SumAVX2(x []float32) float32
 
 //go:noescape
@@ -66,6 +93,12 @@ func f32MulAVX512(dst []float32, a []float32, b []float32)
 
 //go:noescape
 func f32DivAVX512(dst []float32, a []float32, b []float32)
+
+//go:noescape
+func f32SqrtAVX512(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32AbsAVX512(dst []float32, x []float32, p float32, q float32)
 
 //go:noescape
 func f32ClampAVX512(dst []float32, x []float32, p float32, q float32)
@@ -96,6 +129,27 @@ func f32ExpAVX512(dst []float32, x []float32, p float32, q float32)
 
 //go:noescape
 func f32SigmoidAVX512(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32HardSigmoidAVX512(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32HardSwishAVX512(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32SwishAVX512(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32GeluTanhAVX512(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32TanhAVX512(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32ErfAVX512(dst []float32, x []float32, p float32, q float32)
+
+//go:noescape
+func f32GeluAVX512(dst []float32, x []float32, p float32, q float32)
 
 //go:noescape
 func f32SumAVX512(x []float32) float32

@@ -17,6 +17,12 @@ func f32MulNEON(dst, a, b []float32)
 func f32DivNEON(dst, a, b []float32)
 
 //go:noescape
+func f32SqrtNEON(dst, x []float32, p, q float32)
+
+//go:noescape
+func f32AbsNEON(dst, x []float32, p, q float32)
+
+//go:noescape
 func f32ClampNEON(dst, x []float32, p, q float32)
 
 //go:noescape
@@ -45,6 +51,27 @@ func f32ExpNEON(dst, x []float32, p, q float32)
 
 //go:noescape
 func f32SigmoidNEON(dst, x []float32, p, q float32)
+
+//go:noescape
+func f32HardSigmoidNEON(dst, x []float32, p, q float32)
+
+//go:noescape
+func f32HardSwishNEON(dst, x []float32, p, q float32)
+
+//go:noescape
+func f32SwishNEON(dst, x []float32, p, q float32)
+
+//go:noescape
+func f32GeluTanhNEON(dst, x []float32, p, q float32)
+
+//go:noescape
+func f32TanhNEON(dst, x []float32, p, q float32)
+
+//go:noescape
+func f32ErfNEON(dst, x []float32, p, q float32)
+
+//go:noescape
+func f32GeluNEON(dst, x []float32, p, q float32)
 
 //go:noescape
 func f32SumNEON(x []float32) float32

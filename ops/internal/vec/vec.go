@@ -76,6 +76,33 @@ func Exp(dst, x []float32) { best.exp.run(dst, x, 0, 0) }
 // Sigmoid sets dst to 1 / (1 + e^-x), within 3 units in the last place, and NaN of NaN.
 func Sigmoid(dst, x []float32) { best.sigmoid.run(dst, x, 0, 0) }
 
+// Sqrt sets dst to the square root of x, NaN below zero.
+func Sqrt(dst, x []float32) { best.sqrt.run(dst, x, 0, 0) }
+
+// Abs sets dst to |x|.
+func Abs(dst, x []float32) { best.abs.run(dst, x, 0, 0) }
+
+// HardSigmoid sets dst to alpha·x + beta bounded to 0 and 1, fused or not as the implementation's multiply-add is.
+func HardSigmoid(dst, x []float32, alpha, beta float32) { best.hardSigmoid.run(dst, x, alpha, beta) }
+
+// HardSwish sets dst to x times the HardSigmoid of x with 1/6 and 1/2.
+func HardSwish(dst, x []float32) { best.hardSwish.run(dst, x, 1.0/6, 0.5) }
+
+// Swish sets dst to x · Sigmoid(alpha·x), each rounded.
+func Swish(dst, x []float32, alpha float32) { best.swish.run(dst, x, alpha, 0) }
+
+// Tanh sets dst to tanh(x), within 3 units in the last place, and NaN of NaN.
+func Tanh(dst, x []float32) { best.tanh.run(dst, x, 0, 0) }
+
+// Erf sets dst to the Gauss error function of x, within 3 units in the last place, and NaN of NaN.
+func Erf(dst, x []float32) { best.erf.run(dst, x, 0, 0) }
+
+// Gelu sets dst to x · (1 + Erf(x/√2)) / 2, within 2⁻²² of the larger of |x| and 1.
+func Gelu(dst, x []float32) { best.gelu.run(dst, x, 0, 0) }
+
+// GeluTanh sets dst to x · Sigmoid(2·√(2/π)·(x + 0.044715·x³)).
+func GeluTanh(dst, x []float32) { best.geluTanh.run(dst, x, 0, 0) }
+
 // Sum returns the sum of x in an order that depends on the length only; every implementation gives the same bits.
 func Sum(x []float32) float32 { return best.sumOf(x) }
 

@@ -310,7 +310,423 @@ DATA constants<>+1072(SB)/4, $0x0000007f
 DATA constants<>+1076(SB)/4, $0x0000007f
 DATA constants<>+1080(SB)/4, $0x0000007f
 DATA constants<>+1084(SB)/4, $0x0000007f
-GLOBL constants<>(SB), RODATA|NOPTR, $1088
+DATA constants<>+1088(SB)/4, $0x7fffffff
+DATA constants<>+1092(SB)/4, $0x7fffffff
+DATA constants<>+1096(SB)/4, $0x7fffffff
+DATA constants<>+1100(SB)/4, $0x7fffffff
+DATA constants<>+1104(SB)/4, $0x7fffffff
+DATA constants<>+1108(SB)/4, $0x7fffffff
+DATA constants<>+1112(SB)/4, $0x7fffffff
+DATA constants<>+1116(SB)/4, $0x7fffffff
+DATA constants<>+1120(SB)/4, $0x7fffffff
+DATA constants<>+1124(SB)/4, $0x7fffffff
+DATA constants<>+1128(SB)/4, $0x7fffffff
+DATA constants<>+1132(SB)/4, $0x7fffffff
+DATA constants<>+1136(SB)/4, $0x7fffffff
+DATA constants<>+1140(SB)/4, $0x7fffffff
+DATA constants<>+1144(SB)/4, $0x7fffffff
+DATA constants<>+1148(SB)/4, $0x7fffffff
+DATA constants<>+1152(SB)/4, $0x3f000000
+DATA constants<>+1156(SB)/4, $0x3f000000
+DATA constants<>+1160(SB)/4, $0x3f000000
+DATA constants<>+1164(SB)/4, $0x3f000000
+DATA constants<>+1168(SB)/4, $0x3f000000
+DATA constants<>+1172(SB)/4, $0x3f000000
+DATA constants<>+1176(SB)/4, $0x3f000000
+DATA constants<>+1180(SB)/4, $0x3f000000
+DATA constants<>+1184(SB)/4, $0x3f000000
+DATA constants<>+1188(SB)/4, $0x3f000000
+DATA constants<>+1192(SB)/4, $0x3f000000
+DATA constants<>+1196(SB)/4, $0x3f000000
+DATA constants<>+1200(SB)/4, $0x3f000000
+DATA constants<>+1204(SB)/4, $0x3f000000
+DATA constants<>+1208(SB)/4, $0x3f000000
+DATA constants<>+1212(SB)/4, $0x3f000000
+DATA constants<>+1216(SB)/4, $0x40000000
+DATA constants<>+1220(SB)/4, $0x40000000
+DATA constants<>+1224(SB)/4, $0x40000000
+DATA constants<>+1228(SB)/4, $0x40000000
+DATA constants<>+1232(SB)/4, $0x40000000
+DATA constants<>+1236(SB)/4, $0x40000000
+DATA constants<>+1240(SB)/4, $0x40000000
+DATA constants<>+1244(SB)/4, $0x40000000
+DATA constants<>+1248(SB)/4, $0x40000000
+DATA constants<>+1252(SB)/4, $0x40000000
+DATA constants<>+1256(SB)/4, $0x40000000
+DATA constants<>+1260(SB)/4, $0x40000000
+DATA constants<>+1264(SB)/4, $0x40000000
+DATA constants<>+1268(SB)/4, $0x40000000
+DATA constants<>+1272(SB)/4, $0x40000000
+DATA constants<>+1276(SB)/4, $0x40000000
+DATA constants<>+1280(SB)/4, $0x3f3504f3
+DATA constants<>+1284(SB)/4, $0x3f3504f3
+DATA constants<>+1288(SB)/4, $0x3f3504f3
+DATA constants<>+1292(SB)/4, $0x3f3504f3
+DATA constants<>+1296(SB)/4, $0x3f3504f3
+DATA constants<>+1300(SB)/4, $0x3f3504f3
+DATA constants<>+1304(SB)/4, $0x3f3504f3
+DATA constants<>+1308(SB)/4, $0x3f3504f3
+DATA constants<>+1312(SB)/4, $0x3f3504f3
+DATA constants<>+1316(SB)/4, $0x3f3504f3
+DATA constants<>+1320(SB)/4, $0x3f3504f3
+DATA constants<>+1324(SB)/4, $0x3f3504f3
+DATA constants<>+1328(SB)/4, $0x3f3504f3
+DATA constants<>+1332(SB)/4, $0x3f3504f3
+DATA constants<>+1336(SB)/4, $0x3f3504f3
+DATA constants<>+1340(SB)/4, $0x3f3504f3
+DATA constants<>+1344(SB)/4, $0x3fcc422a
+DATA constants<>+1348(SB)/4, $0x3fcc422a
+DATA constants<>+1352(SB)/4, $0x3fcc422a
+DATA constants<>+1356(SB)/4, $0x3fcc422a
+DATA constants<>+1360(SB)/4, $0x3fcc422a
+DATA constants<>+1364(SB)/4, $0x3fcc422a
+DATA constants<>+1368(SB)/4, $0x3fcc422a
+DATA constants<>+1372(SB)/4, $0x3fcc422a
+DATA constants<>+1376(SB)/4, $0x3fcc422a
+DATA constants<>+1380(SB)/4, $0x3fcc422a
+DATA constants<>+1384(SB)/4, $0x3fcc422a
+DATA constants<>+1388(SB)/4, $0x3fcc422a
+DATA constants<>+1392(SB)/4, $0x3fcc422a
+DATA constants<>+1396(SB)/4, $0x3fcc422a
+DATA constants<>+1400(SB)/4, $0x3fcc422a
+DATA constants<>+1404(SB)/4, $0x3fcc422a
+DATA constants<>+1408(SB)/4, $0x3d922279
+DATA constants<>+1412(SB)/4, $0x3d922279
+DATA constants<>+1416(SB)/4, $0x3d922279
+DATA constants<>+1420(SB)/4, $0x3d922279
+DATA constants<>+1424(SB)/4, $0x3d922279
+DATA constants<>+1428(SB)/4, $0x3d922279
+DATA constants<>+1432(SB)/4, $0x3d922279
+DATA constants<>+1436(SB)/4, $0x3d922279
+DATA constants<>+1440(SB)/4, $0x3d922279
+DATA constants<>+1444(SB)/4, $0x3d922279
+DATA constants<>+1448(SB)/4, $0x3d922279
+DATA constants<>+1452(SB)/4, $0x3d922279
+DATA constants<>+1456(SB)/4, $0x3d922279
+DATA constants<>+1460(SB)/4, $0x3d922279
+DATA constants<>+1464(SB)/4, $0x3d922279
+DATA constants<>+1468(SB)/4, $0x3d922279
+DATA constants<>+1472(SB)/4, $0x3f200000
+DATA constants<>+1476(SB)/4, $0x3f200000
+DATA constants<>+1480(SB)/4, $0x3f200000
+DATA constants<>+1484(SB)/4, $0x3f200000
+DATA constants<>+1488(SB)/4, $0x3f200000
+DATA constants<>+1492(SB)/4, $0x3f200000
+DATA constants<>+1496(SB)/4, $0x3f200000
+DATA constants<>+1500(SB)/4, $0x3f200000
+DATA constants<>+1504(SB)/4, $0x3f200000
+DATA constants<>+1508(SB)/4, $0x3f200000
+DATA constants<>+1512(SB)/4, $0x3f200000
+DATA constants<>+1516(SB)/4, $0x3f200000
+DATA constants<>+1520(SB)/4, $0x3f200000
+DATA constants<>+1524(SB)/4, $0x3f200000
+DATA constants<>+1528(SB)/4, $0x3f200000
+DATA constants<>+1532(SB)/4, $0x3f200000
+DATA constants<>+1536(SB)/4, $0xbbbaf0ea
+DATA constants<>+1540(SB)/4, $0xbbbaf0ea
+DATA constants<>+1544(SB)/4, $0xbbbaf0ea
+DATA constants<>+1548(SB)/4, $0xbbbaf0ea
+DATA constants<>+1552(SB)/4, $0xbbbaf0ea
+DATA constants<>+1556(SB)/4, $0xbbbaf0ea
+DATA constants<>+1560(SB)/4, $0xbbbaf0ea
+DATA constants<>+1564(SB)/4, $0xbbbaf0ea
+DATA constants<>+1568(SB)/4, $0xbbbaf0ea
+DATA constants<>+1572(SB)/4, $0xbbbaf0ea
+DATA constants<>+1576(SB)/4, $0xbbbaf0ea
+DATA constants<>+1580(SB)/4, $0xbbbaf0ea
+DATA constants<>+1584(SB)/4, $0xbbbaf0ea
+DATA constants<>+1588(SB)/4, $0xbbbaf0ea
+DATA constants<>+1592(SB)/4, $0xbbbaf0ea
+DATA constants<>+1596(SB)/4, $0xbbbaf0ea
+DATA constants<>+1600(SB)/4, $0x3ca9134e
+DATA constants<>+1604(SB)/4, $0x3ca9134e
+DATA constants<>+1608(SB)/4, $0x3ca9134e
+DATA constants<>+1612(SB)/4, $0x3ca9134e
+DATA constants<>+1616(SB)/4, $0x3ca9134e
+DATA constants<>+1620(SB)/4, $0x3ca9134e
+DATA constants<>+1624(SB)/4, $0x3ca9134e
+DATA constants<>+1628(SB)/4, $0x3ca9134e
+DATA constants<>+1632(SB)/4, $0x3ca9134e
+DATA constants<>+1636(SB)/4, $0x3ca9134e
+DATA constants<>+1640(SB)/4, $0x3ca9134e
+DATA constants<>+1644(SB)/4, $0x3ca9134e
+DATA constants<>+1648(SB)/4, $0x3ca9134e
+DATA constants<>+1652(SB)/4, $0x3ca9134e
+DATA constants<>+1656(SB)/4, $0x3ca9134e
+DATA constants<>+1660(SB)/4, $0x3ca9134e
+DATA constants<>+1664(SB)/4, $0xbd5c1e2d
+DATA constants<>+1668(SB)/4, $0xbd5c1e2d
+DATA constants<>+1672(SB)/4, $0xbd5c1e2d
+DATA constants<>+1676(SB)/4, $0xbd5c1e2d
+DATA constants<>+1680(SB)/4, $0xbd5c1e2d
+DATA constants<>+1684(SB)/4, $0xbd5c1e2d
+DATA constants<>+1688(SB)/4, $0xbd5c1e2d
+DATA constants<>+1692(SB)/4, $0xbd5c1e2d
+DATA constants<>+1696(SB)/4, $0xbd5c1e2d
+DATA constants<>+1700(SB)/4, $0xbd5c1e2d
+DATA constants<>+1704(SB)/4, $0xbd5c1e2d
+DATA constants<>+1708(SB)/4, $0xbd5c1e2d
+DATA constants<>+1712(SB)/4, $0xbd5c1e2d
+DATA constants<>+1716(SB)/4, $0xbd5c1e2d
+DATA constants<>+1720(SB)/4, $0xbd5c1e2d
+DATA constants<>+1724(SB)/4, $0xbd5c1e2d
+DATA constants<>+1728(SB)/4, $0x3e088393
+DATA constants<>+1732(SB)/4, $0x3e088393
+DATA constants<>+1736(SB)/4, $0x3e088393
+DATA constants<>+1740(SB)/4, $0x3e088393
+DATA constants<>+1744(SB)/4, $0x3e088393
+DATA constants<>+1748(SB)/4, $0x3e088393
+DATA constants<>+1752(SB)/4, $0x3e088393
+DATA constants<>+1756(SB)/4, $0x3e088393
+DATA constants<>+1760(SB)/4, $0x3e088393
+DATA constants<>+1764(SB)/4, $0x3e088393
+DATA constants<>+1768(SB)/4, $0x3e088393
+DATA constants<>+1772(SB)/4, $0x3e088393
+DATA constants<>+1776(SB)/4, $0x3e088393
+DATA constants<>+1780(SB)/4, $0x3e088393
+DATA constants<>+1784(SB)/4, $0x3e088393
+DATA constants<>+1788(SB)/4, $0x3e088393
+DATA constants<>+1792(SB)/4, $0xbeaaaa99
+DATA constants<>+1796(SB)/4, $0xbeaaaa99
+DATA constants<>+1800(SB)/4, $0xbeaaaa99
+DATA constants<>+1804(SB)/4, $0xbeaaaa99
+DATA constants<>+1808(SB)/4, $0xbeaaaa99
+DATA constants<>+1812(SB)/4, $0xbeaaaa99
+DATA constants<>+1816(SB)/4, $0xbeaaaa99
+DATA constants<>+1820(SB)/4, $0xbeaaaa99
+DATA constants<>+1824(SB)/4, $0xbeaaaa99
+DATA constants<>+1828(SB)/4, $0xbeaaaa99
+DATA constants<>+1832(SB)/4, $0xbeaaaa99
+DATA constants<>+1836(SB)/4, $0xbeaaaa99
+DATA constants<>+1840(SB)/4, $0xbeaaaa99
+DATA constants<>+1844(SB)/4, $0xbeaaaa99
+DATA constants<>+1848(SB)/4, $0xbeaaaa99
+DATA constants<>+1852(SB)/4, $0xbeaaaa99
+DATA constants<>+1856(SB)/4, $0x3f6d8000
+DATA constants<>+1860(SB)/4, $0x3f6d8000
+DATA constants<>+1864(SB)/4, $0x3f6d8000
+DATA constants<>+1868(SB)/4, $0x3f6d8000
+DATA constants<>+1872(SB)/4, $0x3f6d8000
+DATA constants<>+1876(SB)/4, $0x3f6d8000
+DATA constants<>+1880(SB)/4, $0x3f6d8000
+DATA constants<>+1884(SB)/4, $0x3f6d8000
+DATA constants<>+1888(SB)/4, $0x3f6d8000
+DATA constants<>+1892(SB)/4, $0x3f6d8000
+DATA constants<>+1896(SB)/4, $0x3f6d8000
+DATA constants<>+1900(SB)/4, $0x3f6d8000
+DATA constants<>+1904(SB)/4, $0x3f6d8000
+DATA constants<>+1908(SB)/4, $0x3f6d8000
+DATA constants<>+1912(SB)/4, $0x3f6d8000
+DATA constants<>+1916(SB)/4, $0x3f6d8000
+DATA constants<>+1920(SB)/4, $0xba1c7000
+DATA constants<>+1924(SB)/4, $0xba1c7000
+DATA constants<>+1928(SB)/4, $0xba1c7000
+DATA constants<>+1932(SB)/4, $0xba1c7000
+DATA constants<>+1936(SB)/4, $0xba1c7000
+DATA constants<>+1940(SB)/4, $0xba1c7000
+DATA constants<>+1944(SB)/4, $0xba1c7000
+DATA constants<>+1948(SB)/4, $0xba1c7000
+DATA constants<>+1952(SB)/4, $0xba1c7000
+DATA constants<>+1956(SB)/4, $0xba1c7000
+DATA constants<>+1960(SB)/4, $0xba1c7000
+DATA constants<>+1964(SB)/4, $0xba1c7000
+DATA constants<>+1968(SB)/4, $0xba1c7000
+DATA constants<>+1972(SB)/4, $0xba1c7000
+DATA constants<>+1976(SB)/4, $0xba1c7000
+DATA constants<>+1980(SB)/4, $0xba1c7000
+DATA constants<>+1984(SB)/4, $0x3ba38d2c
+DATA constants<>+1988(SB)/4, $0x3ba38d2c
+DATA constants<>+1992(SB)/4, $0x3ba38d2c
+DATA constants<>+1996(SB)/4, $0x3ba38d2c
+DATA constants<>+2000(SB)/4, $0x3ba38d2c
+DATA constants<>+2004(SB)/4, $0x3ba38d2c
+DATA constants<>+2008(SB)/4, $0x3ba38d2c
+DATA constants<>+2012(SB)/4, $0x3ba38d2c
+DATA constants<>+2016(SB)/4, $0x3ba38d2c
+DATA constants<>+2020(SB)/4, $0x3ba38d2c
+DATA constants<>+2024(SB)/4, $0x3ba38d2c
+DATA constants<>+2028(SB)/4, $0x3ba38d2c
+DATA constants<>+2032(SB)/4, $0x3ba38d2c
+DATA constants<>+2036(SB)/4, $0x3ba38d2c
+DATA constants<>+2040(SB)/4, $0x3ba38d2c
+DATA constants<>+2044(SB)/4, $0x3ba38d2c
+DATA constants<>+2048(SB)/4, $0xbcdb48d9
+DATA constants<>+2052(SB)/4, $0xbcdb48d9
+DATA constants<>+2056(SB)/4, $0xbcdb48d9
+DATA constants<>+2060(SB)/4, $0xbcdb48d9
+DATA constants<>+2064(SB)/4, $0xbcdb48d9
+DATA constants<>+2068(SB)/4, $0xbcdb48d9
+DATA constants<>+2072(SB)/4, $0xbcdb48d9
+DATA constants<>+2076(SB)/4, $0xbcdb48d9
+DATA constants<>+2080(SB)/4, $0xbcdb48d9
+DATA constants<>+2084(SB)/4, $0xbcdb48d9
+DATA constants<>+2088(SB)/4, $0xbcdb48d9
+DATA constants<>+2092(SB)/4, $0xbcdb48d9
+DATA constants<>+2096(SB)/4, $0xbcdb48d9
+DATA constants<>+2100(SB)/4, $0xbcdb48d9
+DATA constants<>+2104(SB)/4, $0xbcdb48d9
+DATA constants<>+2108(SB)/4, $0xbcdb48d9
+DATA constants<>+2112(SB)/4, $0x3de70e22
+DATA constants<>+2116(SB)/4, $0x3de70e22
+DATA constants<>+2120(SB)/4, $0x3de70e22
+DATA constants<>+2124(SB)/4, $0x3de70e22
+DATA constants<>+2128(SB)/4, $0x3de70e22
+DATA constants<>+2132(SB)/4, $0x3de70e22
+DATA constants<>+2136(SB)/4, $0x3de70e22
+DATA constants<>+2140(SB)/4, $0x3de70e22
+DATA constants<>+2144(SB)/4, $0x3de70e22
+DATA constants<>+2148(SB)/4, $0x3de70e22
+DATA constants<>+2152(SB)/4, $0x3de70e22
+DATA constants<>+2156(SB)/4, $0x3de70e22
+DATA constants<>+2160(SB)/4, $0x3de70e22
+DATA constants<>+2164(SB)/4, $0x3de70e22
+DATA constants<>+2168(SB)/4, $0x3de70e22
+DATA constants<>+2172(SB)/4, $0x3de70e22
+DATA constants<>+2176(SB)/4, $0xbec09380
+DATA constants<>+2180(SB)/4, $0xbec09380
+DATA constants<>+2184(SB)/4, $0xbec09380
+DATA constants<>+2188(SB)/4, $0xbec09380
+DATA constants<>+2192(SB)/4, $0xbec09380
+DATA constants<>+2196(SB)/4, $0xbec09380
+DATA constants<>+2200(SB)/4, $0xbec09380
+DATA constants<>+2204(SB)/4, $0xbec09380
+DATA constants<>+2208(SB)/4, $0xbec09380
+DATA constants<>+2212(SB)/4, $0xbec09380
+DATA constants<>+2216(SB)/4, $0xbec09380
+DATA constants<>+2220(SB)/4, $0xbec09380
+DATA constants<>+2224(SB)/4, $0xbec09380
+DATA constants<>+2228(SB)/4, $0xbec09380
+DATA constants<>+2232(SB)/4, $0xbec09380
+DATA constants<>+2236(SB)/4, $0xbec09380
+DATA constants<>+2240(SB)/4, $0x3e0375d4
+DATA constants<>+2244(SB)/4, $0x3e0375d4
+DATA constants<>+2248(SB)/4, $0x3e0375d4
+DATA constants<>+2252(SB)/4, $0x3e0375d4
+DATA constants<>+2256(SB)/4, $0x3e0375d4
+DATA constants<>+2260(SB)/4, $0x3e0375d4
+DATA constants<>+2264(SB)/4, $0x3e0375d4
+DATA constants<>+2268(SB)/4, $0x3e0375d4
+DATA constants<>+2272(SB)/4, $0x3e0375d4
+DATA constants<>+2276(SB)/4, $0x3e0375d4
+DATA constants<>+2280(SB)/4, $0x3e0375d4
+DATA constants<>+2284(SB)/4, $0x3e0375d4
+DATA constants<>+2288(SB)/4, $0x3e0375d4
+DATA constants<>+2292(SB)/4, $0x3e0375d4
+DATA constants<>+2296(SB)/4, $0x3e0375d4
+DATA constants<>+2300(SB)/4, $0x3e0375d4
+DATA constants<>+2304(SB)/4, $0xb7910000
+DATA constants<>+2308(SB)/4, $0xb7910000
+DATA constants<>+2312(SB)/4, $0xb7910000
+DATA constants<>+2316(SB)/4, $0xb7910000
+DATA constants<>+2320(SB)/4, $0xb7910000
+DATA constants<>+2324(SB)/4, $0xb7910000
+DATA constants<>+2328(SB)/4, $0xb7910000
+DATA constants<>+2332(SB)/4, $0xb7910000
+DATA constants<>+2336(SB)/4, $0xb7910000
+DATA constants<>+2340(SB)/4, $0xb7910000
+DATA constants<>+2344(SB)/4, $0xb7910000
+DATA constants<>+2348(SB)/4, $0xb7910000
+DATA constants<>+2352(SB)/4, $0xb7910000
+DATA constants<>+2356(SB)/4, $0xb7910000
+DATA constants<>+2360(SB)/4, $0xb7910000
+DATA constants<>+2364(SB)/4, $0xb7910000
+DATA constants<>+2368(SB)/4, $0x39c8e7d9
+DATA constants<>+2372(SB)/4, $0x39c8e7d9
+DATA constants<>+2376(SB)/4, $0x39c8e7d9
+DATA constants<>+2380(SB)/4, $0x39c8e7d9
+DATA constants<>+2384(SB)/4, $0x39c8e7d9
+DATA constants<>+2388(SB)/4, $0x39c8e7d9
+DATA constants<>+2392(SB)/4, $0x39c8e7d9
+DATA constants<>+2396(SB)/4, $0x39c8e7d9
+DATA constants<>+2400(SB)/4, $0x39c8e7d9
+DATA constants<>+2404(SB)/4, $0x39c8e7d9
+DATA constants<>+2408(SB)/4, $0x39c8e7d9
+DATA constants<>+2412(SB)/4, $0x39c8e7d9
+DATA constants<>+2416(SB)/4, $0x39c8e7d9
+DATA constants<>+2420(SB)/4, $0x39c8e7d9
+DATA constants<>+2424(SB)/4, $0x39c8e7d9
+DATA constants<>+2428(SB)/4, $0x39c8e7d9
+DATA constants<>+2432(SB)/4, $0xbb7e8a1c
+DATA constants<>+2436(SB)/4, $0xbb7e8a1c
+DATA constants<>+2440(SB)/4, $0xbb7e8a1c
+DATA constants<>+2444(SB)/4, $0xbb7e8a1c
+DATA constants<>+2448(SB)/4, $0xbb7e8a1c
+DATA constants<>+2452(SB)/4, $0xbb7e8a1c
+DATA constants<>+2456(SB)/4, $0xbb7e8a1c
+DATA constants<>+2460(SB)/4, $0xbb7e8a1c
+DATA constants<>+2464(SB)/4, $0xbb7e8a1c
+DATA constants<>+2468(SB)/4, $0xbb7e8a1c
+DATA constants<>+2472(SB)/4, $0xbb7e8a1c
+DATA constants<>+2476(SB)/4, $0xbb7e8a1c
+DATA constants<>+2480(SB)/4, $0xbb7e8a1c
+DATA constants<>+2484(SB)/4, $0xbb7e8a1c
+DATA constants<>+2488(SB)/4, $0xbb7e8a1c
+DATA constants<>+2492(SB)/4, $0xbb7e8a1c
+DATA constants<>+2496(SB)/4, $0x3cc6b1a1
+DATA constants<>+2500(SB)/4, $0x3cc6b1a1
+DATA constants<>+2504(SB)/4, $0x3cc6b1a1
+DATA constants<>+2508(SB)/4, $0x3cc6b1a1
+DATA constants<>+2512(SB)/4, $0x3cc6b1a1
+DATA constants<>+2516(SB)/4, $0x3cc6b1a1
+DATA constants<>+2520(SB)/4, $0x3cc6b1a1
+DATA constants<>+2524(SB)/4, $0x3cc6b1a1
+DATA constants<>+2528(SB)/4, $0x3cc6b1a1
+DATA constants<>+2532(SB)/4, $0x3cc6b1a1
+DATA constants<>+2536(SB)/4, $0x3cc6b1a1
+DATA constants<>+2540(SB)/4, $0x3cc6b1a1
+DATA constants<>+2544(SB)/4, $0x3cc6b1a1
+DATA constants<>+2548(SB)/4, $0x3cc6b1a1
+DATA constants<>+2552(SB)/4, $0x3cc6b1a1
+DATA constants<>+2556(SB)/4, $0x3cc6b1a1
+DATA constants<>+2560(SB)/4, $0xbddaae5c
+DATA constants<>+2564(SB)/4, $0xbddaae5c
+DATA constants<>+2568(SB)/4, $0xbddaae5c
+DATA constants<>+2572(SB)/4, $0xbddaae5c
+DATA constants<>+2576(SB)/4, $0xbddaae5c
+DATA constants<>+2580(SB)/4, $0xbddaae5c
+DATA constants<>+2584(SB)/4, $0xbddaae5c
+DATA constants<>+2588(SB)/4, $0xbddaae5c
+DATA constants<>+2592(SB)/4, $0xbddaae5c
+DATA constants<>+2596(SB)/4, $0xbddaae5c
+DATA constants<>+2600(SB)/4, $0xbddaae5c
+DATA constants<>+2604(SB)/4, $0xbddaae5c
+DATA constants<>+2608(SB)/4, $0xbddaae5c
+DATA constants<>+2612(SB)/4, $0xbddaae5c
+DATA constants<>+2616(SB)/4, $0xbddaae5c
+DATA constants<>+2620(SB)/4, $0xbddaae5c
+DATA constants<>+2624(SB)/4, $0xbf228550
+DATA constants<>+2628(SB)/4, $0xbf228550
+DATA constants<>+2632(SB)/4, $0xbf228550
+DATA constants<>+2636(SB)/4, $0xbf228550
+DATA constants<>+2640(SB)/4, $0xbf228550
+DATA constants<>+2644(SB)/4, $0xbf228550
+DATA constants<>+2648(SB)/4, $0xbf228550
+DATA constants<>+2652(SB)/4, $0xbf228550
+DATA constants<>+2656(SB)/4, $0xbf228550
+DATA constants<>+2660(SB)/4, $0xbf228550
+DATA constants<>+2664(SB)/4, $0xbf228550
+DATA constants<>+2668(SB)/4, $0xbf228550
+DATA constants<>+2672(SB)/4, $0xbf228550
+DATA constants<>+2676(SB)/4, $0xbf228550
+DATA constants<>+2680(SB)/4, $0xbf228550
+DATA constants<>+2684(SB)/4, $0xbf228550
+DATA constants<>+2688(SB)/4, $0xbe03ce86
+DATA constants<>+2692(SB)/4, $0xbe03ce86
+DATA constants<>+2696(SB)/4, $0xbe03ce86
+DATA constants<>+2700(SB)/4, $0xbe03ce86
+DATA constants<>+2704(SB)/4, $0xbe03ce86
+DATA constants<>+2708(SB)/4, $0xbe03ce86
+DATA constants<>+2712(SB)/4, $0xbe03ce86
+DATA constants<>+2716(SB)/4, $0xbe03ce86
+DATA constants<>+2720(SB)/4, $0xbe03ce86
+DATA constants<>+2724(SB)/4, $0xbe03ce86
+DATA constants<>+2728(SB)/4, $0xbe03ce86
+DATA constants<>+2732(SB)/4, $0xbe03ce86
+DATA constants<>+2736(SB)/4, $0xbe03ce86
+DATA constants<>+2740(SB)/4, $0xbe03ce86
+DATA constants<>+2744(SB)/4, $0xbe03ce86
+DATA constants<>+2748(SB)/4, $0xbe03ce86
+GLOBL constants<>(SB), RODATA|NOPTR, $2752
 
 // func f32AddAVX2(dst []float32, a []float32, b []float32)
 // Requires: AVX
@@ -558,6 +974,110 @@ rest:
 	VMASKMOVPS (CX), Y15, Y0
 	VMASKMOVPS (DX), Y15, Y1
 	VDIVPS     Y1, Y0, Y0
+	VMASKMOVPS Y0, Y15, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32SqrtAVX2(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX
+TEXT ·f32SqrtAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Y14
+	VBROADCASTSS q+52(FP), Y13
+	VMOVUPS      constants<>+256(SB), Y12
+	VMOVUPS      constants<>+320(SB), Y11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	SUBQ         $+16, DX
+	JL           fewer
+
+many:
+	VMOVUPS (CX), Y0
+	VSQRTPS Y0, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(CX), Y5
+	VSQRTPS Y5, Y5
+	VMOVUPS Y5, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+16, DX
+	JGE     many
+
+fewer:
+	ADDQ $+8, DX
+	JL   rest
+
+one:
+	VMOVUPS (CX), Y0
+	VSQRTPS Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, AX
+	ADDQ    $+32, CX
+	SUBQ    $+8, DX
+	JGE     one
+
+rest:
+	ADDQ       $+8, DX
+	JZ         done
+	LEAQ       masks<>+0(SB), BX
+	NEGQ       DX
+	VMOVUPS    64(BX)(DX*4), Y15
+	VMASKMOVPS (CX), Y15, Y0
+	VSQRTPS    Y0, Y0
+	VMASKMOVPS Y0, Y15, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32AbsAVX2(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX
+TEXT ·f32AbsAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Y14
+	VBROADCASTSS q+52(FP), Y13
+	VMOVUPS      constants<>+256(SB), Y12
+	VMOVUPS      constants<>+320(SB), Y11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	SUBQ         $+16, DX
+	JL           fewer
+
+many:
+	VMOVUPS (CX), Y0
+	VANDPS  constants<>+1088(SB), Y0, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(CX), Y5
+	VANDPS  constants<>+1088(SB), Y5, Y5
+	VMOVUPS Y5, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+16, DX
+	JGE     many
+
+fewer:
+	ADDQ $+8, DX
+	JL   rest
+
+one:
+	VMOVUPS (CX), Y0
+	VANDPS  constants<>+1088(SB), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, AX
+	ADDQ    $+32, CX
+	SUBQ    $+8, DX
+	JGE     one
+
+rest:
+	ADDQ       $+8, DX
+	JZ         done
+	LEAQ       masks<>+0(SB), BX
+	NEGQ       DX
+	VMOVUPS    64(BX)(DX*4), Y15
+	VMASKMOVPS (CX), Y15, Y0
+	VANDPS     constants<>+1088(SB), Y0, Y0
 	VMASKMOVPS Y0, Y15, (AX)
 
 done:
@@ -1336,6 +1856,1082 @@ done:
 	VZEROUPPER
 	RET
 
+// func f32HardSigmoidAVX2(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, FMA3
+TEXT ·f32HardSigmoidAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Y14
+	VBROADCASTSS q+52(FP), Y13
+	VMOVUPS      constants<>+256(SB), Y12
+	VMOVUPS      constants<>+320(SB), Y11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	SUBQ         $+16, DX
+	JL           fewer
+
+many:
+	VMOVUPS     (CX), Y0
+	VFMADD213PS Y13, Y14, Y0
+	VMOVUPS     constants<>+0(SB), Y1
+	VMOVUPS     constants<>+64(SB), Y2
+	VMAXPS      Y0, Y1, Y0
+	VMINPS      Y0, Y2, Y0
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     32(CX), Y5
+	VFMADD213PS Y13, Y14, Y5
+	VMOVUPS     constants<>+0(SB), Y6
+	VMOVUPS     constants<>+64(SB), Y7
+	VMAXPS      Y5, Y6, Y5
+	VMINPS      Y5, Y7, Y5
+	VMOVUPS     Y5, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+16, DX
+	JGE         many
+
+fewer:
+	ADDQ $+8, DX
+	JL   rest
+
+one:
+	VMOVUPS     (CX), Y0
+	VFMADD213PS Y13, Y14, Y0
+	VMOVUPS     constants<>+0(SB), Y1
+	VMOVUPS     constants<>+64(SB), Y2
+	VMAXPS      Y0, Y1, Y0
+	VMINPS      Y0, Y2, Y0
+	VMOVUPS     Y0, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $+8, DX
+	JGE         one
+
+rest:
+	ADDQ        $+8, DX
+	JZ          done
+	LEAQ        masks<>+0(SB), BX
+	NEGQ        DX
+	VMOVUPS     64(BX)(DX*4), Y15
+	VMASKMOVPS  (CX), Y15, Y0
+	VFMADD213PS Y13, Y14, Y0
+	VMOVUPS     constants<>+0(SB), Y1
+	VMOVUPS     constants<>+64(SB), Y2
+	VMAXPS      Y0, Y1, Y0
+	VMINPS      Y0, Y2, Y0
+	VMASKMOVPS  Y0, Y15, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32HardSwishAVX2(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, FMA3
+TEXT ·f32HardSwishAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Y14
+	VBROADCASTSS q+52(FP), Y13
+	VMOVUPS      constants<>+256(SB), Y12
+	VMOVUPS      constants<>+320(SB), Y11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	SUBQ         $+16, DX
+	JL           fewer
+
+many:
+	VMOVUPS     (CX), Y0
+	VMOVAPS     Y0, Y3
+	VFMADD213PS Y13, Y14, Y0
+	VMOVUPS     constants<>+0(SB), Y1
+	VMOVUPS     constants<>+64(SB), Y2
+	VMAXPS      Y0, Y1, Y0
+	VMINPS      Y0, Y2, Y0
+	VMULPS      Y3, Y0, Y0
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     32(CX), Y5
+	VMOVAPS     Y5, Y8
+	VFMADD213PS Y13, Y14, Y5
+	VMOVUPS     constants<>+0(SB), Y6
+	VMOVUPS     constants<>+64(SB), Y7
+	VMAXPS      Y5, Y6, Y5
+	VMINPS      Y5, Y7, Y5
+	VMULPS      Y8, Y5, Y5
+	VMOVUPS     Y5, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+16, DX
+	JGE         many
+
+fewer:
+	ADDQ $+8, DX
+	JL   rest
+
+one:
+	VMOVUPS     (CX), Y0
+	VMOVAPS     Y0, Y3
+	VFMADD213PS Y13, Y14, Y0
+	VMOVUPS     constants<>+0(SB), Y1
+	VMOVUPS     constants<>+64(SB), Y2
+	VMAXPS      Y0, Y1, Y0
+	VMINPS      Y0, Y2, Y0
+	VMULPS      Y3, Y0, Y0
+	VMOVUPS     Y0, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $+8, DX
+	JGE         one
+
+rest:
+	ADDQ        $+8, DX
+	JZ          done
+	LEAQ        masks<>+0(SB), BX
+	NEGQ        DX
+	VMOVUPS     64(BX)(DX*4), Y15
+	VMASKMOVPS  (CX), Y15, Y0
+	VMOVAPS     Y0, Y3
+	VFMADD213PS Y13, Y14, Y0
+	VMOVUPS     constants<>+0(SB), Y1
+	VMOVUPS     constants<>+64(SB), Y2
+	VMAXPS      Y0, Y1, Y0
+	VMINPS      Y0, Y2, Y0
+	VMULPS      Y3, Y0, Y0
+	VMASKMOVPS  Y0, Y15, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32SwishAVX2(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·f32SwishAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Y14
+	VBROADCASTSS q+52(FP), Y13
+	VMOVUPS      constants<>+256(SB), Y12
+	VMOVUPS      constants<>+320(SB), Y11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	SUBQ         $+8, DX
+	JL           fewer
+
+many:
+	VMOVUPS      (CX), Y0
+	VMOVAPS      Y0, Y5
+	VMULPS       Y14, Y0, Y0
+	VMOVAPS      Y0, Y4
+	VORPS        constants<>+192(SB), Y0, Y0
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y11, Y0
+	VMOVUPS      constants<>+448(SB), Y1
+	VFMADD231PS  constants<>+384(SB), Y0, Y1
+	VSUBPS       constants<>+448(SB), Y1, Y2
+	VFNMADD231PS constants<>+512(SB), Y2, Y0
+	VFNMADD231PS constants<>+576(SB), Y2, Y0
+	VPSUBD       constants<>+448(SB), Y1, Y1
+	VMOVUPS      constants<>+640(SB), Y2
+	VFMADD213PS  constants<>+704(SB), Y0, Y2
+	VFMADD213PS  constants<>+768(SB), Y0, Y2
+	VFMADD213PS  constants<>+832(SB), Y0, Y2
+	VFMADD213PS  constants<>+896(SB), Y0, Y2
+	VFMADD213PS  constants<>+960(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       constants<>+64(SB), Y2, Y2
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       constants<>+1024(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1024(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y0
+	VMOVUPS      constants<>+64(SB), Y1
+	VADDPS       Y0, Y1, Y2
+	VPSRAD       $0x1f, Y4, Y3
+	VANDNPS      Y1, Y3, Y1
+	VANDPS       Y0, Y3, Y3
+	VORPS        Y3, Y1, Y1
+	VDIVPS       Y2, Y1, Y0
+	VMULPS       Y5, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	JGE          many
+
+fewer:
+	ADDQ $+0, DX
+	JL   rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VMOVAPS      Y0, Y5
+	VMULPS       Y14, Y0, Y0
+	VMOVAPS      Y0, Y4
+	VORPS        constants<>+192(SB), Y0, Y0
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y11, Y0
+	VMOVUPS      constants<>+448(SB), Y1
+	VFMADD231PS  constants<>+384(SB), Y0, Y1
+	VSUBPS       constants<>+448(SB), Y1, Y2
+	VFNMADD231PS constants<>+512(SB), Y2, Y0
+	VFNMADD231PS constants<>+576(SB), Y2, Y0
+	VPSUBD       constants<>+448(SB), Y1, Y1
+	VMOVUPS      constants<>+640(SB), Y2
+	VFMADD213PS  constants<>+704(SB), Y0, Y2
+	VFMADD213PS  constants<>+768(SB), Y0, Y2
+	VFMADD213PS  constants<>+832(SB), Y0, Y2
+	VFMADD213PS  constants<>+896(SB), Y0, Y2
+	VFMADD213PS  constants<>+960(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       constants<>+64(SB), Y2, Y2
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       constants<>+1024(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1024(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y0
+	VMOVUPS      constants<>+64(SB), Y1
+	VADDPS       Y0, Y1, Y2
+	VPSRAD       $0x1f, Y4, Y3
+	VANDNPS      Y1, Y3, Y1
+	VANDPS       Y0, Y3, Y3
+	VORPS        Y3, Y1, Y1
+	VDIVPS       Y2, Y1, Y0
+	VMULPS       Y5, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	JGE          one
+
+rest:
+	ADDQ         $+8, DX
+	JZ           done
+	LEAQ         masks<>+0(SB), BX
+	NEGQ         DX
+	VMOVUPS      64(BX)(DX*4), Y15
+	VMASKMOVPS   (CX), Y15, Y0
+	VMOVAPS      Y0, Y5
+	VMULPS       Y14, Y0, Y0
+	VMOVAPS      Y0, Y4
+	VORPS        constants<>+192(SB), Y0, Y0
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y11, Y0
+	VMOVUPS      constants<>+448(SB), Y1
+	VFMADD231PS  constants<>+384(SB), Y0, Y1
+	VSUBPS       constants<>+448(SB), Y1, Y2
+	VFNMADD231PS constants<>+512(SB), Y2, Y0
+	VFNMADD231PS constants<>+576(SB), Y2, Y0
+	VPSUBD       constants<>+448(SB), Y1, Y1
+	VMOVUPS      constants<>+640(SB), Y2
+	VFMADD213PS  constants<>+704(SB), Y0, Y2
+	VFMADD213PS  constants<>+768(SB), Y0, Y2
+	VFMADD213PS  constants<>+832(SB), Y0, Y2
+	VFMADD213PS  constants<>+896(SB), Y0, Y2
+	VFMADD213PS  constants<>+960(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       constants<>+64(SB), Y2, Y2
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       constants<>+1024(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1024(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y0
+	VMOVUPS      constants<>+64(SB), Y1
+	VADDPS       Y0, Y1, Y2
+	VPSRAD       $0x1f, Y4, Y3
+	VANDNPS      Y1, Y3, Y1
+	VANDPS       Y0, Y3, Y3
+	VORPS        Y3, Y1, Y1
+	VDIVPS       Y2, Y1, Y0
+	VMULPS       Y5, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32GeluTanhAVX2(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·f32GeluTanhAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Y14
+	VBROADCASTSS q+52(FP), Y13
+	VMOVUPS      constants<>+256(SB), Y12
+	VMOVUPS      constants<>+320(SB), Y11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	SUBQ         $+8, DX
+	JL           fewer
+
+many:
+	VMOVUPS      (CX), Y0
+	VMOVAPS      Y0, Y5
+	VMULPS       Y0, Y0, Y0
+	VMOVUPS      constants<>+1344(SB), Y1
+	VFMADD132PS  constants<>+1408(SB), Y1, Y0
+	VMULPS       Y5, Y0, Y0
+	VMOVAPS      Y0, Y4
+	VORPS        constants<>+192(SB), Y0, Y0
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y11, Y0
+	VMOVUPS      constants<>+448(SB), Y1
+	VFMADD231PS  constants<>+384(SB), Y0, Y1
+	VSUBPS       constants<>+448(SB), Y1, Y2
+	VFNMADD231PS constants<>+512(SB), Y2, Y0
+	VFNMADD231PS constants<>+576(SB), Y2, Y0
+	VPSUBD       constants<>+448(SB), Y1, Y1
+	VMOVUPS      constants<>+640(SB), Y2
+	VFMADD213PS  constants<>+704(SB), Y0, Y2
+	VFMADD213PS  constants<>+768(SB), Y0, Y2
+	VFMADD213PS  constants<>+832(SB), Y0, Y2
+	VFMADD213PS  constants<>+896(SB), Y0, Y2
+	VFMADD213PS  constants<>+960(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       constants<>+64(SB), Y2, Y2
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       constants<>+1024(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1024(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y0
+	VMOVUPS      constants<>+64(SB), Y1
+	VADDPS       Y0, Y1, Y2
+	VPSRAD       $0x1f, Y4, Y3
+	VANDNPS      Y1, Y3, Y1
+	VANDPS       Y0, Y3, Y3
+	VORPS        Y3, Y1, Y1
+	VDIVPS       Y2, Y1, Y0
+	VMULPS       Y5, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	JGE          many
+
+fewer:
+	ADDQ $+0, DX
+	JL   rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VMOVAPS      Y0, Y5
+	VMULPS       Y0, Y0, Y0
+	VMOVUPS      constants<>+1344(SB), Y1
+	VFMADD132PS  constants<>+1408(SB), Y1, Y0
+	VMULPS       Y5, Y0, Y0
+	VMOVAPS      Y0, Y4
+	VORPS        constants<>+192(SB), Y0, Y0
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y11, Y0
+	VMOVUPS      constants<>+448(SB), Y1
+	VFMADD231PS  constants<>+384(SB), Y0, Y1
+	VSUBPS       constants<>+448(SB), Y1, Y2
+	VFNMADD231PS constants<>+512(SB), Y2, Y0
+	VFNMADD231PS constants<>+576(SB), Y2, Y0
+	VPSUBD       constants<>+448(SB), Y1, Y1
+	VMOVUPS      constants<>+640(SB), Y2
+	VFMADD213PS  constants<>+704(SB), Y0, Y2
+	VFMADD213PS  constants<>+768(SB), Y0, Y2
+	VFMADD213PS  constants<>+832(SB), Y0, Y2
+	VFMADD213PS  constants<>+896(SB), Y0, Y2
+	VFMADD213PS  constants<>+960(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       constants<>+64(SB), Y2, Y2
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       constants<>+1024(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1024(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y0
+	VMOVUPS      constants<>+64(SB), Y1
+	VADDPS       Y0, Y1, Y2
+	VPSRAD       $0x1f, Y4, Y3
+	VANDNPS      Y1, Y3, Y1
+	VANDPS       Y0, Y3, Y3
+	VORPS        Y3, Y1, Y1
+	VDIVPS       Y2, Y1, Y0
+	VMULPS       Y5, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	JGE          one
+
+rest:
+	ADDQ         $+8, DX
+	JZ           done
+	LEAQ         masks<>+0(SB), BX
+	NEGQ         DX
+	VMOVUPS      64(BX)(DX*4), Y15
+	VMASKMOVPS   (CX), Y15, Y0
+	VMOVAPS      Y0, Y5
+	VMULPS       Y0, Y0, Y0
+	VMOVUPS      constants<>+1344(SB), Y1
+	VFMADD132PS  constants<>+1408(SB), Y1, Y0
+	VMULPS       Y5, Y0, Y0
+	VMOVAPS      Y0, Y4
+	VORPS        constants<>+192(SB), Y0, Y0
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y11, Y0
+	VMOVUPS      constants<>+448(SB), Y1
+	VFMADD231PS  constants<>+384(SB), Y0, Y1
+	VSUBPS       constants<>+448(SB), Y1, Y2
+	VFNMADD231PS constants<>+512(SB), Y2, Y0
+	VFNMADD231PS constants<>+576(SB), Y2, Y0
+	VPSUBD       constants<>+448(SB), Y1, Y1
+	VMOVUPS      constants<>+640(SB), Y2
+	VFMADD213PS  constants<>+704(SB), Y0, Y2
+	VFMADD213PS  constants<>+768(SB), Y0, Y2
+	VFMADD213PS  constants<>+832(SB), Y0, Y2
+	VFMADD213PS  constants<>+896(SB), Y0, Y2
+	VFMADD213PS  constants<>+960(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       constants<>+64(SB), Y2, Y2
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       constants<>+1024(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1024(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y0
+	VMOVUPS      constants<>+64(SB), Y1
+	VADDPS       Y0, Y1, Y2
+	VPSRAD       $0x1f, Y4, Y3
+	VANDNPS      Y1, Y3, Y1
+	VANDPS       Y0, Y3, Y3
+	VORPS        Y3, Y1, Y1
+	VDIVPS       Y2, Y1, Y0
+	VMULPS       Y5, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32TanhAVX2(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·f32TanhAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Y14
+	VBROADCASTSS q+52(FP), Y13
+	VMOVUPS      constants<>+256(SB), Y12
+	VMOVUPS      constants<>+320(SB), Y11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	SUBQ         $+8, DX
+	JL           fewer
+
+many:
+	VMOVUPS      (CX), Y0
+	VANDPS       constants<>+1088(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      constants<>+1536(SB), Y3
+	VFMADD213PS  constants<>+1600(SB), Y2, Y3
+	VFMADD213PS  constants<>+1664(SB), Y2, Y3
+	VFMADD213PS  constants<>+1728(SB), Y2, Y3
+	VFMADD213PS  constants<>+1792(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y3
+	VFMADD213PS  Y0, Y0, Y3
+	VADDPS       Y1, Y1, Y4
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y11, Y4
+	VMOVUPS      constants<>+448(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y4, Y5
+	VSUBPS       constants<>+448(SB), Y5, Y6
+	VFNMADD231PS constants<>+512(SB), Y6, Y4
+	VFNMADD231PS constants<>+576(SB), Y6, Y4
+	VPSUBD       constants<>+448(SB), Y5, Y5
+	VMOVUPS      constants<>+640(SB), Y6
+	VFMADD213PS  constants<>+704(SB), Y4, Y6
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       constants<>+64(SB), Y6, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1024(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       constants<>+1024(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y4
+	VADDPS       constants<>+64(SB), Y4, Y4
+	VMOVUPS      constants<>+1216(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMOVUPS      constants<>+64(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VANDPS       constants<>+192(SB), Y0, Y6
+	VORPS        Y6, Y5, Y5
+	VSUBPS       constants<>+1472(SB), Y1, Y1
+	VPSRAD       $0x1f, Y1, Y6
+	VANDNPS      Y5, Y6, Y5
+	VANDPS       Y3, Y6, Y6
+	VORPS        Y6, Y5, Y5
+	VMOVAPS      Y5, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	JGE          many
+
+fewer:
+	ADDQ $+0, DX
+	JL   rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VANDPS       constants<>+1088(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      constants<>+1536(SB), Y3
+	VFMADD213PS  constants<>+1600(SB), Y2, Y3
+	VFMADD213PS  constants<>+1664(SB), Y2, Y3
+	VFMADD213PS  constants<>+1728(SB), Y2, Y3
+	VFMADD213PS  constants<>+1792(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y3
+	VFMADD213PS  Y0, Y0, Y3
+	VADDPS       Y1, Y1, Y4
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y11, Y4
+	VMOVUPS      constants<>+448(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y4, Y5
+	VSUBPS       constants<>+448(SB), Y5, Y6
+	VFNMADD231PS constants<>+512(SB), Y6, Y4
+	VFNMADD231PS constants<>+576(SB), Y6, Y4
+	VPSUBD       constants<>+448(SB), Y5, Y5
+	VMOVUPS      constants<>+640(SB), Y6
+	VFMADD213PS  constants<>+704(SB), Y4, Y6
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       constants<>+64(SB), Y6, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1024(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       constants<>+1024(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y4
+	VADDPS       constants<>+64(SB), Y4, Y4
+	VMOVUPS      constants<>+1216(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMOVUPS      constants<>+64(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VANDPS       constants<>+192(SB), Y0, Y6
+	VORPS        Y6, Y5, Y5
+	VSUBPS       constants<>+1472(SB), Y1, Y1
+	VPSRAD       $0x1f, Y1, Y6
+	VANDNPS      Y5, Y6, Y5
+	VANDPS       Y3, Y6, Y6
+	VORPS        Y6, Y5, Y5
+	VMOVAPS      Y5, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	JGE          one
+
+rest:
+	ADDQ         $+8, DX
+	JZ           done
+	LEAQ         masks<>+0(SB), BX
+	NEGQ         DX
+	VMOVUPS      64(BX)(DX*4), Y15
+	VMASKMOVPS   (CX), Y15, Y0
+	VANDPS       constants<>+1088(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      constants<>+1536(SB), Y3
+	VFMADD213PS  constants<>+1600(SB), Y2, Y3
+	VFMADD213PS  constants<>+1664(SB), Y2, Y3
+	VFMADD213PS  constants<>+1728(SB), Y2, Y3
+	VFMADD213PS  constants<>+1792(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y3
+	VFMADD213PS  Y0, Y0, Y3
+	VADDPS       Y1, Y1, Y4
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y11, Y4
+	VMOVUPS      constants<>+448(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y4, Y5
+	VSUBPS       constants<>+448(SB), Y5, Y6
+	VFNMADD231PS constants<>+512(SB), Y6, Y4
+	VFNMADD231PS constants<>+576(SB), Y6, Y4
+	VPSUBD       constants<>+448(SB), Y5, Y5
+	VMOVUPS      constants<>+640(SB), Y6
+	VFMADD213PS  constants<>+704(SB), Y4, Y6
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       constants<>+64(SB), Y6, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1024(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       constants<>+1024(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y4
+	VADDPS       constants<>+64(SB), Y4, Y4
+	VMOVUPS      constants<>+1216(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMOVUPS      constants<>+64(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VANDPS       constants<>+192(SB), Y0, Y6
+	VORPS        Y6, Y5, Y5
+	VSUBPS       constants<>+1472(SB), Y1, Y1
+	VPSRAD       $0x1f, Y1, Y6
+	VANDNPS      Y5, Y6, Y5
+	VANDPS       Y3, Y6, Y6
+	VORPS        Y6, Y5, Y5
+	VMOVAPS      Y5, Y0
+	VMASKMOVPS   Y0, Y15, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32ErfAVX2(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·f32ErfAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Y14
+	VBROADCASTSS q+52(FP), Y13
+	VMOVUPS      constants<>+256(SB), Y12
+	VMOVUPS      constants<>+320(SB), Y11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	SUBQ         $+8, DX
+	JL           fewer
+
+many:
+	VMOVUPS      (CX), Y0
+	VANDPS       constants<>+1088(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      constants<>+1920(SB), Y3
+	VFMADD213PS  constants<>+1984(SB), Y2, Y3
+	VFMADD213PS  constants<>+2048(SB), Y2, Y3
+	VFMADD213PS  constants<>+2112(SB), Y2, Y3
+	VFMADD213PS  constants<>+2176(SB), Y2, Y3
+	VFMADD213PS  constants<>+2240(SB), Y2, Y3
+	VFMADD213PS  Y0, Y0, Y3
+	VMOVUPS      constants<>+2304(SB), Y4
+	VFMADD213PS  constants<>+2368(SB), Y1, Y4
+	VFMADD213PS  constants<>+2432(SB), Y1, Y4
+	VFMADD213PS  constants<>+2496(SB), Y1, Y4
+	VFMADD213PS  constants<>+2560(SB), Y1, Y4
+	VFMADD213PS  constants<>+2624(SB), Y1, Y4
+	VFMADD213PS  constants<>+2688(SB), Y1, Y4
+	VFMSUB213PS  Y1, Y1, Y4
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y11, Y4
+	VMOVUPS      constants<>+448(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y4, Y5
+	VSUBPS       constants<>+448(SB), Y5, Y6
+	VFNMADD231PS constants<>+512(SB), Y6, Y4
+	VFNMADD231PS constants<>+576(SB), Y6, Y4
+	VPSUBD       constants<>+448(SB), Y5, Y5
+	VMOVUPS      constants<>+640(SB), Y6
+	VFMADD213PS  constants<>+704(SB), Y4, Y6
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       constants<>+64(SB), Y6, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1024(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       constants<>+1024(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y4
+	VMOVUPS      constants<>+64(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VANDPS       constants<>+192(SB), Y0, Y6
+	VORPS        Y6, Y5, Y5
+	VSUBPS       constants<>+1856(SB), Y1, Y1
+	VPSRAD       $0x1f, Y1, Y6
+	VANDNPS      Y5, Y6, Y5
+	VANDPS       Y3, Y6, Y6
+	VORPS        Y6, Y5, Y5
+	VMOVAPS      Y5, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	JGE          many
+
+fewer:
+	ADDQ $+0, DX
+	JL   rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VANDPS       constants<>+1088(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      constants<>+1920(SB), Y3
+	VFMADD213PS  constants<>+1984(SB), Y2, Y3
+	VFMADD213PS  constants<>+2048(SB), Y2, Y3
+	VFMADD213PS  constants<>+2112(SB), Y2, Y3
+	VFMADD213PS  constants<>+2176(SB), Y2, Y3
+	VFMADD213PS  constants<>+2240(SB), Y2, Y3
+	VFMADD213PS  Y0, Y0, Y3
+	VMOVUPS      constants<>+2304(SB), Y4
+	VFMADD213PS  constants<>+2368(SB), Y1, Y4
+	VFMADD213PS  constants<>+2432(SB), Y1, Y4
+	VFMADD213PS  constants<>+2496(SB), Y1, Y4
+	VFMADD213PS  constants<>+2560(SB), Y1, Y4
+	VFMADD213PS  constants<>+2624(SB), Y1, Y4
+	VFMADD213PS  constants<>+2688(SB), Y1, Y4
+	VFMSUB213PS  Y1, Y1, Y4
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y11, Y4
+	VMOVUPS      constants<>+448(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y4, Y5
+	VSUBPS       constants<>+448(SB), Y5, Y6
+	VFNMADD231PS constants<>+512(SB), Y6, Y4
+	VFNMADD231PS constants<>+576(SB), Y6, Y4
+	VPSUBD       constants<>+448(SB), Y5, Y5
+	VMOVUPS      constants<>+640(SB), Y6
+	VFMADD213PS  constants<>+704(SB), Y4, Y6
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       constants<>+64(SB), Y6, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1024(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       constants<>+1024(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y4
+	VMOVUPS      constants<>+64(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VANDPS       constants<>+192(SB), Y0, Y6
+	VORPS        Y6, Y5, Y5
+	VSUBPS       constants<>+1856(SB), Y1, Y1
+	VPSRAD       $0x1f, Y1, Y6
+	VANDNPS      Y5, Y6, Y5
+	VANDPS       Y3, Y6, Y6
+	VORPS        Y6, Y5, Y5
+	VMOVAPS      Y5, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	JGE          one
+
+rest:
+	ADDQ         $+8, DX
+	JZ           done
+	LEAQ         masks<>+0(SB), BX
+	NEGQ         DX
+	VMOVUPS      64(BX)(DX*4), Y15
+	VMASKMOVPS   (CX), Y15, Y0
+	VANDPS       constants<>+1088(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      constants<>+1920(SB), Y3
+	VFMADD213PS  constants<>+1984(SB), Y2, Y3
+	VFMADD213PS  constants<>+2048(SB), Y2, Y3
+	VFMADD213PS  constants<>+2112(SB), Y2, Y3
+	VFMADD213PS  constants<>+2176(SB), Y2, Y3
+	VFMADD213PS  constants<>+2240(SB), Y2, Y3
+	VFMADD213PS  Y0, Y0, Y3
+	VMOVUPS      constants<>+2304(SB), Y4
+	VFMADD213PS  constants<>+2368(SB), Y1, Y4
+	VFMADD213PS  constants<>+2432(SB), Y1, Y4
+	VFMADD213PS  constants<>+2496(SB), Y1, Y4
+	VFMADD213PS  constants<>+2560(SB), Y1, Y4
+	VFMADD213PS  constants<>+2624(SB), Y1, Y4
+	VFMADD213PS  constants<>+2688(SB), Y1, Y4
+	VFMSUB213PS  Y1, Y1, Y4
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y11, Y4
+	VMOVUPS      constants<>+448(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y4, Y5
+	VSUBPS       constants<>+448(SB), Y5, Y6
+	VFNMADD231PS constants<>+512(SB), Y6, Y4
+	VFNMADD231PS constants<>+576(SB), Y6, Y4
+	VPSUBD       constants<>+448(SB), Y5, Y5
+	VMOVUPS      constants<>+640(SB), Y6
+	VFMADD213PS  constants<>+704(SB), Y4, Y6
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       constants<>+64(SB), Y6, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1024(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       constants<>+1024(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y4
+	VMOVUPS      constants<>+64(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VANDPS       constants<>+192(SB), Y0, Y6
+	VORPS        Y6, Y5, Y5
+	VSUBPS       constants<>+1856(SB), Y1, Y1
+	VPSRAD       $0x1f, Y1, Y6
+	VANDNPS      Y5, Y6, Y5
+	VANDPS       Y3, Y6, Y6
+	VORPS        Y6, Y5, Y5
+	VMOVAPS      Y5, Y0
+	VMASKMOVPS   Y0, Y15, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32GeluAVX2(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·f32GeluAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Y14
+	VBROADCASTSS q+52(FP), Y13
+	VMOVUPS      constants<>+256(SB), Y12
+	VMOVUPS      constants<>+320(SB), Y11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	SUBQ         $+8, DX
+	JL           fewer
+
+many:
+	VMOVUPS      (CX), Y0
+	VMOVAPS      Y0, Y8
+	VMULPS       constants<>+1280(SB), Y0, Y0
+	VANDPS       constants<>+1088(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      constants<>+1920(SB), Y3
+	VFMADD213PS  constants<>+1984(SB), Y2, Y3
+	VFMADD213PS  constants<>+2048(SB), Y2, Y3
+	VFMADD213PS  constants<>+2112(SB), Y2, Y3
+	VFMADD213PS  constants<>+2176(SB), Y2, Y3
+	VFMADD213PS  constants<>+2240(SB), Y2, Y3
+	VFMADD213PS  Y0, Y0, Y3
+	VMOVUPS      constants<>+2304(SB), Y4
+	VFMADD213PS  constants<>+2368(SB), Y1, Y4
+	VFMADD213PS  constants<>+2432(SB), Y1, Y4
+	VFMADD213PS  constants<>+2496(SB), Y1, Y4
+	VFMADD213PS  constants<>+2560(SB), Y1, Y4
+	VFMADD213PS  constants<>+2624(SB), Y1, Y4
+	VFMADD213PS  constants<>+2688(SB), Y1, Y4
+	VFMSUB213PS  Y1, Y1, Y4
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y11, Y4
+	VMOVUPS      constants<>+448(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y4, Y5
+	VSUBPS       constants<>+448(SB), Y5, Y6
+	VFNMADD231PS constants<>+512(SB), Y6, Y4
+	VFNMADD231PS constants<>+576(SB), Y6, Y4
+	VPSUBD       constants<>+448(SB), Y5, Y5
+	VMOVUPS      constants<>+640(SB), Y6
+	VFMADD213PS  constants<>+704(SB), Y4, Y6
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       constants<>+64(SB), Y6, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1024(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       constants<>+1024(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y4
+	VMOVUPS      constants<>+64(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VANDPS       constants<>+192(SB), Y0, Y6
+	VORPS        Y6, Y5, Y5
+	VSUBPS       constants<>+1856(SB), Y1, Y1
+	VPSRAD       $0x1f, Y1, Y6
+	VANDNPS      Y5, Y6, Y5
+	VANDPS       Y3, Y6, Y6
+	VORPS        Y6, Y5, Y5
+	VMOVAPS      Y5, Y0
+	VADDPS       constants<>+64(SB), Y0, Y0
+	VMULPS       constants<>+1152(SB), Y8, Y8
+	VMULPS       Y8, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	JGE          many
+
+fewer:
+	ADDQ $+0, DX
+	JL   rest
+
+one:
+	VMOVUPS      (CX), Y0
+	VMOVAPS      Y0, Y8
+	VMULPS       constants<>+1280(SB), Y0, Y0
+	VANDPS       constants<>+1088(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      constants<>+1920(SB), Y3
+	VFMADD213PS  constants<>+1984(SB), Y2, Y3
+	VFMADD213PS  constants<>+2048(SB), Y2, Y3
+	VFMADD213PS  constants<>+2112(SB), Y2, Y3
+	VFMADD213PS  constants<>+2176(SB), Y2, Y3
+	VFMADD213PS  constants<>+2240(SB), Y2, Y3
+	VFMADD213PS  Y0, Y0, Y3
+	VMOVUPS      constants<>+2304(SB), Y4
+	VFMADD213PS  constants<>+2368(SB), Y1, Y4
+	VFMADD213PS  constants<>+2432(SB), Y1, Y4
+	VFMADD213PS  constants<>+2496(SB), Y1, Y4
+	VFMADD213PS  constants<>+2560(SB), Y1, Y4
+	VFMADD213PS  constants<>+2624(SB), Y1, Y4
+	VFMADD213PS  constants<>+2688(SB), Y1, Y4
+	VFMSUB213PS  Y1, Y1, Y4
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y11, Y4
+	VMOVUPS      constants<>+448(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y4, Y5
+	VSUBPS       constants<>+448(SB), Y5, Y6
+	VFNMADD231PS constants<>+512(SB), Y6, Y4
+	VFNMADD231PS constants<>+576(SB), Y6, Y4
+	VPSUBD       constants<>+448(SB), Y5, Y5
+	VMOVUPS      constants<>+640(SB), Y6
+	VFMADD213PS  constants<>+704(SB), Y4, Y6
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       constants<>+64(SB), Y6, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1024(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       constants<>+1024(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y4
+	VMOVUPS      constants<>+64(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VANDPS       constants<>+192(SB), Y0, Y6
+	VORPS        Y6, Y5, Y5
+	VSUBPS       constants<>+1856(SB), Y1, Y1
+	VPSRAD       $0x1f, Y1, Y6
+	VANDNPS      Y5, Y6, Y5
+	VANDPS       Y3, Y6, Y6
+	VORPS        Y6, Y5, Y5
+	VMOVAPS      Y5, Y0
+	VADDPS       constants<>+64(SB), Y0, Y0
+	VMULPS       constants<>+1152(SB), Y8, Y8
+	VMULPS       Y8, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	JGE          one
+
+rest:
+	ADDQ         $+8, DX
+	JZ           done
+	LEAQ         masks<>+0(SB), BX
+	NEGQ         DX
+	VMOVUPS      64(BX)(DX*4), Y15
+	VMASKMOVPS   (CX), Y15, Y0
+	VMOVAPS      Y0, Y8
+	VMULPS       constants<>+1280(SB), Y0, Y0
+	VANDPS       constants<>+1088(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      constants<>+1920(SB), Y3
+	VFMADD213PS  constants<>+1984(SB), Y2, Y3
+	VFMADD213PS  constants<>+2048(SB), Y2, Y3
+	VFMADD213PS  constants<>+2112(SB), Y2, Y3
+	VFMADD213PS  constants<>+2176(SB), Y2, Y3
+	VFMADD213PS  constants<>+2240(SB), Y2, Y3
+	VFMADD213PS  Y0, Y0, Y3
+	VMOVUPS      constants<>+2304(SB), Y4
+	VFMADD213PS  constants<>+2368(SB), Y1, Y4
+	VFMADD213PS  constants<>+2432(SB), Y1, Y4
+	VFMADD213PS  constants<>+2496(SB), Y1, Y4
+	VFMADD213PS  constants<>+2560(SB), Y1, Y4
+	VFMADD213PS  constants<>+2624(SB), Y1, Y4
+	VFMADD213PS  constants<>+2688(SB), Y1, Y4
+	VFMSUB213PS  Y1, Y1, Y4
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y11, Y4
+	VMOVUPS      constants<>+448(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y4, Y5
+	VSUBPS       constants<>+448(SB), Y5, Y6
+	VFNMADD231PS constants<>+512(SB), Y6, Y4
+	VFNMADD231PS constants<>+576(SB), Y6, Y4
+	VPSUBD       constants<>+448(SB), Y5, Y5
+	VMOVUPS      constants<>+640(SB), Y6
+	VFMADD213PS  constants<>+704(SB), Y4, Y6
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       constants<>+64(SB), Y6, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1024(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       constants<>+1024(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y4
+	VMOVUPS      constants<>+64(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VANDPS       constants<>+192(SB), Y0, Y6
+	VORPS        Y6, Y5, Y5
+	VSUBPS       constants<>+1856(SB), Y1, Y1
+	VPSRAD       $0x1f, Y1, Y6
+	VANDNPS      Y5, Y6, Y5
+	VANDPS       Y3, Y6, Y6
+	VORPS        Y6, Y5, Y5
+	VMOVAPS      Y5, Y0
+	VADDPS       constants<>+64(SB), Y0, Y0
+	VMULPS       constants<>+1152(SB), Y8, Y8
+	VMULPS       Y8, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
 // func f32SumAVX2(x []float32) float32
 // Requires: AVX, SSE
 TEXT ·f32SumAVX2(SB), NOSPLIT, $0-28
@@ -1699,6 +3295,114 @@ rest:
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z (BX), K1, Z1
 	VDIVPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32SqrtAVX512(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX512F
+TEXT ·f32SqrtAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Z14
+	VBROADCASTSS q+52(FP), Z13
+	VMOVUPS      constants<>+256(SB), Z12
+	VMOVUPS      constants<>+320(SB), Z11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         dst_len+8(FP), CX
+	SUBQ         $+32, CX
+	JL           fewer
+
+many:
+	VMOVUPS (DX), Z0
+	VSQRTPS Z0, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(DX), Z5
+	VSQRTPS Z5, Z5
+	VMOVUPS Z5, 64(AX)
+	ADDQ    $+128, AX
+	ADDQ    $+128, DX
+	SUBQ    $+32, CX
+	JGE     many
+
+fewer:
+	ADDQ $+16, CX
+	JL   rest
+
+one:
+	VMOVUPS (DX), Z0
+	VSQRTPS Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	SUBQ    $+16, CX
+	JGE     one
+
+rest:
+	ADDQ      $+16, CX
+	JZ        done
+	MOVQ      $0x00000001, BX
+	SHLQ      CL, BX
+	DECQ      BX
+	KMOVW     BX, K1
+	SHRQ      $0x10, BX
+	VMOVUPS.Z (DX), K1, Z0
+	VSQRTPS   Z0, Z0
+	VMOVUPS   Z0, K1, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32AbsAVX512(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·f32AbsAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Z14
+	VBROADCASTSS q+52(FP), Z13
+	VMOVUPS      constants<>+256(SB), Z12
+	VMOVUPS      constants<>+320(SB), Z11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         dst_len+8(FP), CX
+	SUBQ         $+32, CX
+	JL           fewer
+
+many:
+	VMOVUPS (DX), Z0
+	VANDPS  constants<>+1088(SB), Z0, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(DX), Z5
+	VANDPS  constants<>+1088(SB), Z5, Z5
+	VMOVUPS Z5, 64(AX)
+	ADDQ    $+128, AX
+	ADDQ    $+128, DX
+	SUBQ    $+32, CX
+	JGE     many
+
+fewer:
+	ADDQ $+16, CX
+	JL   rest
+
+one:
+	VMOVUPS (DX), Z0
+	VANDPS  constants<>+1088(SB), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	SUBQ    $+16, CX
+	JGE     one
+
+rest:
+	ADDQ      $+16, CX
+	JZ        done
+	MOVQ      $0x00000001, BX
+	SHLQ      CL, BX
+	DECQ      BX
+	KMOVW     BX, K1
+	SHRQ      $0x10, BX
+	VMOVUPS.Z (DX), K1, Z0
+	VANDPS    constants<>+1088(SB), Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
 done:
@@ -2491,6 +4195,1096 @@ rest:
 	VANDPS       Z0, Z3, Z3
 	VORPS        Z3, Z1, Z1
 	VDIVPS       Z2, Z1, Z0
+	VMOVUPS      Z0, K1, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32HardSigmoidAVX512(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX512F
+TEXT ·f32HardSigmoidAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Z14
+	VBROADCASTSS q+52(FP), Z13
+	VMOVUPS      constants<>+256(SB), Z12
+	VMOVUPS      constants<>+320(SB), Z11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         dst_len+8(FP), CX
+	SUBQ         $+32, CX
+	JL           fewer
+
+many:
+	VMOVUPS     (DX), Z0
+	VFMADD213PS Z13, Z14, Z0
+	VMOVUPS     constants<>+0(SB), Z1
+	VMOVUPS     constants<>+64(SB), Z2
+	VMAXPS      Z0, Z1, Z0
+	VMINPS      Z0, Z2, Z0
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     64(DX), Z5
+	VFMADD213PS Z13, Z14, Z5
+	VMOVUPS     constants<>+0(SB), Z6
+	VMOVUPS     constants<>+64(SB), Z7
+	VMAXPS      Z5, Z6, Z5
+	VMINPS      Z5, Z7, Z5
+	VMOVUPS     Z5, 64(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, DX
+	SUBQ        $+32, CX
+	JGE         many
+
+fewer:
+	ADDQ $+16, CX
+	JL   rest
+
+one:
+	VMOVUPS     (DX), Z0
+	VFMADD213PS Z13, Z14, Z0
+	VMOVUPS     constants<>+0(SB), Z1
+	VMOVUPS     constants<>+64(SB), Z2
+	VMAXPS      Z0, Z1, Z0
+	VMINPS      Z0, Z2, Z0
+	VMOVUPS     Z0, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $+16, CX
+	JGE         one
+
+rest:
+	ADDQ        $+16, CX
+	JZ          done
+	MOVQ        $0x00000001, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K1
+	SHRQ        $0x10, BX
+	VMOVUPS.Z   (DX), K1, Z0
+	VFMADD213PS Z13, Z14, Z0
+	VMOVUPS     constants<>+0(SB), Z1
+	VMOVUPS     constants<>+64(SB), Z2
+	VMAXPS      Z0, Z1, Z0
+	VMINPS      Z0, Z2, Z0
+	VMOVUPS     Z0, K1, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32HardSwishAVX512(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX512F
+TEXT ·f32HardSwishAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Z14
+	VBROADCASTSS q+52(FP), Z13
+	VMOVUPS      constants<>+256(SB), Z12
+	VMOVUPS      constants<>+320(SB), Z11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         dst_len+8(FP), CX
+	SUBQ         $+32, CX
+	JL           fewer
+
+many:
+	VMOVUPS     (DX), Z0
+	VMOVAPS     Z0, Z3
+	VFMADD213PS Z13, Z14, Z0
+	VMOVUPS     constants<>+0(SB), Z1
+	VMOVUPS     constants<>+64(SB), Z2
+	VMAXPS      Z0, Z1, Z0
+	VMINPS      Z0, Z2, Z0
+	VMULPS      Z3, Z0, Z0
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     64(DX), Z5
+	VMOVAPS     Z5, Z8
+	VFMADD213PS Z13, Z14, Z5
+	VMOVUPS     constants<>+0(SB), Z6
+	VMOVUPS     constants<>+64(SB), Z7
+	VMAXPS      Z5, Z6, Z5
+	VMINPS      Z5, Z7, Z5
+	VMULPS      Z8, Z5, Z5
+	VMOVUPS     Z5, 64(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, DX
+	SUBQ        $+32, CX
+	JGE         many
+
+fewer:
+	ADDQ $+16, CX
+	JL   rest
+
+one:
+	VMOVUPS     (DX), Z0
+	VMOVAPS     Z0, Z3
+	VFMADD213PS Z13, Z14, Z0
+	VMOVUPS     constants<>+0(SB), Z1
+	VMOVUPS     constants<>+64(SB), Z2
+	VMAXPS      Z0, Z1, Z0
+	VMINPS      Z0, Z2, Z0
+	VMULPS      Z3, Z0, Z0
+	VMOVUPS     Z0, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $+16, CX
+	JGE         one
+
+rest:
+	ADDQ        $+16, CX
+	JZ          done
+	MOVQ        $0x00000001, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K1
+	SHRQ        $0x10, BX
+	VMOVUPS.Z   (DX), K1, Z0
+	VMOVAPS     Z0, Z3
+	VFMADD213PS Z13, Z14, Z0
+	VMOVUPS     constants<>+0(SB), Z1
+	VMOVUPS     constants<>+64(SB), Z2
+	VMAXPS      Z0, Z1, Z0
+	VMINPS      Z0, Z2, Z0
+	VMULPS      Z3, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32SwishAVX512(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·f32SwishAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Z14
+	VBROADCASTSS q+52(FP), Z13
+	VMOVUPS      constants<>+256(SB), Z12
+	VMOVUPS      constants<>+320(SB), Z11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         dst_len+8(FP), CX
+	SUBQ         $+16, CX
+	JL           fewer
+
+many:
+	VMOVUPS      (DX), Z0
+	VMOVAPS      Z0, Z5
+	VMULPS       Z14, Z0, Z0
+	VMOVAPS      Z0, Z4
+	VORPS        constants<>+192(SB), Z0, Z0
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z11, Z0
+	VMOVUPS      constants<>+448(SB), Z1
+	VFMADD231PS  constants<>+384(SB), Z0, Z1
+	VSUBPS       constants<>+448(SB), Z1, Z2
+	VFNMADD231PS constants<>+512(SB), Z2, Z0
+	VFNMADD231PS constants<>+576(SB), Z2, Z0
+	VPSUBD       constants<>+448(SB), Z1, Z1
+	VMOVUPS      constants<>+640(SB), Z2
+	VFMADD213PS  constants<>+704(SB), Z0, Z2
+	VFMADD213PS  constants<>+768(SB), Z0, Z2
+	VFMADD213PS  constants<>+832(SB), Z0, Z2
+	VFMADD213PS  constants<>+896(SB), Z0, Z2
+	VFMADD213PS  constants<>+960(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z3
+	VFMADD213PS  Z0, Z3, Z2
+	VADDPS       constants<>+64(SB), Z2, Z2
+	VPSRAD       $0x01, Z1, Z3
+	VPSUBD       Z3, Z1, Z1
+	VPADDD       constants<>+1024(SB), Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VPADDD       constants<>+1024(SB), Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z3, Z2, Z2
+	VMULPS       Z1, Z2, Z0
+	VMOVUPS      constants<>+64(SB), Z1
+	VADDPS       Z0, Z1, Z2
+	VPSRAD       $0x1f, Z4, Z3
+	VANDNPS      Z1, Z3, Z1
+	VANDPS       Z0, Z3, Z3
+	VORPS        Z3, Z1, Z1
+	VDIVPS       Z2, Z1, Z0
+	VMULPS       Z5, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	JGE          many
+
+fewer:
+	ADDQ $+0, CX
+	JL   rest
+
+one:
+	VMOVUPS      (DX), Z0
+	VMOVAPS      Z0, Z5
+	VMULPS       Z14, Z0, Z0
+	VMOVAPS      Z0, Z4
+	VORPS        constants<>+192(SB), Z0, Z0
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z11, Z0
+	VMOVUPS      constants<>+448(SB), Z1
+	VFMADD231PS  constants<>+384(SB), Z0, Z1
+	VSUBPS       constants<>+448(SB), Z1, Z2
+	VFNMADD231PS constants<>+512(SB), Z2, Z0
+	VFNMADD231PS constants<>+576(SB), Z2, Z0
+	VPSUBD       constants<>+448(SB), Z1, Z1
+	VMOVUPS      constants<>+640(SB), Z2
+	VFMADD213PS  constants<>+704(SB), Z0, Z2
+	VFMADD213PS  constants<>+768(SB), Z0, Z2
+	VFMADD213PS  constants<>+832(SB), Z0, Z2
+	VFMADD213PS  constants<>+896(SB), Z0, Z2
+	VFMADD213PS  constants<>+960(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z3
+	VFMADD213PS  Z0, Z3, Z2
+	VADDPS       constants<>+64(SB), Z2, Z2
+	VPSRAD       $0x01, Z1, Z3
+	VPSUBD       Z3, Z1, Z1
+	VPADDD       constants<>+1024(SB), Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VPADDD       constants<>+1024(SB), Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z3, Z2, Z2
+	VMULPS       Z1, Z2, Z0
+	VMOVUPS      constants<>+64(SB), Z1
+	VADDPS       Z0, Z1, Z2
+	VPSRAD       $0x1f, Z4, Z3
+	VANDNPS      Z1, Z3, Z1
+	VANDPS       Z0, Z3, Z3
+	VORPS        Z3, Z1, Z1
+	VDIVPS       Z2, Z1, Z0
+	VMULPS       Z5, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	JGE          one
+
+rest:
+	ADDQ         $+16, CX
+	JZ           done
+	MOVQ         $0x00000001, BX
+	SHLQ         CL, BX
+	DECQ         BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	VMOVUPS.Z    (DX), K1, Z0
+	VMOVAPS      Z0, Z5
+	VMULPS       Z14, Z0, Z0
+	VMOVAPS      Z0, Z4
+	VORPS        constants<>+192(SB), Z0, Z0
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z11, Z0
+	VMOVUPS      constants<>+448(SB), Z1
+	VFMADD231PS  constants<>+384(SB), Z0, Z1
+	VSUBPS       constants<>+448(SB), Z1, Z2
+	VFNMADD231PS constants<>+512(SB), Z2, Z0
+	VFNMADD231PS constants<>+576(SB), Z2, Z0
+	VPSUBD       constants<>+448(SB), Z1, Z1
+	VMOVUPS      constants<>+640(SB), Z2
+	VFMADD213PS  constants<>+704(SB), Z0, Z2
+	VFMADD213PS  constants<>+768(SB), Z0, Z2
+	VFMADD213PS  constants<>+832(SB), Z0, Z2
+	VFMADD213PS  constants<>+896(SB), Z0, Z2
+	VFMADD213PS  constants<>+960(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z3
+	VFMADD213PS  Z0, Z3, Z2
+	VADDPS       constants<>+64(SB), Z2, Z2
+	VPSRAD       $0x01, Z1, Z3
+	VPSUBD       Z3, Z1, Z1
+	VPADDD       constants<>+1024(SB), Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VPADDD       constants<>+1024(SB), Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z3, Z2, Z2
+	VMULPS       Z1, Z2, Z0
+	VMOVUPS      constants<>+64(SB), Z1
+	VADDPS       Z0, Z1, Z2
+	VPSRAD       $0x1f, Z4, Z3
+	VANDNPS      Z1, Z3, Z1
+	VANDPS       Z0, Z3, Z3
+	VORPS        Z3, Z1, Z1
+	VDIVPS       Z2, Z1, Z0
+	VMULPS       Z5, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32GeluTanhAVX512(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·f32GeluTanhAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Z14
+	VBROADCASTSS q+52(FP), Z13
+	VMOVUPS      constants<>+256(SB), Z12
+	VMOVUPS      constants<>+320(SB), Z11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         dst_len+8(FP), CX
+	SUBQ         $+16, CX
+	JL           fewer
+
+many:
+	VMOVUPS      (DX), Z0
+	VMOVAPS      Z0, Z5
+	VMULPS       Z0, Z0, Z0
+	VMOVUPS      constants<>+1344(SB), Z1
+	VFMADD132PS  constants<>+1408(SB), Z1, Z0
+	VMULPS       Z5, Z0, Z0
+	VMOVAPS      Z0, Z4
+	VORPS        constants<>+192(SB), Z0, Z0
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z11, Z0
+	VMOVUPS      constants<>+448(SB), Z1
+	VFMADD231PS  constants<>+384(SB), Z0, Z1
+	VSUBPS       constants<>+448(SB), Z1, Z2
+	VFNMADD231PS constants<>+512(SB), Z2, Z0
+	VFNMADD231PS constants<>+576(SB), Z2, Z0
+	VPSUBD       constants<>+448(SB), Z1, Z1
+	VMOVUPS      constants<>+640(SB), Z2
+	VFMADD213PS  constants<>+704(SB), Z0, Z2
+	VFMADD213PS  constants<>+768(SB), Z0, Z2
+	VFMADD213PS  constants<>+832(SB), Z0, Z2
+	VFMADD213PS  constants<>+896(SB), Z0, Z2
+	VFMADD213PS  constants<>+960(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z3
+	VFMADD213PS  Z0, Z3, Z2
+	VADDPS       constants<>+64(SB), Z2, Z2
+	VPSRAD       $0x01, Z1, Z3
+	VPSUBD       Z3, Z1, Z1
+	VPADDD       constants<>+1024(SB), Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VPADDD       constants<>+1024(SB), Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z3, Z2, Z2
+	VMULPS       Z1, Z2, Z0
+	VMOVUPS      constants<>+64(SB), Z1
+	VADDPS       Z0, Z1, Z2
+	VPSRAD       $0x1f, Z4, Z3
+	VANDNPS      Z1, Z3, Z1
+	VANDPS       Z0, Z3, Z3
+	VORPS        Z3, Z1, Z1
+	VDIVPS       Z2, Z1, Z0
+	VMULPS       Z5, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	JGE          many
+
+fewer:
+	ADDQ $+0, CX
+	JL   rest
+
+one:
+	VMOVUPS      (DX), Z0
+	VMOVAPS      Z0, Z5
+	VMULPS       Z0, Z0, Z0
+	VMOVUPS      constants<>+1344(SB), Z1
+	VFMADD132PS  constants<>+1408(SB), Z1, Z0
+	VMULPS       Z5, Z0, Z0
+	VMOVAPS      Z0, Z4
+	VORPS        constants<>+192(SB), Z0, Z0
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z11, Z0
+	VMOVUPS      constants<>+448(SB), Z1
+	VFMADD231PS  constants<>+384(SB), Z0, Z1
+	VSUBPS       constants<>+448(SB), Z1, Z2
+	VFNMADD231PS constants<>+512(SB), Z2, Z0
+	VFNMADD231PS constants<>+576(SB), Z2, Z0
+	VPSUBD       constants<>+448(SB), Z1, Z1
+	VMOVUPS      constants<>+640(SB), Z2
+	VFMADD213PS  constants<>+704(SB), Z0, Z2
+	VFMADD213PS  constants<>+768(SB), Z0, Z2
+	VFMADD213PS  constants<>+832(SB), Z0, Z2
+	VFMADD213PS  constants<>+896(SB), Z0, Z2
+	VFMADD213PS  constants<>+960(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z3
+	VFMADD213PS  Z0, Z3, Z2
+	VADDPS       constants<>+64(SB), Z2, Z2
+	VPSRAD       $0x01, Z1, Z3
+	VPSUBD       Z3, Z1, Z1
+	VPADDD       constants<>+1024(SB), Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VPADDD       constants<>+1024(SB), Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z3, Z2, Z2
+	VMULPS       Z1, Z2, Z0
+	VMOVUPS      constants<>+64(SB), Z1
+	VADDPS       Z0, Z1, Z2
+	VPSRAD       $0x1f, Z4, Z3
+	VANDNPS      Z1, Z3, Z1
+	VANDPS       Z0, Z3, Z3
+	VORPS        Z3, Z1, Z1
+	VDIVPS       Z2, Z1, Z0
+	VMULPS       Z5, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	JGE          one
+
+rest:
+	ADDQ         $+16, CX
+	JZ           done
+	MOVQ         $0x00000001, BX
+	SHLQ         CL, BX
+	DECQ         BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	VMOVUPS.Z    (DX), K1, Z0
+	VMOVAPS      Z0, Z5
+	VMULPS       Z0, Z0, Z0
+	VMOVUPS      constants<>+1344(SB), Z1
+	VFMADD132PS  constants<>+1408(SB), Z1, Z0
+	VMULPS       Z5, Z0, Z0
+	VMOVAPS      Z0, Z4
+	VORPS        constants<>+192(SB), Z0, Z0
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z11, Z0
+	VMOVUPS      constants<>+448(SB), Z1
+	VFMADD231PS  constants<>+384(SB), Z0, Z1
+	VSUBPS       constants<>+448(SB), Z1, Z2
+	VFNMADD231PS constants<>+512(SB), Z2, Z0
+	VFNMADD231PS constants<>+576(SB), Z2, Z0
+	VPSUBD       constants<>+448(SB), Z1, Z1
+	VMOVUPS      constants<>+640(SB), Z2
+	VFMADD213PS  constants<>+704(SB), Z0, Z2
+	VFMADD213PS  constants<>+768(SB), Z0, Z2
+	VFMADD213PS  constants<>+832(SB), Z0, Z2
+	VFMADD213PS  constants<>+896(SB), Z0, Z2
+	VFMADD213PS  constants<>+960(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z3
+	VFMADD213PS  Z0, Z3, Z2
+	VADDPS       constants<>+64(SB), Z2, Z2
+	VPSRAD       $0x01, Z1, Z3
+	VPSUBD       Z3, Z1, Z1
+	VPADDD       constants<>+1024(SB), Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VPADDD       constants<>+1024(SB), Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z3, Z2, Z2
+	VMULPS       Z1, Z2, Z0
+	VMOVUPS      constants<>+64(SB), Z1
+	VADDPS       Z0, Z1, Z2
+	VPSRAD       $0x1f, Z4, Z3
+	VANDNPS      Z1, Z3, Z1
+	VANDPS       Z0, Z3, Z3
+	VORPS        Z3, Z1, Z1
+	VDIVPS       Z2, Z1, Z0
+	VMULPS       Z5, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32TanhAVX512(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·f32TanhAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Z14
+	VBROADCASTSS q+52(FP), Z13
+	VMOVUPS      constants<>+256(SB), Z12
+	VMOVUPS      constants<>+320(SB), Z11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         dst_len+8(FP), CX
+	SUBQ         $+16, CX
+	JL           fewer
+
+many:
+	VMOVUPS      (DX), Z0
+	VANDPS       constants<>+1088(SB), Z0, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      constants<>+1536(SB), Z3
+	VFMADD213PS  constants<>+1600(SB), Z2, Z3
+	VFMADD213PS  constants<>+1664(SB), Z2, Z3
+	VFMADD213PS  constants<>+1728(SB), Z2, Z3
+	VFMADD213PS  constants<>+1792(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VADDPS       Z1, Z1, Z4
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      constants<>+448(SB), Z5
+	VFMADD231PS  constants<>+384(SB), Z4, Z5
+	VSUBPS       constants<>+448(SB), Z5, Z6
+	VFNMADD231PS constants<>+512(SB), Z6, Z4
+	VFNMADD231PS constants<>+576(SB), Z6, Z4
+	VPSUBD       constants<>+448(SB), Z5, Z5
+	VMOVUPS      constants<>+640(SB), Z6
+	VFMADD213PS  constants<>+704(SB), Z4, Z6
+	VFMADD213PS  constants<>+768(SB), Z4, Z6
+	VFMADD213PS  constants<>+832(SB), Z4, Z6
+	VFMADD213PS  constants<>+896(SB), Z4, Z6
+	VFMADD213PS  constants<>+960(SB), Z4, Z6
+	VMULPS       Z4, Z4, Z7
+	VFMADD213PS  Z4, Z7, Z6
+	VADDPS       constants<>+64(SB), Z6, Z6
+	VPSRAD       $0x01, Z5, Z7
+	VPSUBD       Z7, Z5, Z5
+	VPADDD       constants<>+1024(SB), Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       constants<>+1024(SB), Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VMULPS       Z7, Z6, Z6
+	VMULPS       Z5, Z6, Z4
+	VADDPS       constants<>+64(SB), Z4, Z4
+	VMOVUPS      constants<>+1216(SB), Z5
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      constants<>+64(SB), Z5
+	VSUBPS       Z4, Z5, Z5
+	VANDPS       constants<>+192(SB), Z0, Z6
+	VORPS        Z6, Z5, Z5
+	VSUBPS       constants<>+1472(SB), Z1, Z1
+	VPSRAD       $0x1f, Z1, Z6
+	VANDNPS      Z5, Z6, Z5
+	VANDPS       Z3, Z6, Z6
+	VORPS        Z6, Z5, Z5
+	VMOVAPS      Z5, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	JGE          many
+
+fewer:
+	ADDQ $+0, CX
+	JL   rest
+
+one:
+	VMOVUPS      (DX), Z0
+	VANDPS       constants<>+1088(SB), Z0, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      constants<>+1536(SB), Z3
+	VFMADD213PS  constants<>+1600(SB), Z2, Z3
+	VFMADD213PS  constants<>+1664(SB), Z2, Z3
+	VFMADD213PS  constants<>+1728(SB), Z2, Z3
+	VFMADD213PS  constants<>+1792(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VADDPS       Z1, Z1, Z4
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      constants<>+448(SB), Z5
+	VFMADD231PS  constants<>+384(SB), Z4, Z5
+	VSUBPS       constants<>+448(SB), Z5, Z6
+	VFNMADD231PS constants<>+512(SB), Z6, Z4
+	VFNMADD231PS constants<>+576(SB), Z6, Z4
+	VPSUBD       constants<>+448(SB), Z5, Z5
+	VMOVUPS      constants<>+640(SB), Z6
+	VFMADD213PS  constants<>+704(SB), Z4, Z6
+	VFMADD213PS  constants<>+768(SB), Z4, Z6
+	VFMADD213PS  constants<>+832(SB), Z4, Z6
+	VFMADD213PS  constants<>+896(SB), Z4, Z6
+	VFMADD213PS  constants<>+960(SB), Z4, Z6
+	VMULPS       Z4, Z4, Z7
+	VFMADD213PS  Z4, Z7, Z6
+	VADDPS       constants<>+64(SB), Z6, Z6
+	VPSRAD       $0x01, Z5, Z7
+	VPSUBD       Z7, Z5, Z5
+	VPADDD       constants<>+1024(SB), Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       constants<>+1024(SB), Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VMULPS       Z7, Z6, Z6
+	VMULPS       Z5, Z6, Z4
+	VADDPS       constants<>+64(SB), Z4, Z4
+	VMOVUPS      constants<>+1216(SB), Z5
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      constants<>+64(SB), Z5
+	VSUBPS       Z4, Z5, Z5
+	VANDPS       constants<>+192(SB), Z0, Z6
+	VORPS        Z6, Z5, Z5
+	VSUBPS       constants<>+1472(SB), Z1, Z1
+	VPSRAD       $0x1f, Z1, Z6
+	VANDNPS      Z5, Z6, Z5
+	VANDPS       Z3, Z6, Z6
+	VORPS        Z6, Z5, Z5
+	VMOVAPS      Z5, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	JGE          one
+
+rest:
+	ADDQ         $+16, CX
+	JZ           done
+	MOVQ         $0x00000001, BX
+	SHLQ         CL, BX
+	DECQ         BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	VMOVUPS.Z    (DX), K1, Z0
+	VANDPS       constants<>+1088(SB), Z0, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      constants<>+1536(SB), Z3
+	VFMADD213PS  constants<>+1600(SB), Z2, Z3
+	VFMADD213PS  constants<>+1664(SB), Z2, Z3
+	VFMADD213PS  constants<>+1728(SB), Z2, Z3
+	VFMADD213PS  constants<>+1792(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VADDPS       Z1, Z1, Z4
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      constants<>+448(SB), Z5
+	VFMADD231PS  constants<>+384(SB), Z4, Z5
+	VSUBPS       constants<>+448(SB), Z5, Z6
+	VFNMADD231PS constants<>+512(SB), Z6, Z4
+	VFNMADD231PS constants<>+576(SB), Z6, Z4
+	VPSUBD       constants<>+448(SB), Z5, Z5
+	VMOVUPS      constants<>+640(SB), Z6
+	VFMADD213PS  constants<>+704(SB), Z4, Z6
+	VFMADD213PS  constants<>+768(SB), Z4, Z6
+	VFMADD213PS  constants<>+832(SB), Z4, Z6
+	VFMADD213PS  constants<>+896(SB), Z4, Z6
+	VFMADD213PS  constants<>+960(SB), Z4, Z6
+	VMULPS       Z4, Z4, Z7
+	VFMADD213PS  Z4, Z7, Z6
+	VADDPS       constants<>+64(SB), Z6, Z6
+	VPSRAD       $0x01, Z5, Z7
+	VPSUBD       Z7, Z5, Z5
+	VPADDD       constants<>+1024(SB), Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       constants<>+1024(SB), Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VMULPS       Z7, Z6, Z6
+	VMULPS       Z5, Z6, Z4
+	VADDPS       constants<>+64(SB), Z4, Z4
+	VMOVUPS      constants<>+1216(SB), Z5
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      constants<>+64(SB), Z5
+	VSUBPS       Z4, Z5, Z5
+	VANDPS       constants<>+192(SB), Z0, Z6
+	VORPS        Z6, Z5, Z5
+	VSUBPS       constants<>+1472(SB), Z1, Z1
+	VPSRAD       $0x1f, Z1, Z6
+	VANDNPS      Z5, Z6, Z5
+	VANDPS       Z3, Z6, Z6
+	VORPS        Z6, Z5, Z5
+	VMOVAPS      Z5, Z0
+	VMOVUPS      Z0, K1, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32ErfAVX512(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·f32ErfAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Z14
+	VBROADCASTSS q+52(FP), Z13
+	VMOVUPS      constants<>+256(SB), Z12
+	VMOVUPS      constants<>+320(SB), Z11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         dst_len+8(FP), CX
+	SUBQ         $+16, CX
+	JL           fewer
+
+many:
+	VMOVUPS      (DX), Z0
+	VANDPS       constants<>+1088(SB), Z0, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      constants<>+1920(SB), Z3
+	VFMADD213PS  constants<>+1984(SB), Z2, Z3
+	VFMADD213PS  constants<>+2048(SB), Z2, Z3
+	VFMADD213PS  constants<>+2112(SB), Z2, Z3
+	VFMADD213PS  constants<>+2176(SB), Z2, Z3
+	VFMADD213PS  constants<>+2240(SB), Z2, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VMOVUPS      constants<>+2304(SB), Z4
+	VFMADD213PS  constants<>+2368(SB), Z1, Z4
+	VFMADD213PS  constants<>+2432(SB), Z1, Z4
+	VFMADD213PS  constants<>+2496(SB), Z1, Z4
+	VFMADD213PS  constants<>+2560(SB), Z1, Z4
+	VFMADD213PS  constants<>+2624(SB), Z1, Z4
+	VFMADD213PS  constants<>+2688(SB), Z1, Z4
+	VFMSUB213PS  Z1, Z1, Z4
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      constants<>+448(SB), Z5
+	VFMADD231PS  constants<>+384(SB), Z4, Z5
+	VSUBPS       constants<>+448(SB), Z5, Z6
+	VFNMADD231PS constants<>+512(SB), Z6, Z4
+	VFNMADD231PS constants<>+576(SB), Z6, Z4
+	VPSUBD       constants<>+448(SB), Z5, Z5
+	VMOVUPS      constants<>+640(SB), Z6
+	VFMADD213PS  constants<>+704(SB), Z4, Z6
+	VFMADD213PS  constants<>+768(SB), Z4, Z6
+	VFMADD213PS  constants<>+832(SB), Z4, Z6
+	VFMADD213PS  constants<>+896(SB), Z4, Z6
+	VFMADD213PS  constants<>+960(SB), Z4, Z6
+	VMULPS       Z4, Z4, Z7
+	VFMADD213PS  Z4, Z7, Z6
+	VADDPS       constants<>+64(SB), Z6, Z6
+	VPSRAD       $0x01, Z5, Z7
+	VPSUBD       Z7, Z5, Z5
+	VPADDD       constants<>+1024(SB), Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       constants<>+1024(SB), Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VMULPS       Z7, Z6, Z6
+	VMULPS       Z5, Z6, Z4
+	VMOVUPS      constants<>+64(SB), Z5
+	VSUBPS       Z4, Z5, Z5
+	VANDPS       constants<>+192(SB), Z0, Z6
+	VORPS        Z6, Z5, Z5
+	VSUBPS       constants<>+1856(SB), Z1, Z1
+	VPSRAD       $0x1f, Z1, Z6
+	VANDNPS      Z5, Z6, Z5
+	VANDPS       Z3, Z6, Z6
+	VORPS        Z6, Z5, Z5
+	VMOVAPS      Z5, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	JGE          many
+
+fewer:
+	ADDQ $+0, CX
+	JL   rest
+
+one:
+	VMOVUPS      (DX), Z0
+	VANDPS       constants<>+1088(SB), Z0, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      constants<>+1920(SB), Z3
+	VFMADD213PS  constants<>+1984(SB), Z2, Z3
+	VFMADD213PS  constants<>+2048(SB), Z2, Z3
+	VFMADD213PS  constants<>+2112(SB), Z2, Z3
+	VFMADD213PS  constants<>+2176(SB), Z2, Z3
+	VFMADD213PS  constants<>+2240(SB), Z2, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VMOVUPS      constants<>+2304(SB), Z4
+	VFMADD213PS  constants<>+2368(SB), Z1, Z4
+	VFMADD213PS  constants<>+2432(SB), Z1, Z4
+	VFMADD213PS  constants<>+2496(SB), Z1, Z4
+	VFMADD213PS  constants<>+2560(SB), Z1, Z4
+	VFMADD213PS  constants<>+2624(SB), Z1, Z4
+	VFMADD213PS  constants<>+2688(SB), Z1, Z4
+	VFMSUB213PS  Z1, Z1, Z4
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      constants<>+448(SB), Z5
+	VFMADD231PS  constants<>+384(SB), Z4, Z5
+	VSUBPS       constants<>+448(SB), Z5, Z6
+	VFNMADD231PS constants<>+512(SB), Z6, Z4
+	VFNMADD231PS constants<>+576(SB), Z6, Z4
+	VPSUBD       constants<>+448(SB), Z5, Z5
+	VMOVUPS      constants<>+640(SB), Z6
+	VFMADD213PS  constants<>+704(SB), Z4, Z6
+	VFMADD213PS  constants<>+768(SB), Z4, Z6
+	VFMADD213PS  constants<>+832(SB), Z4, Z6
+	VFMADD213PS  constants<>+896(SB), Z4, Z6
+	VFMADD213PS  constants<>+960(SB), Z4, Z6
+	VMULPS       Z4, Z4, Z7
+	VFMADD213PS  Z4, Z7, Z6
+	VADDPS       constants<>+64(SB), Z6, Z6
+	VPSRAD       $0x01, Z5, Z7
+	VPSUBD       Z7, Z5, Z5
+	VPADDD       constants<>+1024(SB), Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       constants<>+1024(SB), Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VMULPS       Z7, Z6, Z6
+	VMULPS       Z5, Z6, Z4
+	VMOVUPS      constants<>+64(SB), Z5
+	VSUBPS       Z4, Z5, Z5
+	VANDPS       constants<>+192(SB), Z0, Z6
+	VORPS        Z6, Z5, Z5
+	VSUBPS       constants<>+1856(SB), Z1, Z1
+	VPSRAD       $0x1f, Z1, Z6
+	VANDNPS      Z5, Z6, Z5
+	VANDPS       Z3, Z6, Z6
+	VORPS        Z6, Z5, Z5
+	VMOVAPS      Z5, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	JGE          one
+
+rest:
+	ADDQ         $+16, CX
+	JZ           done
+	MOVQ         $0x00000001, BX
+	SHLQ         CL, BX
+	DECQ         BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	VMOVUPS.Z    (DX), K1, Z0
+	VANDPS       constants<>+1088(SB), Z0, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      constants<>+1920(SB), Z3
+	VFMADD213PS  constants<>+1984(SB), Z2, Z3
+	VFMADD213PS  constants<>+2048(SB), Z2, Z3
+	VFMADD213PS  constants<>+2112(SB), Z2, Z3
+	VFMADD213PS  constants<>+2176(SB), Z2, Z3
+	VFMADD213PS  constants<>+2240(SB), Z2, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VMOVUPS      constants<>+2304(SB), Z4
+	VFMADD213PS  constants<>+2368(SB), Z1, Z4
+	VFMADD213PS  constants<>+2432(SB), Z1, Z4
+	VFMADD213PS  constants<>+2496(SB), Z1, Z4
+	VFMADD213PS  constants<>+2560(SB), Z1, Z4
+	VFMADD213PS  constants<>+2624(SB), Z1, Z4
+	VFMADD213PS  constants<>+2688(SB), Z1, Z4
+	VFMSUB213PS  Z1, Z1, Z4
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      constants<>+448(SB), Z5
+	VFMADD231PS  constants<>+384(SB), Z4, Z5
+	VSUBPS       constants<>+448(SB), Z5, Z6
+	VFNMADD231PS constants<>+512(SB), Z6, Z4
+	VFNMADD231PS constants<>+576(SB), Z6, Z4
+	VPSUBD       constants<>+448(SB), Z5, Z5
+	VMOVUPS      constants<>+640(SB), Z6
+	VFMADD213PS  constants<>+704(SB), Z4, Z6
+	VFMADD213PS  constants<>+768(SB), Z4, Z6
+	VFMADD213PS  constants<>+832(SB), Z4, Z6
+	VFMADD213PS  constants<>+896(SB), Z4, Z6
+	VFMADD213PS  constants<>+960(SB), Z4, Z6
+	VMULPS       Z4, Z4, Z7
+	VFMADD213PS  Z4, Z7, Z6
+	VADDPS       constants<>+64(SB), Z6, Z6
+	VPSRAD       $0x01, Z5, Z7
+	VPSUBD       Z7, Z5, Z5
+	VPADDD       constants<>+1024(SB), Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       constants<>+1024(SB), Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VMULPS       Z7, Z6, Z6
+	VMULPS       Z5, Z6, Z4
+	VMOVUPS      constants<>+64(SB), Z5
+	VSUBPS       Z4, Z5, Z5
+	VANDPS       constants<>+192(SB), Z0, Z6
+	VORPS        Z6, Z5, Z5
+	VSUBPS       constants<>+1856(SB), Z1, Z1
+	VPSRAD       $0x1f, Z1, Z6
+	VANDNPS      Z5, Z6, Z5
+	VANDPS       Z3, Z6, Z6
+	VORPS        Z6, Z5, Z5
+	VMOVAPS      Z5, Z0
+	VMOVUPS      Z0, K1, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32GeluAVX512(dst []float32, x []float32, p float32, q float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·f32GeluAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS p+48(FP), Z14
+	VBROADCASTSS q+52(FP), Z13
+	VMOVUPS      constants<>+256(SB), Z12
+	VMOVUPS      constants<>+320(SB), Z11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         dst_len+8(FP), CX
+	SUBQ         $+16, CX
+	JL           fewer
+
+many:
+	VMOVUPS      (DX), Z0
+	VMOVAPS      Z0, Z8
+	VMULPS       constants<>+1280(SB), Z0, Z0
+	VANDPS       constants<>+1088(SB), Z0, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      constants<>+1920(SB), Z3
+	VFMADD213PS  constants<>+1984(SB), Z2, Z3
+	VFMADD213PS  constants<>+2048(SB), Z2, Z3
+	VFMADD213PS  constants<>+2112(SB), Z2, Z3
+	VFMADD213PS  constants<>+2176(SB), Z2, Z3
+	VFMADD213PS  constants<>+2240(SB), Z2, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VMOVUPS      constants<>+2304(SB), Z4
+	VFMADD213PS  constants<>+2368(SB), Z1, Z4
+	VFMADD213PS  constants<>+2432(SB), Z1, Z4
+	VFMADD213PS  constants<>+2496(SB), Z1, Z4
+	VFMADD213PS  constants<>+2560(SB), Z1, Z4
+	VFMADD213PS  constants<>+2624(SB), Z1, Z4
+	VFMADD213PS  constants<>+2688(SB), Z1, Z4
+	VFMSUB213PS  Z1, Z1, Z4
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      constants<>+448(SB), Z5
+	VFMADD231PS  constants<>+384(SB), Z4, Z5
+	VSUBPS       constants<>+448(SB), Z5, Z6
+	VFNMADD231PS constants<>+512(SB), Z6, Z4
+	VFNMADD231PS constants<>+576(SB), Z6, Z4
+	VPSUBD       constants<>+448(SB), Z5, Z5
+	VMOVUPS      constants<>+640(SB), Z6
+	VFMADD213PS  constants<>+704(SB), Z4, Z6
+	VFMADD213PS  constants<>+768(SB), Z4, Z6
+	VFMADD213PS  constants<>+832(SB), Z4, Z6
+	VFMADD213PS  constants<>+896(SB), Z4, Z6
+	VFMADD213PS  constants<>+960(SB), Z4, Z6
+	VMULPS       Z4, Z4, Z7
+	VFMADD213PS  Z4, Z7, Z6
+	VADDPS       constants<>+64(SB), Z6, Z6
+	VPSRAD       $0x01, Z5, Z7
+	VPSUBD       Z7, Z5, Z5
+	VPADDD       constants<>+1024(SB), Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       constants<>+1024(SB), Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VMULPS       Z7, Z6, Z6
+	VMULPS       Z5, Z6, Z4
+	VMOVUPS      constants<>+64(SB), Z5
+	VSUBPS       Z4, Z5, Z5
+	VANDPS       constants<>+192(SB), Z0, Z6
+	VORPS        Z6, Z5, Z5
+	VSUBPS       constants<>+1856(SB), Z1, Z1
+	VPSRAD       $0x1f, Z1, Z6
+	VANDNPS      Z5, Z6, Z5
+	VANDPS       Z3, Z6, Z6
+	VORPS        Z6, Z5, Z5
+	VMOVAPS      Z5, Z0
+	VADDPS       constants<>+64(SB), Z0, Z0
+	VMULPS       constants<>+1152(SB), Z8, Z8
+	VMULPS       Z8, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	JGE          many
+
+fewer:
+	ADDQ $+0, CX
+	JL   rest
+
+one:
+	VMOVUPS      (DX), Z0
+	VMOVAPS      Z0, Z8
+	VMULPS       constants<>+1280(SB), Z0, Z0
+	VANDPS       constants<>+1088(SB), Z0, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      constants<>+1920(SB), Z3
+	VFMADD213PS  constants<>+1984(SB), Z2, Z3
+	VFMADD213PS  constants<>+2048(SB), Z2, Z3
+	VFMADD213PS  constants<>+2112(SB), Z2, Z3
+	VFMADD213PS  constants<>+2176(SB), Z2, Z3
+	VFMADD213PS  constants<>+2240(SB), Z2, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VMOVUPS      constants<>+2304(SB), Z4
+	VFMADD213PS  constants<>+2368(SB), Z1, Z4
+	VFMADD213PS  constants<>+2432(SB), Z1, Z4
+	VFMADD213PS  constants<>+2496(SB), Z1, Z4
+	VFMADD213PS  constants<>+2560(SB), Z1, Z4
+	VFMADD213PS  constants<>+2624(SB), Z1, Z4
+	VFMADD213PS  constants<>+2688(SB), Z1, Z4
+	VFMSUB213PS  Z1, Z1, Z4
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      constants<>+448(SB), Z5
+	VFMADD231PS  constants<>+384(SB), Z4, Z5
+	VSUBPS       constants<>+448(SB), Z5, Z6
+	VFNMADD231PS constants<>+512(SB), Z6, Z4
+	VFNMADD231PS constants<>+576(SB), Z6, Z4
+	VPSUBD       constants<>+448(SB), Z5, Z5
+	VMOVUPS      constants<>+640(SB), Z6
+	VFMADD213PS  constants<>+704(SB), Z4, Z6
+	VFMADD213PS  constants<>+768(SB), Z4, Z6
+	VFMADD213PS  constants<>+832(SB), Z4, Z6
+	VFMADD213PS  constants<>+896(SB), Z4, Z6
+	VFMADD213PS  constants<>+960(SB), Z4, Z6
+	VMULPS       Z4, Z4, Z7
+	VFMADD213PS  Z4, Z7, Z6
+	VADDPS       constants<>+64(SB), Z6, Z6
+	VPSRAD       $0x01, Z5, Z7
+	VPSUBD       Z7, Z5, Z5
+	VPADDD       constants<>+1024(SB), Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       constants<>+1024(SB), Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VMULPS       Z7, Z6, Z6
+	VMULPS       Z5, Z6, Z4
+	VMOVUPS      constants<>+64(SB), Z5
+	VSUBPS       Z4, Z5, Z5
+	VANDPS       constants<>+192(SB), Z0, Z6
+	VORPS        Z6, Z5, Z5
+	VSUBPS       constants<>+1856(SB), Z1, Z1
+	VPSRAD       $0x1f, Z1, Z6
+	VANDNPS      Z5, Z6, Z5
+	VANDPS       Z3, Z6, Z6
+	VORPS        Z6, Z5, Z5
+	VMOVAPS      Z5, Z0
+	VADDPS       constants<>+64(SB), Z0, Z0
+	VMULPS       constants<>+1152(SB), Z8, Z8
+	VMULPS       Z8, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	JGE          one
+
+rest:
+	ADDQ         $+16, CX
+	JZ           done
+	MOVQ         $0x00000001, BX
+	SHLQ         CL, BX
+	DECQ         BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	VMOVUPS.Z    (DX), K1, Z0
+	VMOVAPS      Z0, Z8
+	VMULPS       constants<>+1280(SB), Z0, Z0
+	VANDPS       constants<>+1088(SB), Z0, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      constants<>+1920(SB), Z3
+	VFMADD213PS  constants<>+1984(SB), Z2, Z3
+	VFMADD213PS  constants<>+2048(SB), Z2, Z3
+	VFMADD213PS  constants<>+2112(SB), Z2, Z3
+	VFMADD213PS  constants<>+2176(SB), Z2, Z3
+	VFMADD213PS  constants<>+2240(SB), Z2, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VMOVUPS      constants<>+2304(SB), Z4
+	VFMADD213PS  constants<>+2368(SB), Z1, Z4
+	VFMADD213PS  constants<>+2432(SB), Z1, Z4
+	VFMADD213PS  constants<>+2496(SB), Z1, Z4
+	VFMADD213PS  constants<>+2560(SB), Z1, Z4
+	VFMADD213PS  constants<>+2624(SB), Z1, Z4
+	VFMADD213PS  constants<>+2688(SB), Z1, Z4
+	VFMSUB213PS  Z1, Z1, Z4
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      constants<>+448(SB), Z5
+	VFMADD231PS  constants<>+384(SB), Z4, Z5
+	VSUBPS       constants<>+448(SB), Z5, Z6
+	VFNMADD231PS constants<>+512(SB), Z6, Z4
+	VFNMADD231PS constants<>+576(SB), Z6, Z4
+	VPSUBD       constants<>+448(SB), Z5, Z5
+	VMOVUPS      constants<>+640(SB), Z6
+	VFMADD213PS  constants<>+704(SB), Z4, Z6
+	VFMADD213PS  constants<>+768(SB), Z4, Z6
+	VFMADD213PS  constants<>+832(SB), Z4, Z6
+	VFMADD213PS  constants<>+896(SB), Z4, Z6
+	VFMADD213PS  constants<>+960(SB), Z4, Z6
+	VMULPS       Z4, Z4, Z7
+	VFMADD213PS  Z4, Z7, Z6
+	VADDPS       constants<>+64(SB), Z6, Z6
+	VPSRAD       $0x01, Z5, Z7
+	VPSUBD       Z7, Z5, Z5
+	VPADDD       constants<>+1024(SB), Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VPADDD       constants<>+1024(SB), Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VMULPS       Z7, Z6, Z6
+	VMULPS       Z5, Z6, Z4
+	VMOVUPS      constants<>+64(SB), Z5
+	VSUBPS       Z4, Z5, Z5
+	VANDPS       constants<>+192(SB), Z0, Z6
+	VORPS        Z6, Z5, Z5
+	VSUBPS       constants<>+1856(SB), Z1, Z1
+	VPSRAD       $0x1f, Z1, Z6
+	VANDNPS      Z5, Z6, Z5
+	VANDPS       Z3, Z6, Z6
+	VORPS        Z6, Z5, Z5
+	VMOVAPS      Z5, Z0
+	VADDPS       constants<>+64(SB), Z0, Z0
+	VMULPS       constants<>+1152(SB), Z8, Z8
+	VMULPS       Z8, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)
 
 done:

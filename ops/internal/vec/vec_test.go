@@ -104,6 +104,7 @@ func TestUnary(t *testing.T) {
 		if im.level == isa.Go {
 			scaleShift = func(x, p, q float64) float64 { return float64(float32(x*p)) + q }
 		}
+		hard := func(x, p, q float64) float64 { return clamp(scaleShift(x, p, q), 0, 1) }
 		for _, c := range []struct {
 			name string
 			f    unary
@@ -121,6 +122,10 @@ func TestUnary(t *testing.T) {
 			{"ScalarDiv", im.scalarDiv, 0.3, 0, func(x, p, _ float64) float64 { return p / x }},
 			{"ScaleShift", im.scaleShift, 0.7, -0.2, scaleShift},
 			{"LeakyRelu", im.leakyRelu, 0.1, 0, leaky},
+			{"Sqrt", im.sqrt, 0, 0, func(x, _, _ float64) float64 { return math.Sqrt(x) }},
+			{"Abs", im.abs, 0, 0, func(x, _, _ float64) float64 { return math.Abs(x) }},
+			{"HardSigmoid", im.hardSigmoid, 0.2, 0.5, hard},
+			{"HardSwish", im.hardSwish, 1.0 / 6, 0.5, func(x, p, q float64) float64 { return x * float64(float32(hard(x, p, q))) }},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				for _, n := range lengths() {
@@ -146,24 +151,33 @@ func TestExportedFunctionsAreWhatTheirNamesSay(t *testing.T) {
 		f    func(dst []float32)
 		want []float32
 	}{
-		"Clamp":      {func(d []float32) { Clamp(d, a, -1, 5) }, []float32{-1, 5}},
-		"Relu":       {func(d []float32) { Relu(d, a) }, []float32{0, 8}},
-		"Add":        {func(d []float32) { Add(d, a, b) }, []float32{-1, 12}},
-		"Sub":        {func(d []float32) { Sub(d, a, b) }, []float32{-5, 4}},
-		"Mul":        {func(d []float32) { Mul(d, a, b) }, []float32{-6, 32}},
-		"Div":        {func(d []float32) { Div(d, a, b) }, []float32{-1.5, 2}},
-		"AddScalar":  {func(d []float32) { AddScalar(d, a, 2) }, []float32{-1, 10}},
-		"SubScalar":  {func(d []float32) { SubScalar(d, a, 2) }, []float32{-5, 6}},
-		"MulScalar":  {func(d []float32) { MulScalar(d, a, 2) }, []float32{-6, 16}},
-		"DivScalar":  {func(d []float32) { DivScalar(d, a, 2) }, []float32{-1.5, 4}},
-		"ScalarSub":  {func(d []float32) { ScalarSub(d, 2, a) }, []float32{5, -6}},
-		"ScalarDiv":  {func(d []float32) { ScalarDiv(d, 24, a) }, []float32{-8, 3}},
-		"ScaleShift": {func(d []float32) { ScaleShift(d, a, 2, 1) }, []float32{-5, 17}},
-		"LeakyRelu":  {func(d []float32) { LeakyRelu(d, a, 0.5) }, []float32{-1.5, 8}},
-		"Exp":        {func(d []float32) { Exp(d, []float32{0, -inf}) }, []float32{1, 0}},
-		"Sigmoid":    {func(d []float32) { Sigmoid(d, []float32{0, inf}) }, []float32{0.5, 1}},
-		"Softmax":    {func(d []float32) { Softmax(d, []float32{7, 7}) }, []float32{0.5, 0.5}},
-		"Sum, Max":   {func(d []float32) { d[0], d[1] = Sum(a), Max(a) }, []float32{5, 8}},
+		"Clamp":       {func(d []float32) { Clamp(d, a, -1, 5) }, []float32{-1, 5}},
+		"Relu":        {func(d []float32) { Relu(d, a) }, []float32{0, 8}},
+		"Add":         {func(d []float32) { Add(d, a, b) }, []float32{-1, 12}},
+		"Sub":         {func(d []float32) { Sub(d, a, b) }, []float32{-5, 4}},
+		"Mul":         {func(d []float32) { Mul(d, a, b) }, []float32{-6, 32}},
+		"Div":         {func(d []float32) { Div(d, a, b) }, []float32{-1.5, 2}},
+		"AddScalar":   {func(d []float32) { AddScalar(d, a, 2) }, []float32{-1, 10}},
+		"SubScalar":   {func(d []float32) { SubScalar(d, a, 2) }, []float32{-5, 6}},
+		"MulScalar":   {func(d []float32) { MulScalar(d, a, 2) }, []float32{-6, 16}},
+		"DivScalar":   {func(d []float32) { DivScalar(d, a, 2) }, []float32{-1.5, 4}},
+		"ScalarSub":   {func(d []float32) { ScalarSub(d, 2, a) }, []float32{5, -6}},
+		"ScalarDiv":   {func(d []float32) { ScalarDiv(d, 24, a) }, []float32{-8, 3}},
+		"ScaleShift":  {func(d []float32) { ScaleShift(d, a, 2, 1) }, []float32{-5, 17}},
+		"LeakyRelu":   {func(d []float32) { LeakyRelu(d, a, 0.5) }, []float32{-1.5, 8}},
+		"Exp":         {func(d []float32) { Exp(d, []float32{0, -inf}) }, []float32{1, 0}},
+		"Sigmoid":     {func(d []float32) { Sigmoid(d, []float32{0, inf}) }, []float32{0.5, 1}},
+		"Softmax":     {func(d []float32) { Softmax(d, []float32{7, 7}) }, []float32{0.5, 0.5}},
+		"Sqrt":        {func(d []float32) { Sqrt(d, []float32{9, 0}) }, []float32{3, 0}},
+		"Abs":         {func(d []float32) { Abs(d, a) }, []float32{3, 8}},
+		"HardSigmoid": {func(d []float32) { HardSigmoid(d, a, 0.125, 0.5) }, []float32{0.125, 1}},
+		"HardSwish":   {func(d []float32) { HardSwish(d, []float32{0, 8}) }, []float32{0, 8}},
+		"Swish":       {func(d []float32) { Swish(d, []float32{0, 64}, 2) }, []float32{0, 64}},
+		"Tanh":        {func(d []float32) { Tanh(d, []float32{-inf, 0}) }, []float32{-1, 0}},
+		"Erf":         {func(d []float32) { Erf(d, []float32{-inf, 0}) }, []float32{-1, 0}},
+		"Gelu":        {func(d []float32) { Gelu(d, []float32{0, 64}) }, []float32{0, 64}},
+		"GeluTanh":    {func(d []float32) { GeluTanh(d, []float32{0, 64}) }, []float32{0, 64}},
+		"Sum, Max":    {func(d []float32) { d[0], d[1] = Sum(a), Max(a) }, []float32{5, 8}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := make([]float32, 2)
@@ -217,6 +231,8 @@ func TestExponentialsOverTheWholeRange(t *testing.T) {
 		}{
 			{"Exp", im.exp, math.Exp, 2},
 			{"Sigmoid", im.sigmoid, func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }, 3},
+			{"Tanh", im.tanh, math.Tanh, 3},
+			{"Erf", im.erf, math.Erf, 3},
 		} {
 			step := uint64(4093) // a prime, so that all low bits occur
 			if testing.Short() {
@@ -249,6 +265,42 @@ func TestExponentialsOverTheWholeRange(t *testing.T) {
 	})
 }
 
+// Where x·f(x) is far smaller than x, it has fewer digits.
+func TestGatedFunctionsStayWithinTheirBounds(t *testing.T) {
+	eachImpl(t, func(t *testing.T, im *impl) {
+		swish := func(x float64) float64 { return x / (1 + math.Exp(-x)) }
+		for _, c := range []struct {
+			name string
+			f    unary
+			want func(x float64) float64
+		}{
+			{"Swish", im.swish, swish},
+			{"Gelu", im.gelu, func(x float64) float64 { return x * math.Erfc(-x/math.Sqrt2) / 2 }},
+			{"GeluTanh", im.geluTanh, func(x float64) float64 {
+				return x / (1 + math.Exp(-2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+			}},
+		} {
+			x := make([]float32, 0, blockLen)
+			for b := uint32(0); b < 0x7f000000; b += 262133 { // a prime
+				v := math.Float32frombits(b)
+				x = append(x, v, -min(v, 1e5))
+			}
+			got, worst := make([]float32, len(x)), 0.0
+			c.f.run(got, x, 1, 0)
+			for i, v := range x {
+				worst = max(worst, math.Abs(float64(got[i])-c.want(float64(v)))/max(1, math.Abs(float64(v))))
+			}
+			t.Logf("%s is off by at most %.3g of the larger of |x| and 1", c.name, worst)
+			if !(worst <= 0x1p-22) {
+				t.Errorf("%s is off by %g of the larger of |x| and 1, want at most 2^-22", c.name, worst)
+			}
+			if c.f.run(got[:1], []float32{float32(math.NaN())}, 1, 0); got[0] == got[0] {
+				t.Errorf("%s of NaN is %v, want NaN", c.name, got[0])
+			}
+		}
+	})
+}
+
 // TestExponentialsHaveTheSameBitsOnEveryProcessor compares a digest of values over the whole range with that of the
 // first processor that had such an implementation.
 func TestExponentialsHaveTheSameBitsOnEveryProcessor(t *testing.T) {
@@ -258,16 +310,16 @@ func TestExponentialsHaveTheSameBitsOnEveryProcessor(t *testing.T) {
 			x[i] = float32(i-blockLen/2) * (120.0 / blockLen)
 		}
 		got := uint32(0)
-		for _, f := range []unary{im.exp, im.sigmoid} {
-			f.run(y, x, 0, 0)
+		for _, f := range []unary{im.exp, im.sigmoid, im.tanh, im.erf, im.gelu, im.geluTanh, im.swish} {
+			f.run(y, x, 0.5, 0)
 			for _, v := range y {
 				b := math.Float32bits(v)
 				got = crc32.Update(got, crc32.IEEETable, []byte{byte(b), byte(b >> 8), byte(b >> 16), byte(b >> 24)})
 			}
 		}
-		want := uint32(0x359629d7)
+		want := uint32(0xeada257d)
 		if im.level == isa.Go {
-			want = 0x5dcc0993
+			want = 0xde4900c2
 		}
 		if got != want {
 			t.Errorf("digest is %#x, want %#x", got, want)
@@ -278,7 +330,7 @@ func TestExponentialsHaveTheSameBitsOnEveryProcessor(t *testing.T) {
 func TestExponentialsDoNotDependOnPlace(t *testing.T) {
 	eachImpl(t, func(t *testing.T, im *impl) {
 		r := rand.New(rand.NewPCG(7, 8))
-		for _, f := range []unary{im.exp, im.sigmoid, im.scaleShift} {
+		for _, f := range []unary{im.exp, im.sigmoid, im.scaleShift, im.tanh, im.erf, im.gelu, im.geluTanh, im.swish, im.hardSwish} {
 			for n := range 70 {
 				x := values(t, r, n)
 				got := kerneltest.Out(t, n)

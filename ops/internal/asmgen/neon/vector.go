@@ -30,6 +30,11 @@ func (g *Func) FMUL(d, n, m Vec) { g.three(0x6e20dc00, "fmul", d, n, m) }
 // FDIV sets d to n / m.
 func (g *Func) FDIV(d, n, m Vec) { g.three(0x6e20fc00, "fdiv", d, n, m) }
 
+// FSQRT is d = √n.
+func (g *Func) FSQRT(d, n Vec) {
+	g.word(0x6ea1f800|uint32(n)<<5|uint32(d), "fsqrt v%d.4s, v%d.4s", d, n)
+}
+
 // FCMGT sets the lanes of d to ones where n > m, to zeros elsewhere.
 func (g *Func) FCMGT(d, n, m Vec) { g.three(0x6ea0e400, "fcmgt", d, n, m) }
 

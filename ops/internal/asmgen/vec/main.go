@@ -22,6 +22,8 @@ func main() {
 		binary("Sub", isa, func(b, v vec) { VSUBPS(b, v, v) })
 		binary("Mul", isa, func(b, v vec) { VMULPS(b, v, v) })
 		binary("Div", isa, func(b, v vec) { VDIVPS(b, v, v) })
+		unary("Sqrt", isa, func(_, _ vec, v []vec) { VSQRTPS(v[0], v[0]) })
+		unary("Abs", isa, func(_, _ vec, v []vec) { VANDPS(constant("abs"), v[0], v[0]) })
 		unary("Clamp", isa, func(p, q vec, v []vec) { avx.Clamp(p, q, v[0]) })
 		unary("AddScalar", isa, func(p, _ vec, v []vec) { VADDPS(p, v[0], v[0]) })
 		unary("MulScalar", isa, func(p, _ vec, v []vec) { VMULPS(p, v[0], v[0]) })
@@ -37,14 +39,48 @@ func main() {
 			VSUBPS(p, v[0], v[0])
 			exp(isa, v[0], v[1], v[2], v[3])
 		})
-		unary("Sigmoid", isa, func(_, _ vec, v []vec) {
-			VMOVAPS(v[0], v[4])
-			VORPS(constant("sign"), v[0], v[0])
-			exp(isa, v[0], v[1], v[2], v[3])
-			VMOVUPS(constant("one"), v[1])
-			VADDPS(v[0], v[1], v[2])
-			bySign(v[4], v[0], v[1], v[3])
-			VDIVPS(v[2], v[1], v[0])
+		unary("Sigmoid", isa, func(_, _ vec, v []vec) { sigmoid(isa, v) })
+		unary("HardSigmoid", isa, func(p, q vec, v []vec) { hardSigmoid(p, q, v) })
+		unary("HardSwish", isa, func(p, q vec, v []vec) {
+			VMOVAPS(v[0], v[3])
+			hardSigmoid(p, q, v)
+			VMULPS(v[3], v[0], v[0])
+		})
+		long("Swish", isa, func(p, _ vec, v []vec) {
+			VMOVAPS(v[0], v[5])
+			VMULPS(p, v[0], v[0])
+			sigmoid(isa, v)
+			VMULPS(v[5], v[0], v[0])
+		})
+		long("GeluTanh", isa, func(_, _ vec, v []vec) {
+			VMOVAPS(v[0], v[5])
+			VMULPS(v[0], v[0], v[0])
+			VMOVUPS(constant("geluLinear"), v[1])
+			VFMADD132PS(constant("geluCubic"), v[1], v[0])
+			VMULPS(v[5], v[0], v[0])
+			sigmoid(isa, v)
+			VMULPS(v[5], v[0], v[0])
+		})
+		long("Tanh", isa, func(_, _ vec, v []vec) {
+			absAndSquare(v)
+			polynomial(v[3], v[2], "tanh0", "tanh1", "tanh2", "tanh3", "tanh4")
+			VMULPS(v[2], v[3], v[3])
+			VFMADD213PS(v[0], v[0], v[3])
+			VADDPS(v[1], v[1], v[4])
+			exp(isa, v[4], v[5], v[6], v[7])
+			VADDPS(constant("one"), v[4], v[4])
+			VMOVUPS(constant("two"), v[5])
+			VDIVPS(v[4], v[5], v[4])
+			farOrNear("tanhNear", v)
+		})
+		long("Erf", isa, func(_, _ vec, v []vec) { erf(isa, v) })
+		long("Gelu", isa, func(_, _ vec, v []vec) {
+			VMOVAPS(v[0], v[8])
+			VMULPS(constant("rsqrt2"), v[0], v[0])
+			erf(isa, v)
+			VADDPS(constant("one"), v[0], v[0])
+			VMULPS(constant("half"), v[8], v[8])
+			VMULPS(v[8], v[0], v[0])
 		})
 		reduce("Sum", isa, constant("zero"), func(x, v reg.Register) { VADDPS(x, v, v) })
 		reduce("Max", isa, constant("low"), func(x, v reg.Register) { VMAXPS(v, x, v) })
@@ -80,6 +116,32 @@ var constants = []struct {
 	{"p4", f32(1.6666665459e-1)},
 	{"p5", f32(5.0000001201e-1)},
 	{"bias", 127},
+	{"abs", 1<<31 - 1},
+	{"half", f32(0.5)},
+	{"two", f32(2)},
+	{"rsqrt2", f32(1 / math.Sqrt2)},
+	{"geluLinear", f32(1.5957691216057308)},
+	{"geluCubic", f32(0.07135481627159803)},
+	{"tanhNear", f32(0.625)},
+	{"tanh0", f32(-5.70498872745e-3)},
+	{"tanh1", f32(2.06390887954e-2)},
+	{"tanh2", f32(-5.37397155531e-2)},
+	{"tanh3", f32(1.33314422036e-1)},
+	{"tanh4", f32(-3.33332819422e-1)},
+	{"erfNear", f32(0.927734375)},
+	{"near0", f32(-5.96761703e-4)},
+	{"near1", f32(4.99119423e-3)},
+	{"near2", f32(-2.67681349e-2)},
+	{"near3", f32(1.12819925e-1)},
+	{"near4", f32(-3.76125336e-1)},
+	{"near5", f32(1.28379166e-1)},
+	{"far0", f32(-1.72853470e-5)},
+	{"far1", f32(3.83197126e-4)},
+	{"far2", f32(-3.88396438e-3)},
+	{"far3", f32(2.42546219e-2)},
+	{"far4", f32(-1.06777877e-1)},
+	{"far5", f32(-6.34846687e-1)},
+	{"far6", f32(-1.28717512e-1)},
 }
 
 func f32(x float64) uint32 { return math.Float32bits(float32(x)) }
@@ -127,10 +189,7 @@ func exp(isa avx.ISA, x, n, p, s vec) {
 	VFNMADD231PS(constant("ln2hi"), p, x)
 	VFNMADD231PS(constant("ln2lo"), p, x)
 	VPSUBD(constant("magic"), n, n)
-	VMOVUPS(constant("p0"), p)
-	for _, c := range []string{"p1", "p2", "p3", "p4", "p5"} {
-		VFMADD213PS(constant(c), x, p)
-	}
+	polynomial(p, x, "p0", "p1", "p2", "p3", "p4", "p5")
 	VMULPS(x, x, s)
 	VFMADD213PS(x, s, p)
 	VADDPS(constant("one"), p, p)
@@ -142,6 +201,62 @@ func exp(isa avx.ISA, x, n, p, s vec) {
 	}
 	VMULPS(s, p, p)
 	VMULPS(n, p, x)
+}
+
+// polynomial emits p = P(x), where the coefficient of the highest power comes first.
+func polynomial(p, x vec, coefficients ...string) {
+	VMOVUPS(constant(coefficients[0]), p)
+	for _, c := range coefficients[1:] {
+		VFMADD213PS(constant(c), x, p)
+	}
+}
+
+// sigmoid emits v[0] = 1 / (1 + e^-v[0]), using v[1] to v[4]. The method is that of sigmoidGo.
+func sigmoid(isa avx.ISA, v []vec) {
+	VMOVAPS(v[0], v[4])
+	VORPS(constant("sign"), v[0], v[0])
+	exp(isa, v[0], v[1], v[2], v[3])
+	VMOVUPS(constant("one"), v[1])
+	VADDPS(v[0], v[1], v[2])
+	bySign(v[4], v[0], v[1], v[3])
+	VDIVPS(v[2], v[1], v[0])
+}
+
+// hardSigmoid emits v[0] = p·v[0] + q bounded to 0 and 1, using v[1].
+func hardSigmoid(p, q vec, v []vec) {
+	VFMADD213PS(q, p, v[0])
+	VMOVUPS(constant("zero"), v[1])
+	VMOVUPS(constant("one"), v[2])
+	avx.Clamp(v[1], v[2], v[0])
+}
+
+// absAndSquare emits v[1] = |v[0]| and v[2] = v[0]².
+func absAndSquare(v []vec) {
+	VANDPS(constant("abs"), v[0], v[1])
+	VMULPS(v[0], v[0], v[2])
+}
+
+// farOrNear emits v[0] = v[3] where v[1], which is |v[0]|, is below a bound, and 1 - v[4] with the sign of v[0]
+// elsewhere; it uses v[5] and v[6].
+func farOrNear(bound string, v []vec) {
+	VMOVUPS(constant("one"), v[5])
+	VSUBPS(v[4], v[5], v[5])
+	VANDPS(constant("sign"), v[0], v[6])
+	VORPS(v[6], v[5], v[5])
+	VSUBPS(constant(bound), v[1], v[1])
+	bySign(v[1], v[3], v[5], v[6])
+	VMOVAPS(v[5], v[0])
+}
+
+// erf emits v[0] = erf(v[0]), using v[1] to v[7]. The method is that of erfGo.
+func erf(isa avx.ISA, v []vec) {
+	absAndSquare(v)
+	polynomial(v[3], v[2], "near0", "near1", "near2", "near3", "near4", "near5")
+	VFMADD213PS(v[0], v[0], v[3])
+	polynomial(v[4], v[1], "far0", "far1", "far2", "far3", "far4", "far5", "far6")
+	VFMSUB213PS(v[1], v[1], v[4])
+	exp(isa, v[4], v[5], v[6], v[7])
+	farOrNear("erfNear", v)
 }
 
 // Registers with a purpose; loop bodies use those below.
@@ -189,11 +304,16 @@ func loop(isa avx.ISA, n reg.GPVirtual, unroll int, pointers []reg.Register,
 	Label("done")
 }
 
-// unary emits a function of a slice and two parameters; op finds a vector in v[0] and leaves the result there.
-func unary(name string, isa avx.ISA, op func(p, q vec, v []vec)) {
+// unary emits a function of a slice and two parameters; op finds a vector in v[0] of 5 registers and leaves the result
+// there.
+func unary(name string, isa avx.ISA, op func(p, q vec, v []vec)) { function(name, isa, 2, 5, op) }
+
+// long is unary for an op that takes many instructions and up to 9 registers.
+func long(name string, isa avx.ISA, op func(p, q vec, v []vec)) { function(name, isa, 1, 9, op) }
+
+func function(name string, isa avx.ISA, unroll, regs int, op func(p, q vec, v []vec)) {
 	TEXT("f32"+name+isa.Name, NOSPLIT, "func(dst, x []float32, p, q float32)")
 	Pragma("noescape")
-	const unroll, regs = 2, 5
 	p, q := isa.Regs[paramP], isa.Regs[paramQ]
 	VBROADCASTSS(edge.Addr(Param("p")), p)
 	VBROADCASTSS(edge.Addr(Param("q")), q)
