@@ -25,43 +25,104 @@ const (
 	mathTime   = 15  // with a function of package math
 )
 
-// function is a function of one real number that an operator applies to each
-// element of a floating-point tensor.
+// function is a function of one number that an operator applies to each element
+// of a tensor.
 type function struct {
-	ns  float64                 // of an element with f32
-	f32 func(dst, x []float32)  // dst may be x
-	f64 func(x float64) float64 // for the other types, rounded to the type
+	ns       float64                 // of an element with f32
+	f32      func(dst, x []float32)  // dst may be x; nil stands for f64, rounded
+	f64      func(x float64) float64 // for the other floating-point types, rounded to the type
+	signed   func(x int64) int64     // for signed integers, of which the low bits are kept
+	unsigned func(x uint64) uint64   // for unsigned ones
 }
 
 func (f function) kernel(out graph.Fact) graph.Kernel {
-	var k graph.Kernel
+	k := f.choose(out)
+	k.InPlace = []int{0}
+	return k
+}
+
+func (f function) choose(out graph.Fact) graph.Kernel {
 	switch out.DType {
 	case tensor.Float32:
-		k = perElement("vector", out, f.ns, func(in, out []*tensor.Tensor, lo, hi int) error {
+		if f.f32 == nil {
+			return mapKernel(out, mathTime, func(x float32) float32 { return float32(f.f64(float64(x))) })
+		}
+		return perElement("vector", out, f.ns, func(in, out []*tensor.Tensor, lo, hi int) error {
 			f.f32(floats(out[0])[lo:hi], floats(in[0])[lo:hi])
 			return nil
 		})
 	case tensor.Float64:
-		k = perElement("generic go", out, mathTime, func(in, out []*tensor.Tensor, lo, hi int) error {
-			x, y := tensor.View[float64](in[0]), tensor.View[float64](out[0])
-			for i := lo; i < hi; i++ {
-				y[i] = f.f64(x[i])
-			}
-			return nil
-		})
-	default:
-		h := halfOf(out.DType)
-		k = perElement("generic go", out, mathTime, func(in, out []*tensor.Tensor, lo, hi int) error {
-			x, y := tensor.View[uint16](in[0]), tensor.View[uint16](out[0])
-			for i := lo; i < hi; i++ {
-				y[i] = h.store(float32(f.f64(float64(h.load(x[i])))))
-			}
-			return nil
-		})
+		return mapKernel(out, mathTime, f.f64)
+	case tensor.Int8:
+		return mapKernel(out, scalarTime, func(x int8) int8 { return int8(f.signed(int64(x))) })
+	case tensor.Int16:
+		return mapKernel(out, scalarTime, func(x int16) int16 { return int16(f.signed(int64(x))) })
+	case tensor.Int32:
+		return mapKernel(out, scalarTime, func(x int32) int32 { return int32(f.signed(int64(x))) })
+	case tensor.Int64:
+		return mapKernel(out, scalarTime, f.signed)
+	case tensor.Uint8:
+		return mapKernel(out, scalarTime, func(x uint8) uint8 { return uint8(f.unsigned(uint64(x))) })
+	case tensor.Uint16:
+		return mapKernel(out, scalarTime, func(x uint16) uint16 { return uint16(f.unsigned(uint64(x))) })
+	case tensor.Uint32:
+		return mapKernel(out, scalarTime, func(x uint32) uint32 { return uint32(f.unsigned(uint64(x))) })
+	case tensor.Uint64:
+		return mapKernel(out, scalarTime, f.unsigned)
 	}
-	k.InPlace = []int{0}
-	return k
+	h := halfOf(out.DType)
+	return mapKernel(out, mathTime, func(x uint16) uint16 { return h.store(toOdd(f.f64(float64(h.load(x))))) })
 }
+
+// mapKernel is the kernel that applies f to each element of the first input,
+// in any layout.
+func mapKernel[X, Y tensor.Elem](out graph.Fact, ns float64, f func(x X) Y) graph.Kernel {
+	return perElement("generic go", out, ns, func(in, out []*tensor.Tensor, lo, hi int) error {
+		x, y := tensor.Cast[X](in[0].Raw), tensor.Cast[Y](out[0].Raw)
+		for i := lo; i < hi; i++ {
+			y[i] = f(x[i])
+		}
+		return nil
+	})
+}
+
+// elementwise is y = f(x), element by element.
+//
+//	x: one of types, any shape, any layout
+//	y: x's type and shape
+type elementwise struct {
+	function
+	name  string // with the attributes
+	types []tensor.DType
+	zero  bool // f(0) is 0
+	work  int  // floating-point operations of an element; 0 counts as 1
+}
+
+func (e elementwise) String() string { return e.name }
+
+func (e elementwise) Infer(in []graph.Fact) ([]graph.Fact, error) { return inferSame(in, e.types...) }
+
+func (e elementwise) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	return e.kernel(out[0]), nil
+}
+
+func (e elementwise) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
+	return sameLayouts(in, out, e.zero)
+}
+
+func (e elementwise) FLOPs(in, out []graph.Fact) int64 {
+	return flops(max(e.work, 1), out[0].Shape.Elems())
+}
+
+// mathFunction registers y = f(x) for floating point, since the given opset.
+func mathFunction(name string, since int, zero bool, f function) {
+	register(name, since, func(*Attrs) graph.Op {
+		return elementwise{function: f, name: name, types: realTypes, zero: zero, work: mathWork}
+	})
+}
+
+// mathWork is what a function of package math counts for in FLOPs.
+const mathWork = 10
 
 // half converts one of the 16-bit floating-point types.
 type half struct {
