@@ -74,32 +74,15 @@ func (w *window) slides(in, kernel []int) ([]slide, error) {
 	if len(kernel) != rank {
 		return nil, fmt.Errorf("kernel has %d dimensions, want %d", len(kernel), rank)
 	}
-	list := func(name string, values []int, want, missing, least int) ([]int, error) {
-		if values == nil {
-			values = make([]int, want)
-			for i := range values {
-				values[i] = missing
-			}
-		}
-		if len(values) != want {
-			return nil, fmt.Errorf("%s has %d values, want %d", name, len(values), want)
-		}
-		for _, v := range values {
-			if v < least || v > math.MaxInt32 {
-				return nil, fmt.Errorf("%s has %d, want %d to %d", name, v, least, math.MaxInt32)
-			}
-		}
-		return values, nil
-	}
-	kernel, err := list("kernel_shape", kernel, rank, 1, 1)
+	kernel, err := windowList("kernel_shape", kernel, rank, 1, 1)
 	if err != nil {
 		return nil, err
 	}
-	strides, err := list("strides", w.strides, rank, 1, 1)
+	strides, err := windowList("strides", w.strides, rank, 1, 1)
 	if err != nil {
 		return nil, err
 	}
-	dilations, err := list("dilations", w.dilations, rank, 1, 1)
+	dilations, err := windowList("dilations", w.dilations, rank, 1, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +90,7 @@ func (w *window) slides(in, kernel []int) ([]slide, error) {
 	if w.autoPad != "NOTSET" {
 		pads = nil
 	}
-	if pads, err = list("pads", pads, 2*rank, 0, 0); err != nil {
+	if pads, err = windowList("pads", pads, 2*rank, 0, 0); err != nil {
 		return nil, err
 	}
 	s := make([]slide, rank)
@@ -117,6 +100,26 @@ func (w *window) slides(in, kernel []int) ([]slide, error) {
 		}
 	}
 	return s, nil
+}
+
+// windowList returns the values of an attribute of a window, want of them: each
+// is missing if there are none, and else least to MaxInt32.
+func windowList(name string, values []int, want, missing, least int) ([]int, error) {
+	if values == nil {
+		values = make([]int, want)
+		for i := range values {
+			values[i] = missing
+		}
+	}
+	if len(values) != want {
+		return nil, fmt.Errorf("%s has %d values, want %d", name, len(values), want)
+	}
+	for _, v := range values {
+		if v < least || v > math.MaxInt32 {
+			return nil, fmt.Errorf("%s has %d, want %d to %d", name, v, least, math.MaxInt32)
+		}
+	}
+	return values, nil
 }
 
 // slide computes one dimension. Its arguments are at most MaxInt32.
