@@ -185,8 +185,8 @@ func (c *transposedConvolution) Compile(in, out []graph.Fact) (graph.Kernel, err
 	return transposedKernel(g, in, x[0]), nil
 }
 
-// spread adds w times src, what place tap of the kernel meets, to the outputs z.
-func spread[T float32 | float64](g *genericConv, z, src []T, tap int, w T) {
+// spreadTap adds w times src, what place tap of the kernel meets, to the outputs z.
+func spreadTap[T float32 | float64](g *genericConv, z, src []T, tap int, w T) {
 	last := len(g.slides) - 1
 	var from, to, at [tensor.MaxRank]int
 	k, from0, to0 := tap, 0, 0 // places in src and z
@@ -258,7 +258,7 @@ func plainTransposed[T float32 | float64](g *genericConv, batch int) graph.Kerne
 				src := x[(image*inC+c)*g.outSize:][:g.outSize]
 				taps := w[(c*perGroup+channel%perGroup)*g.taps:][:g.taps]
 				for tap, weight := range taps {
-					spread(g, z, src, tap, weight)
+					spreadTap(g, z, src, tap, weight)
 				}
 			}
 		}
@@ -360,7 +360,7 @@ func (t *transposed) add(k *graph.Kernel, image, group, first, n int) {
 			z := floats(out[0])[(image*t.groups*t.inC+channel)*t.inSize:][:t.inSize]
 			fillBias(z, in, channel)
 			for tap := range t.taps {
-				spread(t.genericConv, z, temp[(c*t.taps+tap)*t.outSize:][:t.outSize], tap, 1)
+				spreadTap(t.genericConv, z, temp[(c*t.taps+tap)*t.outSize:][:t.outSize], tap, 1)
 			}
 		}
 		return nil

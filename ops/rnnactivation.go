@@ -108,6 +108,8 @@ func (f activation) vector(dst, x []float32) bool {
 	switch f.name {
 	case "sigmoid":
 		vec.Sigmoid(dst, x)
+	case "tanh":
+		vec.Tanh(dst, x)
 	case "relu":
 		vec.Relu(dst, x)
 	default:
