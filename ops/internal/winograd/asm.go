@@ -2,8 +2,8 @@
 
 package winograd
 
-// zeros are the rows that a patch lacks.
-var zeros [patch * lanes]float32
+// zeros are the rows or values that a patch lacks.
+var zeros [max(patch*lanes, lineZeros)]float32
 
 // first returns the address of the first value, nil if v is nil.
 func first(v []float32) *float32 {

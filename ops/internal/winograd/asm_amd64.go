@@ -5,8 +5,14 @@ package winograd
 import "scission/ops/internal/isa"
 
 var assembly = []implementation{
-	{level: isa.AVX512, pixels: 14, width: 32, fewest: 6, input: inputsAVX512, product: productsAVX512, output: outputsAVX512},
-	{level: isa.AVX2, pixels: 6, width: 16, fewest: 4, input: inputsAVX2, product: productsAVX2, output: outputsAVX2},
+	{
+		level: isa.AVX512, pixels: 14, width: 32, fewest: 6, input: inputsAVX512, product: productsAVX512, output: outputsAVX512,
+		lines: map[*line]lineFuncs{line3: {lineInputsAVX512K3, lineOutputsAVX512K3}, line7: {lineInputsAVX512K7, lineOutputsAVX512K7}},
+	},
+	{
+		level: isa.AVX2, pixels: 6, width: 16, fewest: 4, input: inputsAVX2, product: productsAVX2, output: outputsAVX2,
+		lines: map[*line]lineFuncs{line3: {lineInputsAVX2K3, lineOutputsAVX2K3}, line7: {lineInputsAVX2K7, lineOutputsAVX2K7}},
+	},
 }
 
 func inputsAVX2(r inputRun, in, v, temp []float32) {
@@ -70,4 +76,36 @@ func outputsAVX512(r outputRun, m, epi, res, out, temp []float32) {
 	case tile:
 		outputAVX512P4(&r.plane, &m[0], &epi[0], p, &out[0], &temp[0])
 	}
+}
+
+func lineInputsAVX2K3(r lineInputRun, in, v []float32) {
+	lineInputAVX2K3(&r.at, &in[0], &zeros[0], &v[0])
+}
+
+func lineOutputsAVX2K3(r lineOutputRun, m, epi, res, out, temp []float32) {
+	lineOutputAVX2K3(&r.plane, &m[0], &epi[0], first(res), &out[0], &temp[0])
+}
+
+func lineInputsAVX2K7(r lineInputRun, in, v []float32) {
+	lineInputAVX2K7(&r.at, &in[0], &zeros[0], &v[0])
+}
+
+func lineOutputsAVX2K7(r lineOutputRun, m, epi, res, out, temp []float32) {
+	lineOutputAVX2K7(&r.plane, &m[0], &epi[0], first(res), &out[0], &temp[0])
+}
+
+func lineInputsAVX512K3(r lineInputRun, in, v []float32) {
+	lineInputAVX512K3(&r.at, &in[0], &zeros[0], &v[0])
+}
+
+func lineOutputsAVX512K3(r lineOutputRun, m, epi, res, out, temp []float32) {
+	lineOutputAVX512K3(&r.plane, &m[0], &epi[0], first(res), &out[0], &temp[0])
+}
+
+func lineInputsAVX512K7(r lineInputRun, in, v []float32) {
+	lineInputAVX512K7(&r.at, &in[0], &zeros[0], &v[0])
+}
+
+func lineOutputsAVX512K7(r lineOutputRun, m, epi, res, out, temp []float32) {
+	lineOutputAVX512K7(&r.plane, &m[0], &epi[0], first(res), &out[0], &temp[0])
 }

@@ -5,7 +5,10 @@ package winograd
 import "scission/ops/internal/isa"
 
 var assembly = []implementation{
-	{level: isa.NEON, pixels: 6, width: 16, fewest: 4, input: inputsNEON, product: productsNEON, output: outputsNEON},
+	{
+		level: isa.NEON, pixels: 6, width: 16, fewest: 4, input: inputsNEON, product: productsNEON, output: outputsNEON,
+		lines: map[*line]lineFuncs{line3: {lineInputsNEONK3, lineOutputsNEONK3}, line7: {lineInputsNEONK7, lineOutputsNEONK7}},
+	},
 }
 
 func inputsNEON(r inputRun, in, v, temp []float32) {
@@ -32,4 +35,20 @@ func outputsNEON(r outputRun, m, epi, res, out, temp []float32) {
 	case tile:
 		outputNEONP4(&r.plane, &m[0], &epi[0], p, &out[0], &temp[0])
 	}
+}
+
+func lineInputsNEONK3(r lineInputRun, in, v []float32) {
+	lineInputNEONK3(&r.at, &in[0], &zeros[0], &v[0])
+}
+
+func lineOutputsNEONK3(r lineOutputRun, m, epi, res, out, temp []float32) {
+	lineOutputNEONK3(&r.plane, &m[0], &epi[0], first(res), &out[0], &temp[0])
+}
+
+func lineInputsNEONK7(r lineInputRun, in, v []float32) {
+	lineInputNEONK7(&r.at, &in[0], &zeros[0], &v[0])
+}
+
+func lineOutputsNEONK7(r lineOutputRun, m, epi, res, out, temp []float32) {
+	lineOutputNEONK7(&r.plane, &m[0], &epi[0], first(res), &out[0], &temp[0])
 }

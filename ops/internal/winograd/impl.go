@@ -13,6 +13,13 @@ type implementation struct {
 	input   inputFunc
 	product productFunc
 	output  outputFunc
+	lines   map[*line]lineFuncs
+}
+
+// lineFuncs is the transforms for a line.
+type lineFuncs struct {
+	input  lineInputFunc
+	output lineOutputFunc
 }
 
 // inputFunc transforms patches of one block of channels: it sets value f of tile t to v[f·r.plane + t·16 + lane] for
@@ -56,18 +63,54 @@ type outputFunc func(r outputRun, m, epi, res, out, temp []float32)
 // outputRun is tiles of a row of tiles of which the same rows and columns are wanted. Assembly reads the fields by
 // their place.
 type outputRun struct {
-	plane       int // from a value of a tile to the next
-	row         int // from a row of the output to the next
-	rows        int // wanted of each tile, 1 to 4
-	cols        int // likewise
-	count       int // tiles
+	plane int // from a value of a tile to the next
+	row   int // from a row of the output to the next
+	rows  int // wanted of each tile, 1 to 4
+	cols  int // likewise
+	count int // tiles
+	epilogueRun
+}
+
+// epilogueRun is what all runs of a kernel have in common.
+type epilogueRun struct {
 	scale, mask int // 1 if the epilogue has them
 	lo, hi      float32
+}
+
+// lineInputFunc is an inputFunc whose patches are lines.
+type lineInputFunc func(r lineInputRun, in, v []float32)
+
+// lineInputRun is patches that lack the same values. The steps count float32s. Assembly reads the fields by their place.
+// Where values are missing, count times next is at most lineZeros.
+type lineInputRun struct {
+	at       int // of the first patch in the input
+	step     int // from a value of a patch to the next
+	next     int // from a patch to the next
+	from, to int // values [from, to) of the patches exist; the others are zero
+	plane    int // from a value of a tile to the next, once it is transformed
+	count    int // tiles
+}
+
+// lineZeros is how many float32s are readable in place of a value that is missing.
+const lineZeros = 64 * lanes
+
+// lineOutputFunc is an outputFunc whose tiles are lines.
+type lineOutputFunc func(r lineOutputRun, m, epi, res, out, temp []float32)
+
+// lineOutputRun is tiles of which as many outputs are wanted. Assembly reads the fields by their place.
+type lineOutputRun struct {
+	plane  int // from a value of a tile to the next
+	step   int // from an output of a tile to the next
+	next   int // from a tile to the next
+	wanted int // outputs of each tile, 1 to 4
+	count  int // tiles
+	epilogueRun
 }
 
 // implementations is the list that drives choice, parity tests and benchmarks, best first.
 var implementations = append(assembly, implementation{
 	level: isa.Go, pixels: 1, width: lanes, fewest: 1, input: portableInput, product: portableProduct, output: portableOutput,
+	lines: map[*line]lineFuncs{line3: {line3.portableInput, line3.portableOutput}, line7: {line7.portableInput, line7.portableOutput}},
 })
 
 // best returns the first implementation whose instruction set there is.

@@ -87,21 +87,26 @@ func portableOutput(r outputRun, m, epi, res, out, _ []float32) {
 			for y := range r.rows {
 				row := transformOutput(&[patch]float32{d[0][y], d[1][y], d[2][y], d[3][y], d[4][y], d[5][y]})
 				for x, value := range row[:r.cols] {
-					o := y*r.row + (t*tile+x)*lanes + l
-					if epi[3*lanes+l] == 0 { // no channel: the mask of one that exists is a NaN
-						out[o] = 0
-						continue
-					}
-					value += epi[l]
-					if r.scale != 0 {
-						value = conv.ScaleShift(value, epi[lanes+l], epi[2*lanes+l])
-					}
-					if res != nil {
-						value += res[o]
-					}
-					out[o] = conv.Clamp(value, r.lo, r.hi)
+					r.finish(value, y*r.row+(t*tile+x)*lanes, l, epi, res, out)
 				}
 			}
 		}
 	}
+}
+
+// finish sets an output of one lane to a sum with the epilogue.
+func (r *epilogueRun) finish(sum float32, at, lane int, epi, res, out []float32) {
+	at += lane
+	if epi[3*lanes+lane] == 0 { // no channel: the mask of one that exists is a NaN
+		out[at] = 0
+		return
+	}
+	sum += epi[lane]
+	if r.scale != 0 {
+		sum = conv.ScaleShift(sum, epi[lanes+lane], epi[2*lanes+lane])
+	}
+	if res != nil {
+		sum += res[at]
+	}
+	out[at] = conv.Clamp(sum, r.lo, r.hi)
 }

@@ -54,6 +54,46 @@ func outputAVX512P3(r *int, m *float32, epi *float32, res *float32, out *float32
 //go:noescape
 func outputAVX512P4(r *int, m *float32, epi *float32, res *float32, out *float32, temp *float32)
 
+// lineInputAVX2K3 is a lineInputFunc for kernels of 3.
+//
+//go:noescape
+func lineInputAVX2K3(r *int, in *float32, zeros *float32, v *float32)
+
+// lineOutputAVX2K3 is a lineOutputFunc for kernels of 3.
+//
+//go:noescape
+func lineOutputAVX2K3(r *int, m *float32, epi *float32, res *float32, out *float32, temp *float32)
+
+// lineInputAVX512K3 is a lineInputFunc for kernels of 3.
+//
+//go:noescape
+func lineInputAVX512K3(r *int, in *float32, zeros *float32, v *float32)
+
+// lineOutputAVX512K3 is a lineOutputFunc for kernels of 3.
+//
+//go:noescape
+func lineOutputAVX512K3(r *int, m *float32, epi *float32, res *float32, out *float32, temp *float32)
+
+// lineInputAVX2K7 is a lineInputFunc for kernels of 7.
+//
+//go:noescape
+func lineInputAVX2K7(r *int, in *float32, zeros *float32, v *float32)
+
+// lineOutputAVX2K7 is a lineOutputFunc for kernels of 7.
+//
+//go:noescape
+func lineOutputAVX2K7(r *int, m *float32, epi *float32, res *float32, out *float32, temp *float32)
+
+// lineInputAVX512K7 is a lineInputFunc for kernels of 7.
+//
+//go:noescape
+func lineInputAVX512K7(r *int, in *float32, zeros *float32, v *float32)
+
+// lineOutputAVX512K7 is a lineOutputFunc for kernels of 7.
+//
+//go:noescape
+func lineOutputAVX512K7(r *int, m *float32, epi *float32, res *float32, out *float32, temp *float32)
+
 // productAVX2P1C16 is a productFunc for tiles of 1 pixels by 16 output channels.
 //
 //go:noescape

@@ -29,6 +29,26 @@ func outputNEONP3(r *int, m, epi, res, out, temp *float32)
 //go:noescape
 func outputNEONP4(r *int, m, epi, res, out, temp *float32)
 
+// lineInputNEONK3 is a lineInputFunc for kernels of 3.
+//
+//go:noescape
+func lineInputNEONK3(r *int, in, zeros, v *float32)
+
+// lineOutputNEONK3 is a lineOutputFunc for kernels of 3.
+//
+//go:noescape
+func lineOutputNEONK3(r *int, m, epi, res, out, temp *float32)
+
+// lineInputNEONK7 is a lineInputFunc for kernels of 7.
+//
+//go:noescape
+func lineInputNEONK7(r *int, in, zeros, v *float32)
+
+// lineOutputNEONK7 is a lineOutputFunc for kernels of 7.
+//
+//go:noescape
+func lineOutputNEONK7(r *int, m, epi, res, out, temp *float32)
+
 // productNEONP1 is a productFunc for tiles of 1 pixels by 16 output channels.
 //
 //go:noescape

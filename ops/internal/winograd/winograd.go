@@ -1,12 +1,17 @@
-// Package winograd is the 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3): of each block of 16 channels it
-// transforms patches of 6x6 inputs, multiplies them by transformed weights and transforms the products into tiles of
-// 4x4 outputs. That takes 36 multiplications where direct summation takes 144.
+// Package winograd is convolutions of stride 1 by Winograd's algorithm: of each block of 16 channels it transforms
+// patches of inputs, multiplies them by transformed weights and transforms the products into tiles of outputs. There are
+// three forms:
 //
-// The points of interpolation are 0, ±3/4, ±3/2 and infinity, for which all constants of the transforms of inputs and
-// outputs are exact; the error is less than half of that of the usual 0, ±1, ±2. With random inputs and weights it
-// stays below 1e-5 of the largest output, for 512 input channels and fewer. At most it is that of a sum of IC + 18
-// products whose magnitudes add up to what the transforms add up in magnitude. An infinity or a NaN in the
-// input makes NaNs of the whole tile, and so do weights or inputs beyond 1e36.
+//	kernel      form            patch       tile      multiplications of a tile
+//	3x3         F(4x4, 3x3)     6x6         4x4       36, where direct summation takes 144
+//	1x3, 3x1    F(4, 3)         1x6, 6x1    1x4, 4x1  6, where it takes 12
+//	1x7, 7x1    F(4, 7)         1x10, 10x1  1x4, 4x1  10, where it takes 28
+//
+// The points of interpolation are 0, infinity and ±3/4, ±3/2 for kernels of 3, ±3/8, ±3/4, ±5/4, ±5/2 for those of 7. All
+// constants of the transforms of inputs and outputs are exact; the error is less than half of that of the usual 0, ±1,
+// ±2 and ±1/2. With random inputs and weights it stays below 1e-5 of the largest output, for 512 input channels and
+// fewer. At most it is that of a sum of IC + 18 products whose magnitudes add up to what the transforms add up in
+// magnitude. An infinity or a NaN in the input makes NaNs of the whole tile, and so do weights or inputs beyond 1e35.
 //
 // Layout, Epilogue and contract are those of package conv. An output's bits depend on the instruction set only: which
 // tile it belongs to follows from its place in the image, and each tile is computed in one order.
@@ -28,11 +33,41 @@ const (
 	tile   = 4             // rows and columns of a tile
 	kernel = 3             // and of the kernel
 	patch  = tile + 2      // and of the input of a tile
-	values = patch * patch // of a tile between the transforms
+	square = patch * patch // values of a tile of 3x3 kernels between the transforms
 )
 
 // tempLen is the float32s that a transform keeps between columns and rows.
-const tempLen = values * lanes
+const tempLen = square * lanes
+
+// form is what depends on the size of the kernel.
+type form struct {
+	kernelH, kernelW int
+	tileH, tileW     int
+	values           int   // of a tile between the transforms
+	line             *line // nil for 3x3
+}
+
+// formOf returns the form for a kernel, and whether there is one.
+func formOf(h, w int) (form, bool) {
+	if h == kernel && w == kernel {
+		return form{kernelH: h, kernelW: w, tileH: tile, tileW: tile, values: square}, true
+	}
+	for _, l := range [...]*line{line3, line7} {
+		switch {
+		case h == 1 && w == l.kernel:
+			return form{kernelH: h, kernelW: w, tileH: 1, tileW: tile, values: l.patch, line: l}, true
+		case h == l.kernel && w == 1:
+			return form{kernelH: h, kernelW: w, tileH: tile, tileW: 1, values: l.patch, line: l}, true
+		}
+	}
+	return form{}, false
+}
+
+// taps returns the weights of a kernel.
+func (f *form) taps() int { return f.kernelH * f.kernelW }
+
+// upright reports whether tiles are columns.
+func (f *form) upright() bool { return f.tileW == 1 }
 
 // The points, and what the transforms make of them. All are exact.
 const (
@@ -49,35 +84,38 @@ const (
 
 // Accepts reports whether New takes the shape.
 func Accepts(s conv.Shape) bool {
-	return s.KH == kernel && s.KW == kernel && s.StrideH == 1 && s.StrideW == 1 && s.DilationH == 1 && s.DilationW == 1 &&
+	f, ok := formOf(s.KH, s.KW)
+	return ok && s.StrideH == 1 && s.StrideW == 1 && s.DilationH == 1 && s.DilationW == 1 &&
 		s.Groups == 1 && conv.Accepts(s, false) &&
-		values*float64(s.IC+lanes)*float64(s.OC+lanes) < math.MaxInt32/4
+		float64(f.values)*float64(s.IC+lanes)*float64(s.OC+lanes) < math.MaxInt32/4
 }
 
-// saved is how many multiplications of each weight must be saved for the transformed weights, which are four times as
-// many, to be worth their reading.
-const saved = 500
+// reading is how many multiplications take as long as reading a weight from memory.
+const reading = 18
 
-// Pays reports whether the shape is accepted and faster so than by direct summation. It depends on the shape, and on
-// whether the instruction set in use has transforms, alone.
+// Pays reports whether the shape is accepted and faster so than by direct summation: whether the multiplications that
+// are saved are worth the reading of more weights. It depends on the shape, and on whether the instruction set in use has
+// transforms, alone.
 func Pays(s conv.Shape) bool {
 	if !Accepts(s) || s.IC < lanes || s.OC < lanes || best().level != isa.Best() {
 		return false
 	}
-	tiles := s.N * ceil(s.OH, tile) * ceil(s.OW, tile)
-	return kernel*kernel*s.N*s.OH*s.OW-values*tiles >= saved
+	f, _ := formOf(s.KH, s.KW)
+	tiles := s.N * ceil(s.OH, f.tileH) * ceil(s.OW, f.tileW)
+	return f.taps()*s.N*s.OH*s.OW-f.values*tiles > reading*(f.values-f.taps())
 }
 
 // Kernel is a convolution with transformed weights for one implementation. It is immutable; any number of threads may
 // call it.
 type Kernel struct {
+	form
 	shape    conv.Shape
 	impl     *implementation
 	residual bool
 	weights  []float32 // [sets][values][columns of the set][IC][width]
 	epi      []float32 // [OC/16][4][16]
 	product  productRun
-	out      outputRun // what all have in common
+	finals   epilogueRun
 
 	ics, ocs   int // blocks of channels
 	high, wide int // tiles of an image
@@ -85,6 +123,9 @@ type Kernel struct {
 	cut
 	vPlane, mPlane int // from a value of a tile to the next, before and after the products
 	inLen, outLen  int
+
+	lineInput  lineInputFunc // the transforms of lines
+	lineOutput lineOutputFunc
 }
 
 // cut is how the work is shared: tiles in parts, and output channels in sets. A part is transformed by whoever computes
@@ -95,7 +136,7 @@ type cut struct {
 	groups      int // into which the input channels of a part are cut in that step
 }
 
-// New transforms the weights [OC][IC][3][3] for the best implementation that this machine has. It keeps no slice that
+// New transforms the weights [OC][IC][KH][KW] for the best implementation that this machine has. It keeps no slice that
 // it is given. It panics if Accepts does not hold or a slice is not as long as the shape says.
 func New(s conv.Shape, weights []float32, e conv.Epilogue) *Kernel {
 	if !Accepts(s) {
@@ -105,15 +146,18 @@ func New(s conv.Shape, weights []float32, e conv.Epilogue) *Kernel {
 }
 
 func newKernel(impl *implementation, s conv.Shape, weights []float32, e conv.Epilogue, c cut) *Kernel {
-	if want := s.OC * s.IC * kernel * kernel; len(weights) != want {
+	f, _ := formOf(s.KH, s.KW)
+	if want := s.OC * s.IC * f.taps(); len(weights) != want {
 		panic(fmt.Sprintf("winograd: got %d weights, want %d", len(weights), want))
 	}
 	e.Check(s.OC)
 	k := &Kernel{
-		shape: s, impl: impl, residual: e.Residual,
+		form: f, shape: s, impl: impl, residual: e.Residual,
 		ics: ceil(s.IC, lanes), ocs: ceil(s.OC, lanes),
-		high: ceil(s.OH, tile), wide: ceil(s.OW, tile),
+		high: ceil(s.OH, f.tileH), wide: ceil(s.OW, f.tileW),
 	}
+	lines := impl.lines[f.line]
+	k.lineInput, k.lineOutput = lines.input, lines.output
 	k.tiles = s.N * k.high * k.wide
 	k.inLen, k.outLen = s.N*k.ics*lanes*s.IH*s.IW, s.N*k.ocs*lanes*s.OH*s.OW
 	k.cut = c
@@ -129,12 +173,12 @@ func newKernel(impl *implementation, s conv.Shape, weights []float32, e conv.Epi
 	for b := range k.ocs {
 		e.Pack(k.epi[b*lanes*conv.EpilogueLen:], b*lanes, min(lanes, s.OC-b*lanes), lanes)
 	}
-	k.out = outputRun{plane: k.mPlane, row: s.OW * lanes, lo: e.Lo, hi: e.Hi}
+	k.finals = epilogueRun{lo: e.Lo, hi: e.Hi}
 	if e.Scale != nil {
-		k.out.scale = 1
+		k.finals.scale = 1
 	}
 	if s.OC%lanes != 0 {
-		k.out.mask = 1
+		k.finals.mask = 1
 	}
 	return k
 }
@@ -147,22 +191,26 @@ func ceil(a, b int) int { return (a + b - 1) / b }
 // pack transforms the weights and lays them out in the order in which they are read.
 func (k *Kernel) pack(weights []float32) {
 	ic := k.shape.IC
-	k.weights = conv.Aligned(k.ocs * lanes * values * ic)
-	u := make([]float32, values*lanes)
+	k.weights = conv.Aligned(k.ocs * lanes * k.values * ic)
+	u := make([]float32, k.values*lanes)
 	for o := range k.ocs {
 		// Where the 16 weights of value 0 and input channel 0 are, and how far it is to the others.
 		first := o / k.set * k.set
 		size := min(k.set, k.ocs-first)
 		column := o / k.blocks() * k.blocks()
 		width := min(k.blocks(), k.ocs-column) * lanes
-		at := first*lanes*values*ic + (column-first)*lanes*ic + (o-column)*lanes
+		at := first*lanes*k.values*ic + (column-first)*lanes*ic + (o-column)*lanes
 		real := min(lanes, k.shape.OC-o*lanes)
 		for i := range ic {
 			for j := range real {
-				g := weights[((o*lanes+j)*ic+i)*kernel*kernel:][:kernel*kernel]
-				transformWeights((*[kernel * kernel]float32)(g), u[j:])
+				g := weights[((o*lanes+j)*ic+i)*k.taps():][:k.taps()]
+				if k.line != nil {
+					k.line.weights(g, u[j:])
+				} else {
+					transformWeights((*[kernel * kernel]float32)(g), u[j:])
+				}
 			}
-			for v := range values {
+			for v := range k.values {
 				copy(k.weights[at+v*size*lanes*ic+i*width:][:real], u[v*lanes:])
 			}
 		}
@@ -205,9 +253,9 @@ const (
 // inputs that the step before wrote, and what one chunk keeps between the transforms may be more than the cache.
 func (k *Kernel) share() cut {
 	ic, oc := k.ics*lanes, k.ocs*lanes
-	flop := 2 * values * float64(k.tiles) * float64(ic) * float64(oc)
+	flop := 2 * float64(k.values) * float64(k.tiles) * float64(ic) * float64(oc)
 	want := int(min(maxChunks, max(1, flop/minFlop)))
-	weights, input, output := float64(values*ic*oc), float64(values*ic)*float64(k.tiles), float64(values*oc)*float64(k.tiles)
+	weights, input, output := float64(k.values*ic*oc), float64(k.values*ic)*float64(k.tiles), float64(k.values*oc)*float64(k.tiles)
 	best, least := cut{}, math.Inf(1)
 	units := ceil(k.ocs, k.blocks())
 	for n := 1; n <= min(want, units); n++ {
@@ -217,7 +265,7 @@ func (k *Kernel) share() cut {
 		if sets == 1 {
 			local, spilled, moved = local+ic, spilled+input, 0
 		}
-		fits := max(1, cacheLen/(values*local))
+		fits := max(1, cacheLen/(k.values*local))
 		fits = max(fits/k.impl.pixels*k.impl.pixels, min(fits, k.impl.pixels))
 		for p := 0; p <= want; p++ {
 			part := min(fits, k.tiles)
@@ -249,16 +297,16 @@ func (k *Kernel) shared() bool { return k.sets > 1 }
 // matter.
 func (k *Kernel) Temp() int {
 	if k.shared() {
-		return k.parts * values * k.vPlane
+		return k.parts * k.values * k.vPlane
 	}
 	return 0
 }
 
 // Scratch returns the float32s of memory that each thread needs for itself. What it holds before does not matter.
 func (k *Kernel) Scratch() int {
-	n := tempLen + values*k.mPlane
+	n := tempLen + k.values*k.mPlane
 	if !k.shared() {
-		n += values * k.vPlane
+		n += k.values * k.vPlane
 	}
 	return n
 }
@@ -291,7 +339,7 @@ func (k *Kernel) Run(step, chunk int, temp, scratch, in, res, out []float32) {
 	}
 	scratch = scratch[:k.Scratch()]
 	between, scratch := scratch[:tempLen], scratch[tempLen:]
-	m, v := scratch[:values*k.mPlane], scratch[values*k.mPlane:]
+	m, v := scratch[:k.values*k.mPlane], scratch[k.values*k.mPlane:]
 	if k.shared() {
 		temp = temp[:k.Temp()]
 		each := k.sets
@@ -299,7 +347,7 @@ func (k *Kernel) Run(step, chunk int, temp, scratch, in, res, out []float32) {
 			each = k.groups
 		}
 		part := chunk / each
-		v = temp[part*values*k.vPlane:][:values*k.vPlane]
+		v = temp[part*k.values*k.vPlane:][:k.values*k.vPlane]
 		if step == 0 {
 			group := chunk % each
 			k.transform(part, k.ics*group/each, k.ics*(group+1)/each, in, v, between)
@@ -329,6 +377,10 @@ func (k *Kernel) eachRow(part int, f func(image, y, x, at, count int)) {
 
 // transform transforms the blocks [first, last) of input channels of a part.
 func (k *Kernel) transform(part, first, last int, in, v, temp []float32) {
+	if k.line != nil {
+		k.transformLines(part, first, last, in, v)
+		return
+	}
 	s := &k.shape
 	k.eachRow(part, func(image, y, x, at, count int) {
 		top := y*tile - s.PadTop
@@ -356,8 +408,8 @@ func clamp(n int) int { return max(0, min(n, patch)) }
 func (k *Kernel) multiply(part, set int, v, m []float32) {
 	ic, first := k.shape.IC, set*k.set
 	size := min(k.set, k.ocs-first)
-	w := k.weights[first*lanes*values*ic:][:size*lanes*values*ic]
-	for i := range values {
+	w := k.weights[first*lanes*k.values*ic:][:size*lanes*k.values*ic]
+	for i := range k.values {
 		for o := 0; o < size; {
 			blocks := min(k.blocks(), size-o)
 			n := ic * blocks * lanes
@@ -393,10 +445,14 @@ func (k *Kernel) multiplyBlock(pixels int, v, w, next, m []float32, width int) {
 
 // finish transforms the products of a part and a set into outputs.
 func (k *Kernel) finish(part, set int, m, res, out, temp []float32) {
+	if k.line != nil {
+		k.finishLines(part, set, m, res, out, temp)
+		return
+	}
 	s := &k.shape
 	first := set * k.set
 	k.eachRow(part, func(image, y, x, at, count int) {
-		run := k.out
+		run := outputRun{plane: k.mPlane, row: s.OW * lanes, epilogueRun: k.finals}
 		run.rows = min(tile, s.OH-y*tile)
 		for end := at + count; at < end; {
 			run.cols, run.count = min(tile, s.OW-x*tile), 1

@@ -3975,6 +3975,1840 @@ next:
 	VZEROUPPER
 	RET
 
+DATA line3Polynomial0<>+0(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+4(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+8(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+12(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+16(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+20(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+24(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+28(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+32(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+36(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+40(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+44(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+48(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+52(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+56(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+60(SB)/4, $0xc0340000
+DATA line3Polynomial0<>+64(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+68(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+72(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+76(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+80(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+84(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+88(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+92(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+96(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+100(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+104(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+108(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+112(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+116(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+120(SB)/4, $0x3fa20000
+DATA line3Polynomial0<>+124(SB)/4, $0x3fa20000
+GLOBL line3Polynomial0<>(SB), RODATA|NOPTR, $128
+
+DATA line3Polynomial1<>+0(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+4(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+8(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+12(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+16(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+20(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+24(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+28(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+32(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+36(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+40(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+44(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+48(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+52(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+56(SB)/4, $0xc0100000
+DATA line3Polynomial1<>+60(SB)/4, $0xc0100000
+GLOBL line3Polynomial1<>(SB), RODATA|NOPTR, $64
+
+DATA line3Polynomial2<>+0(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+4(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+8(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+12(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+16(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+20(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+24(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+28(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+32(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+36(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+40(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+44(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+48(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+52(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+56(SB)/4, $0xbf100000
+DATA line3Polynomial2<>+60(SB)/4, $0xbf100000
+GLOBL line3Polynomial2<>(SB), RODATA|NOPTR, $64
+
+DATA line3Powers0<>+0(SB)/4, $0x3f400000
+DATA line3Powers0<>+4(SB)/4, $0x3f400000
+DATA line3Powers0<>+8(SB)/4, $0x3f400000
+DATA line3Powers0<>+12(SB)/4, $0x3f400000
+DATA line3Powers0<>+16(SB)/4, $0x3f400000
+DATA line3Powers0<>+20(SB)/4, $0x3f400000
+DATA line3Powers0<>+24(SB)/4, $0x3f400000
+DATA line3Powers0<>+28(SB)/4, $0x3f400000
+DATA line3Powers0<>+32(SB)/4, $0x3f400000
+DATA line3Powers0<>+36(SB)/4, $0x3f400000
+DATA line3Powers0<>+40(SB)/4, $0x3f400000
+DATA line3Powers0<>+44(SB)/4, $0x3f400000
+DATA line3Powers0<>+48(SB)/4, $0x3f400000
+DATA line3Powers0<>+52(SB)/4, $0x3f400000
+DATA line3Powers0<>+56(SB)/4, $0x3f400000
+DATA line3Powers0<>+60(SB)/4, $0x3f400000
+DATA line3Powers0<>+64(SB)/4, $0x3f100000
+DATA line3Powers0<>+68(SB)/4, $0x3f100000
+DATA line3Powers0<>+72(SB)/4, $0x3f100000
+DATA line3Powers0<>+76(SB)/4, $0x3f100000
+DATA line3Powers0<>+80(SB)/4, $0x3f100000
+DATA line3Powers0<>+84(SB)/4, $0x3f100000
+DATA line3Powers0<>+88(SB)/4, $0x3f100000
+DATA line3Powers0<>+92(SB)/4, $0x3f100000
+DATA line3Powers0<>+96(SB)/4, $0x3f100000
+DATA line3Powers0<>+100(SB)/4, $0x3f100000
+DATA line3Powers0<>+104(SB)/4, $0x3f100000
+DATA line3Powers0<>+108(SB)/4, $0x3f100000
+DATA line3Powers0<>+112(SB)/4, $0x3f100000
+DATA line3Powers0<>+116(SB)/4, $0x3f100000
+DATA line3Powers0<>+120(SB)/4, $0x3f100000
+DATA line3Powers0<>+124(SB)/4, $0x3f100000
+DATA line3Powers0<>+128(SB)/4, $0x3ed80000
+DATA line3Powers0<>+132(SB)/4, $0x3ed80000
+DATA line3Powers0<>+136(SB)/4, $0x3ed80000
+DATA line3Powers0<>+140(SB)/4, $0x3ed80000
+DATA line3Powers0<>+144(SB)/4, $0x3ed80000
+DATA line3Powers0<>+148(SB)/4, $0x3ed80000
+DATA line3Powers0<>+152(SB)/4, $0x3ed80000
+DATA line3Powers0<>+156(SB)/4, $0x3ed80000
+DATA line3Powers0<>+160(SB)/4, $0x3ed80000
+DATA line3Powers0<>+164(SB)/4, $0x3ed80000
+DATA line3Powers0<>+168(SB)/4, $0x3ed80000
+DATA line3Powers0<>+172(SB)/4, $0x3ed80000
+DATA line3Powers0<>+176(SB)/4, $0x3ed80000
+DATA line3Powers0<>+180(SB)/4, $0x3ed80000
+DATA line3Powers0<>+184(SB)/4, $0x3ed80000
+DATA line3Powers0<>+188(SB)/4, $0x3ed80000
+GLOBL line3Powers0<>(SB), RODATA|NOPTR, $192
+
+DATA line3Powers1<>+0(SB)/4, $0x3fc00000
+DATA line3Powers1<>+4(SB)/4, $0x3fc00000
+DATA line3Powers1<>+8(SB)/4, $0x3fc00000
+DATA line3Powers1<>+12(SB)/4, $0x3fc00000
+DATA line3Powers1<>+16(SB)/4, $0x3fc00000
+DATA line3Powers1<>+20(SB)/4, $0x3fc00000
+DATA line3Powers1<>+24(SB)/4, $0x3fc00000
+DATA line3Powers1<>+28(SB)/4, $0x3fc00000
+DATA line3Powers1<>+32(SB)/4, $0x3fc00000
+DATA line3Powers1<>+36(SB)/4, $0x3fc00000
+DATA line3Powers1<>+40(SB)/4, $0x3fc00000
+DATA line3Powers1<>+44(SB)/4, $0x3fc00000
+DATA line3Powers1<>+48(SB)/4, $0x3fc00000
+DATA line3Powers1<>+52(SB)/4, $0x3fc00000
+DATA line3Powers1<>+56(SB)/4, $0x3fc00000
+DATA line3Powers1<>+60(SB)/4, $0x3fc00000
+DATA line3Powers1<>+64(SB)/4, $0x40100000
+DATA line3Powers1<>+68(SB)/4, $0x40100000
+DATA line3Powers1<>+72(SB)/4, $0x40100000
+DATA line3Powers1<>+76(SB)/4, $0x40100000
+DATA line3Powers1<>+80(SB)/4, $0x40100000
+DATA line3Powers1<>+84(SB)/4, $0x40100000
+DATA line3Powers1<>+88(SB)/4, $0x40100000
+DATA line3Powers1<>+92(SB)/4, $0x40100000
+DATA line3Powers1<>+96(SB)/4, $0x40100000
+DATA line3Powers1<>+100(SB)/4, $0x40100000
+DATA line3Powers1<>+104(SB)/4, $0x40100000
+DATA line3Powers1<>+108(SB)/4, $0x40100000
+DATA line3Powers1<>+112(SB)/4, $0x40100000
+DATA line3Powers1<>+116(SB)/4, $0x40100000
+DATA line3Powers1<>+120(SB)/4, $0x40100000
+DATA line3Powers1<>+124(SB)/4, $0x40100000
+DATA line3Powers1<>+128(SB)/4, $0x40580000
+DATA line3Powers1<>+132(SB)/4, $0x40580000
+DATA line3Powers1<>+136(SB)/4, $0x40580000
+DATA line3Powers1<>+140(SB)/4, $0x40580000
+DATA line3Powers1<>+144(SB)/4, $0x40580000
+DATA line3Powers1<>+148(SB)/4, $0x40580000
+DATA line3Powers1<>+152(SB)/4, $0x40580000
+DATA line3Powers1<>+156(SB)/4, $0x40580000
+DATA line3Powers1<>+160(SB)/4, $0x40580000
+DATA line3Powers1<>+164(SB)/4, $0x40580000
+DATA line3Powers1<>+168(SB)/4, $0x40580000
+DATA line3Powers1<>+172(SB)/4, $0x40580000
+DATA line3Powers1<>+176(SB)/4, $0x40580000
+DATA line3Powers1<>+180(SB)/4, $0x40580000
+DATA line3Powers1<>+184(SB)/4, $0x40580000
+DATA line3Powers1<>+188(SB)/4, $0x40580000
+GLOBL line3Powers1<>(SB), RODATA|NOPTR, $192
+
+// func lineInputAVX2K3(r *int, in *float32, zeros *float32, v *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·lineInputAVX2K3(SB), NOSPLIT, $56-32
+	MOVQ    r+0(FP), AX
+	MOVQ    zeros+16(FP), SI
+	MOVQ    48(AX), BX
+	MOVQ    BX, 48(SP)
+	MOVQ    (AX), CX
+	SHLQ    $0x02, CX
+	MOVQ    in+8(FP), DX
+	ADDQ    DX, CX
+	MOVQ    8(AX), DX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x00
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x00
+	CMOVQLE SI, BX
+	MOVQ    BX, (SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x01
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x01
+	CMOVQLE SI, BX
+	MOVQ    BX, 8(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x02
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x02
+	CMOVQLE SI, BX
+	MOVQ    BX, 16(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x03
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x03
+	CMOVQLE SI, BX
+	MOVQ    BX, 24(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x04
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x04
+	CMOVQLE SI, BX
+	MOVQ    BX, 32(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x05
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x05
+	CMOVQLE SI, BX
+	MOVQ    BX, 40(SP)
+	MOVQ    v+24(FP), CX
+	XORQ    DX, DX
+	MOVQ    16(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    40(AX), AX
+	SHLQ    $0x02, AX
+	LEAQ    (AX)(AX*2), DI
+	LEAQ    (DI)(AX*2), R8
+
+tile:
+	MOVQ         (SP), BX
+	VMOVUPS      (BX)(DX*1), Y0
+	MOVQ         8(SP), BX
+	VMOVUPS      (BX)(DX*1), Y1
+	MOVQ         16(SP), BX
+	VMOVUPS      (BX)(DX*1), Y2
+	MOVQ         24(SP), BX
+	VMOVUPS      (BX)(DX*1), Y3
+	MOVQ         32(SP), BX
+	VMOVUPS      (BX)(DX*1), Y4
+	MOVQ         40(SP), BX
+	VMOVUPS      (BX)(DX*1), Y5
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  line3Polynomial0<>+0(SB), Y2, Y6
+	VFMADD231PS  line3Polynomial0<>+64(SB), Y0, Y6
+	VMOVUPS      Y6, (CX)
+	VMOVAPS      Y5, Y7
+	VFMADD231PS  line3Polynomial0<>+0(SB), Y3, Y7
+	VFMADD231PS  line3Polynomial0<>+64(SB), Y1, Y7
+	VMOVUPS      Y7, (CX)(R8*1)
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  line3Polynomial1<>+0(SB), Y2, Y6
+	VMOVAPS      Y3, Y7
+	VFMADD231PS  line3Polynomial1<>+0(SB), Y1, Y7
+	VMOVAPS      Y6, Y8
+	VFMADD231PS  line3Powers0<>+0(SB), Y7, Y8
+	VMOVUPS      Y8, (CX)(AX*1)
+	VFNMADD231PS line3Powers0<>+0(SB), Y7, Y6
+	VMOVUPS      Y6, (CX)(AX*2)
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  line3Polynomial2<>+0(SB), Y2, Y6
+	VMOVAPS      Y3, Y7
+	VFMADD231PS  line3Polynomial2<>+0(SB), Y1, Y7
+	VMOVAPS      Y6, Y8
+	VFMADD231PS  line3Powers1<>+0(SB), Y7, Y8
+	VMOVUPS      Y8, (CX)(DI*1)
+	VFNMADD231PS line3Powers1<>+0(SB), Y7, Y6
+	VMOVUPS      Y6, (CX)(AX*4)
+	MOVQ         (SP), BX
+	VMOVUPS      32(BX)(DX*1), Y0
+	MOVQ         8(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y1
+	MOVQ         16(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y2
+	MOVQ         24(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y3
+	MOVQ         32(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y4
+	MOVQ         40(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y5
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  line3Polynomial0<>+0(SB), Y2, Y6
+	VFMADD231PS  line3Polynomial0<>+64(SB), Y0, Y6
+	VMOVUPS      Y6, 32(CX)
+	VMOVAPS      Y5, Y7
+	VFMADD231PS  line3Polynomial0<>+0(SB), Y3, Y7
+	VFMADD231PS  line3Polynomial0<>+64(SB), Y1, Y7
+	VMOVUPS      Y7, 32(CX)(R8*1)
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  line3Polynomial1<>+0(SB), Y2, Y6
+	VMOVAPS      Y3, Y7
+	VFMADD231PS  line3Polynomial1<>+0(SB), Y1, Y7
+	VMOVAPS      Y6, Y8
+	VFMADD231PS  line3Powers0<>+0(SB), Y7, Y8
+	VMOVUPS      Y8, 32(CX)(AX*1)
+	VFNMADD231PS line3Powers0<>+0(SB), Y7, Y6
+	VMOVUPS      Y6, 32(CX)(AX*2)
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  line3Polynomial2<>+0(SB), Y2, Y6
+	VMOVAPS      Y3, Y7
+	VFMADD231PS  line3Polynomial2<>+0(SB), Y1, Y7
+	VMOVAPS      Y6, Y8
+	VFMADD231PS  line3Powers1<>+0(SB), Y7, Y8
+	VMOVUPS      Y8, 32(CX)(DI*1)
+	VFNMADD231PS line3Powers1<>+0(SB), Y7, Y6
+	VMOVUPS      Y6, 32(CX)(AX*4)
+	ADDQ         SI, DX
+	ADDQ         $0x40, CX
+	DECQ         48(SP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func lineOutputAVX2K3(r *int, m *float32, epi *float32, res *float32, out *float32, temp *float32)
+// Requires: AVX, FMA3
+TEXT ·lineOutputAVX2K3(SB), NOSPLIT, $32-48
+	MOVQ r+0(FP), AX
+	MOVQ 32(AX), CX
+	MOVQ CX, (SP)
+	MOVQ res+24(FP), CX
+	MOVQ CX, 16(SP)
+	MOVQ out+32(FP), CX
+	MOVQ CX, 24(SP)
+	MOVQ m+8(FP), DX
+	MOVQ epi+16(FP), BX
+	MOVQ temp+40(FP), SI
+	MOVQ (AX), DI
+	SHLQ $0x02, DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ 8(AX), R10
+	SHLQ $0x02, R10
+	MOVQ 16(AX), R11
+	SHLQ $0x02, R11
+
+tile:
+	VMOVUPS     (DX)(DI*1), Y2
+	VADDPS      (DX)(DI*2), Y2, Y0
+	VSUBPS      (DX)(DI*2), Y2, Y2
+	VMOVUPS     (DX)(R8*1), Y3
+	VADDPS      (DX)(DI*4), Y3, Y1
+	VSUBPS      (DX)(DI*4), Y3, Y3
+	VMOVUPS     (DX), Y4
+	VADDPS      Y0, Y4, Y4
+	VADDPS      Y1, Y4, Y4
+	VMOVUPS     Y4, (SI)
+	VMULPS      line3Powers0<>+0(SB), Y2, Y4
+	VFMADD231PS line3Powers1<>+0(SB), Y3, Y4
+	VMOVUPS     Y4, 64(SI)
+	VMULPS      line3Powers0<>+64(SB), Y0, Y4
+	VFMADD231PS line3Powers1<>+64(SB), Y1, Y4
+	VMOVUPS     Y4, 128(SI)
+	VMOVUPS     (DX)(R9*1), Y4
+	VFMADD231PS line3Powers0<>+128(SB), Y2, Y4
+	VFMADD231PS line3Powers1<>+128(SB), Y3, Y4
+	VMOVUPS     Y4, 192(SI)
+	VMOVUPS     32(DX)(DI*1), Y2
+	VADDPS      32(DX)(DI*2), Y2, Y0
+	VSUBPS      32(DX)(DI*2), Y2, Y2
+	VMOVUPS     32(DX)(R8*1), Y3
+	VADDPS      32(DX)(DI*4), Y3, Y1
+	VSUBPS      32(DX)(DI*4), Y3, Y3
+	VMOVUPS     32(DX), Y4
+	VADDPS      Y0, Y4, Y4
+	VADDPS      Y1, Y4, Y4
+	VMOVUPS     Y4, 32(SI)
+	VMULPS      line3Powers0<>+0(SB), Y2, Y4
+	VFMADD231PS line3Powers1<>+0(SB), Y3, Y4
+	VMOVUPS     Y4, 96(SI)
+	VMULPS      line3Powers0<>+64(SB), Y0, Y4
+	VFMADD231PS line3Powers1<>+64(SB), Y1, Y4
+	VMOVUPS     Y4, 160(SI)
+	VMOVUPS     32(DX)(R9*1), Y4
+	VFMADD231PS line3Powers0<>+128(SB), Y2, Y4
+	VFMADD231PS line3Powers1<>+128(SB), Y3, Y4
+	VMOVUPS     Y4, 224(SI)
+	MOVQ        24(AX), CX
+	MOVQ        CX, 8(SP)
+	MOVQ        16(SP), CX
+	MOVQ        24(SP), R12
+	MOVQ        SI, R13
+
+pixel:
+	VMOVUPS     (R13), Y0
+	VADDPS      (BX), Y0, Y0
+	VMOVUPS     32(R13), Y1
+	VADDPS      32(BX), Y1, Y1
+	CMPQ        40(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(BX), Y2
+	VMOVUPS     128(BX), Y3
+	VFMADD213PS Y3, Y2, Y0
+	VMOVUPS     96(BX), Y2
+	VMOVUPS     160(BX), Y3
+	VFMADD213PS Y3, Y2, Y1
+
+scaled:
+	TESTQ  CX, CX
+	JZ     added
+	VADDPS (CX), Y0, Y0
+	VADDPS 32(CX), Y1, Y1
+
+added:
+	VBROADCASTSS 56(AX), Y2
+	VBROADCASTSS 60(AX), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	CMPQ         48(AX), $0x00
+	JE           masked
+	VMOVUPS      192(BX), Y2
+	VANDPS       Y2, Y0, Y0
+	VMOVUPS      224(BX), Y2
+	VANDPS       Y2, Y1, Y1
+
+masked:
+	VMOVUPS Y0, (R12)
+	VMOVUPS Y1, 32(R12)
+	ADDQ    $0x40, R13
+	ADDQ    R10, R12
+	TESTQ   CX, CX
+	JZ      below
+	ADDQ    R10, CX
+
+below:
+	DECQ 8(SP)
+	JNZ  pixel
+	ADDQ $0x40, DX
+	ADDQ R11, 24(SP)
+	CMPQ 16(SP), $0x00
+	JE   next
+	ADDQ R11, 16(SP)
+
+next:
+	DECQ (SP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func lineInputAVX512K3(r *int, in *float32, zeros *float32, v *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·lineInputAVX512K3(SB), NOSPLIT, $56-32
+	MOVQ    r+0(FP), AX
+	MOVQ    zeros+16(FP), SI
+	MOVQ    48(AX), BX
+	MOVQ    BX, 48(SP)
+	MOVQ    (AX), CX
+	SHLQ    $0x02, CX
+	MOVQ    in+8(FP), DX
+	ADDQ    DX, CX
+	MOVQ    8(AX), DX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x00
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x00
+	CMOVQLE SI, BX
+	MOVQ    BX, (SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x01
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x01
+	CMOVQLE SI, BX
+	MOVQ    BX, 8(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x02
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x02
+	CMOVQLE SI, BX
+	MOVQ    BX, 16(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x03
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x03
+	CMOVQLE SI, BX
+	MOVQ    BX, 24(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x04
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x04
+	CMOVQLE SI, BX
+	MOVQ    BX, 32(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x05
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x05
+	CMOVQLE SI, BX
+	MOVQ    BX, 40(SP)
+	MOVQ    v+24(FP), CX
+	XORQ    DX, DX
+	MOVQ    16(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    40(AX), AX
+	SHLQ    $0x02, AX
+	LEAQ    (AX)(AX*2), DI
+	LEAQ    (DI)(AX*2), R8
+
+tile:
+	MOVQ         (SP), BX
+	VMOVUPS      (BX)(DX*1), Z0
+	MOVQ         8(SP), BX
+	VMOVUPS      (BX)(DX*1), Z1
+	MOVQ         16(SP), BX
+	VMOVUPS      (BX)(DX*1), Z2
+	MOVQ         24(SP), BX
+	VMOVUPS      (BX)(DX*1), Z3
+	MOVQ         32(SP), BX
+	VMOVUPS      (BX)(DX*1), Z4
+	MOVQ         40(SP), BX
+	VMOVUPS      (BX)(DX*1), Z5
+	VMOVAPS      Z4, Z6
+	VFMADD231PS  line3Polynomial0<>+0(SB), Z2, Z6
+	VFMADD231PS  line3Polynomial0<>+64(SB), Z0, Z6
+	VMOVUPS      Z6, (CX)
+	VMOVAPS      Z5, Z7
+	VFMADD231PS  line3Polynomial0<>+0(SB), Z3, Z7
+	VFMADD231PS  line3Polynomial0<>+64(SB), Z1, Z7
+	VMOVUPS      Z7, (CX)(R8*1)
+	VMOVAPS      Z4, Z6
+	VFMADD231PS  line3Polynomial1<>+0(SB), Z2, Z6
+	VMOVAPS      Z3, Z7
+	VFMADD231PS  line3Polynomial1<>+0(SB), Z1, Z7
+	VMOVAPS      Z6, Z8
+	VFMADD231PS  line3Powers0<>+0(SB), Z7, Z8
+	VMOVUPS      Z8, (CX)(AX*1)
+	VFNMADD231PS line3Powers0<>+0(SB), Z7, Z6
+	VMOVUPS      Z6, (CX)(AX*2)
+	VMOVAPS      Z4, Z6
+	VFMADD231PS  line3Polynomial2<>+0(SB), Z2, Z6
+	VMOVAPS      Z3, Z7
+	VFMADD231PS  line3Polynomial2<>+0(SB), Z1, Z7
+	VMOVAPS      Z6, Z8
+	VFMADD231PS  line3Powers1<>+0(SB), Z7, Z8
+	VMOVUPS      Z8, (CX)(DI*1)
+	VFNMADD231PS line3Powers1<>+0(SB), Z7, Z6
+	VMOVUPS      Z6, (CX)(AX*4)
+	ADDQ         SI, DX
+	ADDQ         $0x40, CX
+	DECQ         48(SP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func lineOutputAVX512K3(r *int, m *float32, epi *float32, res *float32, out *float32, temp *float32)
+// Requires: AVX, AVX512F
+TEXT ·lineOutputAVX512K3(SB), NOSPLIT, $32-48
+	MOVQ r+0(FP), AX
+	MOVQ 32(AX), CX
+	MOVQ CX, (SP)
+	MOVQ res+24(FP), CX
+	MOVQ CX, 16(SP)
+	MOVQ out+32(FP), CX
+	MOVQ CX, 24(SP)
+	MOVQ m+8(FP), DX
+	MOVQ epi+16(FP), BX
+	MOVQ temp+40(FP), SI
+	MOVQ (AX), DI
+	SHLQ $0x02, DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ 8(AX), R10
+	SHLQ $0x02, R10
+	MOVQ 16(AX), R11
+	SHLQ $0x02, R11
+
+tile:
+	VMOVUPS     (DX)(DI*1), Z2
+	VADDPS      (DX)(DI*2), Z2, Z0
+	VSUBPS      (DX)(DI*2), Z2, Z2
+	VMOVUPS     (DX)(R8*1), Z3
+	VADDPS      (DX)(DI*4), Z3, Z1
+	VSUBPS      (DX)(DI*4), Z3, Z3
+	VMOVUPS     (DX), Z4
+	VADDPS      Z0, Z4, Z4
+	VADDPS      Z1, Z4, Z4
+	VMOVUPS     Z4, (SI)
+	VMULPS      line3Powers0<>+0(SB), Z2, Z4
+	VFMADD231PS line3Powers1<>+0(SB), Z3, Z4
+	VMOVUPS     Z4, 64(SI)
+	VMULPS      line3Powers0<>+64(SB), Z0, Z4
+	VFMADD231PS line3Powers1<>+64(SB), Z1, Z4
+	VMOVUPS     Z4, 128(SI)
+	VMOVUPS     (DX)(R9*1), Z4
+	VFMADD231PS line3Powers0<>+128(SB), Z2, Z4
+	VFMADD231PS line3Powers1<>+128(SB), Z3, Z4
+	VMOVUPS     Z4, 192(SI)
+	MOVQ        24(AX), CX
+	MOVQ        CX, 8(SP)
+	MOVQ        16(SP), CX
+	MOVQ        24(SP), R12
+	MOVQ        SI, R13
+
+pixel:
+	VMOVUPS     (R13), Z0
+	VADDPS      (BX), Z0, Z0
+	CMPQ        40(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(BX), Z1
+	VMOVUPS     128(BX), Z2
+	VFMADD213PS Z2, Z1, Z0
+
+scaled:
+	TESTQ  CX, CX
+	JZ     added
+	VADDPS (CX), Z0, Z0
+
+added:
+	VBROADCASTSS 56(AX), Z1
+	VBROADCASTSS 60(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	CMPQ         48(AX), $0x00
+	JE           masked
+	VMOVUPS      192(BX), Z1
+	VPANDD       Z1, Z0, Z0
+
+masked:
+	VMOVUPS Z0, (R12)
+	ADDQ    $0x40, R13
+	ADDQ    R10, R12
+	TESTQ   CX, CX
+	JZ      below
+	ADDQ    R10, CX
+
+below:
+	DECQ 8(SP)
+	JNZ  pixel
+	ADDQ $0x40, DX
+	ADDQ R11, 24(SP)
+	CMPQ 16(SP), $0x00
+	JE   next
+	ADDQ R11, 16(SP)
+
+next:
+	DECQ (SP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+DATA line7Polynomial0<>+0(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+4(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+8(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+12(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+16(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+20(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+24(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+28(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+32(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+36(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+40(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+44(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+48(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+52(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+56(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+60(SB)/4, $0xc1084000
+DATA line7Polynomial0<>+64(SB)/4, $0x41756800
+DATA line7Polynomial0<>+68(SB)/4, $0x41756800
+DATA line7Polynomial0<>+72(SB)/4, $0x41756800
+DATA line7Polynomial0<>+76(SB)/4, $0x41756800
+DATA line7Polynomial0<>+80(SB)/4, $0x41756800
+DATA line7Polynomial0<>+84(SB)/4, $0x41756800
+DATA line7Polynomial0<>+88(SB)/4, $0x41756800
+DATA line7Polynomial0<>+92(SB)/4, $0x41756800
+DATA line7Polynomial0<>+96(SB)/4, $0x41756800
+DATA line7Polynomial0<>+100(SB)/4, $0x41756800
+DATA line7Polynomial0<>+104(SB)/4, $0x41756800
+DATA line7Polynomial0<>+108(SB)/4, $0x41756800
+DATA line7Polynomial0<>+112(SB)/4, $0x41756800
+DATA line7Polynomial0<>+116(SB)/4, $0x41756800
+DATA line7Polynomial0<>+120(SB)/4, $0x41756800
+DATA line7Polynomial0<>+124(SB)/4, $0x41756800
+DATA line7Polynomial0<>+128(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+132(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+136(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+140(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+144(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+148(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+152(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+156(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+160(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+164(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+168(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+172(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+176(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+180(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+184(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+188(SB)/4, $0xc0ef8080
+DATA line7Polynomial0<>+192(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+196(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+200(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+204(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+208(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+212(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+216(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+220(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+224(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+228(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+232(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+236(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+240(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+244(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+248(SB)/4, $0x3f45c100
+DATA line7Polynomial0<>+252(SB)/4, $0x3f45c100
+GLOBL line7Polynomial0<>(SB), RODATA|NOPTR, $256
+
+DATA line7Polynomial1<>+0(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+4(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+8(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+12(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+16(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+20(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+24(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+28(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+32(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+36(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+40(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+44(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+48(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+52(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+56(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+60(SB)/4, $0xc1060000
+DATA line7Polynomial1<>+64(SB)/4, $0x41629000
+DATA line7Polynomial1<>+68(SB)/4, $0x41629000
+DATA line7Polynomial1<>+72(SB)/4, $0x41629000
+DATA line7Polynomial1<>+76(SB)/4, $0x41629000
+DATA line7Polynomial1<>+80(SB)/4, $0x41629000
+DATA line7Polynomial1<>+84(SB)/4, $0x41629000
+DATA line7Polynomial1<>+88(SB)/4, $0x41629000
+DATA line7Polynomial1<>+92(SB)/4, $0x41629000
+DATA line7Polynomial1<>+96(SB)/4, $0x41629000
+DATA line7Polynomial1<>+100(SB)/4, $0x41629000
+DATA line7Polynomial1<>+104(SB)/4, $0x41629000
+DATA line7Polynomial1<>+108(SB)/4, $0x41629000
+DATA line7Polynomial1<>+112(SB)/4, $0x41629000
+DATA line7Polynomial1<>+116(SB)/4, $0x41629000
+DATA line7Polynomial1<>+120(SB)/4, $0x41629000
+DATA line7Polynomial1<>+124(SB)/4, $0x41629000
+DATA line7Polynomial1<>+128(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+132(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+136(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+140(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+144(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+148(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+152(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+156(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+160(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+164(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+168(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+172(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+176(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+180(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+184(SB)/4, $0xc0afc800
+DATA line7Polynomial1<>+188(SB)/4, $0xc0afc800
+GLOBL line7Polynomial1<>(SB), RODATA|NOPTR, $192
+
+DATA line7Polynomial2<>+0(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+4(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+8(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+12(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+16(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+20(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+24(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+28(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+32(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+36(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+40(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+44(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+48(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+52(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+56(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+60(SB)/4, $0xc0fe8000
+DATA line7Polynomial2<>+64(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+68(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+72(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+76(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+80(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+84(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+88(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+92(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+96(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+100(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+104(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+108(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+112(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+116(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+120(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+124(SB)/4, $0x412dd400
+DATA line7Polynomial2<>+128(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+132(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+136(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+140(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+144(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+148(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+152(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+156(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+160(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+164(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+168(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+172(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+176(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+180(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+184(SB)/4, $0xbfafc800
+DATA line7Polynomial2<>+188(SB)/4, $0xbfafc800
+GLOBL line7Polynomial2<>(SB), RODATA|NOPTR, $192
+
+DATA line7Polynomial3<>+0(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+4(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+8(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+12(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+16(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+20(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+24(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+28(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+32(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+36(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+40(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+44(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+48(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+52(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+56(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+60(SB)/4, $0xc0de8000
+DATA line7Polynomial3<>+64(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+68(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+72(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+76(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+80(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+84(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+88(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+92(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+96(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+100(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+104(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+108(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+112(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+116(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+120(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+124(SB)/4, $0x408f2800
+DATA line7Polynomial3<>+128(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+132(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+136(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+140(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+144(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+148(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+152(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+156(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+160(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+164(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+168(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+172(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+176(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+180(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+184(SB)/4, $0xbefd2000
+DATA line7Polynomial3<>+188(SB)/4, $0xbefd2000
+GLOBL line7Polynomial3<>(SB), RODATA|NOPTR, $192
+
+DATA line7Polynomial4<>+0(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+4(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+8(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+12(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+16(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+20(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+24(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+28(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+32(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+36(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+40(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+44(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+48(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+52(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+56(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+60(SB)/4, $0xc0110000
+DATA line7Polynomial4<>+64(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+68(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+72(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+76(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+80(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+84(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+88(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+92(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+96(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+100(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+104(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+108(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+112(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+116(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+120(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+124(SB)/4, $0x3f96c000
+DATA line7Polynomial4<>+128(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+132(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+136(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+140(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+144(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+148(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+152(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+156(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+160(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+164(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+168(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+172(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+176(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+180(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+184(SB)/4, $0xbdfd2000
+DATA line7Polynomial4<>+188(SB)/4, $0xbdfd2000
+GLOBL line7Polynomial4<>(SB), RODATA|NOPTR, $192
+
+DATA line7Powers0<>+0(SB)/4, $0x3ec00000
+DATA line7Powers0<>+4(SB)/4, $0x3ec00000
+DATA line7Powers0<>+8(SB)/4, $0x3ec00000
+DATA line7Powers0<>+12(SB)/4, $0x3ec00000
+DATA line7Powers0<>+16(SB)/4, $0x3ec00000
+DATA line7Powers0<>+20(SB)/4, $0x3ec00000
+DATA line7Powers0<>+24(SB)/4, $0x3ec00000
+DATA line7Powers0<>+28(SB)/4, $0x3ec00000
+DATA line7Powers0<>+32(SB)/4, $0x3ec00000
+DATA line7Powers0<>+36(SB)/4, $0x3ec00000
+DATA line7Powers0<>+40(SB)/4, $0x3ec00000
+DATA line7Powers0<>+44(SB)/4, $0x3ec00000
+DATA line7Powers0<>+48(SB)/4, $0x3ec00000
+DATA line7Powers0<>+52(SB)/4, $0x3ec00000
+DATA line7Powers0<>+56(SB)/4, $0x3ec00000
+DATA line7Powers0<>+60(SB)/4, $0x3ec00000
+DATA line7Powers0<>+64(SB)/4, $0x3e100000
+DATA line7Powers0<>+68(SB)/4, $0x3e100000
+DATA line7Powers0<>+72(SB)/4, $0x3e100000
+DATA line7Powers0<>+76(SB)/4, $0x3e100000
+DATA line7Powers0<>+80(SB)/4, $0x3e100000
+DATA line7Powers0<>+84(SB)/4, $0x3e100000
+DATA line7Powers0<>+88(SB)/4, $0x3e100000
+DATA line7Powers0<>+92(SB)/4, $0x3e100000
+DATA line7Powers0<>+96(SB)/4, $0x3e100000
+DATA line7Powers0<>+100(SB)/4, $0x3e100000
+DATA line7Powers0<>+104(SB)/4, $0x3e100000
+DATA line7Powers0<>+108(SB)/4, $0x3e100000
+DATA line7Powers0<>+112(SB)/4, $0x3e100000
+DATA line7Powers0<>+116(SB)/4, $0x3e100000
+DATA line7Powers0<>+120(SB)/4, $0x3e100000
+DATA line7Powers0<>+124(SB)/4, $0x3e100000
+DATA line7Powers0<>+128(SB)/4, $0x3d580000
+DATA line7Powers0<>+132(SB)/4, $0x3d580000
+DATA line7Powers0<>+136(SB)/4, $0x3d580000
+DATA line7Powers0<>+140(SB)/4, $0x3d580000
+DATA line7Powers0<>+144(SB)/4, $0x3d580000
+DATA line7Powers0<>+148(SB)/4, $0x3d580000
+DATA line7Powers0<>+152(SB)/4, $0x3d580000
+DATA line7Powers0<>+156(SB)/4, $0x3d580000
+DATA line7Powers0<>+160(SB)/4, $0x3d580000
+DATA line7Powers0<>+164(SB)/4, $0x3d580000
+DATA line7Powers0<>+168(SB)/4, $0x3d580000
+DATA line7Powers0<>+172(SB)/4, $0x3d580000
+DATA line7Powers0<>+176(SB)/4, $0x3d580000
+DATA line7Powers0<>+180(SB)/4, $0x3d580000
+DATA line7Powers0<>+184(SB)/4, $0x3d580000
+DATA line7Powers0<>+188(SB)/4, $0x3d580000
+GLOBL line7Powers0<>(SB), RODATA|NOPTR, $192
+
+DATA line7Powers1<>+0(SB)/4, $0x3f400000
+DATA line7Powers1<>+4(SB)/4, $0x3f400000
+DATA line7Powers1<>+8(SB)/4, $0x3f400000
+DATA line7Powers1<>+12(SB)/4, $0x3f400000
+DATA line7Powers1<>+16(SB)/4, $0x3f400000
+DATA line7Powers1<>+20(SB)/4, $0x3f400000
+DATA line7Powers1<>+24(SB)/4, $0x3f400000
+DATA line7Powers1<>+28(SB)/4, $0x3f400000
+DATA line7Powers1<>+32(SB)/4, $0x3f400000
+DATA line7Powers1<>+36(SB)/4, $0x3f400000
+DATA line7Powers1<>+40(SB)/4, $0x3f400000
+DATA line7Powers1<>+44(SB)/4, $0x3f400000
+DATA line7Powers1<>+48(SB)/4, $0x3f400000
+DATA line7Powers1<>+52(SB)/4, $0x3f400000
+DATA line7Powers1<>+56(SB)/4, $0x3f400000
+DATA line7Powers1<>+60(SB)/4, $0x3f400000
+DATA line7Powers1<>+64(SB)/4, $0x3f100000
+DATA line7Powers1<>+68(SB)/4, $0x3f100000
+DATA line7Powers1<>+72(SB)/4, $0x3f100000
+DATA line7Powers1<>+76(SB)/4, $0x3f100000
+DATA line7Powers1<>+80(SB)/4, $0x3f100000
+DATA line7Powers1<>+84(SB)/4, $0x3f100000
+DATA line7Powers1<>+88(SB)/4, $0x3f100000
+DATA line7Powers1<>+92(SB)/4, $0x3f100000
+DATA line7Powers1<>+96(SB)/4, $0x3f100000
+DATA line7Powers1<>+100(SB)/4, $0x3f100000
+DATA line7Powers1<>+104(SB)/4, $0x3f100000
+DATA line7Powers1<>+108(SB)/4, $0x3f100000
+DATA line7Powers1<>+112(SB)/4, $0x3f100000
+DATA line7Powers1<>+116(SB)/4, $0x3f100000
+DATA line7Powers1<>+120(SB)/4, $0x3f100000
+DATA line7Powers1<>+124(SB)/4, $0x3f100000
+DATA line7Powers1<>+128(SB)/4, $0x3ed80000
+DATA line7Powers1<>+132(SB)/4, $0x3ed80000
+DATA line7Powers1<>+136(SB)/4, $0x3ed80000
+DATA line7Powers1<>+140(SB)/4, $0x3ed80000
+DATA line7Powers1<>+144(SB)/4, $0x3ed80000
+DATA line7Powers1<>+148(SB)/4, $0x3ed80000
+DATA line7Powers1<>+152(SB)/4, $0x3ed80000
+DATA line7Powers1<>+156(SB)/4, $0x3ed80000
+DATA line7Powers1<>+160(SB)/4, $0x3ed80000
+DATA line7Powers1<>+164(SB)/4, $0x3ed80000
+DATA line7Powers1<>+168(SB)/4, $0x3ed80000
+DATA line7Powers1<>+172(SB)/4, $0x3ed80000
+DATA line7Powers1<>+176(SB)/4, $0x3ed80000
+DATA line7Powers1<>+180(SB)/4, $0x3ed80000
+DATA line7Powers1<>+184(SB)/4, $0x3ed80000
+DATA line7Powers1<>+188(SB)/4, $0x3ed80000
+GLOBL line7Powers1<>(SB), RODATA|NOPTR, $192
+
+DATA line7Powers2<>+0(SB)/4, $0x3fa00000
+DATA line7Powers2<>+4(SB)/4, $0x3fa00000
+DATA line7Powers2<>+8(SB)/4, $0x3fa00000
+DATA line7Powers2<>+12(SB)/4, $0x3fa00000
+DATA line7Powers2<>+16(SB)/4, $0x3fa00000
+DATA line7Powers2<>+20(SB)/4, $0x3fa00000
+DATA line7Powers2<>+24(SB)/4, $0x3fa00000
+DATA line7Powers2<>+28(SB)/4, $0x3fa00000
+DATA line7Powers2<>+32(SB)/4, $0x3fa00000
+DATA line7Powers2<>+36(SB)/4, $0x3fa00000
+DATA line7Powers2<>+40(SB)/4, $0x3fa00000
+DATA line7Powers2<>+44(SB)/4, $0x3fa00000
+DATA line7Powers2<>+48(SB)/4, $0x3fa00000
+DATA line7Powers2<>+52(SB)/4, $0x3fa00000
+DATA line7Powers2<>+56(SB)/4, $0x3fa00000
+DATA line7Powers2<>+60(SB)/4, $0x3fa00000
+DATA line7Powers2<>+64(SB)/4, $0x3fc80000
+DATA line7Powers2<>+68(SB)/4, $0x3fc80000
+DATA line7Powers2<>+72(SB)/4, $0x3fc80000
+DATA line7Powers2<>+76(SB)/4, $0x3fc80000
+DATA line7Powers2<>+80(SB)/4, $0x3fc80000
+DATA line7Powers2<>+84(SB)/4, $0x3fc80000
+DATA line7Powers2<>+88(SB)/4, $0x3fc80000
+DATA line7Powers2<>+92(SB)/4, $0x3fc80000
+DATA line7Powers2<>+96(SB)/4, $0x3fc80000
+DATA line7Powers2<>+100(SB)/4, $0x3fc80000
+DATA line7Powers2<>+104(SB)/4, $0x3fc80000
+DATA line7Powers2<>+108(SB)/4, $0x3fc80000
+DATA line7Powers2<>+112(SB)/4, $0x3fc80000
+DATA line7Powers2<>+116(SB)/4, $0x3fc80000
+DATA line7Powers2<>+120(SB)/4, $0x3fc80000
+DATA line7Powers2<>+124(SB)/4, $0x3fc80000
+DATA line7Powers2<>+128(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+132(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+136(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+140(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+144(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+148(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+152(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+156(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+160(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+164(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+168(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+172(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+176(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+180(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+184(SB)/4, $0x3ffa0000
+DATA line7Powers2<>+188(SB)/4, $0x3ffa0000
+GLOBL line7Powers2<>(SB), RODATA|NOPTR, $192
+
+DATA line7Powers3<>+0(SB)/4, $0x40200000
+DATA line7Powers3<>+4(SB)/4, $0x40200000
+DATA line7Powers3<>+8(SB)/4, $0x40200000
+DATA line7Powers3<>+12(SB)/4, $0x40200000
+DATA line7Powers3<>+16(SB)/4, $0x40200000
+DATA line7Powers3<>+20(SB)/4, $0x40200000
+DATA line7Powers3<>+24(SB)/4, $0x40200000
+DATA line7Powers3<>+28(SB)/4, $0x40200000
+DATA line7Powers3<>+32(SB)/4, $0x40200000
+DATA line7Powers3<>+36(SB)/4, $0x40200000
+DATA line7Powers3<>+40(SB)/4, $0x40200000
+DATA line7Powers3<>+44(SB)/4, $0x40200000
+DATA line7Powers3<>+48(SB)/4, $0x40200000
+DATA line7Powers3<>+52(SB)/4, $0x40200000
+DATA line7Powers3<>+56(SB)/4, $0x40200000
+DATA line7Powers3<>+60(SB)/4, $0x40200000
+DATA line7Powers3<>+64(SB)/4, $0x40c80000
+DATA line7Powers3<>+68(SB)/4, $0x40c80000
+DATA line7Powers3<>+72(SB)/4, $0x40c80000
+DATA line7Powers3<>+76(SB)/4, $0x40c80000
+DATA line7Powers3<>+80(SB)/4, $0x40c80000
+DATA line7Powers3<>+84(SB)/4, $0x40c80000
+DATA line7Powers3<>+88(SB)/4, $0x40c80000
+DATA line7Powers3<>+92(SB)/4, $0x40c80000
+DATA line7Powers3<>+96(SB)/4, $0x40c80000
+DATA line7Powers3<>+100(SB)/4, $0x40c80000
+DATA line7Powers3<>+104(SB)/4, $0x40c80000
+DATA line7Powers3<>+108(SB)/4, $0x40c80000
+DATA line7Powers3<>+112(SB)/4, $0x40c80000
+DATA line7Powers3<>+116(SB)/4, $0x40c80000
+DATA line7Powers3<>+120(SB)/4, $0x40c80000
+DATA line7Powers3<>+124(SB)/4, $0x40c80000
+DATA line7Powers3<>+128(SB)/4, $0x417a0000
+DATA line7Powers3<>+132(SB)/4, $0x417a0000
+DATA line7Powers3<>+136(SB)/4, $0x417a0000
+DATA line7Powers3<>+140(SB)/4, $0x417a0000
+DATA line7Powers3<>+144(SB)/4, $0x417a0000
+DATA line7Powers3<>+148(SB)/4, $0x417a0000
+DATA line7Powers3<>+152(SB)/4, $0x417a0000
+DATA line7Powers3<>+156(SB)/4, $0x417a0000
+DATA line7Powers3<>+160(SB)/4, $0x417a0000
+DATA line7Powers3<>+164(SB)/4, $0x417a0000
+DATA line7Powers3<>+168(SB)/4, $0x417a0000
+DATA line7Powers3<>+172(SB)/4, $0x417a0000
+DATA line7Powers3<>+176(SB)/4, $0x417a0000
+DATA line7Powers3<>+180(SB)/4, $0x417a0000
+DATA line7Powers3<>+184(SB)/4, $0x417a0000
+DATA line7Powers3<>+188(SB)/4, $0x417a0000
+GLOBL line7Powers3<>(SB), RODATA|NOPTR, $192
+
+// func lineInputAVX2K7(r *int, in *float32, zeros *float32, v *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·lineInputAVX2K7(SB), NOSPLIT, $88-32
+	MOVQ    r+0(FP), AX
+	MOVQ    zeros+16(FP), SI
+	MOVQ    48(AX), BX
+	MOVQ    BX, 80(SP)
+	MOVQ    (AX), CX
+	SHLQ    $0x02, CX
+	MOVQ    in+8(FP), DX
+	ADDQ    DX, CX
+	MOVQ    8(AX), DX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x00
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x00
+	CMOVQLE SI, BX
+	MOVQ    BX, (SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x01
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x01
+	CMOVQLE SI, BX
+	MOVQ    BX, 8(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x02
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x02
+	CMOVQLE SI, BX
+	MOVQ    BX, 16(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x03
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x03
+	CMOVQLE SI, BX
+	MOVQ    BX, 24(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x04
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x04
+	CMOVQLE SI, BX
+	MOVQ    BX, 32(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x05
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x05
+	CMOVQLE SI, BX
+	MOVQ    BX, 40(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x06
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x06
+	CMOVQLE SI, BX
+	MOVQ    BX, 48(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x07
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x07
+	CMOVQLE SI, BX
+	MOVQ    BX, 56(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x08
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x08
+	CMOVQLE SI, BX
+	MOVQ    BX, 64(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x09
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x09
+	CMOVQLE SI, BX
+	MOVQ    BX, 72(SP)
+	MOVQ    v+24(FP), CX
+	XORQ    DX, DX
+	MOVQ    16(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    40(AX), AX
+	SHLQ    $0x02, AX
+	LEAQ    (AX)(AX*2), DI
+	LEAQ    (DI)(AX*2), R8
+	LEAQ    (R8)(AX*2), R9
+	LEAQ    (R9)(AX*2), R10
+
+tile:
+	MOVQ         (SP), BX
+	VMOVUPS      (BX)(DX*1), Y0
+	MOVQ         8(SP), BX
+	VMOVUPS      (BX)(DX*1), Y1
+	MOVQ         16(SP), BX
+	VMOVUPS      (BX)(DX*1), Y2
+	MOVQ         24(SP), BX
+	VMOVUPS      (BX)(DX*1), Y3
+	MOVQ         32(SP), BX
+	VMOVUPS      (BX)(DX*1), Y4
+	MOVQ         40(SP), BX
+	VMOVUPS      (BX)(DX*1), Y5
+	MOVQ         48(SP), BX
+	VMOVUPS      (BX)(DX*1), Y6
+	MOVQ         56(SP), BX
+	VMOVUPS      (BX)(DX*1), Y7
+	MOVQ         64(SP), BX
+	VMOVUPS      (BX)(DX*1), Y8
+	MOVQ         72(SP), BX
+	VMOVUPS      (BX)(DX*1), Y9
+	VMOVAPS      Y8, Y10
+	VFMADD231PS  line7Polynomial0<>+0(SB), Y6, Y10
+	VFMADD231PS  line7Polynomial0<>+64(SB), Y4, Y10
+	VFMADD231PS  line7Polynomial0<>+128(SB), Y2, Y10
+	VFMADD231PS  line7Polynomial0<>+192(SB), Y0, Y10
+	VMOVUPS      Y10, (CX)
+	VMOVAPS      Y9, Y11
+	VFMADD231PS  line7Polynomial0<>+0(SB), Y7, Y11
+	VFMADD231PS  line7Polynomial0<>+64(SB), Y5, Y11
+	VFMADD231PS  line7Polynomial0<>+128(SB), Y3, Y11
+	VFMADD231PS  line7Polynomial0<>+192(SB), Y1, Y11
+	VMOVUPS      Y11, (CX)(R10*1)
+	VMOVAPS      Y8, Y10
+	VFMADD231PS  line7Polynomial1<>+0(SB), Y6, Y10
+	VFMADD231PS  line7Polynomial1<>+64(SB), Y4, Y10
+	VFMADD231PS  line7Polynomial1<>+128(SB), Y2, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  line7Polynomial1<>+0(SB), Y5, Y11
+	VFMADD231PS  line7Polynomial1<>+64(SB), Y3, Y11
+	VFMADD231PS  line7Polynomial1<>+128(SB), Y1, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  line7Powers0<>+0(SB), Y11, Y12
+	VMOVUPS      Y12, (CX)(AX*1)
+	VFNMADD231PS line7Powers0<>+0(SB), Y11, Y10
+	VMOVUPS      Y10, (CX)(AX*2)
+	VMOVAPS      Y8, Y10
+	VFMADD231PS  line7Polynomial2<>+0(SB), Y6, Y10
+	VFMADD231PS  line7Polynomial2<>+64(SB), Y4, Y10
+	VFMADD231PS  line7Polynomial2<>+128(SB), Y2, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  line7Polynomial2<>+0(SB), Y5, Y11
+	VFMADD231PS  line7Polynomial2<>+64(SB), Y3, Y11
+	VFMADD231PS  line7Polynomial2<>+128(SB), Y1, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  line7Powers1<>+0(SB), Y11, Y12
+	VMOVUPS      Y12, (CX)(DI*1)
+	VFNMADD231PS line7Powers1<>+0(SB), Y11, Y10
+	VMOVUPS      Y10, (CX)(AX*4)
+	VMOVAPS      Y8, Y10
+	VFMADD231PS  line7Polynomial3<>+0(SB), Y6, Y10
+	VFMADD231PS  line7Polynomial3<>+64(SB), Y4, Y10
+	VFMADD231PS  line7Polynomial3<>+128(SB), Y2, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  line7Polynomial3<>+0(SB), Y5, Y11
+	VFMADD231PS  line7Polynomial3<>+64(SB), Y3, Y11
+	VFMADD231PS  line7Polynomial3<>+128(SB), Y1, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  line7Powers2<>+0(SB), Y11, Y12
+	VMOVUPS      Y12, (CX)(R8*1)
+	VFNMADD231PS line7Powers2<>+0(SB), Y11, Y10
+	VMOVUPS      Y10, (CX)(DI*2)
+	VMOVAPS      Y8, Y10
+	VFMADD231PS  line7Polynomial4<>+0(SB), Y6, Y10
+	VFMADD231PS  line7Polynomial4<>+64(SB), Y4, Y10
+	VFMADD231PS  line7Polynomial4<>+128(SB), Y2, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  line7Polynomial4<>+0(SB), Y5, Y11
+	VFMADD231PS  line7Polynomial4<>+64(SB), Y3, Y11
+	VFMADD231PS  line7Polynomial4<>+128(SB), Y1, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  line7Powers3<>+0(SB), Y11, Y12
+	VMOVUPS      Y12, (CX)(R9*1)
+	VFNMADD231PS line7Powers3<>+0(SB), Y11, Y10
+	VMOVUPS      Y10, (CX)(AX*8)
+	MOVQ         (SP), BX
+	VMOVUPS      32(BX)(DX*1), Y0
+	MOVQ         8(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y1
+	MOVQ         16(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y2
+	MOVQ         24(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y3
+	MOVQ         32(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y4
+	MOVQ         40(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y5
+	MOVQ         48(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y6
+	MOVQ         56(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y7
+	MOVQ         64(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y8
+	MOVQ         72(SP), BX
+	VMOVUPS      32(BX)(DX*1), Y9
+	VMOVAPS      Y8, Y10
+	VFMADD231PS  line7Polynomial0<>+0(SB), Y6, Y10
+	VFMADD231PS  line7Polynomial0<>+64(SB), Y4, Y10
+	VFMADD231PS  line7Polynomial0<>+128(SB), Y2, Y10
+	VFMADD231PS  line7Polynomial0<>+192(SB), Y0, Y10
+	VMOVUPS      Y10, 32(CX)
+	VMOVAPS      Y9, Y11
+	VFMADD231PS  line7Polynomial0<>+0(SB), Y7, Y11
+	VFMADD231PS  line7Polynomial0<>+64(SB), Y5, Y11
+	VFMADD231PS  line7Polynomial0<>+128(SB), Y3, Y11
+	VFMADD231PS  line7Polynomial0<>+192(SB), Y1, Y11
+	VMOVUPS      Y11, 32(CX)(R10*1)
+	VMOVAPS      Y8, Y10
+	VFMADD231PS  line7Polynomial1<>+0(SB), Y6, Y10
+	VFMADD231PS  line7Polynomial1<>+64(SB), Y4, Y10
+	VFMADD231PS  line7Polynomial1<>+128(SB), Y2, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  line7Polynomial1<>+0(SB), Y5, Y11
+	VFMADD231PS  line7Polynomial1<>+64(SB), Y3, Y11
+	VFMADD231PS  line7Polynomial1<>+128(SB), Y1, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  line7Powers0<>+0(SB), Y11, Y12
+	VMOVUPS      Y12, 32(CX)(AX*1)
+	VFNMADD231PS line7Powers0<>+0(SB), Y11, Y10
+	VMOVUPS      Y10, 32(CX)(AX*2)
+	VMOVAPS      Y8, Y10
+	VFMADD231PS  line7Polynomial2<>+0(SB), Y6, Y10
+	VFMADD231PS  line7Polynomial2<>+64(SB), Y4, Y10
+	VFMADD231PS  line7Polynomial2<>+128(SB), Y2, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  line7Polynomial2<>+0(SB), Y5, Y11
+	VFMADD231PS  line7Polynomial2<>+64(SB), Y3, Y11
+	VFMADD231PS  line7Polynomial2<>+128(SB), Y1, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  line7Powers1<>+0(SB), Y11, Y12
+	VMOVUPS      Y12, 32(CX)(DI*1)
+	VFNMADD231PS line7Powers1<>+0(SB), Y11, Y10
+	VMOVUPS      Y10, 32(CX)(AX*4)
+	VMOVAPS      Y8, Y10
+	VFMADD231PS  line7Polynomial3<>+0(SB), Y6, Y10
+	VFMADD231PS  line7Polynomial3<>+64(SB), Y4, Y10
+	VFMADD231PS  line7Polynomial3<>+128(SB), Y2, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  line7Polynomial3<>+0(SB), Y5, Y11
+	VFMADD231PS  line7Polynomial3<>+64(SB), Y3, Y11
+	VFMADD231PS  line7Polynomial3<>+128(SB), Y1, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  line7Powers2<>+0(SB), Y11, Y12
+	VMOVUPS      Y12, 32(CX)(R8*1)
+	VFNMADD231PS line7Powers2<>+0(SB), Y11, Y10
+	VMOVUPS      Y10, 32(CX)(DI*2)
+	VMOVAPS      Y8, Y10
+	VFMADD231PS  line7Polynomial4<>+0(SB), Y6, Y10
+	VFMADD231PS  line7Polynomial4<>+64(SB), Y4, Y10
+	VFMADD231PS  line7Polynomial4<>+128(SB), Y2, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  line7Polynomial4<>+0(SB), Y5, Y11
+	VFMADD231PS  line7Polynomial4<>+64(SB), Y3, Y11
+	VFMADD231PS  line7Polynomial4<>+128(SB), Y1, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  line7Powers3<>+0(SB), Y11, Y12
+	VMOVUPS      Y12, 32(CX)(R9*1)
+	VFNMADD231PS line7Powers3<>+0(SB), Y11, Y10
+	VMOVUPS      Y10, 32(CX)(AX*8)
+	ADDQ         SI, DX
+	ADDQ         $0x40, CX
+	DECQ         80(SP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func lineOutputAVX2K7(r *int, m *float32, epi *float32, res *float32, out *float32, temp *float32)
+// Requires: AVX, FMA3
+TEXT ·lineOutputAVX2K7(SB), NOSPLIT, $32-48
+	MOVQ r+0(FP), AX
+	MOVQ 32(AX), CX
+	MOVQ CX, (SP)
+	MOVQ res+24(FP), CX
+	MOVQ CX, 16(SP)
+	MOVQ out+32(FP), CX
+	MOVQ CX, 24(SP)
+	MOVQ m+8(FP), DX
+	MOVQ epi+16(FP), BX
+	MOVQ temp+40(FP), SI
+	MOVQ (AX), DI
+	SHLQ $0x02, DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	LEAQ (R9)(DI*2), R10
+	LEAQ (R10)(DI*2), R11
+	MOVQ 8(AX), R12
+	SHLQ $0x02, R12
+	MOVQ 16(AX), R13
+	SHLQ $0x02, R13
+
+tile:
+	VMOVUPS     (DX)(DI*1), Y4
+	VADDPS      (DX)(DI*2), Y4, Y0
+	VSUBPS      (DX)(DI*2), Y4, Y4
+	VMOVUPS     (DX)(R8*1), Y5
+	VADDPS      (DX)(DI*4), Y5, Y1
+	VSUBPS      (DX)(DI*4), Y5, Y5
+	VMOVUPS     (DX)(R9*1), Y6
+	VADDPS      (DX)(R8*2), Y6, Y2
+	VSUBPS      (DX)(R8*2), Y6, Y6
+	VMOVUPS     (DX)(R10*1), Y7
+	VADDPS      (DX)(DI*8), Y7, Y3
+	VSUBPS      (DX)(DI*8), Y7, Y7
+	VMOVUPS     (DX), Y8
+	VADDPS      Y0, Y8, Y8
+	VADDPS      Y1, Y8, Y8
+	VADDPS      Y2, Y8, Y8
+	VADDPS      Y3, Y8, Y8
+	VMOVUPS     Y8, (SI)
+	VMULPS      line7Powers0<>+0(SB), Y4, Y8
+	VFMADD231PS line7Powers1<>+0(SB), Y5, Y8
+	VFMADD231PS line7Powers2<>+0(SB), Y6, Y8
+	VFMADD231PS line7Powers3<>+0(SB), Y7, Y8
+	VMOVUPS     Y8, 64(SI)
+	VMULPS      line7Powers0<>+64(SB), Y0, Y8
+	VFMADD231PS line7Powers1<>+64(SB), Y1, Y8
+	VFMADD231PS line7Powers2<>+64(SB), Y2, Y8
+	VFMADD231PS line7Powers3<>+64(SB), Y3, Y8
+	VMOVUPS     Y8, 128(SI)
+	VMOVUPS     (DX)(R11*1), Y8
+	VFMADD231PS line7Powers0<>+128(SB), Y4, Y8
+	VFMADD231PS line7Powers1<>+128(SB), Y5, Y8
+	VFMADD231PS line7Powers2<>+128(SB), Y6, Y8
+	VFMADD231PS line7Powers3<>+128(SB), Y7, Y8
+	VMOVUPS     Y8, 192(SI)
+	VMOVUPS     32(DX)(DI*1), Y4
+	VADDPS      32(DX)(DI*2), Y4, Y0
+	VSUBPS      32(DX)(DI*2), Y4, Y4
+	VMOVUPS     32(DX)(R8*1), Y5
+	VADDPS      32(DX)(DI*4), Y5, Y1
+	VSUBPS      32(DX)(DI*4), Y5, Y5
+	VMOVUPS     32(DX)(R9*1), Y6
+	VADDPS      32(DX)(R8*2), Y6, Y2
+	VSUBPS      32(DX)(R8*2), Y6, Y6
+	VMOVUPS     32(DX)(R10*1), Y7
+	VADDPS      32(DX)(DI*8), Y7, Y3
+	VSUBPS      32(DX)(DI*8), Y7, Y7
+	VMOVUPS     32(DX), Y8
+	VADDPS      Y0, Y8, Y8
+	VADDPS      Y1, Y8, Y8
+	VADDPS      Y2, Y8, Y8
+	VADDPS      Y3, Y8, Y8
+	VMOVUPS     Y8, 32(SI)
+	VMULPS      line7Powers0<>+0(SB), Y4, Y8
+	VFMADD231PS line7Powers1<>+0(SB), Y5, Y8
+	VFMADD231PS line7Powers2<>+0(SB), Y6, Y8
+	VFMADD231PS line7Powers3<>+0(SB), Y7, Y8
+	VMOVUPS     Y8, 96(SI)
+	VMULPS      line7Powers0<>+64(SB), Y0, Y8
+	VFMADD231PS line7Powers1<>+64(SB), Y1, Y8
+	VFMADD231PS line7Powers2<>+64(SB), Y2, Y8
+	VFMADD231PS line7Powers3<>+64(SB), Y3, Y8
+	VMOVUPS     Y8, 160(SI)
+	VMOVUPS     32(DX)(R11*1), Y8
+	VFMADD231PS line7Powers0<>+128(SB), Y4, Y8
+	VFMADD231PS line7Powers1<>+128(SB), Y5, Y8
+	VFMADD231PS line7Powers2<>+128(SB), Y6, Y8
+	VFMADD231PS line7Powers3<>+128(SB), Y7, Y8
+	VMOVUPS     Y8, 224(SI)
+	MOVQ        24(AX), CX
+	MOVQ        CX, 8(SP)
+	MOVQ        16(SP), CX
+	MOVQ        24(SP), R14
+	MOVQ        SI, R15
+
+pixel:
+	VMOVUPS     (R15), Y0
+	VADDPS      (BX), Y0, Y0
+	VMOVUPS     32(R15), Y1
+	VADDPS      32(BX), Y1, Y1
+	CMPQ        40(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(BX), Y2
+	VMOVUPS     128(BX), Y3
+	VFMADD213PS Y3, Y2, Y0
+	VMOVUPS     96(BX), Y2
+	VMOVUPS     160(BX), Y3
+	VFMADD213PS Y3, Y2, Y1
+
+scaled:
+	TESTQ  CX, CX
+	JZ     added
+	VADDPS (CX), Y0, Y0
+	VADDPS 32(CX), Y1, Y1
+
+added:
+	VBROADCASTSS 56(AX), Y2
+	VBROADCASTSS 60(AX), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	CMPQ         48(AX), $0x00
+	JE           masked
+	VMOVUPS      192(BX), Y2
+	VANDPS       Y2, Y0, Y0
+	VMOVUPS      224(BX), Y2
+	VANDPS       Y2, Y1, Y1
+
+masked:
+	VMOVUPS Y0, (R14)
+	VMOVUPS Y1, 32(R14)
+	ADDQ    $0x40, R15
+	ADDQ    R12, R14
+	TESTQ   CX, CX
+	JZ      below
+	ADDQ    R12, CX
+
+below:
+	DECQ 8(SP)
+	JNZ  pixel
+	ADDQ $0x40, DX
+	ADDQ R13, 24(SP)
+	CMPQ 16(SP), $0x00
+	JE   next
+	ADDQ R13, 16(SP)
+
+next:
+	DECQ (SP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func lineInputAVX512K7(r *int, in *float32, zeros *float32, v *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·lineInputAVX512K7(SB), NOSPLIT, $88-32
+	MOVQ    r+0(FP), AX
+	MOVQ    zeros+16(FP), SI
+	MOVQ    48(AX), BX
+	MOVQ    BX, 80(SP)
+	MOVQ    (AX), CX
+	SHLQ    $0x02, CX
+	MOVQ    in+8(FP), DX
+	ADDQ    DX, CX
+	MOVQ    8(AX), DX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x00
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x00
+	CMOVQLE SI, BX
+	MOVQ    BX, (SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x01
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x01
+	CMOVQLE SI, BX
+	MOVQ    BX, 8(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x02
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x02
+	CMOVQLE SI, BX
+	MOVQ    BX, 16(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x03
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x03
+	CMOVQLE SI, BX
+	MOVQ    BX, 24(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x04
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x04
+	CMOVQLE SI, BX
+	MOVQ    BX, 32(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x05
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x05
+	CMOVQLE SI, BX
+	MOVQ    BX, 40(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x06
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x06
+	CMOVQLE SI, BX
+	MOVQ    BX, 48(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x07
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x07
+	CMOVQLE SI, BX
+	MOVQ    BX, 56(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x08
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x08
+	CMOVQLE SI, BX
+	MOVQ    BX, 64(SP)
+	LEAQ    (CX)(DX*4), CX
+	MOVQ    CX, BX
+	CMPQ    24(AX), $0x09
+	CMOVQGT SI, BX
+	CMPQ    32(AX), $0x09
+	CMOVQLE SI, BX
+	MOVQ    BX, 72(SP)
+	MOVQ    v+24(FP), CX
+	XORQ    DX, DX
+	MOVQ    16(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    40(AX), AX
+	SHLQ    $0x02, AX
+	LEAQ    (AX)(AX*2), DI
+	LEAQ    (DI)(AX*2), R8
+	LEAQ    (R8)(AX*2), R9
+	LEAQ    (R9)(AX*2), R10
+
+tile:
+	MOVQ         (SP), BX
+	VMOVUPS      (BX)(DX*1), Z0
+	MOVQ         8(SP), BX
+	VMOVUPS      (BX)(DX*1), Z1
+	MOVQ         16(SP), BX
+	VMOVUPS      (BX)(DX*1), Z2
+	MOVQ         24(SP), BX
+	VMOVUPS      (BX)(DX*1), Z3
+	MOVQ         32(SP), BX
+	VMOVUPS      (BX)(DX*1), Z4
+	MOVQ         40(SP), BX
+	VMOVUPS      (BX)(DX*1), Z5
+	MOVQ         48(SP), BX
+	VMOVUPS      (BX)(DX*1), Z6
+	MOVQ         56(SP), BX
+	VMOVUPS      (BX)(DX*1), Z7
+	MOVQ         64(SP), BX
+	VMOVUPS      (BX)(DX*1), Z8
+	MOVQ         72(SP), BX
+	VMOVUPS      (BX)(DX*1), Z9
+	VMOVAPS      Z8, Z10
+	VFMADD231PS  line7Polynomial0<>+0(SB), Z6, Z10
+	VFMADD231PS  line7Polynomial0<>+64(SB), Z4, Z10
+	VFMADD231PS  line7Polynomial0<>+128(SB), Z2, Z10
+	VFMADD231PS  line7Polynomial0<>+192(SB), Z0, Z10
+	VMOVUPS      Z10, (CX)
+	VMOVAPS      Z9, Z11
+	VFMADD231PS  line7Polynomial0<>+0(SB), Z7, Z11
+	VFMADD231PS  line7Polynomial0<>+64(SB), Z5, Z11
+	VFMADD231PS  line7Polynomial0<>+128(SB), Z3, Z11
+	VFMADD231PS  line7Polynomial0<>+192(SB), Z1, Z11
+	VMOVUPS      Z11, (CX)(R10*1)
+	VMOVAPS      Z8, Z10
+	VFMADD231PS  line7Polynomial1<>+0(SB), Z6, Z10
+	VFMADD231PS  line7Polynomial1<>+64(SB), Z4, Z10
+	VFMADD231PS  line7Polynomial1<>+128(SB), Z2, Z10
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  line7Polynomial1<>+0(SB), Z5, Z11
+	VFMADD231PS  line7Polynomial1<>+64(SB), Z3, Z11
+	VFMADD231PS  line7Polynomial1<>+128(SB), Z1, Z11
+	VMOVAPS      Z10, Z12
+	VFMADD231PS  line7Powers0<>+0(SB), Z11, Z12
+	VMOVUPS      Z12, (CX)(AX*1)
+	VFNMADD231PS line7Powers0<>+0(SB), Z11, Z10
+	VMOVUPS      Z10, (CX)(AX*2)
+	VMOVAPS      Z8, Z10
+	VFMADD231PS  line7Polynomial2<>+0(SB), Z6, Z10
+	VFMADD231PS  line7Polynomial2<>+64(SB), Z4, Z10
+	VFMADD231PS  line7Polynomial2<>+128(SB), Z2, Z10
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  line7Polynomial2<>+0(SB), Z5, Z11
+	VFMADD231PS  line7Polynomial2<>+64(SB), Z3, Z11
+	VFMADD231PS  line7Polynomial2<>+128(SB), Z1, Z11
+	VMOVAPS      Z10, Z12
+	VFMADD231PS  line7Powers1<>+0(SB), Z11, Z12
+	VMOVUPS      Z12, (CX)(DI*1)
+	VFNMADD231PS line7Powers1<>+0(SB), Z11, Z10
+	VMOVUPS      Z10, (CX)(AX*4)
+	VMOVAPS      Z8, Z10
+	VFMADD231PS  line7Polynomial3<>+0(SB), Z6, Z10
+	VFMADD231PS  line7Polynomial3<>+64(SB), Z4, Z10
+	VFMADD231PS  line7Polynomial3<>+128(SB), Z2, Z10
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  line7Polynomial3<>+0(SB), Z5, Z11
+	VFMADD231PS  line7Polynomial3<>+64(SB), Z3, Z11
+	VFMADD231PS  line7Polynomial3<>+128(SB), Z1, Z11
+	VMOVAPS      Z10, Z12
+	VFMADD231PS  line7Powers2<>+0(SB), Z11, Z12
+	VMOVUPS      Z12, (CX)(R8*1)
+	VFNMADD231PS line7Powers2<>+0(SB), Z11, Z10
+	VMOVUPS      Z10, (CX)(DI*2)
+	VMOVAPS      Z8, Z10
+	VFMADD231PS  line7Polynomial4<>+0(SB), Z6, Z10
+	VFMADD231PS  line7Polynomial4<>+64(SB), Z4, Z10
+	VFMADD231PS  line7Polynomial4<>+128(SB), Z2, Z10
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  line7Polynomial4<>+0(SB), Z5, Z11
+	VFMADD231PS  line7Polynomial4<>+64(SB), Z3, Z11
+	VFMADD231PS  line7Polynomial4<>+128(SB), Z1, Z11
+	VMOVAPS      Z10, Z12
+	VFMADD231PS  line7Powers3<>+0(SB), Z11, Z12
+	VMOVUPS      Z12, (CX)(R9*1)
+	VFNMADD231PS line7Powers3<>+0(SB), Z11, Z10
+	VMOVUPS      Z10, (CX)(AX*8)
+	ADDQ         SI, DX
+	ADDQ         $0x40, CX
+	DECQ         80(SP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func lineOutputAVX512K7(r *int, m *float32, epi *float32, res *float32, out *float32, temp *float32)
+// Requires: AVX, AVX512F
+TEXT ·lineOutputAVX512K7(SB), NOSPLIT, $32-48
+	MOVQ r+0(FP), AX
+	MOVQ 32(AX), CX
+	MOVQ CX, (SP)
+	MOVQ res+24(FP), CX
+	MOVQ CX, 16(SP)
+	MOVQ out+32(FP), CX
+	MOVQ CX, 24(SP)
+	MOVQ m+8(FP), DX
+	MOVQ epi+16(FP), BX
+	MOVQ temp+40(FP), SI
+	MOVQ (AX), DI
+	SHLQ $0x02, DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	LEAQ (R9)(DI*2), R10
+	LEAQ (R10)(DI*2), R11
+	MOVQ 8(AX), R12
+	SHLQ $0x02, R12
+	MOVQ 16(AX), R13
+	SHLQ $0x02, R13
+
+tile:
+	VMOVUPS     (DX)(DI*1), Z4
+	VADDPS      (DX)(DI*2), Z4, Z0
+	VSUBPS      (DX)(DI*2), Z4, Z4
+	VMOVUPS     (DX)(R8*1), Z5
+	VADDPS      (DX)(DI*4), Z5, Z1
+	VSUBPS      (DX)(DI*4), Z5, Z5
+	VMOVUPS     (DX)(R9*1), Z6
+	VADDPS      (DX)(R8*2), Z6, Z2
+	VSUBPS      (DX)(R8*2), Z6, Z6
+	VMOVUPS     (DX)(R10*1), Z7
+	VADDPS      (DX)(DI*8), Z7, Z3
+	VSUBPS      (DX)(DI*8), Z7, Z7
+	VMOVUPS     (DX), Z8
+	VADDPS      Z0, Z8, Z8
+	VADDPS      Z1, Z8, Z8
+	VADDPS      Z2, Z8, Z8
+	VADDPS      Z3, Z8, Z8
+	VMOVUPS     Z8, (SI)
+	VMULPS      line7Powers0<>+0(SB), Z4, Z8
+	VFMADD231PS line7Powers1<>+0(SB), Z5, Z8
+	VFMADD231PS line7Powers2<>+0(SB), Z6, Z8
+	VFMADD231PS line7Powers3<>+0(SB), Z7, Z8
+	VMOVUPS     Z8, 64(SI)
+	VMULPS      line7Powers0<>+64(SB), Z0, Z8
+	VFMADD231PS line7Powers1<>+64(SB), Z1, Z8
+	VFMADD231PS line7Powers2<>+64(SB), Z2, Z8
+	VFMADD231PS line7Powers3<>+64(SB), Z3, Z8
+	VMOVUPS     Z8, 128(SI)
+	VMOVUPS     (DX)(R11*1), Z8
+	VFMADD231PS line7Powers0<>+128(SB), Z4, Z8
+	VFMADD231PS line7Powers1<>+128(SB), Z5, Z8
+	VFMADD231PS line7Powers2<>+128(SB), Z6, Z8
+	VFMADD231PS line7Powers3<>+128(SB), Z7, Z8
+	VMOVUPS     Z8, 192(SI)
+	MOVQ        24(AX), CX
+	MOVQ        CX, 8(SP)
+	MOVQ        16(SP), CX
+	MOVQ        24(SP), R14
+	MOVQ        SI, R15
+
+pixel:
+	VMOVUPS     (R15), Z0
+	VADDPS      (BX), Z0, Z0
+	CMPQ        40(AX), $0x00
+	JE          scaled
+	VMOVUPS     64(BX), Z1
+	VMOVUPS     128(BX), Z2
+	VFMADD213PS Z2, Z1, Z0
+
+scaled:
+	TESTQ  CX, CX
+	JZ     added
+	VADDPS (CX), Z0, Z0
+
+added:
+	VBROADCASTSS 56(AX), Z1
+	VBROADCASTSS 60(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	CMPQ         48(AX), $0x00
+	JE           masked
+	VMOVUPS      192(BX), Z1
+	VPANDD       Z1, Z0, Z0
+
+masked:
+	VMOVUPS Z0, (R14)
+	ADDQ    $0x40, R15
+	ADDQ    R12, R14
+	TESTQ   CX, CX
+	JZ      below
+	ADDQ    R12, CX
+
+below:
+	DECQ 8(SP)
+	JNZ  pixel
+	ADDQ $0x40, DX
+	ADDQ R13, 24(SP)
+	CMPQ 16(SP), $0x00
+	JE   next
+	ADDQ R13, 16(SP)
+
+next:
+	DECQ (SP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
 // func productAVX2P1C16(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
 // Requires: AVX, FMA3, MMX+
 TEXT ·productAVX2P1C16(SB), NOSPLIT, $0-48

@@ -46,19 +46,24 @@ func values32(r *rand.Rand, n int) []float32 {
 	return v
 }
 
-// random returns a small problem: channel counts, heights and widths around every tail, any padding and any cut.
+// kernels is heights and widths of a kernel of each form.
+var kernels = [][2]int{{3, 3}, {1, 3}, {3, 1}, {1, 7}, {7, 1}}
+
+// random returns a small problem: any form, channel counts, heights and widths around every tail, any padding and any
+// cut.
 func random(r *rand.Rand) problem {
 	pick := func(v ...int) int { return v[r.IntN(len(v))] }
+	size := kernels[r.IntN(len(kernels))]
 	for {
 		s := conv.Shape{
-			N: pick(1, 1, 2, 3), IC: 1 + r.IntN(50), OC: 1 + r.IntN(70), IH: 1 + r.IntN(14), IW: 1 + r.IntN(22), KH: kernel, KW: kernel,
+			N: pick(1, 1, 2, 3), IC: 1 + r.IntN(50), OC: 1 + r.IntN(70), IH: 1 + r.IntN(14), IW: 1 + r.IntN(22), KH: size[0], KW: size[1],
 			StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: pick(0, 0, 1, 1, 2, 7), PadLeft: pick(0, 0, 1, 1, 2, 8), Groups: 1,
 		}
-		s.OH, s.OW = s.IH+s.PadTop+pick(0, 1, 2, 9)-kernel+1, s.IW+s.PadLeft+pick(0, 1, 2, 10)-kernel+1
+		s.OH, s.OW = s.IH+s.PadTop+pick(0, 1, 2, 9)-s.KH+1, s.IW+s.PadLeft+pick(0, 1, 2, 10)-s.KW+1
 		if s.OH < 1 || s.OW < 1 {
 			continue
 		}
-		p := problem{Shape: s, Epilogue: conv.Pass, in: values32(r, s.N*s.IC*s.IH*s.IW), weights: values32(r, s.OC*s.IC*kernel*kernel)}
+		p := problem{Shape: s, Epilogue: conv.Pass, in: values32(r, s.N*s.IC*s.IH*s.IW), weights: values32(r, s.OC*s.IC*s.KH*s.KW)}
 		if r.IntN(2) == 0 {
 			p.Bias = values32(r, s.OC)
 		}
@@ -75,7 +80,8 @@ func random(r *rand.Rand) problem {
 			p.Lo, p.Hi = 0.25, float32(math.Inf(1)) // not even zero passes
 		}
 		if r.IntN(2) == 0 {
-			tiles := s.N * ceil(s.OH, tile) * ceil(s.OW, tile)
+			high, wide := p.tile()
+			tiles := s.N * ceil(s.OH, high) * ceil(s.OW, wide)
 			p.part = 1 + r.IntN(tiles)
 			p.parts = ceil(tiles, p.part)
 			p.set = 2 * (1 + r.IntN(2))
@@ -145,6 +151,125 @@ func (o arithmetic) output(m []float64) []float64 {
 // product is a product that is rounded: adding -0 changes nothing.
 func (o arithmetic) product(x, y float64) float64 { return o.fma(x, y, math.Copysign(0, -1)) }
 
+// line returns the points of a kernel of one row or column, and whether it is one.
+func (p problem) line() ([]float64, bool) {
+	switch {
+	case p.KH == 3 && p.KW == 3:
+		return nil, false
+	case p.KH*p.KW == 3:
+		return []float64{0.75, 1.5}, true
+	}
+	return []float64{0.375, 0.75, 1.25, 2.5}, true
+}
+
+// tile returns the rows and columns of outputs of a tile, and patch those of its inputs.
+func (p problem) tile() (high, wide int) {
+	side := func(kernel int) int {
+		if kernel == 1 {
+			return 1
+		}
+		return tile
+	}
+	return side(p.KH), side(p.KW)
+}
+
+func (p problem) patch() (high, wide int) {
+	high, wide = p.tile()
+	return high + p.KH - 1, wide + p.KW - 1
+}
+
+// symmetric is the sum of the products of any n of the values, with the sign of n.
+func symmetric(values []float64, n int) float64 {
+	switch {
+	case n == 0:
+		return 1
+	case len(values) < n:
+		return 0
+	}
+	return symmetric(values[1:], n) - values[0]*symmetric(values[1:], n-1)
+}
+
+// split returns the squares of the points but one, and that one.
+func split(points []float64, i int) (squares []float64, point float64) {
+	for j, p := range points {
+		if j == i {
+			point = p
+		} else {
+			squares = append(squares, p*p)
+		}
+	}
+	return squares, point
+}
+
+// lineWeights is Gg, in float64.
+func lineWeights(points, g []float64) []float64 {
+	all, _ := split(points, -1)
+	u := []float64{g[0] * (1 / symmetric(all, len(all)))}
+	for i := range points {
+		squares, p := split(points, i)
+		scale := 2 * p * p
+		for _, q := range squares {
+			scale *= p*p - q
+		}
+		sums := [2]float64{}
+		for j, w := range g {
+			sums[j%2] += math.Pow(p, float64(j)) * w
+		}
+		u = append(u, (sums[0]+sums[1])*(1/scale), (sums[0]-sums[1])*(1/scale))
+	}
+	return append(u, g[len(g)-1])
+}
+
+// lineInput is Bᵀd in the stated order.
+func (o arithmetic) lineInput(points, d []float64) []float64 {
+	every := func(squares []float64, last int) float64 {
+		sum := d[last]
+		for j := range squares {
+			sum = o.fma(symmetric(squares, j+1), d[last-2-2*j], sum)
+		}
+		return sum
+	}
+	last := len(d) - 1
+	all, _ := split(points, -1)
+	v := []float64{every(all, last-1)}
+	for i := range points {
+		squares, p := split(points, i)
+		even, odd := every(squares, last-1), every(squares, last-2)
+		v = append(v, o.fma(p, odd, even), o.fma(-p, odd, even))
+	}
+	return append(v, every(all, last))
+}
+
+// lineOutput is Aᵀm in the stated order.
+func (o arithmetic) lineOutput(points, m []float64) []float64 {
+	y := []float64{m[0], math.Copysign(0, -1), math.Copysign(0, -1), m[len(m)-1]}
+	for i, p := range points {
+		plus, minus := m[1+2*i], m[2+2*i]
+		s, d := o.add(plus, minus), o.add(plus, -minus)
+		y[0], y[1], y[2], y[3] = o.add(y[0], s), o.fma(p, d, y[1]), o.fma(p*p, s, y[2]), o.fma(p*p*p, d, y[3])
+	}
+	return y
+}
+
+// transforms returns GgGᵀ, BᵀdB and AᵀmA, or Gg, Bᵀd and Aᵀm.
+func (p problem) transforms(o arithmetic) (weights, input, output func([]float64) []float64) {
+	if points, ok := p.line(); ok {
+		return func(g []float64) []float64 { return lineWeights(points, g) },
+			func(d []float64) []float64 { return o.lineInput(points, d) },
+			func(m []float64) []float64 { return o.lineOutput(points, m) }
+	}
+	return func(g []float64) []float64 {
+			return both(g, kernel, func(g []float64) []float64 {
+				const a, b = 0.75, 1.5
+				at := func(x, scale float64) float64 { return (g[0] + x*x*g[2] + x*g[1]) * (1 / scale) }
+				na, nb := 2*a*a*(a*a-b*b), 2*b*b*(b*b-a*a)
+				return []float64{g[0] * (1 / (a * a * b * b)), at(a, na), at(-a, na), at(b, nb), at(-b, nb), g[2]}
+			})
+		},
+		func(d []float64) []float64 { return both(d, patch, o.input) },
+		func(m []float64) []float64 { return both(m, patch, o.output) }
+}
+
 // both applies a transform to the columns of a square of n by n, then to the rows.
 func both(square []float64, n int, f func([]float64) []float64) []float64 {
 	var half, out []float64 // half is transposed
@@ -168,10 +293,11 @@ func both(square []float64, n int, f func([]float64) []float64) []float64 {
 
 // eachTile calls f with image, output channel and place of each tile.
 func (p problem) eachTile(f func(n, oc, y, x int)) {
+	high, wide := p.tile()
 	for n := range p.N {
 		for oc := range p.OC {
-			for y := 0; y < p.OH; y += tile {
-				for x := 0; x < p.OW; x += tile {
+			for y := 0; y < p.OH; y += high {
+				for x := 0; x < p.OW; x += wide {
 					f(n, oc, y, x)
 				}
 			}
@@ -181,41 +307,39 @@ func (p problem) eachTile(f func(n, oc, y, x int)) {
 
 // sums returns the convolution before the epilogue, tile by tile, by arithmetic o.
 func (p problem) sums(o arithmetic) []float64 {
+	weights, input, output := p.transforms(o)
 	u := make([][]float64, p.OC*p.IC)
 	for i := range u {
-		g := make([]float64, kernel*kernel)
+		g := make([]float64, p.KH*p.KW)
 		for j := range g {
 			g[j] = float64(p.weights[i*len(g)+j])
 		}
-		u[i] = both(g, kernel, func(g []float64) []float64 {
-			const a, b = 0.75, 1.5
-			at := func(x, scale float64) float64 { return (g[0] + x*x*g[2] + x*g[1]) * (1 / scale) }
-			na, nb := 2*a*a*(a*a-b*b), 2*b*b*(b*b-a*a)
-			return []float64{g[0] * (1 / (a * a * b * b)), at(a, na), at(-a, na), at(b, nb), at(-b, nb), g[2]}
-		})
+		u[i] = weights(g)
 		for j, v := range u[i] {
 			u[i][j] = float64(float32(v))
 		}
 	}
+	_, wideTile := p.tile()
+	high, wide := p.patch()
 	inputs := map[[4]int][]float64{}
 	out := make([]float64, p.N*p.OC*p.OH*p.OW)
 	p.eachTile(func(n, oc, y, x int) {
-		m := make([]float64, values)
+		m := make([]float64, high*wide)
 		for ic := range p.IC {
 			place := [4]int{n, ic, y, x}
 			if inputs[place] == nil {
-				d := make([]float64, values)
+				d := make([]float64, high*wide)
 				for i := range d {
-					d[i] = float64(p.at(n, ic, y+i/patch, x+i%patch))
+					d[i] = float64(p.at(n, ic, y+i/wide, x+i%wide))
 				}
-				inputs[place] = both(d, patch, o.input)
+				inputs[place] = input(d)
 			}
 			for i, v := range inputs[place] {
 				m[i] = o.fma(v, u[oc*p.IC+ic][i], m[i])
 			}
 		}
-		for i, v := range both(m, patch, o.output) {
-			if y, x := y+i/tile, x+i%tile; y < p.OH && x < p.OW {
+		for i, v := range output(m) {
+			if y, x := y+i/wideTile, x+i%wideTile; y < p.OH && x < p.OW {
 				out[((n*p.OC+oc)*p.OH+y)*p.OW+x] = v
 			}
 		}
@@ -352,8 +476,8 @@ func (p problem) definition() []float64 {
 	for o := range out {
 		x, y, c := o%p.OW, o/p.OW%p.OH, o/p.OW/p.OH
 		for ic := range p.IC {
-			for i, w := range p.weights[(c%p.OC*p.IC+ic)*kernel*kernel:][:kernel*kernel] {
-				out[o] += float64(w) * float64(p.at(c/p.OC, ic, y+i/kernel, x+i%kernel))
+			for i, w := range p.weights[(c%p.OC*p.IC+ic)*p.KH*p.KW:][:p.KH*p.KW] {
+				out[o] += float64(w) * float64(p.at(c/p.OC, ic, y+i/p.KW, x+i%p.KW))
 			}
 		}
 	}
@@ -364,8 +488,9 @@ func (p problem) definition() []float64 {
 func TestErrorIsSmallBesideTheLargestOutput(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(7, 8))
-		for _, ic := range []int{16, 64, 512} {
-			p := problem{Shape: shape(ic, 8, 16), Epilogue: conv.Pass, in: values32(r, ic*8*8), weights: values32(r, 16*ic*kernel*kernel)}
+		for i := range 3 * len(kernels) {
+			ic, size := []int{16, 64, 512}[i%3], kernels[i/3]
+			p := problem{Shape: shape(ic, 8, 16, size), Epilogue: conv.Pass, in: values32(r, ic*8*8), weights: values32(r, 16*ic*size[0]*size[1])}
 			for i, v := range p.in { // as behind a Relu
 				p.in[i] = max(v, 0)
 			}
@@ -376,7 +501,7 @@ func TestErrorIsSmallBesideTheLargestOutput(t *testing.T) {
 				off = max(off, math.Abs(float64(v)-want[i]))
 			}
 			if off > 1e-5*largest {
-				t.Errorf("%d channels: off by %.2g of the largest output, want at most 1e-5", ic, off/largest)
+				t.Errorf("%d channels, kernel %v: off by %.2g of the largest output, want at most 1e-5", ic, size, off/largest)
 			}
 		}
 	})
@@ -391,8 +516,11 @@ func TestLargeShapesAreCutWithoutLoss(t *testing.T) {
 		}
 		r := rand.New(rand.NewPCG(9, 10))
 		steps := map[int]bool{}
-		for _, s := range []conv.Shape{shape(64, 56, 64), shape(256, 14, 256), shape(256, 30, 160)} {
-			p := problem{Shape: s, Epilogue: conv.Pass, in: values32(r, s.IC*s.IH*s.IW), weights: values32(r, s.OC*s.IC*kernel*kernel)}
+		for _, s := range []conv.Shape{
+			shape(64, 56, 64, kernels[0]), shape(256, 14, 256, kernels[0]), shape(256, 30, 160, kernels[0]),
+			shape(192, 17, 192, kernels[3]), shape(192, 17, 192, kernels[4]), shape(384, 8, 384, kernels[1]),
+		} {
+			p := problem{Shape: s, Epilogue: conv.Pass, in: values32(r, s.IC*s.IH*s.IW), weights: values32(r, s.OC*s.IC*s.KH*s.KW)}
 			k := p.kernel(impl)
 			steps[k.Steps()] = true
 			if k.Chunks(k.Steps()-1) < 4 {
@@ -460,14 +588,15 @@ func TestRunAllocatesNothing(t *testing.T) {
 }
 
 func TestShapesOutsideTheContractAreNotAccepted(t *testing.T) {
-	good := shape(32, 20, 32)
+	good := shape(32, 20, 32, kernels[0])
 	if !Accepts(good) {
 		t.Fatal("a plain shape is not accepted")
 	}
 	for name, change := range map[string]func(*conv.Shape){
 		"stride":           func(s *conv.Shape) { s.StrideW, s.OW = 2, 10 },
 		"dilation":         func(s *conv.Shape) { s.DilationH, s.OH = 2, 18 },
-		"kernel":           func(s *conv.Shape) { s.KH, s.OH = 1, 22 },
+		"kernel":           func(s *conv.Shape) { s.KH, s.OH = 2, 21 },
+		"line":             func(s *conv.Shape) { s.KH, s.OH, s.KW, s.OW = 1, 22, 5, 18 },
 		"groups":           func(s *conv.Shape) { s.Groups = 2 },
 		"negative padding": func(s *conv.Shape) { s.PadLeft = -1 },
 		"endless weights":  func(s *conv.Shape) { s.IC, s.OC = 1<<12, 1<<12 },
@@ -487,14 +616,17 @@ func TestItPaysWhereMuchIsSaved(t *testing.T) {
 	if best().level != isa.Best() {
 		t.Skipf("there are no transforms for %s", isa.Best())
 	}
-	two := shape(512, 7, 512)
+	square, lying, standing := kernels[0], kernels[3], kernels[4]
+	two := shape(512, 7, 512, square)
 	two.N = 2
 	for _, c := range []struct {
 		shape conv.Shape
 		pays  bool
 	}{
-		{shape(256, 14, 256), true}, {shape(128, 14, 32), true}, {shape(64, 224, 64), true}, {shape(16, 56, 16), true}, {two, true},
-		{shape(512, 7, 512), false}, {shape(448, 8, 384), false}, {shape(3, 224, 64), false}, {shape(64, 224, 3), false},
+		{shape(256, 14, 256, square), true}, {shape(128, 14, 32, square), true}, {shape(64, 224, 64, square), true}, {shape(16, 56, 16, square), true}, {two, true},
+		{shape(512, 7, 512, square), false}, {shape(448, 8, 384, square), false}, {shape(3, 224, 64, square), false}, {shape(64, 224, 3, square), false},
+		{shape(192, 17, 192, lying), true}, {shape(128, 17, 160, standing), true}, {shape(384, 8, 384, kernels[1]), true},
+		{shape(192, 4, 224, kernels[1]), false}, {shape(3, 224, 64, lying), false},
 	} {
 		if Pays(c.shape) != c.pays {
 			t.Errorf("%+v: pays is %v, want %v", c.shape, !c.pays, c.pays)

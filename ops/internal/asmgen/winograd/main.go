@@ -1,5 +1,5 @@
-// Command winograd generates the transforms of the Winograd convolution F(4x4, 3x3) with the points 0, ±a, ±b and
-// infinity.
+// Command winograd generates the transforms and products of the Winograd convolutions F(4x4, 3x3) with the points 0, ±a,
+// ±b and infinity, and F(4, 3) and F(4, 7) along lines.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 
 	"scission/ops/internal/asmgen/avx"
+	"scission/ops/internal/asmgen/line"
 )
 
 // The fields of winograd.inputRun, in bytes.
@@ -420,6 +421,210 @@ func product(s avx.ISA, px, nv int) {
 	RET()
 }
 
+// The fields of winograd.lineInputRun, in bytes.
+const (
+	lineInputAt = 8 * iota
+	lineInputStep
+	lineInputNext
+	lineInputFrom
+	lineInputTo
+	lineInputPlane
+	lineInputCount
+)
+
+// The fields of winograd.lineOutputRun, in bytes.
+const (
+	lineOutputPlane = 8 * iota
+	lineOutputStep
+	lineOutputNext
+	lineOutputWanted
+	lineOutputCount
+	lineOutputScale
+	lineOutputMask
+	lineOutputLo
+	lineOutputHi = lineOutputLo + 4
+)
+
+// constantsOf writes the constants of a line to read-only memory: for its polynomials, the powers of each point, and the
+// point that each polynomial but the first leaves out.
+func constantsOf(l line.Line) (polynomials, powers [][]Mem) {
+	for i, c := range l.Polynomials {
+		polynomials = append(polynomials, constants(fmt.Sprintf("line%dPolynomial%d", l.Kernel, i), c...))
+	}
+	for i, c := range l.Powers {
+		powers = append(powers, constants(fmt.Sprintf("line%dPowers%d", l.Kernel, i), c...))
+	}
+	return polynomials, powers
+}
+
+func lineInput(s avx.ISA, l line.Line, polynomials, powers [][]Mem) {
+	name := fmt.Sprintf("lineInput%sK%d", s.Name, l.Kernel)
+	TEXT(name, NOSPLIT, "func(r *int, in, zeros, v *float32)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s is a lineInputFunc for kernels of %d.", name, l.Kernel))
+	patch := l.Patch
+	d, even, odd, sum := s.Regs[:patch], s.Regs[patch], s.Regs[patch+1], s.Regs[patch+2]
+	r := Mem{Base: Load(Param("r"), GP64())}
+	locals := AllocLocal(8 * (patch + 1))
+	count := locals.Offset(8 * patch)
+	p, step, row, zeros := GP64(), GP64(), GP64(), Load(Param("zeros"), GP64())
+	MOVQ(r.Offset(lineInputCount), row)
+	MOVQ(row, count)
+	MOVQ(r.Offset(lineInputAt), p)
+	SHLQ(Imm(2), p)
+	ADDQ(Load(Param("in"), GP64()), p)
+	MOVQ(r.Offset(lineInputStep), step)
+	for i := range patch {
+		MOVQ(p, row)
+		CMPQ(r.Offset(lineInputFrom), Imm(uint64(i)))
+		CMOVQGT(zeros, row)
+		CMPQ(r.Offset(lineInputTo), Imm(uint64(i)))
+		CMOVQLE(zeros, row)
+		MOVQ(row, locals.Offset(8*i))
+		if i < patch-1 {
+			LEAQ(Mem{Base: p, Index: step, Scale: 4}, p)
+		}
+	}
+	v, at, next := Load(Param("v"), GP64()), GP64(), GP64()
+	XORQ(at, at)
+	MOVQ(r.Offset(lineInputNext), next)
+	SHLQ(Imm(2), next)
+	address := steps(patch, r.Offset(lineInputPlane))
+
+	Label("tile")
+	for h := range block / s.Bytes {
+		store := func(i int, y reg.VecPhysical) { VMOVUPS(y, address(v, i).Offset(h*s.Bytes)) }
+		for i, y := range d {
+			MOVQ(locals.Offset(8*i), row)
+			VMOVUPS(Mem{Base: row, Index: at, Scale: 1, Disp: h * s.Bytes}, y)
+		}
+		// every sums products of a polynomial and every other value down from one.
+		every := func(c []Mem, last int, y reg.VecPhysical) {
+			VMOVAPS(d[last], y)
+			for j, m := range c {
+				VFMADD231PS(m, d[last-2-2*j], y)
+			}
+		}
+		every(polynomials[0], patch-2, even)
+		store(0, even)
+		every(polynomials[0], patch-1, odd)
+		store(patch-1, odd)
+		for i, power := range powers {
+			every(polynomials[1+i], patch-2, even)
+			every(polynomials[1+i], patch-3, odd)
+			VMOVAPS(even, sum)
+			VFMADD231PS(power[0], odd, sum)
+			store(1+2*i, sum)
+			VFNMADD231PS(power[0], odd, even)
+			store(2+2*i, even)
+		}
+	}
+	ADDQ(next, at)
+	ADDQ(Imm(block), v)
+	DECQ(count)
+	JNZ(LabelRef("tile"))
+	VZEROUPPER()
+	RET()
+}
+
+func lineOutput(s avx.ISA, l line.Line, powers [][]Mem) {
+	name := fmt.Sprintf("lineOutput%sK%d", s.Name, l.Kernel)
+	TEXT(name, NOSPLIT, "func(r *int, m, epi, res, out, temp *float32)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s is a lineOutputFunc for kernels of %d.", name, l.Kernel))
+	patch, halves := l.Patch, block/s.Bytes
+	r := Mem{Base: Load(Param("r"), GP64())}
+	locals := AllocLocal(32)
+	count, wanted, tileRes, tileOut := locals, locals.Offset(8), locals.Offset(16), locals.Offset(24)
+	t := GP64()
+	MOVQ(r.Offset(lineOutputCount), t)
+	MOVQ(t, count)
+	MOVQ(Load(Param("res"), t), tileRes)
+	MOVQ(Load(Param("out"), t), tileOut)
+	m, epi, temp := Load(Param("m"), GP64()), Mem{Base: Load(Param("epi"), GP64())}, GP64()
+	Load(Param("temp"), temp)
+	address := steps(patch, r.Offset(lineOutputPlane))
+	step, next := GP64(), GP64()
+	for _, field := range []struct {
+		at int
+		r  reg.GPVirtual
+	}{{lineOutputStep, step}, {lineOutputNext, next}} {
+		MOVQ(r.Offset(field.at), field.r)
+		SHLQ(Imm(2), field.r)
+	}
+
+	Label("tile")
+	for h := range halves {
+		at := func(i int) Mem { return address(m, i).Offset(h * s.Bytes) }
+		plus, minus, y := s.Regs[:len(powers)], s.Regs[len(powers):][:len(powers)], s.Regs[2*len(powers)]
+		for i := range powers {
+			VMOVUPS(at(1+2*i), minus[i])
+			VADDPS(at(2+2*i), minus[i], plus[i])
+			VSUBPS(at(2+2*i), minus[i], minus[i])
+		}
+		for o := range out {
+			of := plus
+			if o%2 == 1 {
+				of = minus
+			}
+			switch o {
+			case 0:
+				VMOVUPS(at(0), y)
+			case out - 1:
+				VMOVUPS(at(patch-1), y)
+			}
+			for i, power := range powers {
+				switch {
+				case o == 0:
+					VADDPS(of[i], y, y)
+				case i == 0 && o < out-1:
+					VMULPS(power[o-1], of[i], y)
+				default:
+					VFMADD231PS(power[o-1], of[i], y)
+				}
+			}
+			VMOVUPS(y, Mem{Base: temp, Disp: o*block + h*s.Bytes})
+		}
+	}
+	res, to, from := GP64(), GP64(), GP64()
+	MOVQ(r.Offset(lineOutputWanted), t)
+	MOVQ(t, wanted)
+	MOVQ(tileRes, res)
+	MOVQ(tileOut, to)
+	MOVQ(temp, from)
+	Label("pixel")
+	acc, free := s.Regs[:halves], s.Regs[halves:]
+	for h, y := range acc {
+		VMOVUPS(Mem{Base: from, Disp: h * s.Bytes}, y)
+		VADDPS(epi.Offset(h*s.Bytes), y, y)
+	}
+	avx.Epilogue{
+		ISA: s, Pixels: 1, Vectors: halves, Acc: acc, Free: free,
+		Scale: r.Offset(lineOutputScale), Mask: r.Offset(lineOutputMask), Lo: r.Offset(lineOutputLo), Hi: r.Offset(lineOutputHi),
+		Channels: epi, Res: res, Out: to,
+		At: func(base reg.Register, _, vector int) Mem { return Mem{Base: base, Disp: vector * s.Bytes} },
+	}.Store()
+	ADDQ(Imm(block), from)
+	ADDQ(step, to)
+	TESTQ(res, res)
+	JZ(LabelRef("below"))
+	ADDQ(step, res)
+	Label("below")
+	DECQ(wanted)
+	JNZ(LabelRef("pixel"))
+
+	ADDQ(Imm(block), m)
+	ADDQ(next, tileOut)
+	CMPQ(tileRes, Imm(0))
+	JE(LabelRef("next"))
+	ADDQ(next, tileRes)
+	Label("next")
+	DECQ(count)
+	JNZ(LabelRef("tile"))
+	VZEROUPPER()
+	RET()
+}
+
 func main() {
 	avx.BuildTags()
 	in := constants("inputPoints", a*a, b*b, a*a*b*b, a*a+b*b, a, b)
@@ -428,6 +633,13 @@ func main() {
 		input(s, in)
 		for cols := 1; cols <= out; cols++ {
 			output(s, cols, of)
+		}
+	}
+	for _, l := range line.All {
+		polynomials, powers := constantsOf(l)
+		for _, s := range []avx.ISA{avx.AVX2, avx.AVX512} {
+			lineInput(s, l, polynomials, powers)
+			lineOutput(s, l, powers)
 		}
 	}
 	for px := 1; px <= 6; px++ {

@@ -1,11 +1,13 @@
-// Command winograd generates the transforms and products of the Winograd convolution F(4x4, 3x3) for arm64, with the
-// points 0, ±a, ±b and infinity.
+// Command winograd generates the transforms and products of the Winograd convolutions for arm64: F(4x4, 3x3) with the
+// points 0, ±a, ±b and infinity, and F(4, 3) and F(4, 7) along lines.
 package main
 
 import (
 	"fmt"
 	"math"
+	"slices"
 
+	"scission/ops/internal/asmgen/line"
 	. "scission/ops/internal/asmgen/neon"
 )
 
@@ -266,6 +268,199 @@ func output(f *File, cols int) {
 		})
 }
 
+// The fields of winograd.lineInputRun, in bytes.
+const (
+	lineInputAt = 8 * iota
+	lineInputStep
+	lineInputNext
+	lineInputFrom
+	lineInputTo
+	lineInputPlane
+	lineInputCount
+)
+
+// The fields of winograd.lineOutputRun, in bytes.
+const (
+	lineOutputPlane = 8 * iota
+	lineOutputStep
+	lineOutputNext
+	lineOutputWanted
+	lineOutputCount
+	lineOutputScale
+	lineOutputMask
+	lineOutputLo
+	lineOutputHi = lineOutputLo + 4
+)
+
+// table emits code that sets the last registers to rows of values, and returns them.
+func table(g *Func, values [][]float64) (rows [][]Vec) {
+	next := 32
+	for _, row := range values {
+		next -= len(row)
+		v := Vecs(next, len(row))
+		constants(g, v, row...)
+		rows = append(rows, v)
+	}
+	return rows
+}
+
+func lineInput(f *File, l line.Line) {
+	f.Func(fmt.Sprintf("lineInputNEONK%d", l.Kernel), "(r *int, in, zeros, v *float32)",
+		fmt.Sprintf("is a lineInputFunc for kernels of %d.", l.Kernel), func(g *Func) {
+			d, even, odd := Vecs(0, l.Patch), Vec(l.Patch), Vec(l.Patch+1)
+			sum := d[0] // which only the first of the sums reads
+			polynomials := slices.Clone(l.Polynomials)
+			for i, p := range l.Powers { // each with its point behind it
+				polynomials[1+i] = append(slices.Clone(polynomials[1+i]), p[0])
+			}
+			c := table(g, polynomials)
+			r, p, zeros, v, to := g.Arg("r"), g.Arg("in"), g.Arg("zeros"), g.Arg("v"), g.GP()
+			step, plane, count, quarters, missing := g.GP(), g.GP(), g.GP(), g.GP(), g.GP()
+			values := make([]Reg, l.Patch)
+			bytes(g, lineInputAt, r, step)
+			g.AddReg(step, p)
+			bytes(g, lineInputStep, r, step)
+			for i := range values {
+				value := g.GP()
+				g.Move(p, value)
+				for _, m := range []struct {
+					field     int
+					condition string
+				}{{lineInputFrom, "GT"}, {lineInputTo, "LE"}} {
+					g.P("MOVD %d(%v), %v", m.field, r, missing)
+					g.P("CMP $%d, %v", i, missing)
+					g.P("CSEL %s, %v, %v, %v", m.condition, zeros, value, value)
+				}
+				g.AddReg(step, p)
+				values[i] = value
+			}
+			bytes(g, lineInputPlane, r, plane)
+			bytes(g, lineInputNext, r, step)
+			g.P("SUB $%d, %v", pixel, step) // from behind a patch
+			g.P("MOVD %d(%v), %v", lineInputCount, r, count)
+
+			// every sums products of a polynomial and every other value down from one.
+			every := func(c []Vec, last int, y Vec) {
+				g.MoveVec(d[last], y)
+				for j := range c {
+					g.FMLA(y, d[last-2-2*j], c[j])
+				}
+			}
+			store := func(y Vec) {
+				g.Store(to, 0, y)
+				g.AddReg(plane, to)
+			}
+			g.Label("tile")
+			g.P("MOVD $%d, %v", Vectors, quarters)
+			g.Label("quarter")
+			g.Move(v, to)
+			for i, value := range values {
+				g.Load(value, 0, d[i])
+				g.Add(VectorBytes, value)
+			}
+			every(c[0], l.Patch-2, even)
+			store(even)
+			for _, c := range c[1:] {
+				point := len(c) - 1
+				every(c[:point], l.Patch-2, even)
+				every(c[:point], l.Patch-3, odd)
+				g.MoveVec(even, sum)
+				g.FMLA(sum, odd, c[point])
+				store(sum)
+				g.FMLS(even, odd, c[point])
+				store(even)
+			}
+			every(c[0], l.Patch-1, odd)
+			store(odd)
+			g.Add(VectorBytes, v)
+			g.Down(quarters, "quarter")
+			for _, value := range values {
+				g.AddReg(step, value)
+			}
+			g.Down(count, "tile")
+		})
+}
+
+func lineOutput(f *File, l line.Line) {
+	f.Func(fmt.Sprintf("lineOutputNEONK%d", l.Kernel), "(r *int, m, epi, res, out, temp *float32)",
+		fmt.Sprintf("is a lineOutputFunc for kernels of %d.", l.Kernel), func(g *Func) {
+			points := len(l.Powers)
+			m, plus, y := Vecs(0, l.Patch), Vecs(l.Patch, points), Vec(l.Patch+points)
+			powers := table(g, l.Powers)
+			r, tileM, epi, tileRes, tileOut, temp := g.Arg("r"), g.Arg("m"), g.Arg("epi"), g.Arg("res"), g.Arg("out"), g.Arg("temp")
+			plane, step, next, count, quarters := g.GP(), g.GP(), g.GP(), g.GP(), g.GP()
+			p, to, res, wanted, half := g.GP(), g.GP(), g.GP(), g.GP(), g.GP()
+			bytes(g, lineOutputPlane, r, plane)
+			bytes(g, lineOutputStep, r, step)
+			bytes(g, lineOutputNext, r, next)
+			g.P("MOVD %d(%v), %v", lineOutputCount, r, count)
+
+			g.Label("tile")
+			g.Move(temp, half)
+			g.P("MOVD $%d, %v", Vectors, quarters)
+			g.Label("quarter")
+			g.Move(tileM, p)
+			for _, v := range m {
+				g.Load(p, 0, v)
+				g.AddReg(plane, p)
+			}
+			for i, v := range plus { // the differences take the place of the first of two
+				g.FADD(v, m[1+2*i], m[2+2*i])
+				g.FSUB(m[1+2*i], m[1+2*i], m[2+2*i])
+			}
+			for o := range out {
+				switch o {
+				case 0:
+					g.MoveVec(m[0], y)
+				case out - 1:
+					g.MoveVec(m[l.Patch-1], y)
+				}
+				for i, power := range powers {
+					of := plus[i]
+					if o%2 == 1 {
+						of = m[1+2*i]
+					}
+					switch {
+					case o == 0:
+						g.FADD(y, y, of)
+					case i == 0 && o < out-1:
+						g.FMUL(y, power[o-1], of)
+					default:
+						g.FMLA(y, power[o-1], of)
+					}
+				}
+				g.Store(half, o*pixel, y)
+			}
+			g.Add(VectorBytes, tileM) // in the end, behind the tile
+			g.Add(VectorBytes, half)
+			g.Down(quarters, "quarter")
+
+			g.P("MOVD %d(%v), %v", lineOutputWanted, r, wanted)
+			g.Move(temp, half)
+			g.Move(tileOut, to)
+			g.Move(tileRes, res)
+			g.Label("pixel")
+			acc, spare := Vecs(0, Vectors), Vecs(Vectors, 3)
+			for j, v := range acc {
+				g.Load(half, j*VectorBytes, v)
+				g.Load(epi, j*VectorBytes, spare[0])
+				g.FADD(v, v, spare[0])
+			}
+			Epilogue{
+				Acc: acc, Spare: spare, Args: r,
+				Scale: lineOutputScale, Mask: lineOutputMask, Lo: lineOutputLo, Hi: lineOutputHi,
+				Channels: epi, Res: res, Out: to, NextPixel: func(r Reg) { g.AddReg(step, r) },
+			}.Store(g)
+			g.Add(pixel, half)
+			g.Down(wanted, "pixel")
+			g.AddReg(next, tileOut)
+			g.IfZero(tileRes, "next")
+			g.AddReg(next, tileRes)
+			g.Label("next")
+			g.Down(count, "tile")
+		})
+}
+
 // product writes the tile of px pixels.
 func product(f *File, px int) {
 	f.Func(fmt.Sprintf("productNEONP%d", px), "(r *int, x, w, y *float32, count int)",
@@ -316,6 +511,10 @@ func main() {
 		input(f)
 		for cols := 1; cols <= out; cols++ {
 			output(f, cols)
+		}
+		for _, l := range line.All {
+			lineInput(f, l)
+			lineOutput(f, l)
 		}
 		for px := 1; px <= Rows; px++ {
 			product(f, px)
