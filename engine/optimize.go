@@ -13,9 +13,22 @@ const maxRewrites = 4
 
 // Optimize returns a simpler graph with the same results, bit for bit: each
 // operator's own rewrites are applied until none changes anything, and nodes
-// whose results nobody reads are dropped. g itself is not changed. The result
-// depends on g alone, so it is the same on every machine.
+// whose results nobody reads are dropped. g itself is not changed; if it has late
+// values, it is given back as it is. The result depends on g alone, so it is the
+// same on every machine.
 func Optimize(g *graph.Graph) (*graph.Graph, error) {
+	c, err := prepare(g)
+	if err != nil {
+		return nil, err
+	}
+	if divide(c) != nil {
+		return prepare(g)
+	}
+	return c, rewrite(c)
+}
+
+// prepare returns a copy of g whose nodes have their Layers.
+func prepare(g *graph.Graph) (*graph.Graph, error) {
 	if err := g.Check(); err != nil {
 		return nil, fmt.Errorf("engine: optimize %q: %w", g.Name, err)
 	}
@@ -23,6 +36,11 @@ func Optimize(g *graph.Graph) (*graph.Graph, error) {
 	for i, n := range g.Nodes {
 		n.Layers = []int{i}
 	}
+	return g, nil
+}
+
+// rewrite applies the rewrites of the operators of g, which has no late values.
+func rewrite(g *graph.Graph) error {
 	e := graph.Edit(g)
 	budget := maxRewrites * (len(g.Nodes) + 1)
 	for changed := true; changed; {
@@ -35,16 +53,16 @@ func Optimize(g *graph.Graph) (*graph.Graph, error) {
 			}
 			did, err := op.Rewrite(e, n)
 			if err != nil {
-				return nil, fmt.Errorf("engine: optimize node %q (%s): %w", n.Name, n.Op, err)
+				return fmt.Errorf("engine: optimize node %q (%s): %w", n.Name, n.Op, err)
 			}
 			if did {
 				changed = true
 				if budget--; budget < 0 {
-					return nil, fmt.Errorf("engine: optimize %q: rewrites do not come to an end, last at node %q (%s)", g.Name, n.Name, n.Op)
+					return fmt.Errorf("engine: optimize %q: rewrites do not come to an end, last at node %q (%s)", g.Name, n.Name, n.Op)
 				}
 			}
 		}
 	}
 	e.Done()
-	return g, nil
+	return nil
 }

@@ -49,7 +49,9 @@ type Plan struct {
 	outs    []graph.Value
 	arena   int // bytes
 	scratch int // bytes a worker
+	called  int // bytes of the sessions of bodies
 	threads int
+	tail    *tail // what cannot be compiled before a run; nil if that is nothing
 }
 
 // planNode is a kernel with the slots of its operands; -1 is an omitted one.
@@ -58,7 +60,8 @@ type planNode struct {
 	kernel graph.Kernel
 	in     []int
 	out    []int
-	temp   int // offset in the arena
+	temp   int     // offset in the arena
+	bodies []*Plan // of the kernel's Bodies
 }
 
 // outputSlot is an output of the graph: slot from holds it after the last
@@ -86,8 +89,16 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 	if o.Threads < 0 {
 		return nil, fmt.Errorf("engine: %d threads, want at least 0", o.Threads)
 	}
-	optimised, err := Optimize(g)
+	limit := o.Memory
+	if limit == 0 {
+		limit = DefaultMemory
+	}
+	optimised, err := prepare(g)
 	if err != nil {
+		return nil, err
+	}
+	tail := divide(optimised)
+	if err := rewrite(optimised); err != nil {
 		return nil, err
 	}
 	if o.Exact {
@@ -107,6 +118,7 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 			outs:    named(g.Outputs),
 			consts:  map[int]*tensor.Tensor{},
 			threads: min(runtime.GOMAXPROCS(0), maxTeam),
+			tail:    tail,
 		},
 	}
 	if o.Threads > 0 {
@@ -118,12 +130,16 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 	if err := c.kernels(); err != nil {
 		return nil, err
 	}
-	limit := o.Memory
-	if limit == 0 {
-		limit = DefaultMemory
-	}
 	if err := c.plan.place(limit); err != nil {
 		return nil, err
+	}
+	o.Memory = limit - c.plan.Memory()
+	if err := c.plan.compileBodies(o); err != nil {
+		return nil, err
+	}
+	if tail != nil {
+		tail.options = o
+		tail.options.Memory = max(1, o.Memory-c.plan.called)
 	}
 	return c.plan, nil
 }
@@ -134,6 +150,10 @@ func (p *Plan) Nodes() []NodeInfo {
 	for i, n := range p.nodes {
 		infos[i] = n.info
 		infos[i].Layers = slices.Clone(n.info.Layers)
+	}
+	if p.tail != nil {
+		infos = append(infos, p.tail.info)
+		infos[len(p.nodes)].Layers = slices.Clone(p.tail.info.Layers)
 	}
 	return infos
 }
@@ -147,14 +167,14 @@ func (p *Plan) Outputs() []graph.Value { return p.outs }
 func named(vs []*graph.Value) []graph.Value {
 	out := make([]graph.Value, len(vs))
 	for i, v := range vs {
-		out[i] = graph.Value{Name: v.Name, Fact: graph.Fact{Type: v.Type}}
+		out[i] = graph.Value{Name: v.Name, Fact: graph.Fact{Type: v.Type, Late: v.Late}}
 	}
 	return out
 }
 
 // Memory is the number of bytes of activations and scratch that each session
-// takes; packed weights are not counted.
-func (p *Plan) Memory() int { return p.arena + p.scratch*p.threads }
+// takes; packed weights and what is compiled only in a run are not counted.
+func (p *Plan) Memory() int { return p.arena + p.scratch*p.threads + p.called }
 
 // located is a value in one of the layouts in which a plan keeps it.
 type located struct {

@@ -21,6 +21,8 @@ type Session struct {
 	exec    []graph.Exec
 	job     job
 	observe func(node int, took time.Duration)
+	callers map[int]*caller // of the nodes whose kernels have a Call
+	late    lateRun
 }
 
 // NewSession allocates the memory of a run.
@@ -48,6 +50,12 @@ func (p *Plan) NewSession() *Session {
 		s.in = append(s.in, s.operands(n.in))
 		s.out = append(s.out, s.operands(n.out))
 		s.temp = append(s.temp, arena[n.temp:n.temp+n.kernel.Temp])
+		if n.kernel.Call != nil {
+			if s.callers == nil {
+				s.callers = map[int]*caller{}
+			}
+			s.callers[len(s.temp)-1] = &caller{kernel: n.kernel, plans: n.bodies}
+		}
 	}
 	for _, o := range p.outputs {
 		s.results = append(s.results, &s.tensors[o.to])
@@ -76,8 +84,27 @@ func (s *Session) Observe(f func(node int, took time.Duration)) { s.observe = f 
 // Run runs the plan. The inputs have the types of Plan.Inputs, in that order;
 // Run reads them and does not keep them. The results belong to the session and
 // are valid until its next Run. When ctx ends, Run returns its error between
-// two nodes. After the session's first run, Run does not allocate on the heap.
+// two nodes. After the session's first run, Run does not allocate on the heap,
+// unless the plan has late values or nodes that run graphs of their own. An input
+// that is late may have any type; the outputs that are have one in each run.
 func (s *Session) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	team := acquire(len(s.exec))
+	if team != nil {
+		defer team.release()
+	}
+	return s.run(ctx, in, team)
+}
+
+// run is Run on a team that is acquired, nil for the calling goroutine alone.
+func (s *Session) run(ctx context.Context, in []*tensor.Tensor, team *pool) ([]*tensor.Tensor, error) {
+	if s.plan.tail != nil {
+		return s.runLate(ctx, in, team)
+	}
+	return s.runKnown(ctx, in, team)
+}
+
+// runKnown runs the nodes of the plan.
+func (s *Session) runKnown(ctx context.Context, in []*tensor.Tensor, team *pool) ([]*tensor.Tensor, error) {
 	p := s.plan
 	if len(in) != len(p.inputs) {
 		return nil, fmt.Errorf("engine: run %q: got %d inputs, want %d", p.name, len(in), len(p.inputs))
@@ -85,6 +112,9 @@ func (s *Session) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tenso
 	defer s.forget()
 	for i, t := range in {
 		want := &p.ins[i]
+		if p.tail != nil {
+			want = &p.ins[p.tail.known[i]]
+		}
 		if t == nil || !t.Type.Equal(want.Type) || len(t.Raw) != want.Type.Bytes() {
 			return nil, fmt.Errorf("engine: run %q: input %q is %v, want %v", p.name, want.Name, describe(t), want.Type)
 		}
@@ -96,10 +126,6 @@ func (s *Session) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tenso
 	for _, r := range s.rebind {
 		s.tensors[r[0]].Raw = s.tensors[r[1]].Raw
 	}
-	team := acquire(len(s.exec))
-	if team != nil {
-		defer team.release()
-	}
 	for i := range p.nodes {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("engine: run %q: %w", p.name, err)
@@ -108,7 +134,7 @@ func (s *Session) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tenso
 		if s.observe != nil {
 			start = time.Now()
 		}
-		if err := s.node(i, team); err != nil {
+		if err := s.node(ctx, i, team); err != nil {
 			return nil, fmt.Errorf("engine: run %q: node %q (%s): %w", p.name, p.nodes[i].info.Name, p.nodes[i].info.Op, err)
 		}
 		if s.observe != nil {
@@ -141,7 +167,10 @@ func describe(t *tensor.Tensor) string {
 }
 
 // node runs the steps of node i.
-func (s *Session) node(i int, team *pool) error {
+func (s *Session) node(ctx context.Context, i int, team *pool) error {
+	if c := s.callers[i]; c != nil {
+		return s.call(ctx, i, c, team)
+	}
 	j := &s.job
 	j.in, j.out = s.in[i], s.out[i]
 	for w := range s.exec {

@@ -55,7 +55,7 @@ func encode(g *graph.Graph) (*pb.Model, error) {
 	}
 	for _, v := range g.Inputs {
 		e.computed[v] = true
-		e.p.Input = append(e.p.Input, pb.ValueInfo{Name: e.name(v), Type: typeProto(v.Type)})
+		e.p.Input = append(e.p.Input, pb.ValueInfo{Name: e.name(v), Type: typeProto(v.Fact)})
 	}
 	for _, n := range g.Nodes {
 		for _, v := range n.Out {
@@ -63,7 +63,7 @@ func encode(g *graph.Graph) (*pb.Model, error) {
 		}
 	}
 	for _, v := range g.Outputs {
-		e.p.Output = append(e.p.Output, pb.ValueInfo{Name: e.name(v), Type: typeProto(v.Type)})
+		e.p.Output = append(e.p.Output, pb.ValueInfo{Name: e.name(v), Type: typeProto(v.Fact)})
 		e.constant(v)
 	}
 	nodes := unique{}
@@ -200,7 +200,12 @@ func tensorProto(t *tensor.Tensor) pb.Tensor {
 	return p
 }
 
-func typeProto(t tensor.Type) *pb.Type {
+// typeProto is the type of a value, nil for one that is late.
+func typeProto(f graph.Fact) *pb.Type {
+	if f.Late {
+		return nil
+	}
+	t := f.Type
 	s := &pb.Shape{}
 	for _, d := range t.Shape {
 		s.Dim = append(s.Dim, pb.Dim{Value: int64(d), HasValue: true})

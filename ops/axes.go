@@ -38,28 +38,52 @@ func axisSet(list []int, rank int) ([]bool, error) {
 }
 
 // integers returns the values of an input that steers the shape of the result:
-// a scalar or a list of int64 or int32. It must be a constant.
+// a scalar or a list of int64 or int32. If it is no constant, the shape is late.
 func integers(f graph.Fact, name string) ([]int, error) {
-	if f.DType != tensor.Int64 && f.DType != tensor.Int32 || len(f.Shape) > 1 {
-		return nil, fmt.Errorf("%s is %v, want a list of int64", name, f.Type)
+	long, err := longs(f, name)
+	if err != nil {
+		return nil, err
 	}
-	if f.Const == nil {
-		return nil, fmt.Errorf("%w: %s is computed at run time, want a constant", ErrUnsupported, name)
-	}
-	list := make([]int, f.Shape.Elems())
-	for i := range list {
-		v := int64(0)
-		if f.DType == tensor.Int32 {
-			v = int64(tensor.View[int32](f.Const)[i])
-		} else {
-			v = f.Const.I64()[i]
-		}
+	list := make([]int, len(long))
+	for i, v := range long {
 		if int64(int(v)) != v {
 			return nil, fmt.Errorf("%s has %d, beyond this machine's integers", name, v)
 		}
 		list[i] = int(v)
 	}
 	return list, nil
+}
+
+// longs is integers for values that may lie beyond this machine's integers.
+func longs(f graph.Fact, name string) ([]int64, error) {
+	if f.DType != tensor.Int64 && f.DType != tensor.Int32 || len(f.Shape) > 1 {
+		return nil, fmt.Errorf("%s is %v, want a list of int64", name, f.Type)
+	}
+	if f.Const == nil {
+		return nil, late(name)
+	}
+	if f.DType == tensor.Int64 {
+		return f.Const.I64(), nil
+	}
+	list := make([]int64, f.Shape.Elems())
+	for i, v := range tensor.View[int32](f.Const) {
+		list[i] = int64(v)
+	}
+	return list, nil
+}
+
+// late is the error of Infer where the type of a result depends on the values
+// of an input that is no constant.
+func late(name string) error {
+	return fmt.Errorf("%w: it depends on the values of %s", graph.ErrLate, name)
+}
+
+// product multiplies lengths of dimensions, none of them negative.
+func product(a, b int) (int, error) {
+	if a != 0 && b > math.MaxInt/a {
+		return 0, fmt.Errorf("%d times %d overflows", a, b)
+	}
+	return a * b, nil
 }
 
 // axesParam is the axes of an operator: an attribute in older opsets, the

@@ -10,21 +10,22 @@ import (
 
 func init() {
 	register("Cast", 6, func(a *Attrs) graph.Op {
-		if a.Version() >= 19 {
-			a.Int("saturate", 1)
-		}
-		if a.Version() >= 24 {
-			a.String("round_mode", "up")
-		}
+		castAttrs(a)
 		if !a.Has("to") {
 			a.Fail("attribute %q is missing", "to")
 		}
-		to := a.Int("to", 0)
-		if to < 0 || to > math.MaxUint8 || !tensor.DType(to).Valid() {
-			a.Fail("%w element type %d in attribute %q", ErrUnsupported, to, "to")
-		}
-		return cast{tensor.DType(to)}
+		return cast{elementType(a, "to")}
 	})
+}
+
+// castAttrs reads what is about 8-bit floating point alone.
+func castAttrs(a *Attrs) {
+	if a.Version() >= 19 {
+		a.Int("saturate", 1)
+	}
+	if a.Version() >= 24 {
+		a.String("round_mode", "up")
+	}
 }
 
 // cast is y = x in another element type.

@@ -4,6 +4,13 @@
 // A Graph says what to compute, not how: it is the same on every machine. The
 // package knows no operator by name, no CPU, no file format and no host; it
 // imports only engine/tensor.
+//
+// Types are concrete: constants flow through the arithmetic on shapes while a
+// graph is built. Where a type depends on values that only a run knows, the value
+// is late, and so is all that is computed from it. Once more is known, the graph,
+// or its late part, is built anew by With. The graphs that control flow runs, see
+// Body, are such graphs too: all that they read is late until the node's own
+// inputs are known.
 package graph
 
 import (
@@ -18,12 +25,13 @@ import (
 // optional input that was omitted.
 type Fact struct {
 	tensor.Type
+	Late   bool           // not even the type is known before a run: it is Undefined
 	Const  *tensor.Tensor // the value itself, when it does not depend on the graph's inputs
 	Layout Layout         // how it lies in memory inside a plan; nil means row-major
 }
 
 // Missing reports whether the fact stands for an omitted optional input.
-func (f Fact) Missing() bool { return f.DType == tensor.Undefined }
+func (f Fact) Missing() bool { return f.DType == tensor.Undefined && !f.Late }
 
 // Value is an edge of the graph: a graph input, a constant, or an output of
 // exactly one node.
@@ -42,7 +50,7 @@ type Spec struct {
 }
 
 // Attr is a named attribute. Value is an int64, float32, string,
-// *tensor.Tensor, or a slice of one of these.
+// *tensor.Tensor, a slice of one of these, or a *Body.
 type Attr struct {
 	Name  string
 	Value any
@@ -93,6 +101,10 @@ const (
 // ErrGraph is in the errors of Add and Check: the graph is not well formed.
 var ErrGraph = errors.New("bad graph")
 
+// ErrLate is in the error of Op.Infer when the type of a result depends on
+// values that are known only in a run.
+var ErrLate = errors.New("the type is known only in a run")
+
 // Input appends a graph input of the given type.
 func (g *Graph) Input(name string, t tensor.Type) *Value {
 	v := &Value{Name: name, Fact: Fact{Type: t}}
@@ -109,26 +121,32 @@ func Constant(name string, t *tensor.Tensor) *Value {
 // empty name is an output that is not wanted. The operator checks the inputs
 // and gives the outputs' types, which must keep within g.Limit. When all
 // inputs are constants, no node is added, within FoldLimit and FoldWork: the
-// operator is run at once and the outputs are constants. spec may be nil if the
-// graph will not be saved.
+// operator is run at once and the outputs are constants. When an input is late,
+// or the operator says so by ErrLate, the outputs are late. spec may be nil if
+// the graph will not be saved.
 func (g *Graph) Add(name string, op Op, spec *Spec, in []*Value, outNames ...string) ([]*Value, error) {
+	if v, ok := op.(Variadic); ok {
+		op = v.Outputs(len(outNames))
+	}
 	facts := Facts(in)
+	if slices.ContainsFunc(facts, func(f Fact) bool { return f.Late }) {
+		return g.addLate(name, op, spec, in, outNames), nil
+	}
 	outs, err := op.Infer(facts)
+	if errors.Is(err, ErrLate) {
+		return g.addLate(name, op, spec, in, outNames), nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("node %q (%s): %w", name, op, err)
 	}
 	if len(outNames) > len(outs) {
 		return nil, fmt.Errorf("node %q (%s): %w: has %d outputs, want at most %d", name, op, ErrGraph, len(outNames), len(outs))
 	}
-	limit := g.Limit
-	if limit == 0 {
-		limit = DefaultLimit
+	if err := g.checkLimit(outs); err != nil {
+		return nil, fmt.Errorf("node %q (%s): %w", name, op, err)
 	}
 	total, done := 0, true
 	for _, f := range outs {
-		if _, err := tensor.CheckType(f.DType, f.Shape, limit); err != nil {
-			return nil, fmt.Errorf("node %q (%s): output: %w", name, op, err)
-		}
 		total += min(f.Bytes(), FoldLimit+1)
 		done = done && f.Const != nil
 	}
@@ -157,9 +175,40 @@ func (g *Graph) Add(name string, op Op, spec *Spec, in []*Value, outNames ...str
 	return n.Out, nil
 }
 
+// checkLimit verifies that outputs keep within g.Limit.
+func (g *Graph) checkLimit(outs []Fact) error {
+	limit := g.Limit
+	if limit == 0 {
+		limit = DefaultLimit
+	}
+	for _, f := range outs {
+		if _, err := tensor.CheckType(f.DType, f.Shape, limit); err != nil {
+			return fmt.Errorf("output: %w", err)
+		}
+	}
+	return nil
+}
+
+// addLate appends a node whose results are late.
+func (g *Graph) addLate(name string, op Op, spec *Spec, in []*Value, outNames []string) []*Value {
+	n := &Node{Name: name, Op: op, Spec: spec, In: slices.Clone(in)}
+	for _, out := range outNames {
+		var v *Value
+		if out != "" {
+			v = &Value{Name: out, Fact: Fact{Late: true}}
+		}
+		n.Out = append(n.Out, v)
+	}
+	g.Nodes = append(g.Nodes, n)
+	return n.Out
+}
+
 // affords reports whether computing outs now keeps within FoldWork, and if so
 // counts it.
 func (g *Graph) affords(op Op, in, outs []Fact, bytes int) bool {
+	if _, ok := op.(Caller); ok {
+		return false
+	}
 	work := bytes
 	if c, ok := op.(Coster); ok {
 		flops := c.FLOPs(in, outs)

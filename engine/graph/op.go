@@ -1,6 +1,11 @@
 package graph
 
-import "scission/engine/tensor"
+import (
+	"errors"
+	"fmt"
+
+	"scission/engine/tensor"
+)
 
 // Op is an operator with its attributes. It is immutable and may be used by
 // several graphs and goroutines at once.
@@ -11,13 +16,22 @@ type Op interface {
 
 	// Infer checks everything that can be wrong with the inputs and returns
 	// the types of all outputs that the operator can give. An omitted
-	// optional input is a zero Fact; trailing ones may be absent.
+	// optional input is a zero Fact; trailing ones may be absent. Where a type
+	// depends on the values of an input that is no constant, the error has
+	// ErrLate in it.
 	Infer(in []Fact) (out []Fact, err error)
 
 	// Compile chooses an implementation for this machine and packs what is
 	// constant. The facts have passed Infer. Their Layouts are row-major
 	// unless the operator is a Layouter.
 	Compile(in, out []Fact) (Kernel, error)
+}
+
+// Variadic is an Op whose results depend on how many there are.
+type Variadic interface {
+	Op
+	// Outputs returns the operator for n outputs.
+	Outputs(n int) Op
 }
 
 // Rewriter is an Op that simplifies the graph around itself, such as a
@@ -102,7 +116,17 @@ type Kernel struct {
 	// omitted. The plan lets inputs lie there from the start where it can. The
 	// steps then leave them alone, and are not run if all inputs lie so.
 	Parts []int
+	// Call, if not nil, is run instead of Steps and returns the results, in
+	// memory of any kind that stays as it is until the next run. It may run the
+	// Bodies, and must end with the error that run gives.
+	Call func(run Runner, in []*tensor.Tensor) ([]*tensor.Tensor, error)
+	// Bodies are the graphs that Call runs; some of their inputs may be late.
+	Bodies []*Graph
 }
+
+// Runner runs a body of a kernel. It reads the inputs and does not keep them.
+// The results are valid until the next run of the same body.
+type Runner func(body int, in []*tensor.Tensor) ([]*tensor.Tensor, error)
 
 // Step is a loop whose iterations are independent of each other.
 type Step struct {
@@ -123,7 +147,8 @@ type Exec struct {
 }
 
 // Eval compiles op for this machine and runs it once on one goroutine. All of
-// in are constants or omitted. The results are tensors of their own.
+// in are constants or omitted. The results are tensors of their own; out has
+// their types, and is not read if the operator's kernel has a Call.
 func Eval(op Op, in, out []Fact) ([]*tensor.Tensor, error) {
 	k, err := op.Compile(in, out)
 	if err != nil {
@@ -132,6 +157,9 @@ func Eval(op Op, in, out []Fact) ([]*tensor.Tensor, error) {
 	ins := make([]*tensor.Tensor, len(in))
 	for i, f := range in {
 		ins[i] = f.Const
+	}
+	if k.Call != nil {
+		return k.Call(func(body int, in []*tensor.Tensor) ([]*tensor.Tensor, error) { return Interpret(k.Bodies[body], in) }, ins)
 	}
 	outs := make([]*tensor.Tensor, len(out))
 	for i, f := range out {
@@ -150,4 +178,50 @@ func Eval(op Op, in, out []Fact) ([]*tensor.Tensor, error) {
 		}
 	}
 	return outs, nil
+}
+
+// Interpret runs a graph node by node as Eval does: the plainest way there is,
+// for tests, and for what is run once. The results are tensors of their own,
+// constants or inputs.
+func Interpret(g *Graph, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	have := map[*Value]*tensor.Tensor{}
+	for i, v := range g.Inputs {
+		have[v] = in[i]
+	}
+	get := func(v *Value) *tensor.Tensor {
+		if v.Const != nil {
+			return v.Const
+		}
+		return have[v]
+	}
+	for _, n := range g.Nodes {
+		facts := make([]Fact, len(n.In))
+		for i, v := range n.In {
+			if v != nil {
+				t := get(v)
+				facts[i] = Fact{Type: t.Type, Const: t}
+			}
+		}
+		outs, err := n.Op.Infer(facts)
+		if err != nil && !errors.Is(err, ErrLate) {
+			return nil, fmt.Errorf("node %q (%s): %w", n.Name, n.Op, err)
+		}
+		if err := g.checkLimit(outs); err != nil {
+			return nil, fmt.Errorf("node %q (%s): %w", n.Name, n.Op, err)
+		}
+		ts, err := Eval(n.Op, facts, outs)
+		if err != nil {
+			return nil, fmt.Errorf("node %q (%s): %w", n.Name, n.Op, err)
+		}
+		for i, v := range n.Out {
+			if v != nil {
+				have[v] = ts[i]
+			}
+		}
+	}
+	out := make([]*tensor.Tensor, len(g.Outputs))
+	for i, v := range g.Outputs {
+		out[i] = get(v)
+	}
+	return out, nil
 }

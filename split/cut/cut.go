@@ -15,6 +15,7 @@ package cut
 
 import (
 	"fmt"
+	"slices"
 
 	"scission/engine/graph"
 	"scission/split"
@@ -34,14 +35,20 @@ func (c Cut) Width() int { return len(c.Values) }
 
 // Find returns the cuts of g at all positions from 0 to len(g.Nodes) that at
 // most maxWidth values cross; maxWidth 0 means any number. The two ends are
-// always there.
+// always there. A cut that a late value crosses is none, since what crosses it
+// has no size: layers between which late values live stay together.
 func Find(g *graph.Graph, maxWidth int) []Cut {
 	l := lifetimes(g)
 	var cuts []Cut
 	for p := range len(g.Nodes) + 1 {
 		c := Cut{Position: p, Values: l.live(p)}
 		for _, v := range c.Values {
-			c.Bytes += v.Type.Bytes()
+			if !v.Late {
+				c.Bytes += v.Type.Bytes()
+			}
+		}
+		if p > 0 && p < len(g.Nodes) && slices.ContainsFunc(c.Values, func(v *graph.Value) bool { return v.Late }) {
+			continue
 		}
 		if maxWidth == 0 || len(c.Values) <= maxWidth || p == 0 || p == len(g.Nodes) {
 			cuts = append(cuts, c)
