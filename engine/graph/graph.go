@@ -28,6 +28,7 @@ type Fact struct {
 	Late   bool           // not even the type is known before a run: it is Undefined
 	Const  *tensor.Tensor // the value itself, when it does not depend on the graph's inputs
 	Layout Layout         // how it lies in memory inside a plan; nil means row-major
+	Made   *Node          // the node that Add ran for Const, if its operator is a Keeper
 }
 
 // Missing reports whether the fact stands for an omitted optional input.
@@ -161,10 +162,14 @@ func (g *Graph) Add(name string, op Op, spec *Spec, in []*Value, outNames ...str
 	}
 	n := &Node{Name: name, Op: op, Spec: spec, In: slices.Clone(in)}
 	folded := true
+	_, keeper := op.(Keeper)
 	for i, out := range outNames {
 		if out == "" {
 			n.Out = append(n.Out, nil)
 			continue
+		}
+		if keeper && outs[i].Const != nil {
+			outs[i].Made = n
 		}
 		n.Out = append(n.Out, &Value{Name: out, Fact: outs[i]})
 		folded = folded && outs[i].Const != nil

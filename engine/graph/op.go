@@ -45,6 +45,24 @@ type Rewriter interface {
 	Rewrite(e *Editor, n *Node) (changed bool, err error)
 }
 
+// Keeper is an Op whose constant operands say more than the constant that Add
+// computes from them, such as one that widens weights. Rewrites find them in
+// Fact.Made.
+type Keeper interface {
+	Op
+	// KeepsOperands does nothing.
+	KeepsOperands()
+}
+
+// Joined is an Op whose results must not be taken from the nodes that read
+// them: those nodes compute otherwise, and give other bits, where they see the
+// Op. A graph is not cut there.
+type Joined interface {
+	Op
+	// JoinsReaders does nothing.
+	JoinsReaders()
+}
+
 // Layouter is an Op that can work on values in another layout than row-major.
 type Layouter interface {
 	Op

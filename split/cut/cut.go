@@ -33,25 +33,39 @@ type Cut struct {
 // Width is the number of values that cross.
 func (c Cut) Width() int { return len(c.Values) }
 
-// Find returns the cuts of g at all positions from 0 to len(g.Nodes) that at
-// most maxWidth values cross; maxWidth 0 means any number. The two ends are
-// always there. A cut that a late value crosses is none, since what crosses it
-// has no size: layers between which late values live stay together.
+// Find returns the cuts of g that at most maxWidth values cross; maxWidth 0
+// means any number. The two ends are always there. There is none where a late
+// value would cross, since it has no size: layers between which late values
+// live stay together. Nor is there where the result of a graph.Joined would.
 func Find(g *graph.Graph, maxWidth int) []Cut {
-	l := lifetimes(g)
-	var cuts []Cut
-	for p := range len(g.Nodes) + 1 {
-		c := Cut{Position: p, Values: l.live(p)}
-		for _, v := range c.Values {
-			if !v.Late {
-				c.Bytes += v.Type.Bytes()
+	joined := map[*graph.Value]bool{}
+	for _, n := range g.Nodes {
+		if _, ok := n.Op.(graph.Joined); ok {
+			for _, v := range n.Out {
+				joined[v] = true
 			}
 		}
-		if p > 0 && p < len(g.Nodes) && slices.ContainsFunc(c.Values, func(v *graph.Value) bool { return v.Late }) {
-			continue
+	}
+	return slices.DeleteFunc(Places(g), func(c Cut) bool {
+		if c.Position == 0 || c.Position == len(g.Nodes) {
+			return false
 		}
-		if maxWidth == 0 || len(c.Values) <= maxWidth || p == 0 || p == len(g.Nodes) {
-			cuts = append(cuts, c)
+		return maxWidth > 0 && len(c.Values) > maxWidth ||
+			slices.ContainsFunc(c.Values, func(v *graph.Value) bool { return v.Late || joined[v] })
+	})
+}
+
+// Places returns what crosses at every position of g from 0 to len(g.Nodes),
+// even where it cannot be cut.
+func Places(g *graph.Graph) []Cut {
+	l := lifetimes(g)
+	cuts := make([]Cut, len(g.Nodes)+1)
+	for p := range cuts {
+		cuts[p] = Cut{Position: p, Values: l.live(p)}
+		for _, v := range cuts[p].Values {
+			if !v.Late {
+				cuts[p].Bytes += v.Type.Bytes()
+			}
 		}
 	}
 	return cuts

@@ -233,7 +233,7 @@ func (n *Node) profileHere(ctx context.Context, m Model, host string, o ProfileO
 // constants.
 func (p *profiling) sizes() (constants int64) {
 	counted := map[*tensor.Tensor]bool{}
-	live := cut.Find(p.graph, 0)
+	live := cut.Places(p.graph)
 	for i, node := range p.graph.Nodes {
 		l := split.LayerProfile{Name: node.Name, Op: node.Op.String(), Live: int64(live[i].Bytes)}
 		for _, v := range node.In {
