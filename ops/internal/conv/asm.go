@@ -2,13 +2,16 @@
 
 package conv
 
-// tileAsm is the Go declaration of all tiles in assembly; l and off point to the first fields of loops and offsets.
-type tileAsm = func(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+// tileAsm is the Go declaration of all tiles in assembly; l, off and runs point to the first fields or elements.
+type tileAsm = func(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
 
-func call(tile tileAsm, l *loops, off *offsets, in, w, ahead, epi, res, out []float32, count int) {
-	var r *float32
+func call(tile tileAsm, l *loops, off *offsets, in, w, ahead, epi, start, res, out []float32, count int) {
+	var s, r *float32
+	if start != nil {
+		s = &start[0]
+	}
 	if res != nil {
 		r = &res[0]
 	}
-	tile(&l.a, &off[0], &in[0], &w[0], &ahead[0], &epi[0], r, &out[0], count)
+	tile(&l.full, &off[0], &l.runs[0], &in[0], &w[0], &ahead[0], &epi[0], s, r, &out[0], count)
 }

@@ -5,12 +5,14 @@ package conv
 import "scission/ops/internal/isa"
 
 var assembly = []implementation{
-	{level: isa.AVX512, pixels: 14, width: 32, fewest: 6, run: runAVX512},
-	{level: isa.AVX2, pixels: 6, width: 16, fewest: 4, straddles: true, run: runAVX2},
+	{level: isa.AVX512, tiles: []tile{{width: 16, pixels: 14, fewest: 6}, {width: 32, pixels: 14, fewest: 6}}, run: runAVX512},
+	// Beside 16 registers the loads limit a tile: 3x32 has the fewest.
+	{level: isa.AVX2, tiles: []tile{{width: 16, pixels: 6, fewest: 4}, {width: 32, pixels: 3, fewest: 2}}, straddles: true, run: runAVX2},
 }
 
-var tilesAVX2 = [...]tileAsm{
-	tileAVX2P1C16, tileAVX2P2C16, tileAVX2P3C16, tileAVX2P4C16, tileAVX2P5C16, tileAVX2P6C16,
+var tilesAVX2 = [...][6]tileAsm{
+	{tileAVX2P1C16, tileAVX2P2C16, tileAVX2P3C16, tileAVX2P4C16, tileAVX2P5C16, tileAVX2P6C16},
+	{tileAVX2P1C32, tileAVX2P2C32, tileAVX2P3C32},
 }
 
 var tilesAVX512 = [...][14]tileAsm{
@@ -23,10 +25,10 @@ var tilesAVX512 = [...][14]tileAsm{
 	},
 }
 
-func runAVX2(l *loops, off *offsets, in, w, ahead, epi, res, out []float32, count, pixels, _ int) {
-	call(tilesAVX2[pixels-1], l, off, in, w, ahead, epi, res, out, count)
+func runAVX2(l *loops, off *offsets, in, w, ahead, epi, start, res, out []float32, count, pixels, width int) {
+	call(tilesAVX2[width/Block-1][pixels-1], l, off, in, w, ahead, epi, start, res, out, count)
 }
 
-func runAVX512(l *loops, off *offsets, in, w, ahead, epi, res, out []float32, count, pixels, width int) {
-	call(tilesAVX512[width/Block-1][pixels-1], l, off, in, w, ahead, epi, res, out, count)
+func runAVX512(l *loops, off *offsets, in, w, ahead, epi, start, res, out []float32, count, pixels, width int) {
+	call(tilesAVX512[width/Block-1][pixels-1], l, off, in, w, ahead, epi, start, res, out, count)
 }

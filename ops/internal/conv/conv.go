@@ -111,19 +111,29 @@ func Accepts(s Shape, rowMajorIn bool) bool {
 		size(s.OC+Block, s.IC+Block, s.KH, s.KW) < math.MaxInt32/4
 }
 
-// loops is what a tile needs to know of the sum: a trip over blocks of input channels, one over kernel rows, one over
-// kernel columns, and in it a run of input values that follow one another. The weights are in the order of the trips.
-// Steps count float32s. Assembly reads the fields by their place.
+// loops is what a tile needs to know of a slab of the sum: where its runs of input values are, first the full ones of
+// Block values and then the short ones. The weights are in the order of the runs. Assembly reads the fields by their
+// place. Steps count float32s.
 type loops struct {
-	a, b, c                int // trips
-	stepA, stepB, stepC    int // from one trip to the next
-	quads, singles         int // a run is 4·quads + singles values
-	lastQuads, lastSingles int // the same in the last trip of a
-	stepTile               int // from the first pixel of a tile to that of the next
-	outBlock               int // from a block of output channels to the next
-	scale, mask            int // 1 if the epilogue has them
-	lo, hi                 float32
-	ahead                  int // bytes of the next weights that a tile fetches for every quad; all tiles of a part together fetch them
+	full, short        int // runs
+	quads, singles     int // a short run is quadLen·quads + singles values
+	outBlock, sumBlock int // from a block of output channels to the next, in the output and where sums start from
+	ahead              int // bytes of the next weights that a tile fetches for every full run; all tiles of a part together fetch them
+	scale, mask        int // 1 if the epilogue has them
+	lo, hi             float32
+	runs               []int // from the first input value of a pixel to that of each run
+	even               bool  // there are full runs only, one as far from the next as the other
+}
+
+// quadLen is how many values of a short run are multiplied at once.
+const quadLen = 4
+
+// slab is a part of the sum, whose weights the first cache holds while tiles go over all pixels of a part of the image:
+// one after the other, each slab starts from the sums of the one before.
+type slab struct {
+	loops loops
+	taps  int // products of an output element in the slabs before
+	burst int // tiles of one call
 }
 
 // maxPixels is at least the pixels of the widest tile.
@@ -134,7 +144,7 @@ type offsets [maxPixels]int
 
 // block is a run of output channels of one group that a tile computes at once.
 type block struct {
-	width   int // output channels with pad channels
+	tile        // width is the output channels with pad channels
 	in      int // where the group's input starts
 	out     int // where its output starts
 	weights int // where its weights start
@@ -151,17 +161,21 @@ type Kernel struct {
 	weights  []float32
 	epi      []float32
 	blocks   []block
-	loops    loops
+	taps     int   // products of an output element
+	runs     []int // from the first input value of a pixel to that of each run of input values, in the order of the sum
+	full     int   // runs of Block values; those behind them have short
+	short    int
+	slabs    []slab
 
 	haloH, haloW int // of the input that tiles see
 	halo         bool
 	lanes        int // float32s of an input pixel
 	planes       int // input planes (or blocks of them) of an image
 
+	pixels          int       // of the largest tile
 	rows, cols      int       // the output as tiles see it: one row if the input's pixels follow one another evenly
 	stepRow, stepX  int       // in the input, from an output row, or pixel, to the next
 	left            []offsets // of a tile whose first pixel has as many pixels left in its row
-	burst           int       // tiles of one call
 	parts, partSize int       // pixels are shared out in parts
 	sets, setSize   int       // and blocks in sets
 	copies          int       // chunks of the copy
@@ -186,6 +200,7 @@ func newKernel(impl *implementation, s Shape, weights []float32, rowMajor bool, 
 	k.layOut()
 	k.pack(weights, e)
 	k.share()
+	k.slice(e)
 	return k
 }
 
@@ -205,34 +220,38 @@ func (k *Kernel) layOut() {
 	k.inLen = s.N * k.planes * s.IH * s.IW * k.lanes
 	k.outLen = s.N * ((s.OC + Block - 1) / Block) * s.OH * s.OW * Block
 
-	ic := s.IC / s.Groups
-	l := &k.loops
-	*l = loops{
-		a: (ic + k.lanes - 1) / k.lanes, b: s.KH, c: s.KW,
-		stepA:    k.haloH * k.haloW * k.lanes,
-		stepB:    s.DilationH * k.haloW * k.lanes,
-		stepC:    s.DilationW * k.lanes,
-		outBlock: s.OH * s.OW * Block,
-	}
-	run, last := k.lanes, ic-(l.a-1)*k.lanes
-	if s.DilationW == 1 && last == run { // kernel columns follow one another
-		run, last, l.c = run*s.KW, last*s.KW, 1
-	}
-	l.quads, l.singles = run/4, run%4
-	l.lastQuads, l.lastSingles = last/4, last%4
-
 	k.rows, k.cols = s.OH, s.OW
 	k.stepRow, k.stepX = s.StrideH*k.haloW*k.lanes, s.StrideW*k.lanes
 	if k.rows == 1 || k.stepRow == k.cols*k.stepX {
 		k.rows, k.cols = 1, k.rows*k.cols
 	}
-	l.stepTile = k.impl.pixels * k.stepX
-	k.left = make([]offsets, k.impl.pixels+1)
+	for _, t := range k.impl.tiles {
+		k.pixels = max(k.pixels, t.pixels)
+	}
+	k.left = make([]offsets, k.pixels+1)
 	for left := range k.left {
 		for i := range k.left[left] {
 			k.left[left][i] = i * k.stepX
-			if first := k.cols - left; k.impl.straddles && left < k.impl.pixels && first >= 0 {
+			if first := k.cols - left; k.impl.straddles && left < k.pixels && first >= 0 {
 				k.left[left][i] = (first+i)/k.cols*k.stepRow + ((first+i)%k.cols-first)*k.stepX
+			}
+		}
+	}
+}
+
+// eachRun calls f with each run of input values that follow one another, in the order of the sum: blocks of input
+// channels, then kernel rows, then kernel columns. A run is of the channels of a block that begins at ic, or in row-major
+// input of the kernel's columns from x on that lie side by side.
+func (k *Kernel) eachRun(f func(ic, y, x, values int)) {
+	s := &k.shape
+	channels, columns := s.IC/s.Groups, 1
+	if k.rowMajor && s.DilationW == 1 {
+		columns = s.KW
+	}
+	for ic := 0; ic < channels; ic += k.lanes {
+		for y := range s.KH {
+			for x := 0; x < s.KW; x += columns {
+				f(ic, y, x, max(min(k.lanes, channels-ic), columns))
 			}
 		}
 	}
@@ -240,69 +259,63 @@ func (k *Kernel) layOut() {
 
 // pack lays out weights and epilogue in the order in which tiles read them.
 func (k *Kernel) pack(weights []float32, e Epilogue) {
-	s, l := &k.shape, &k.loops
-	l.lo, l.hi = e.Lo, e.Hi
-	if e.Scale != nil {
-		l.scale = 1
-	}
-	if s.OC%Block != 0 {
-		l.mask = 1
-	}
+	s := &k.shape
+	plane := k.haloH * k.haloW * k.lanes
+	k.eachRun(func(ic, y, x, values int) {
+		k.runs = append(k.runs, ic/k.lanes*plane+(y*s.DilationH*k.haloW+x*s.DilationW)*k.lanes)
+		if values == Block && !k.rowMajor {
+			k.full++
+		} else {
+			k.short = values
+		}
+	})
 	ic, oc := s.IC/s.Groups, s.OC/s.Groups
-	sum := ic * s.KH * s.KW // products of an output element
+	k.taps = ic * s.KH * s.KW
 	padded := (oc + Block - 1) / Block * Block
-	k.weights = Aligned(s.Groups * padded * sum)
+	k.weights = Aligned(s.Groups * padded * k.taps)
 	k.epi = Aligned(s.Groups * padded * EpilogueLen)
 	w, epi := 0, 0
 	for g := range s.Groups {
 		for o := 0; o < padded; {
-			width := min(k.impl.width, padded-o)
+			t := k.impl.widest(padded - o)
 			k.blocks = append(k.blocks, block{
-				width:   width,
-				in:      g * (ic / k.lanes) * l.stepA,
-				out:     (g*oc + o) / Block * l.outBlock,
+				tile:    t,
+				in:      g * (ic / k.lanes) * plane,
+				out:     (g*oc + o) / Block * k.outPlane(),
 				weights: w,
 				epi:     epi,
 			})
-			real := min(width, oc-o)
+			real := min(t.width, oc-o)
 			first := g*oc + o
-			e.Pack(k.epi[epi:], first, real, width)
-			epi += EpilogueLen * width
-			k.eachTap(func(i, y, x int) {
-				for j := range real {
-					k.weights[w+j] = weights[(((first+j)*ic+i)*s.KH+y)*s.KW+x]
+			e.Pack(k.epi[epi:], first, real, t.width)
+			epi += EpilogueLen * t.width
+			k.eachRun(func(c, y, x, values int) {
+				from, next := weights[((first*ic+c)*s.KH+y)*s.KW+x:], s.KH*s.KW
+				if k.rowMajor {
+					next = 1
 				}
-				w += width
+				for r := range values {
+					for j := range real {
+						k.weights[w+j] = from[r*next+j*k.taps]
+					}
+					w += t.width
+				}
 			})
-			o += width
+			o += t.width
 		}
 	}
 }
 
-// eachTap calls f with input channel, kernel row and kernel column of each product of a sum, in the sum's order.
-func (k *Kernel) eachTap(f func(ic, y, x int)) {
-	l := &k.loops
-	for a := range l.a {
-		run := 4*l.quads + l.singles
-		if a == l.a-1 {
-			run = 4*l.lastQuads + l.lastSingles
-		}
-		for b := range l.b {
-			for c := range l.c {
-				for r := range run {
-					f(a*k.lanes+r%k.lanes, b, c+r/k.lanes)
-				}
-			}
-		}
-	}
-}
+// outPlane returns the float32s of a block of output channels.
+func (k *Kernel) outPlane() int { return k.shape.OH * k.shape.OW * Block }
 
 const (
 	maxChunks = 16      // of one image: enough to even out two to eight threads
 	minFlop   = 1 << 21 // of a chunk: some 20 microseconds of one thread
 	callFlop  = 1 << 22 // of one call of assembly, which the scheduler cannot interrupt
 	copyLen   = 1 << 15 // float32s of a chunk of the copy
-	cacheLen  = 1 << 17 // float32s of the cache that a core has for itself
+	slabLen   = 1 << 12 // float32s of weights that the first cache holds beside the input and output of a tile
+	slabTiles = 4       // of the widest, from which on slabs pay
 )
 
 // share cuts the work into chunks of about the same size: parts of the pixels by sets of the blocks. Each chunk reads
@@ -312,7 +325,7 @@ func (k *Kernel) share() {
 	pixels := s.OH * s.OW
 	flop := 2 * float64(s.IC/s.Groups*s.KH*s.KW)
 	want := int(min(maxChunks, max(1, flop*float64(s.OC)*float64(pixels)/minFlop)))
-	grain := k.impl.pixels
+	grain := k.pixels
 	if !k.impl.straddles && k.rows > 1 {
 		grain = k.cols
 	}
@@ -331,13 +344,58 @@ func (k *Kernel) share() {
 			k.parts, k.partSize = parts, partSize
 		}
 	}
-	block := s.IC / s.Groups * s.KH * s.KW * k.impl.width
-	if tiles := (min(k.partSize, pixels) + k.impl.pixels - 1) / k.impl.pixels; tiles > 1 && 2*block <= cacheLen {
-		k.loops.ahead = (4*4*k.impl.width + tiles - 1) / tiles
-	}
-	k.burst = int(max(1, callFlop/(flop*float64(k.impl.pixels*k.impl.width))))
 	if k.halo {
 		k.copies = min(maxChunks*s.N, max(1, k.Temp()/copyLen))
+	}
+}
+
+// slice cuts the sum into slabs.
+func (k *Kernel) slice(e Epilogue) {
+	wide := k.impl.widest(k.blocks[0].width)
+	tiles := (min(k.partSize, k.shape.OH*k.shape.OW) + wide.pixels - 1) / wide.pixels
+	taps := k.taps
+	if tiles >= slabTiles {
+		taps = k.taps / max(1, (k.taps*wide.width+slabLen/2)/slabLen)
+	}
+	all := loops{
+		quads: k.short / quadLen, singles: k.short % quadLen,
+		outBlock: k.partSize * Block, sumBlock: k.partSize * Block,
+		lo: Pass.Lo, hi: Pass.Hi,
+	}
+	if tiles > 1 {
+		all.ahead = (4*Block*wide.width + tiles - 1) / tiles
+	}
+	before := 0
+	for from := 0; from < len(k.runs); {
+		sl := slab{loops: all, taps: before}
+		l := &sl.loops
+		to, sum := from, 0
+		for ; to < len(k.runs) && sum < taps; to++ {
+			if to < k.full {
+				l.full++
+				sum += Block
+			} else {
+				l.short++
+				sum += k.short
+			}
+		}
+		l.runs = k.runs[from:to]
+		l.even = l.short == 0
+		for i := 2; i < l.full; i++ {
+			l.even = l.even && l.runs[i]-l.runs[i-1] == l.runs[1]-l.runs[0]
+		}
+		sl.burst = int(max(1, callFlop/(2*sum*wide.pixels*wide.width)))
+		k.slabs = append(k.slabs, sl)
+		from = to
+		before += sum
+	}
+	last := &k.slabs[len(k.slabs)-1].loops
+	last.lo, last.hi, last.outBlock = e.Lo, e.Hi, k.outPlane()
+	if e.Scale != nil {
+		last.scale = 1
+	}
+	if k.shape.OC%Block != 0 {
+		last.mask = 1
 	}
 }
 
@@ -354,7 +412,12 @@ func (k *Kernel) Temp() int {
 }
 
 // Scratch returns the float32s of memory that each thread needs for itself.
-func (k *Kernel) Scratch() int { return 0 }
+func (k *Kernel) Scratch() int {
+	if len(k.slabs) == 1 {
+		return 0
+	}
+	return k.partSize * k.blocks[0].width
+}
 
 // Steps returns the number of phases of a run. All chunks of one end before the next begins.
 func (k *Kernel) Steps() int {
@@ -404,53 +467,74 @@ func (k *Kernel) Run(step, chunk int, temp, scratch, in, res, out []float32) {
 	from := part * k.partSize
 	to := min(from+k.partSize, k.rows*k.cols)
 	for i := range blocks {
-		next := k.weights[blocks[i].weights:]
-		if k.loops.ahead > 0 && i+1 < len(blocks) {
-			next = k.weights[blocks[i+1].weights:]
-		}
-		if k.impl.straddles {
-			k.segment(&blocks[i], in, next, res, out, from, to)
-			continue
-		}
-		for p := from; p < to; {
-			end := min(to, p-p%k.cols+k.cols)
-			k.segment(&blocks[i], in, next[k.fetched(p-from, len(next)):], res, out, p, end)
-			p = end
+		for j := range k.slabs {
+			k.slab(&blocks[i], j, scratch, in, res, out, from, to)
 		}
 	}
 }
 
-// fetched returns how many of n float32s of the next weights are fetched when a tile has come to a pixel.
-func (k *Kernel) fetched(pixel, n int) int {
-	s := &k.shape
-	quads := (s.IC/s.Groups*s.KH*s.KW + 3) / 4
-	return min(pixel/k.impl.pixels*quads*k.loops.ahead/4, n-1)
+// slab adds slab j to the sums of the pixels [from, to) of one block. All but the last leave them in scratch.
+func (k *Kernel) slab(b *block, j int, scratch, in, res, out []float32, from, to int) {
+	v := view{slab: &k.slabs[j], block: b, first: from, in: in[b.in:], epi: k.epi[b.epi:]}
+	v.weights = k.weights[b.weights+v.taps*b.width:]
+	v.next = v.weights[min(b.width*(v.loops.full*Block+v.loops.short*k.short), len(v.weights)-1):]
+	if j > 0 {
+		v.start = scratch
+	}
+	if j < len(k.slabs)-1 {
+		v.out = scratch
+	} else {
+		v.out = out[b.out+from*Block:]
+		if res != nil {
+			v.res = res[b.out+from*Block:]
+		}
+	}
+	if k.impl.straddles {
+		k.segment(&v, from, to)
+		return
+	}
+	for p := from; p < to; {
+		end := min(to, p-p%k.cols+k.cols)
+		k.segment(&v, p, end)
+		p = end
+	}
 }
 
-// segment computes the pixels [from, to) of one block, and fetches what it can of the weights of the next.
-func (k *Kernel) segment(b *block, in, next, res, out []float32, from, to int) {
-	first := from
-	most := k.impl.pixels
+// view is what the tiles of a part of the pixels read and write for one slab of one block. Sums, residual and output
+// begin at the part's first pixel.
+type view struct {
+	*slab
+	*block
+	first                                   int // pixel
+	in, weights, next, epi, start, res, out []float32
+}
+
+// segment computes the pixels [from, to), and fetches what it can of the weights that come next.
+func (k *Kernel) segment(v *view, from, to int) {
 	y, x := from/k.cols, from%k.cols
-	full, rest, tiles := Split(to-from, most, k.impl.fewest)
+	full, rest, tiles := Split(to-from, v.pixels, v.fewest)
 	for from < to {
-		pixels, count := most, 1
+		pixels, count := v.pixels, 1
 		left := k.cols - x
 		if full > 0 {
-			count = min(full, max(left/most, 1), k.burst)
+			count = min(full, max(left/v.pixels, 1), v.burst)
 			full -= count
 		} else {
 			pixels = (rest + tiles - 1) / tiles
 			rest -= pixels
 			tiles--
 		}
-		o := b.out + from*Block
-		var r []float32
-		if res != nil {
-			r = res[o:]
+		at := (from - v.first) * Block
+		var start, res []float32
+		if v.start != nil {
+			start = v.start[at:]
 		}
-		k.impl.run(&k.loops, &k.left[min(left, most)], in[b.in+y*k.stepRow+x*k.stepX:], k.weights[b.weights:],
-			next[k.fetched(from-first, len(next)):], k.epi[b.epi:], r, out[o:], count, pixels, b.width)
+		if v.res != nil {
+			res = v.res[at:]
+		}
+		fetched := min((from-v.first)/v.pixels*v.loops.full*v.loops.ahead/4, len(v.next)-1)
+		k.impl.run(&v.loops, &k.left[min(left, k.pixels)], v.in[y*k.stepRow+x*k.stepX:], v.weights, v.next[fetched:],
+			v.epi, start, res, v.out[at:], count, pixels, v.width)
 		from += count * pixels
 		for x += count * pixels; x >= k.cols; x -= k.cols {
 			y++

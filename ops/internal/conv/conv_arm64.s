@@ -4,155 +4,196 @@
 
 #include "textflag.h"
 
-// func tileNEONP1(l, off *int, in, w, ahead, epi, res, out *float32, count int)
-TEXT ·tileNEONP1(SB), NOSPLIT, $0-72
+// func tileNEONP1(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
+TEXT ·tileNEONP1(SB), NOSPLIT, $0-88
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
-	MOVD in+16(FP), R1
-	MOVD res+48(FP), R2
-	MOVD out+56(FP), R3
-	MOVD count+64(FP), R4
+	MOVD in+24(FP), R2
+	MOVD res+64(FP), R3
+	MOVD out+72(FP), R4
+	MOVD count+80(FP), R5
 
 tile:
-	MOVD epi+40(FP), R5
-	MOVD w+24(FP), R6
-	FLDPQ 0(R5), (F0, F1)
-	FLDPQ 32(R5), (F2, F3)
-	MOVD R1, R7
+	MOVD epi+48(FP), R6
+	MOVD start+56(FP), R12
+	CBZ R12, bias
+	FLDPQ 0(R12), (F0, F1)
+	FLDPQ 32(R12), (F2, F3)
+	ADD $64, R12
+	MOVD R12, start+56(FP)
+	B sum
+
+bias:
+	FLDPQ 0(R6), (F0, F1)
+	FLDPQ 32(R6), (F2, F3)
+
+sum:
+	MOVD w+32(FP), R7
+	MOVD runs+16(FP), R8
 	MOVD 0(R0), R11
+	CBZ R11, short
 
-a:
-	MOVD 48(R0), R15
-	MOVD 64(R0), R17
-	CMP $1, R11
-	CSEL EQ, R17, R15, R15
-	MOVD 56(R0), R16
-	MOVD 72(R0), R17
-	CMP $1, R11
-	CSEL EQ, R17, R16, R16
-	MOVD R7, R8
-	MOVD 8(R0), R12
+full:
+	MOVD (R8), R12
+	ADD R12<<2, R2, R9
+	ADD $8, R8
+	MOVD $4, R10
 
-b:
-	MOVD R8, R9
-	MOVD 16(R0), R13
-
-c:
-	MOVD R9, R10
-	CBZ R15, rest
-	MOVD R15, R14
-
-quad:
-	FMOVQ 0(R10), F4
-	FMOVQ 0(R6), F5
-	FMOVQ 16(R6), F6
+part:
+	FMOVQ 0(R9), F4
+	FMOVQ 0(R7), F5
+	FMOVQ 16(R7), F6
 	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
-	FMOVQ 32(R6), F5
+	FMOVQ 32(R7), F5
 	WORD $0x4f8410c1 // fmla v1.4s, v6.4s, v4.s[0]
-	FMOVQ 48(R6), F6
+	FMOVQ 48(R7), F6
 	WORD $0x4f8410a2 // fmla v2.4s, v5.4s, v4.s[0]
-	FMOVQ 64(R6), F5
+	FMOVQ 64(R7), F5
 	WORD $0x4f8410c3 // fmla v3.4s, v6.4s, v4.s[0]
-	FMOVQ 80(R6), F6
+	FMOVQ 80(R7), F6
 	WORD $0x4fa410a0 // fmla v0.4s, v5.4s, v4.s[1]
-	FMOVQ 96(R6), F5
+	FMOVQ 96(R7), F5
 	WORD $0x4fa410c1 // fmla v1.4s, v6.4s, v4.s[1]
-	FMOVQ 112(R6), F6
+	FMOVQ 112(R7), F6
 	WORD $0x4fa410a2 // fmla v2.4s, v5.4s, v4.s[1]
-	FMOVQ 128(R6), F5
+	FMOVQ 128(R7), F5
 	WORD $0x4fa410c3 // fmla v3.4s, v6.4s, v4.s[1]
-	FMOVQ 144(R6), F6
+	FMOVQ 144(R7), F6
 	WORD $0x4f8418a0 // fmla v0.4s, v5.4s, v4.s[2]
-	FMOVQ 160(R6), F5
+	FMOVQ 160(R7), F5
 	WORD $0x4f8418c1 // fmla v1.4s, v6.4s, v4.s[2]
-	FMOVQ 176(R6), F6
+	FMOVQ 176(R7), F6
 	WORD $0x4f8418a2 // fmla v2.4s, v5.4s, v4.s[2]
-	FMOVQ 192(R6), F5
+	FMOVQ 192(R7), F5
 	WORD $0x4f8418c3 // fmla v3.4s, v6.4s, v4.s[2]
-	FMOVQ 208(R6), F6
+	FMOVQ 208(R7), F6
 	WORD $0x4fa418a0 // fmla v0.4s, v5.4s, v4.s[3]
-	FMOVQ 224(R6), F5
+	FMOVQ 224(R7), F5
 	WORD $0x4fa418c1 // fmla v1.4s, v6.4s, v4.s[3]
-	FMOVQ 240(R6), F6
+	FMOVQ 240(R7), F6
 	WORD $0x4fa418a2 // fmla v2.4s, v5.4s, v4.s[3]
 	WORD $0x4fa418c3 // fmla v3.4s, v6.4s, v4.s[3]
-	ADD $256, R6
-	ADD $16, R10
-	SUBS $1, R14
+	ADD $256, R7
+	ADD $16, R9
+	SUBS $1, R10
+	BNE part
+	SUBS $1, R11
+	BNE full
+
+short:
+	MOVD 8(R0), R11
+	CBZ R11, summed
+
+run:
+	MOVD (R8), R12
+	ADD R12<<2, R2, R9
+	ADD $8, R8
+	MOVD 16(R0), R10
+	CBZ R10, singles
+
+quad:
+	FMOVQ 0(R9), F4
+	FMOVQ 0(R7), F5
+	FMOVQ 16(R7), F6
+	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
+	FMOVQ 32(R7), F5
+	WORD $0x4f8410c1 // fmla v1.4s, v6.4s, v4.s[0]
+	FMOVQ 48(R7), F6
+	WORD $0x4f8410a2 // fmla v2.4s, v5.4s, v4.s[0]
+	FMOVQ 64(R7), F5
+	WORD $0x4f8410c3 // fmla v3.4s, v6.4s, v4.s[0]
+	FMOVQ 80(R7), F6
+	WORD $0x4fa410a0 // fmla v0.4s, v5.4s, v4.s[1]
+	FMOVQ 96(R7), F5
+	WORD $0x4fa410c1 // fmla v1.4s, v6.4s, v4.s[1]
+	FMOVQ 112(R7), F6
+	WORD $0x4fa410a2 // fmla v2.4s, v5.4s, v4.s[1]
+	FMOVQ 128(R7), F5
+	WORD $0x4fa410c3 // fmla v3.4s, v6.4s, v4.s[1]
+	FMOVQ 144(R7), F6
+	WORD $0x4f8418a0 // fmla v0.4s, v5.4s, v4.s[2]
+	FMOVQ 160(R7), F5
+	WORD $0x4f8418c1 // fmla v1.4s, v6.4s, v4.s[2]
+	FMOVQ 176(R7), F6
+	WORD $0x4f8418a2 // fmla v2.4s, v5.4s, v4.s[2]
+	FMOVQ 192(R7), F5
+	WORD $0x4f8418c3 // fmla v3.4s, v6.4s, v4.s[2]
+	FMOVQ 208(R7), F6
+	WORD $0x4fa418a0 // fmla v0.4s, v5.4s, v4.s[3]
+	FMOVQ 224(R7), F5
+	WORD $0x4fa418c1 // fmla v1.4s, v6.4s, v4.s[3]
+	FMOVQ 240(R7), F6
+	WORD $0x4fa418a2 // fmla v2.4s, v5.4s, v4.s[3]
+	WORD $0x4fa418c3 // fmla v3.4s, v6.4s, v4.s[3]
+	ADD $256, R7
+	ADD $16, R9
+	SUBS $1, R10
 	BNE quad
 
-rest:
-	CBZ R16, next
-	MOVD R16, R14
+singles:
+	MOVD 24(R0), R10
+	CBZ R10, next
 
 single:
-	FMOVS 0(R10), F4
-	FMOVQ 0(R6), F5
-	FMOVQ 16(R6), F6
+	FMOVS 0(R9), F4
+	FMOVQ 0(R7), F5
+	FMOVQ 16(R7), F6
 	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
-	FMOVQ 32(R6), F5
+	FMOVQ 32(R7), F5
 	WORD $0x4f8410c1 // fmla v1.4s, v6.4s, v4.s[0]
-	FMOVQ 48(R6), F6
+	FMOVQ 48(R7), F6
 	WORD $0x4f8410a2 // fmla v2.4s, v5.4s, v4.s[0]
 	WORD $0x4f8410c3 // fmla v3.4s, v6.4s, v4.s[0]
-	ADD $64, R6
-	ADD $4, R10
-	SUBS $1, R14
+	ADD $64, R7
+	ADD $4, R9
+	SUBS $1, R10
 	BNE single
 
 next:
-	MOVD 40(R0), R17
-	ADD R17<<2, R9
-	SUBS $1, R13
-	BNE c
-	MOVD 32(R0), R17
-	ADD R17<<2, R8
-	SUBS $1, R12
-	BNE b
-	MOVD 24(R0), R17
-	ADD R17<<2, R7
 	SUBS $1, R11
-	BNE a
-	MOVD 96(R0), R19
-	CBZ R19, scaled
-	FMOVQ 64(R5), F4
-	FMOVQ 128(R5), F5
+	BNE run
+
+summed:
+	MOVD 56(R0), R13
+	CBZ R13, scaled
+	FMOVQ 64(R6), F4
+	FMOVQ 128(R6), F5
 	VMOV V5.B16, V6.B16
 	VFMLA V4.S4, V0.S4, V6.S4
 	VMOV V6.B16, V0.B16
-	FMOVQ 80(R5), F4
-	FMOVQ 144(R5), F5
+	FMOVQ 80(R6), F4
+	FMOVQ 144(R6), F5
 	VMOV V5.B16, V6.B16
 	VFMLA V4.S4, V1.S4, V6.S4
 	VMOV V6.B16, V1.B16
-	FMOVQ 96(R5), F4
-	FMOVQ 160(R5), F5
+	FMOVQ 96(R6), F4
+	FMOVQ 160(R6), F5
 	VMOV V5.B16, V6.B16
 	VFMLA V4.S4, V2.S4, V6.S4
 	VMOV V6.B16, V2.B16
-	FMOVQ 112(R5), F4
-	FMOVQ 176(R5), F5
+	FMOVQ 112(R6), F4
+	FMOVQ 176(R6), F5
 	VMOV V5.B16, V6.B16
 	VFMLA V4.S4, V3.S4, V6.S4
 	VMOV V6.B16, V3.B16
 
 scaled:
-	CBZ R2, added
-	FMOVQ 0(R2), F4
+	CBZ R3, added
+	FMOVQ 0(R3), F4
 	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
-	FMOVQ 16(R2), F4
+	FMOVQ 16(R3), F4
 	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	FMOVQ 32(R2), F4
+	FMOVQ 32(R3), F4
 	WORD $0x4e22d482 // fadd v2.4s, v4.4s, v2.4s
-	FMOVQ 48(R2), F4
+	FMOVQ 48(R3), F4
 	WORD $0x4e23d483 // fadd v3.4s, v4.4s, v3.4s
-	ADD $64, R2
+	ADD $64, R3
 
 added:
-	ADD $112, R0, R19
-	VLD1R (R19), [V4.S4]
-	ADD $116, R0, R19
-	VLD1R (R19), [V5.S4]
+	ADD $72, R0, R13
+	VLD1R (R13), [V4.S4]
+	ADD $76, R0, R13
+	VLD1R (R13), [V5.S4]
 	WORD $0x6ea0e486 // fcmgt v6.4s, v4.4s, v0.4s
 	VBIT V6.B16, V4.B16, V0.B16
 	WORD $0x6ea5e406 // fcmgt v6.4s, v0.4s, v5.4s
@@ -169,192 +210,253 @@ added:
 	VBIT V6.B16, V4.B16, V3.B16
 	WORD $0x6ea5e466 // fcmgt v6.4s, v3.4s, v5.4s
 	VBIT V6.B16, V5.B16, V3.B16
-	MOVD 104(R0), R19
-	CBZ R19, masked
-	FMOVQ 192(R5), F4
+	MOVD 64(R0), R13
+	CBZ R13, masked
+	FMOVQ 192(R6), F4
 	VAND V0.B16, V4.B16, V0.B16
-	FMOVQ 208(R5), F4
+	FMOVQ 208(R6), F4
 	VAND V1.B16, V4.B16, V1.B16
-	FMOVQ 224(R5), F4
+	FMOVQ 224(R6), F4
 	VAND V2.B16, V4.B16, V2.B16
-	FMOVQ 240(R5), F4
+	FMOVQ 240(R6), F4
 	VAND V3.B16, V4.B16, V3.B16
 
 masked:
-	FSTPQ (F0, F1), 0(R3)
-	FSTPQ (F2, F3), 32(R3)
-	ADD $64, R3
-	MOVD 80(R0), R17
-	ADD R17<<2, R1
-	SUBS $1, R4
+	FSTPQ (F0, F1), 0(R4)
+	FSTPQ (F2, F3), 32(R4)
+	ADD $64, R4
+	MOVD 8(R1), R12
+	MOVD $4, R10
+	MADD R10, R2, R12, R2
+	SUBS $1, R5
 	BNE tile
 	RET
 
-// func tileNEONP2(l, off *int, in, w, ahead, epi, res, out *float32, count int)
-TEXT ·tileNEONP2(SB), NOSPLIT, $0-72
+// func tileNEONP2(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
+TEXT ·tileNEONP2(SB), NOSPLIT, $0-88
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
 	MOVD 8(R1), R2
 	LSL $2, R2
-	MOVD in+16(FP), R1
-	MOVD res+48(FP), R3
-	MOVD out+56(FP), R4
-	MOVD count+64(FP), R5
+	MOVD in+24(FP), R3
+	MOVD res+64(FP), R4
+	MOVD out+72(FP), R5
+	MOVD count+80(FP), R6
 
 tile:
-	MOVD epi+40(FP), R6
-	MOVD w+24(FP), R7
-	FLDPQ 0(R6), (F0, F1)
-	FLDPQ 32(R6), (F2, F3)
+	MOVD epi+48(FP), R7
+	MOVD start+56(FP), R13
+	CBZ R13, bias
+	FLDPQ 0(R13), (F0, F1)
+	FLDPQ 32(R13), (F2, F3)
+	FLDPQ 64(R13), (F4, F5)
+	FLDPQ 96(R13), (F6, F7)
+	ADD $128, R13
+	MOVD R13, start+56(FP)
+	B sum
+
+bias:
+	FLDPQ 0(R7), (F0, F1)
+	FLDPQ 32(R7), (F2, F3)
 	VMOV V0.B16, V4.B16
 	VMOV V1.B16, V5.B16
 	VMOV V2.B16, V6.B16
 	VMOV V3.B16, V7.B16
-	MOVD R1, R8
+
+sum:
+	MOVD w+32(FP), R8
+	MOVD runs+16(FP), R9
 	MOVD 0(R0), R12
+	CBZ R12, short
 
-a:
-	MOVD 48(R0), R16
-	MOVD 64(R0), R19
-	CMP $1, R12
-	CSEL EQ, R19, R16, R16
-	MOVD 56(R0), R17
-	MOVD 72(R0), R19
-	CMP $1, R12
-	CSEL EQ, R19, R17, R17
-	MOVD R8, R9
-	MOVD 8(R0), R13
+full:
+	MOVD (R9), R13
+	ADD R13<<2, R3, R10
+	ADD $8, R9
+	MOVD $4, R11
 
-b:
-	MOVD R9, R10
-	MOVD 16(R0), R14
-
-c:
-	MOVD R10, R11
-	CBZ R16, rest
-	MOVD R16, R15
-
-quad:
-	FMOVQ 0(R11), F8
-	WORD $0x3ce26969 // ldr q9, [x11, x2]
-	FMOVQ 0(R7), F10
-	FMOVQ 16(R7), F11
+part:
+	FMOVQ 0(R10), F8
+	WORD $0x3ce26949 // ldr q9, [x10, x2]
+	FMOVQ 0(R8), F10
+	FMOVQ 16(R8), F11
 	WORD $0x4f881140 // fmla v0.4s, v10.4s, v8.s[0]
 	WORD $0x4f891144 // fmla v4.4s, v10.4s, v9.s[0]
-	FMOVQ 32(R7), F10
+	FMOVQ 32(R8), F10
 	WORD $0x4f881161 // fmla v1.4s, v11.4s, v8.s[0]
 	WORD $0x4f891165 // fmla v5.4s, v11.4s, v9.s[0]
-	FMOVQ 48(R7), F11
+	FMOVQ 48(R8), F11
 	WORD $0x4f881142 // fmla v2.4s, v10.4s, v8.s[0]
 	WORD $0x4f891146 // fmla v6.4s, v10.4s, v9.s[0]
-	FMOVQ 64(R7), F10
+	FMOVQ 64(R8), F10
 	WORD $0x4f881163 // fmla v3.4s, v11.4s, v8.s[0]
 	WORD $0x4f891167 // fmla v7.4s, v11.4s, v9.s[0]
-	FMOVQ 80(R7), F11
+	FMOVQ 80(R8), F11
 	WORD $0x4fa81140 // fmla v0.4s, v10.4s, v8.s[1]
 	WORD $0x4fa91144 // fmla v4.4s, v10.4s, v9.s[1]
-	FMOVQ 96(R7), F10
+	FMOVQ 96(R8), F10
 	WORD $0x4fa81161 // fmla v1.4s, v11.4s, v8.s[1]
 	WORD $0x4fa91165 // fmla v5.4s, v11.4s, v9.s[1]
-	FMOVQ 112(R7), F11
+	FMOVQ 112(R8), F11
 	WORD $0x4fa81142 // fmla v2.4s, v10.4s, v8.s[1]
 	WORD $0x4fa91146 // fmla v6.4s, v10.4s, v9.s[1]
-	FMOVQ 128(R7), F10
+	FMOVQ 128(R8), F10
 	WORD $0x4fa81163 // fmla v3.4s, v11.4s, v8.s[1]
 	WORD $0x4fa91167 // fmla v7.4s, v11.4s, v9.s[1]
-	FMOVQ 144(R7), F11
+	FMOVQ 144(R8), F11
 	WORD $0x4f881940 // fmla v0.4s, v10.4s, v8.s[2]
 	WORD $0x4f891944 // fmla v4.4s, v10.4s, v9.s[2]
-	FMOVQ 160(R7), F10
+	FMOVQ 160(R8), F10
 	WORD $0x4f881961 // fmla v1.4s, v11.4s, v8.s[2]
 	WORD $0x4f891965 // fmla v5.4s, v11.4s, v9.s[2]
-	FMOVQ 176(R7), F11
+	FMOVQ 176(R8), F11
 	WORD $0x4f881942 // fmla v2.4s, v10.4s, v8.s[2]
 	WORD $0x4f891946 // fmla v6.4s, v10.4s, v9.s[2]
-	FMOVQ 192(R7), F10
+	FMOVQ 192(R8), F10
 	WORD $0x4f881963 // fmla v3.4s, v11.4s, v8.s[2]
 	WORD $0x4f891967 // fmla v7.4s, v11.4s, v9.s[2]
-	FMOVQ 208(R7), F11
+	FMOVQ 208(R8), F11
 	WORD $0x4fa81940 // fmla v0.4s, v10.4s, v8.s[3]
 	WORD $0x4fa91944 // fmla v4.4s, v10.4s, v9.s[3]
-	FMOVQ 224(R7), F10
+	FMOVQ 224(R8), F10
 	WORD $0x4fa81961 // fmla v1.4s, v11.4s, v8.s[3]
 	WORD $0x4fa91965 // fmla v5.4s, v11.4s, v9.s[3]
-	FMOVQ 240(R7), F11
+	FMOVQ 240(R8), F11
 	WORD $0x4fa81942 // fmla v2.4s, v10.4s, v8.s[3]
 	WORD $0x4fa91946 // fmla v6.4s, v10.4s, v9.s[3]
 	WORD $0x4fa81963 // fmla v3.4s, v11.4s, v8.s[3]
 	WORD $0x4fa91967 // fmla v7.4s, v11.4s, v9.s[3]
-	ADD $256, R7
-	ADD $16, R11
-	SUBS $1, R15
-	BNE quad
+	ADD $256, R8
+	ADD $16, R10
+	SUBS $1, R11
+	BNE part
+	SUBS $1, R12
+	BNE full
 
-rest:
-	CBZ R17, next
-	MOVD R17, R15
+short:
+	MOVD 8(R0), R12
+	CBZ R12, summed
 
-single:
-	FMOVS 0(R11), F8
-	FMOVS (R11)(R2), F9
-	FMOVQ 0(R7), F10
-	FMOVQ 16(R7), F11
+run:
+	MOVD (R9), R13
+	ADD R13<<2, R3, R10
+	ADD $8, R9
+	MOVD 16(R0), R11
+	CBZ R11, singles
+
+quad:
+	FMOVQ 0(R10), F8
+	WORD $0x3ce26949 // ldr q9, [x10, x2]
+	FMOVQ 0(R8), F10
+	FMOVQ 16(R8), F11
 	WORD $0x4f881140 // fmla v0.4s, v10.4s, v8.s[0]
 	WORD $0x4f891144 // fmla v4.4s, v10.4s, v9.s[0]
-	FMOVQ 32(R7), F10
+	FMOVQ 32(R8), F10
 	WORD $0x4f881161 // fmla v1.4s, v11.4s, v8.s[0]
 	WORD $0x4f891165 // fmla v5.4s, v11.4s, v9.s[0]
-	FMOVQ 48(R7), F11
+	FMOVQ 48(R8), F11
+	WORD $0x4f881142 // fmla v2.4s, v10.4s, v8.s[0]
+	WORD $0x4f891146 // fmla v6.4s, v10.4s, v9.s[0]
+	FMOVQ 64(R8), F10
+	WORD $0x4f881163 // fmla v3.4s, v11.4s, v8.s[0]
+	WORD $0x4f891167 // fmla v7.4s, v11.4s, v9.s[0]
+	FMOVQ 80(R8), F11
+	WORD $0x4fa81140 // fmla v0.4s, v10.4s, v8.s[1]
+	WORD $0x4fa91144 // fmla v4.4s, v10.4s, v9.s[1]
+	FMOVQ 96(R8), F10
+	WORD $0x4fa81161 // fmla v1.4s, v11.4s, v8.s[1]
+	WORD $0x4fa91165 // fmla v5.4s, v11.4s, v9.s[1]
+	FMOVQ 112(R8), F11
+	WORD $0x4fa81142 // fmla v2.4s, v10.4s, v8.s[1]
+	WORD $0x4fa91146 // fmla v6.4s, v10.4s, v9.s[1]
+	FMOVQ 128(R8), F10
+	WORD $0x4fa81163 // fmla v3.4s, v11.4s, v8.s[1]
+	WORD $0x4fa91167 // fmla v7.4s, v11.4s, v9.s[1]
+	FMOVQ 144(R8), F11
+	WORD $0x4f881940 // fmla v0.4s, v10.4s, v8.s[2]
+	WORD $0x4f891944 // fmla v4.4s, v10.4s, v9.s[2]
+	FMOVQ 160(R8), F10
+	WORD $0x4f881961 // fmla v1.4s, v11.4s, v8.s[2]
+	WORD $0x4f891965 // fmla v5.4s, v11.4s, v9.s[2]
+	FMOVQ 176(R8), F11
+	WORD $0x4f881942 // fmla v2.4s, v10.4s, v8.s[2]
+	WORD $0x4f891946 // fmla v6.4s, v10.4s, v9.s[2]
+	FMOVQ 192(R8), F10
+	WORD $0x4f881963 // fmla v3.4s, v11.4s, v8.s[2]
+	WORD $0x4f891967 // fmla v7.4s, v11.4s, v9.s[2]
+	FMOVQ 208(R8), F11
+	WORD $0x4fa81940 // fmla v0.4s, v10.4s, v8.s[3]
+	WORD $0x4fa91944 // fmla v4.4s, v10.4s, v9.s[3]
+	FMOVQ 224(R8), F10
+	WORD $0x4fa81961 // fmla v1.4s, v11.4s, v8.s[3]
+	WORD $0x4fa91965 // fmla v5.4s, v11.4s, v9.s[3]
+	FMOVQ 240(R8), F11
+	WORD $0x4fa81942 // fmla v2.4s, v10.4s, v8.s[3]
+	WORD $0x4fa91946 // fmla v6.4s, v10.4s, v9.s[3]
+	WORD $0x4fa81963 // fmla v3.4s, v11.4s, v8.s[3]
+	WORD $0x4fa91967 // fmla v7.4s, v11.4s, v9.s[3]
+	ADD $256, R8
+	ADD $16, R10
+	SUBS $1, R11
+	BNE quad
+
+singles:
+	MOVD 24(R0), R11
+	CBZ R11, next
+
+single:
+	FMOVS 0(R10), F8
+	FMOVS (R10)(R2), F9
+	FMOVQ 0(R8), F10
+	FMOVQ 16(R8), F11
+	WORD $0x4f881140 // fmla v0.4s, v10.4s, v8.s[0]
+	WORD $0x4f891144 // fmla v4.4s, v10.4s, v9.s[0]
+	FMOVQ 32(R8), F10
+	WORD $0x4f881161 // fmla v1.4s, v11.4s, v8.s[0]
+	WORD $0x4f891165 // fmla v5.4s, v11.4s, v9.s[0]
+	FMOVQ 48(R8), F11
 	WORD $0x4f881142 // fmla v2.4s, v10.4s, v8.s[0]
 	WORD $0x4f891146 // fmla v6.4s, v10.4s, v9.s[0]
 	WORD $0x4f881163 // fmla v3.4s, v11.4s, v8.s[0]
 	WORD $0x4f891167 // fmla v7.4s, v11.4s, v9.s[0]
-	ADD $64, R7
-	ADD $4, R11
-	SUBS $1, R15
+	ADD $64, R8
+	ADD $4, R10
+	SUBS $1, R11
 	BNE single
 
 next:
-	MOVD 40(R0), R19
-	ADD R19<<2, R10
-	SUBS $1, R14
-	BNE c
-	MOVD 32(R0), R19
-	ADD R19<<2, R9
-	SUBS $1, R13
-	BNE b
-	MOVD 24(R0), R19
-	ADD R19<<2, R8
 	SUBS $1, R12
-	BNE a
-	MOVD 96(R0), R20
-	CBZ R20, scaled
-	FMOVQ 64(R6), F8
-	FMOVQ 128(R6), F9
+	BNE run
+
+summed:
+	MOVD 56(R0), R14
+	CBZ R14, scaled
+	FMOVQ 64(R7), F8
+	FMOVQ 128(R7), F9
 	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V0.S4, V10.S4
 	VMOV V10.B16, V0.B16
 	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V4.S4, V10.S4
 	VMOV V10.B16, V4.B16
-	FMOVQ 80(R6), F8
-	FMOVQ 144(R6), F9
+	FMOVQ 80(R7), F8
+	FMOVQ 144(R7), F9
 	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V1.S4, V10.S4
 	VMOV V10.B16, V1.B16
 	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V5.S4, V10.S4
 	VMOV V10.B16, V5.B16
-	FMOVQ 96(R6), F8
-	FMOVQ 160(R6), F9
+	FMOVQ 96(R7), F8
+	FMOVQ 160(R7), F9
 	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V2.S4, V10.S4
 	VMOV V10.B16, V2.B16
 	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V6.S4, V10.S4
 	VMOV V10.B16, V6.B16
-	FMOVQ 112(R6), F8
-	FMOVQ 176(R6), F9
+	FMOVQ 112(R7), F8
+	FMOVQ 176(R7), F9
 	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V3.S4, V10.S4
 	VMOV V10.B16, V3.B16
@@ -363,31 +465,31 @@ next:
 	VMOV V10.B16, V7.B16
 
 scaled:
-	CBZ R3, added
-	FMOVQ 0(R3), F8
+	CBZ R4, added
+	FMOVQ 0(R4), F8
 	WORD $0x4e20d500 // fadd v0.4s, v8.4s, v0.4s
-	FMOVQ 16(R3), F8
+	FMOVQ 16(R4), F8
 	WORD $0x4e21d501 // fadd v1.4s, v8.4s, v1.4s
-	FMOVQ 32(R3), F8
+	FMOVQ 32(R4), F8
 	WORD $0x4e22d502 // fadd v2.4s, v8.4s, v2.4s
-	FMOVQ 48(R3), F8
+	FMOVQ 48(R4), F8
 	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
-	ADD $64, R3
-	FMOVQ 0(R3), F8
+	ADD $64, R4
+	FMOVQ 0(R4), F8
 	WORD $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
-	FMOVQ 16(R3), F8
+	FMOVQ 16(R4), F8
 	WORD $0x4e25d505 // fadd v5.4s, v8.4s, v5.4s
-	FMOVQ 32(R3), F8
+	FMOVQ 32(R4), F8
 	WORD $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
-	FMOVQ 48(R3), F8
+	FMOVQ 48(R4), F8
 	WORD $0x4e27d507 // fadd v7.4s, v8.4s, v7.4s
-	ADD $64, R3
+	ADD $64, R4
 
 added:
-	ADD $112, R0, R20
-	VLD1R (R20), [V8.S4]
-	ADD $116, R0, R20
-	VLD1R (R20), [V9.S4]
+	ADD $72, R0, R14
+	VLD1R (R14), [V8.S4]
+	ADD $76, R0, R14
+	VLD1R (R14), [V9.S4]
 	WORD $0x6ea0e50a // fcmgt v10.4s, v8.4s, v0.4s
 	VBIT V10.B16, V8.B16, V0.B16
 	WORD $0x6ea9e40a // fcmgt v10.4s, v0.4s, v9.4s
@@ -420,52 +522,65 @@ added:
 	VBIT V10.B16, V8.B16, V7.B16
 	WORD $0x6ea9e4ea // fcmgt v10.4s, v7.4s, v9.4s
 	VBIT V10.B16, V9.B16, V7.B16
-	MOVD 104(R0), R20
-	CBZ R20, masked
-	FMOVQ 192(R6), F8
+	MOVD 64(R0), R14
+	CBZ R14, masked
+	FMOVQ 192(R7), F8
 	VAND V0.B16, V8.B16, V0.B16
 	VAND V4.B16, V8.B16, V4.B16
-	FMOVQ 208(R6), F8
+	FMOVQ 208(R7), F8
 	VAND V1.B16, V8.B16, V1.B16
 	VAND V5.B16, V8.B16, V5.B16
-	FMOVQ 224(R6), F8
+	FMOVQ 224(R7), F8
 	VAND V2.B16, V8.B16, V2.B16
 	VAND V6.B16, V8.B16, V6.B16
-	FMOVQ 240(R6), F8
+	FMOVQ 240(R7), F8
 	VAND V3.B16, V8.B16, V3.B16
 	VAND V7.B16, V8.B16, V7.B16
 
 masked:
-	FSTPQ (F0, F1), 0(R4)
-	FSTPQ (F2, F3), 32(R4)
-	ADD $64, R4
-	FSTPQ (F4, F5), 0(R4)
-	FSTPQ (F6, F7), 32(R4)
-	ADD $64, R4
-	MOVD 80(R0), R19
-	ADD R19<<2, R1
-	SUBS $1, R5
+	FSTPQ (F0, F1), 0(R5)
+	FSTPQ (F2, F3), 32(R5)
+	ADD $64, R5
+	FSTPQ (F4, F5), 0(R5)
+	FSTPQ (F6, F7), 32(R5)
+	ADD $64, R5
+	MOVD 8(R1), R13
+	MOVD $8, R11
+	MADD R11, R3, R13, R3
+	SUBS $1, R6
 	BNE tile
 	RET
 
-// func tileNEONP3(l, off *int, in, w, ahead, epi, res, out *float32, count int)
-TEXT ·tileNEONP3(SB), NOSPLIT, $0-72
+// func tileNEONP3(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
+TEXT ·tileNEONP3(SB), NOSPLIT, $0-88
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
 	MOVD 8(R1), R2
 	LSL $2, R2
 	MOVD 16(R1), R3
 	LSL $2, R3
-	MOVD in+16(FP), R1
-	MOVD res+48(FP), R4
-	MOVD out+56(FP), R5
-	MOVD count+64(FP), R6
+	MOVD in+24(FP), R4
+	MOVD res+64(FP), R5
+	MOVD out+72(FP), R6
+	MOVD count+80(FP), R7
 
 tile:
-	MOVD epi+40(FP), R7
-	MOVD w+24(FP), R8
-	FLDPQ 0(R7), (F0, F1)
-	FLDPQ 32(R7), (F2, F3)
+	MOVD epi+48(FP), R8
+	MOVD start+56(FP), R14
+	CBZ R14, bias
+	FLDPQ 0(R14), (F0, F1)
+	FLDPQ 32(R14), (F2, F3)
+	FLDPQ 64(R14), (F4, F5)
+	FLDPQ 96(R14), (F6, F7)
+	FLDPQ 128(R14), (F8, F9)
+	FLDPQ 160(R14), (F10, F11)
+	ADD $192, R14
+	MOVD R14, start+56(FP)
+	B sum
+
+bias:
+	FLDPQ 0(R8), (F0, F1)
+	FLDPQ 32(R8), (F2, F3)
 	VMOV V0.B16, V4.B16
 	VMOV V1.B16, V5.B16
 	VMOV V2.B16, V6.B16
@@ -474,149 +589,216 @@ tile:
 	VMOV V1.B16, V9.B16
 	VMOV V2.B16, V10.B16
 	VMOV V3.B16, V11.B16
-	MOVD R1, R9
+
+sum:
+	MOVD w+32(FP), R9
+	MOVD runs+16(FP), R10
 	MOVD 0(R0), R13
+	CBZ R13, short
 
-a:
-	MOVD 48(R0), R17
-	MOVD 64(R0), R20
-	CMP $1, R13
-	CSEL EQ, R20, R17, R17
-	MOVD 56(R0), R19
-	MOVD 72(R0), R20
-	CMP $1, R13
-	CSEL EQ, R20, R19, R19
-	MOVD R9, R10
-	MOVD 8(R0), R14
+full:
+	MOVD (R10), R14
+	ADD R14<<2, R4, R11
+	ADD $8, R10
+	MOVD $4, R12
 
-b:
-	MOVD R10, R11
-	MOVD 16(R0), R15
-
-c:
-	MOVD R11, R12
-	CBZ R17, rest
-	MOVD R17, R16
-
-quad:
-	FMOVQ 0(R12), F12
-	WORD $0x3ce2698d // ldr q13, [x12, x2]
-	WORD $0x3ce3698e // ldr q14, [x12, x3]
-	FMOVQ 0(R8), F15
-	FMOVQ 16(R8), F16
+part:
+	FMOVQ 0(R11), F12
+	WORD $0x3ce2696d // ldr q13, [x11, x2]
+	WORD $0x3ce3696e // ldr q14, [x11, x3]
+	FMOVQ 0(R9), F15
+	FMOVQ 16(R9), F16
 	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
 	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
 	WORD $0x4f8e11e8 // fmla v8.4s, v15.4s, v14.s[0]
-	FMOVQ 32(R8), F15
+	FMOVQ 32(R9), F15
 	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
 	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
 	WORD $0x4f8e1209 // fmla v9.4s, v16.4s, v14.s[0]
-	FMOVQ 48(R8), F16
+	FMOVQ 48(R9), F16
 	WORD $0x4f8c11e2 // fmla v2.4s, v15.4s, v12.s[0]
 	WORD $0x4f8d11e6 // fmla v6.4s, v15.4s, v13.s[0]
 	WORD $0x4f8e11ea // fmla v10.4s, v15.4s, v14.s[0]
-	FMOVQ 64(R8), F15
+	FMOVQ 64(R9), F15
 	WORD $0x4f8c1203 // fmla v3.4s, v16.4s, v12.s[0]
 	WORD $0x4f8d1207 // fmla v7.4s, v16.4s, v13.s[0]
 	WORD $0x4f8e120b // fmla v11.4s, v16.4s, v14.s[0]
-	FMOVQ 80(R8), F16
+	FMOVQ 80(R9), F16
 	WORD $0x4fac11e0 // fmla v0.4s, v15.4s, v12.s[1]
 	WORD $0x4fad11e4 // fmla v4.4s, v15.4s, v13.s[1]
 	WORD $0x4fae11e8 // fmla v8.4s, v15.4s, v14.s[1]
-	FMOVQ 96(R8), F15
+	FMOVQ 96(R9), F15
 	WORD $0x4fac1201 // fmla v1.4s, v16.4s, v12.s[1]
 	WORD $0x4fad1205 // fmla v5.4s, v16.4s, v13.s[1]
 	WORD $0x4fae1209 // fmla v9.4s, v16.4s, v14.s[1]
-	FMOVQ 112(R8), F16
+	FMOVQ 112(R9), F16
 	WORD $0x4fac11e2 // fmla v2.4s, v15.4s, v12.s[1]
 	WORD $0x4fad11e6 // fmla v6.4s, v15.4s, v13.s[1]
 	WORD $0x4fae11ea // fmla v10.4s, v15.4s, v14.s[1]
-	FMOVQ 128(R8), F15
+	FMOVQ 128(R9), F15
 	WORD $0x4fac1203 // fmla v3.4s, v16.4s, v12.s[1]
 	WORD $0x4fad1207 // fmla v7.4s, v16.4s, v13.s[1]
 	WORD $0x4fae120b // fmla v11.4s, v16.4s, v14.s[1]
-	FMOVQ 144(R8), F16
+	FMOVQ 144(R9), F16
 	WORD $0x4f8c19e0 // fmla v0.4s, v15.4s, v12.s[2]
 	WORD $0x4f8d19e4 // fmla v4.4s, v15.4s, v13.s[2]
 	WORD $0x4f8e19e8 // fmla v8.4s, v15.4s, v14.s[2]
-	FMOVQ 160(R8), F15
+	FMOVQ 160(R9), F15
 	WORD $0x4f8c1a01 // fmla v1.4s, v16.4s, v12.s[2]
 	WORD $0x4f8d1a05 // fmla v5.4s, v16.4s, v13.s[2]
 	WORD $0x4f8e1a09 // fmla v9.4s, v16.4s, v14.s[2]
-	FMOVQ 176(R8), F16
+	FMOVQ 176(R9), F16
 	WORD $0x4f8c19e2 // fmla v2.4s, v15.4s, v12.s[2]
 	WORD $0x4f8d19e6 // fmla v6.4s, v15.4s, v13.s[2]
 	WORD $0x4f8e19ea // fmla v10.4s, v15.4s, v14.s[2]
-	FMOVQ 192(R8), F15
+	FMOVQ 192(R9), F15
 	WORD $0x4f8c1a03 // fmla v3.4s, v16.4s, v12.s[2]
 	WORD $0x4f8d1a07 // fmla v7.4s, v16.4s, v13.s[2]
 	WORD $0x4f8e1a0b // fmla v11.4s, v16.4s, v14.s[2]
-	FMOVQ 208(R8), F16
+	FMOVQ 208(R9), F16
 	WORD $0x4fac19e0 // fmla v0.4s, v15.4s, v12.s[3]
 	WORD $0x4fad19e4 // fmla v4.4s, v15.4s, v13.s[3]
 	WORD $0x4fae19e8 // fmla v8.4s, v15.4s, v14.s[3]
-	FMOVQ 224(R8), F15
+	FMOVQ 224(R9), F15
 	WORD $0x4fac1a01 // fmla v1.4s, v16.4s, v12.s[3]
 	WORD $0x4fad1a05 // fmla v5.4s, v16.4s, v13.s[3]
 	WORD $0x4fae1a09 // fmla v9.4s, v16.4s, v14.s[3]
-	FMOVQ 240(R8), F16
+	FMOVQ 240(R9), F16
 	WORD $0x4fac19e2 // fmla v2.4s, v15.4s, v12.s[3]
 	WORD $0x4fad19e6 // fmla v6.4s, v15.4s, v13.s[3]
 	WORD $0x4fae19ea // fmla v10.4s, v15.4s, v14.s[3]
 	WORD $0x4fac1a03 // fmla v3.4s, v16.4s, v12.s[3]
 	WORD $0x4fad1a07 // fmla v7.4s, v16.4s, v13.s[3]
 	WORD $0x4fae1a0b // fmla v11.4s, v16.4s, v14.s[3]
-	ADD $256, R8
-	ADD $16, R12
-	SUBS $1, R16
-	BNE quad
+	ADD $256, R9
+	ADD $16, R11
+	SUBS $1, R12
+	BNE part
+	SUBS $1, R13
+	BNE full
 
-rest:
-	CBZ R19, next
-	MOVD R19, R16
+short:
+	MOVD 8(R0), R13
+	CBZ R13, summed
 
-single:
-	FMOVS 0(R12), F12
-	FMOVS (R12)(R2), F13
-	FMOVS (R12)(R3), F14
-	FMOVQ 0(R8), F15
-	FMOVQ 16(R8), F16
+run:
+	MOVD (R10), R14
+	ADD R14<<2, R4, R11
+	ADD $8, R10
+	MOVD 16(R0), R12
+	CBZ R12, singles
+
+quad:
+	FMOVQ 0(R11), F12
+	WORD $0x3ce2696d // ldr q13, [x11, x2]
+	WORD $0x3ce3696e // ldr q14, [x11, x3]
+	FMOVQ 0(R9), F15
+	FMOVQ 16(R9), F16
 	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
 	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
 	WORD $0x4f8e11e8 // fmla v8.4s, v15.4s, v14.s[0]
-	FMOVQ 32(R8), F15
+	FMOVQ 32(R9), F15
 	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
 	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
 	WORD $0x4f8e1209 // fmla v9.4s, v16.4s, v14.s[0]
-	FMOVQ 48(R8), F16
+	FMOVQ 48(R9), F16
+	WORD $0x4f8c11e2 // fmla v2.4s, v15.4s, v12.s[0]
+	WORD $0x4f8d11e6 // fmla v6.4s, v15.4s, v13.s[0]
+	WORD $0x4f8e11ea // fmla v10.4s, v15.4s, v14.s[0]
+	FMOVQ 64(R9), F15
+	WORD $0x4f8c1203 // fmla v3.4s, v16.4s, v12.s[0]
+	WORD $0x4f8d1207 // fmla v7.4s, v16.4s, v13.s[0]
+	WORD $0x4f8e120b // fmla v11.4s, v16.4s, v14.s[0]
+	FMOVQ 80(R9), F16
+	WORD $0x4fac11e0 // fmla v0.4s, v15.4s, v12.s[1]
+	WORD $0x4fad11e4 // fmla v4.4s, v15.4s, v13.s[1]
+	WORD $0x4fae11e8 // fmla v8.4s, v15.4s, v14.s[1]
+	FMOVQ 96(R9), F15
+	WORD $0x4fac1201 // fmla v1.4s, v16.4s, v12.s[1]
+	WORD $0x4fad1205 // fmla v5.4s, v16.4s, v13.s[1]
+	WORD $0x4fae1209 // fmla v9.4s, v16.4s, v14.s[1]
+	FMOVQ 112(R9), F16
+	WORD $0x4fac11e2 // fmla v2.4s, v15.4s, v12.s[1]
+	WORD $0x4fad11e6 // fmla v6.4s, v15.4s, v13.s[1]
+	WORD $0x4fae11ea // fmla v10.4s, v15.4s, v14.s[1]
+	FMOVQ 128(R9), F15
+	WORD $0x4fac1203 // fmla v3.4s, v16.4s, v12.s[1]
+	WORD $0x4fad1207 // fmla v7.4s, v16.4s, v13.s[1]
+	WORD $0x4fae120b // fmla v11.4s, v16.4s, v14.s[1]
+	FMOVQ 144(R9), F16
+	WORD $0x4f8c19e0 // fmla v0.4s, v15.4s, v12.s[2]
+	WORD $0x4f8d19e4 // fmla v4.4s, v15.4s, v13.s[2]
+	WORD $0x4f8e19e8 // fmla v8.4s, v15.4s, v14.s[2]
+	FMOVQ 160(R9), F15
+	WORD $0x4f8c1a01 // fmla v1.4s, v16.4s, v12.s[2]
+	WORD $0x4f8d1a05 // fmla v5.4s, v16.4s, v13.s[2]
+	WORD $0x4f8e1a09 // fmla v9.4s, v16.4s, v14.s[2]
+	FMOVQ 176(R9), F16
+	WORD $0x4f8c19e2 // fmla v2.4s, v15.4s, v12.s[2]
+	WORD $0x4f8d19e6 // fmla v6.4s, v15.4s, v13.s[2]
+	WORD $0x4f8e19ea // fmla v10.4s, v15.4s, v14.s[2]
+	FMOVQ 192(R9), F15
+	WORD $0x4f8c1a03 // fmla v3.4s, v16.4s, v12.s[2]
+	WORD $0x4f8d1a07 // fmla v7.4s, v16.4s, v13.s[2]
+	WORD $0x4f8e1a0b // fmla v11.4s, v16.4s, v14.s[2]
+	FMOVQ 208(R9), F16
+	WORD $0x4fac19e0 // fmla v0.4s, v15.4s, v12.s[3]
+	WORD $0x4fad19e4 // fmla v4.4s, v15.4s, v13.s[3]
+	WORD $0x4fae19e8 // fmla v8.4s, v15.4s, v14.s[3]
+	FMOVQ 224(R9), F15
+	WORD $0x4fac1a01 // fmla v1.4s, v16.4s, v12.s[3]
+	WORD $0x4fad1a05 // fmla v5.4s, v16.4s, v13.s[3]
+	WORD $0x4fae1a09 // fmla v9.4s, v16.4s, v14.s[3]
+	FMOVQ 240(R9), F16
+	WORD $0x4fac19e2 // fmla v2.4s, v15.4s, v12.s[3]
+	WORD $0x4fad19e6 // fmla v6.4s, v15.4s, v13.s[3]
+	WORD $0x4fae19ea // fmla v10.4s, v15.4s, v14.s[3]
+	WORD $0x4fac1a03 // fmla v3.4s, v16.4s, v12.s[3]
+	WORD $0x4fad1a07 // fmla v7.4s, v16.4s, v13.s[3]
+	WORD $0x4fae1a0b // fmla v11.4s, v16.4s, v14.s[3]
+	ADD $256, R9
+	ADD $16, R11
+	SUBS $1, R12
+	BNE quad
+
+singles:
+	MOVD 24(R0), R12
+	CBZ R12, next
+
+single:
+	FMOVS 0(R11), F12
+	FMOVS (R11)(R2), F13
+	FMOVS (R11)(R3), F14
+	FMOVQ 0(R9), F15
+	FMOVQ 16(R9), F16
+	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
+	WORD $0x4f8e11e8 // fmla v8.4s, v15.4s, v14.s[0]
+	FMOVQ 32(R9), F15
+	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
+	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
+	WORD $0x4f8e1209 // fmla v9.4s, v16.4s, v14.s[0]
+	FMOVQ 48(R9), F16
 	WORD $0x4f8c11e2 // fmla v2.4s, v15.4s, v12.s[0]
 	WORD $0x4f8d11e6 // fmla v6.4s, v15.4s, v13.s[0]
 	WORD $0x4f8e11ea // fmla v10.4s, v15.4s, v14.s[0]
 	WORD $0x4f8c1203 // fmla v3.4s, v16.4s, v12.s[0]
 	WORD $0x4f8d1207 // fmla v7.4s, v16.4s, v13.s[0]
 	WORD $0x4f8e120b // fmla v11.4s, v16.4s, v14.s[0]
-	ADD $64, R8
-	ADD $4, R12
-	SUBS $1, R16
+	ADD $64, R9
+	ADD $4, R11
+	SUBS $1, R12
 	BNE single
 
 next:
-	MOVD 40(R0), R20
-	ADD R20<<2, R11
-	SUBS $1, R15
-	BNE c
-	MOVD 32(R0), R20
-	ADD R20<<2, R10
-	SUBS $1, R14
-	BNE b
-	MOVD 24(R0), R20
-	ADD R20<<2, R9
 	SUBS $1, R13
-	BNE a
-	MOVD 96(R0), R21
-	CBZ R21, scaled
-	FMOVQ 64(R7), F12
-	FMOVQ 128(R7), F13
+	BNE run
+
+summed:
+	MOVD 56(R0), R15
+	CBZ R15, scaled
+	FMOVQ 64(R8), F12
+	FMOVQ 128(R8), F13
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V0.S4, V14.S4
 	VMOV V14.B16, V0.B16
@@ -626,8 +808,8 @@ next:
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V8.S4, V14.S4
 	VMOV V14.B16, V8.B16
-	FMOVQ 80(R7), F12
-	FMOVQ 144(R7), F13
+	FMOVQ 80(R8), F12
+	FMOVQ 144(R8), F13
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V1.S4, V14.S4
 	VMOV V14.B16, V1.B16
@@ -637,8 +819,8 @@ next:
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V9.S4, V14.S4
 	VMOV V14.B16, V9.B16
-	FMOVQ 96(R7), F12
-	FMOVQ 160(R7), F13
+	FMOVQ 96(R8), F12
+	FMOVQ 160(R8), F13
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V2.S4, V14.S4
 	VMOV V14.B16, V2.B16
@@ -648,8 +830,8 @@ next:
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V10.S4, V14.S4
 	VMOV V14.B16, V10.B16
-	FMOVQ 112(R7), F12
-	FMOVQ 176(R7), F13
+	FMOVQ 112(R8), F12
+	FMOVQ 176(R8), F13
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V3.S4, V14.S4
 	VMOV V14.B16, V3.B16
@@ -661,40 +843,40 @@ next:
 	VMOV V14.B16, V11.B16
 
 scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F12
+	CBZ R5, added
+	FMOVQ 0(R5), F12
 	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
-	FMOVQ 16(R4), F12
+	FMOVQ 16(R5), F12
 	WORD $0x4e21d581 // fadd v1.4s, v12.4s, v1.4s
-	FMOVQ 32(R4), F12
+	FMOVQ 32(R5), F12
 	WORD $0x4e22d582 // fadd v2.4s, v12.4s, v2.4s
-	FMOVQ 48(R4), F12
+	FMOVQ 48(R5), F12
 	WORD $0x4e23d583 // fadd v3.4s, v12.4s, v3.4s
-	ADD $64, R4
-	FMOVQ 0(R4), F12
+	ADD $64, R5
+	FMOVQ 0(R5), F12
 	WORD $0x4e24d584 // fadd v4.4s, v12.4s, v4.4s
-	FMOVQ 16(R4), F12
+	FMOVQ 16(R5), F12
 	WORD $0x4e25d585 // fadd v5.4s, v12.4s, v5.4s
-	FMOVQ 32(R4), F12
+	FMOVQ 32(R5), F12
 	WORD $0x4e26d586 // fadd v6.4s, v12.4s, v6.4s
-	FMOVQ 48(R4), F12
+	FMOVQ 48(R5), F12
 	WORD $0x4e27d587 // fadd v7.4s, v12.4s, v7.4s
-	ADD $64, R4
-	FMOVQ 0(R4), F12
+	ADD $64, R5
+	FMOVQ 0(R5), F12
 	WORD $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
-	FMOVQ 16(R4), F12
+	FMOVQ 16(R5), F12
 	WORD $0x4e29d589 // fadd v9.4s, v12.4s, v9.4s
-	FMOVQ 32(R4), F12
+	FMOVQ 32(R5), F12
 	WORD $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
-	FMOVQ 48(R4), F12
+	FMOVQ 48(R5), F12
 	WORD $0x4e2bd58b // fadd v11.4s, v12.4s, v11.4s
-	ADD $64, R4
+	ADD $64, R5
 
 added:
-	ADD $112, R0, R21
-	VLD1R (R21), [V12.S4]
-	ADD $116, R0, R21
-	VLD1R (R21), [V13.S4]
+	ADD $72, R0, R15
+	VLD1R (R15), [V12.S4]
+	ADD $76, R0, R15
+	VLD1R (R15), [V13.S4]
 	WORD $0x6ea0e58e // fcmgt v14.4s, v12.4s, v0.4s
 	VBIT V14.B16, V12.B16, V0.B16
 	WORD $0x6eade40e // fcmgt v14.4s, v0.4s, v13.4s
@@ -743,43 +925,44 @@ added:
 	VBIT V14.B16, V12.B16, V11.B16
 	WORD $0x6eade56e // fcmgt v14.4s, v11.4s, v13.4s
 	VBIT V14.B16, V13.B16, V11.B16
-	MOVD 104(R0), R21
-	CBZ R21, masked
-	FMOVQ 192(R7), F12
+	MOVD 64(R0), R15
+	CBZ R15, masked
+	FMOVQ 192(R8), F12
 	VAND V0.B16, V12.B16, V0.B16
 	VAND V4.B16, V12.B16, V4.B16
 	VAND V8.B16, V12.B16, V8.B16
-	FMOVQ 208(R7), F12
+	FMOVQ 208(R8), F12
 	VAND V1.B16, V12.B16, V1.B16
 	VAND V5.B16, V12.B16, V5.B16
 	VAND V9.B16, V12.B16, V9.B16
-	FMOVQ 224(R7), F12
+	FMOVQ 224(R8), F12
 	VAND V2.B16, V12.B16, V2.B16
 	VAND V6.B16, V12.B16, V6.B16
 	VAND V10.B16, V12.B16, V10.B16
-	FMOVQ 240(R7), F12
+	FMOVQ 240(R8), F12
 	VAND V3.B16, V12.B16, V3.B16
 	VAND V7.B16, V12.B16, V7.B16
 	VAND V11.B16, V12.B16, V11.B16
 
 masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD $64, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD $64, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD $64, R5
-	MOVD 80(R0), R20
-	ADD R20<<2, R1
-	SUBS $1, R6
+	FSTPQ (F0, F1), 0(R6)
+	FSTPQ (F2, F3), 32(R6)
+	ADD $64, R6
+	FSTPQ (F4, F5), 0(R6)
+	FSTPQ (F6, F7), 32(R6)
+	ADD $64, R6
+	FSTPQ (F8, F9), 0(R6)
+	FSTPQ (F10, F11), 32(R6)
+	ADD $64, R6
+	MOVD 8(R1), R14
+	MOVD $12, R12
+	MADD R12, R4, R14, R4
+	SUBS $1, R7
 	BNE tile
 	RET
 
-// func tileNEONP4(l, off *int, in, w, ahead, epi, res, out *float32, count int)
-TEXT ·tileNEONP4(SB), NOSPLIT, $0-72
+// func tileNEONP4(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
+TEXT ·tileNEONP4(SB), NOSPLIT, $0-88
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
 	MOVD 8(R1), R2
@@ -788,16 +971,30 @@ TEXT ·tileNEONP4(SB), NOSPLIT, $0-72
 	LSL $2, R3
 	MOVD 24(R1), R4
 	LSL $2, R4
-	MOVD in+16(FP), R1
-	MOVD res+48(FP), R5
-	MOVD out+56(FP), R6
-	MOVD count+64(FP), R7
+	MOVD in+24(FP), R5
+	MOVD res+64(FP), R6
+	MOVD out+72(FP), R7
+	MOVD count+80(FP), R8
 
 tile:
-	MOVD epi+40(FP), R8
-	MOVD w+24(FP), R9
-	FLDPQ 0(R8), (F0, F1)
-	FLDPQ 32(R8), (F2, F3)
+	MOVD epi+48(FP), R9
+	MOVD start+56(FP), R15
+	CBZ R15, bias
+	FLDPQ 0(R15), (F0, F1)
+	FLDPQ 32(R15), (F2, F3)
+	FLDPQ 64(R15), (F4, F5)
+	FLDPQ 96(R15), (F6, F7)
+	FLDPQ 128(R15), (F8, F9)
+	FLDPQ 160(R15), (F10, F11)
+	FLDPQ 192(R15), (F12, F13)
+	FLDPQ 224(R15), (F14, F15)
+	ADD $256, R15
+	MOVD R15, start+56(FP)
+	B sum
+
+bias:
+	FLDPQ 0(R9), (F0, F1)
+	FLDPQ 32(R9), (F2, F3)
 	VMOV V0.B16, V4.B16
 	VMOV V1.B16, V5.B16
 	VMOV V2.B16, V6.B16
@@ -810,107 +1007,96 @@ tile:
 	VMOV V1.B16, V13.B16
 	VMOV V2.B16, V14.B16
 	VMOV V3.B16, V15.B16
-	MOVD R1, R10
+
+sum:
+	MOVD w+32(FP), R10
+	MOVD runs+16(FP), R11
 	MOVD 0(R0), R14
+	CBZ R14, short
 
-a:
-	MOVD 48(R0), R19
-	MOVD 64(R0), R21
-	CMP $1, R14
-	CSEL EQ, R21, R19, R19
-	MOVD 56(R0), R20
-	MOVD 72(R0), R21
-	CMP $1, R14
-	CSEL EQ, R21, R20, R20
-	MOVD R10, R11
-	MOVD 8(R0), R15
+full:
+	MOVD (R11), R15
+	ADD R15<<2, R5, R12
+	ADD $8, R11
+	MOVD $4, R13
 
-b:
-	MOVD R11, R12
-	MOVD 16(R0), R16
-
-c:
-	MOVD R12, R13
-	CBZ R19, rest
-	MOVD R19, R17
-
-quad:
-	FMOVQ 0(R13), F16
-	WORD $0x3ce269b1 // ldr q17, [x13, x2]
-	WORD $0x3ce369b2 // ldr q18, [x13, x3]
-	WORD $0x3ce469b3 // ldr q19, [x13, x4]
-	FMOVQ 0(R9), F20
-	FMOVQ 16(R9), F21
+part:
+	FMOVQ 0(R12), F16
+	WORD $0x3ce26991 // ldr q17, [x12, x2]
+	WORD $0x3ce36992 // ldr q18, [x12, x3]
+	WORD $0x3ce46993 // ldr q19, [x12, x4]
+	FMOVQ 0(R10), F20
+	FMOVQ 16(R10), F21
 	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
 	WORD $0x4f911284 // fmla v4.4s, v20.4s, v17.s[0]
 	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
 	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
-	FMOVQ 32(R9), F20
+	FMOVQ 32(R10), F20
 	WORD $0x4f9012a1 // fmla v1.4s, v21.4s, v16.s[0]
 	WORD $0x4f9112a5 // fmla v5.4s, v21.4s, v17.s[0]
 	WORD $0x4f9212a9 // fmla v9.4s, v21.4s, v18.s[0]
 	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
-	FMOVQ 48(R9), F21
+	FMOVQ 48(R10), F21
 	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
 	WORD $0x4f911286 // fmla v6.4s, v20.4s, v17.s[0]
 	WORD $0x4f92128a // fmla v10.4s, v20.4s, v18.s[0]
 	WORD $0x4f93128e // fmla v14.4s, v20.4s, v19.s[0]
-	FMOVQ 64(R9), F20
+	FMOVQ 64(R10), F20
 	WORD $0x4f9012a3 // fmla v3.4s, v21.4s, v16.s[0]
 	WORD $0x4f9112a7 // fmla v7.4s, v21.4s, v17.s[0]
 	WORD $0x4f9212ab // fmla v11.4s, v21.4s, v18.s[0]
 	WORD $0x4f9312af // fmla v15.4s, v21.4s, v19.s[0]
-	FMOVQ 80(R9), F21
+	FMOVQ 80(R10), F21
 	WORD $0x4fb01280 // fmla v0.4s, v20.4s, v16.s[1]
 	WORD $0x4fb11284 // fmla v4.4s, v20.4s, v17.s[1]
 	WORD $0x4fb21288 // fmla v8.4s, v20.4s, v18.s[1]
 	WORD $0x4fb3128c // fmla v12.4s, v20.4s, v19.s[1]
-	FMOVQ 96(R9), F20
+	FMOVQ 96(R10), F20
 	WORD $0x4fb012a1 // fmla v1.4s, v21.4s, v16.s[1]
 	WORD $0x4fb112a5 // fmla v5.4s, v21.4s, v17.s[1]
 	WORD $0x4fb212a9 // fmla v9.4s, v21.4s, v18.s[1]
 	WORD $0x4fb312ad // fmla v13.4s, v21.4s, v19.s[1]
-	FMOVQ 112(R9), F21
+	FMOVQ 112(R10), F21
 	WORD $0x4fb01282 // fmla v2.4s, v20.4s, v16.s[1]
 	WORD $0x4fb11286 // fmla v6.4s, v20.4s, v17.s[1]
 	WORD $0x4fb2128a // fmla v10.4s, v20.4s, v18.s[1]
 	WORD $0x4fb3128e // fmla v14.4s, v20.4s, v19.s[1]
-	FMOVQ 128(R9), F20
+	FMOVQ 128(R10), F20
 	WORD $0x4fb012a3 // fmla v3.4s, v21.4s, v16.s[1]
 	WORD $0x4fb112a7 // fmla v7.4s, v21.4s, v17.s[1]
 	WORD $0x4fb212ab // fmla v11.4s, v21.4s, v18.s[1]
 	WORD $0x4fb312af // fmla v15.4s, v21.4s, v19.s[1]
-	FMOVQ 144(R9), F21
+	FMOVQ 144(R10), F21
 	WORD $0x4f901a80 // fmla v0.4s, v20.4s, v16.s[2]
 	WORD $0x4f911a84 // fmla v4.4s, v20.4s, v17.s[2]
 	WORD $0x4f921a88 // fmla v8.4s, v20.4s, v18.s[2]
 	WORD $0x4f931a8c // fmla v12.4s, v20.4s, v19.s[2]
-	FMOVQ 160(R9), F20
+	FMOVQ 160(R10), F20
 	WORD $0x4f901aa1 // fmla v1.4s, v21.4s, v16.s[2]
 	WORD $0x4f911aa5 // fmla v5.4s, v21.4s, v17.s[2]
 	WORD $0x4f921aa9 // fmla v9.4s, v21.4s, v18.s[2]
 	WORD $0x4f931aad // fmla v13.4s, v21.4s, v19.s[2]
-	FMOVQ 176(R9), F21
+	FMOVQ 176(R10), F21
 	WORD $0x4f901a82 // fmla v2.4s, v20.4s, v16.s[2]
 	WORD $0x4f911a86 // fmla v6.4s, v20.4s, v17.s[2]
 	WORD $0x4f921a8a // fmla v10.4s, v20.4s, v18.s[2]
 	WORD $0x4f931a8e // fmla v14.4s, v20.4s, v19.s[2]
-	FMOVQ 192(R9), F20
+	FMOVQ 192(R10), F20
 	WORD $0x4f901aa3 // fmla v3.4s, v21.4s, v16.s[2]
 	WORD $0x4f911aa7 // fmla v7.4s, v21.4s, v17.s[2]
 	WORD $0x4f921aab // fmla v11.4s, v21.4s, v18.s[2]
 	WORD $0x4f931aaf // fmla v15.4s, v21.4s, v19.s[2]
-	FMOVQ 208(R9), F21
+	FMOVQ 208(R10), F21
 	WORD $0x4fb01a80 // fmla v0.4s, v20.4s, v16.s[3]
 	WORD $0x4fb11a84 // fmla v4.4s, v20.4s, v17.s[3]
 	WORD $0x4fb21a88 // fmla v8.4s, v20.4s, v18.s[3]
 	WORD $0x4fb31a8c // fmla v12.4s, v20.4s, v19.s[3]
-	FMOVQ 224(R9), F20
+	FMOVQ 224(R10), F20
 	WORD $0x4fb01aa1 // fmla v1.4s, v21.4s, v16.s[3]
 	WORD $0x4fb11aa5 // fmla v5.4s, v21.4s, v17.s[3]
 	WORD $0x4fb21aa9 // fmla v9.4s, v21.4s, v18.s[3]
 	WORD $0x4fb31aad // fmla v13.4s, v21.4s, v19.s[3]
-	FMOVQ 240(R9), F21
+	FMOVQ 240(R10), F21
 	WORD $0x4fb01a82 // fmla v2.4s, v20.4s, v16.s[3]
 	WORD $0x4fb11a86 // fmla v6.4s, v20.4s, v17.s[3]
 	WORD $0x4fb21a8a // fmla v10.4s, v20.4s, v18.s[3]
@@ -919,32 +1105,135 @@ quad:
 	WORD $0x4fb11aa7 // fmla v7.4s, v21.4s, v17.s[3]
 	WORD $0x4fb21aab // fmla v11.4s, v21.4s, v18.s[3]
 	WORD $0x4fb31aaf // fmla v15.4s, v21.4s, v19.s[3]
-	ADD $256, R9
-	ADD $16, R13
-	SUBS $1, R17
-	BNE quad
+	ADD $256, R10
+	ADD $16, R12
+	SUBS $1, R13
+	BNE part
+	SUBS $1, R14
+	BNE full
 
-rest:
-	CBZ R20, next
-	MOVD R20, R17
+short:
+	MOVD 8(R0), R14
+	CBZ R14, summed
 
-single:
-	FMOVS 0(R13), F16
-	FMOVS (R13)(R2), F17
-	FMOVS (R13)(R3), F18
-	FMOVS (R13)(R4), F19
-	FMOVQ 0(R9), F20
-	FMOVQ 16(R9), F21
+run:
+	MOVD (R11), R15
+	ADD R15<<2, R5, R12
+	ADD $8, R11
+	MOVD 16(R0), R13
+	CBZ R13, singles
+
+quad:
+	FMOVQ 0(R12), F16
+	WORD $0x3ce26991 // ldr q17, [x12, x2]
+	WORD $0x3ce36992 // ldr q18, [x12, x3]
+	WORD $0x3ce46993 // ldr q19, [x12, x4]
+	FMOVQ 0(R10), F20
+	FMOVQ 16(R10), F21
 	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
 	WORD $0x4f911284 // fmla v4.4s, v20.4s, v17.s[0]
 	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
 	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
-	FMOVQ 32(R9), F20
+	FMOVQ 32(R10), F20
 	WORD $0x4f9012a1 // fmla v1.4s, v21.4s, v16.s[0]
 	WORD $0x4f9112a5 // fmla v5.4s, v21.4s, v17.s[0]
 	WORD $0x4f9212a9 // fmla v9.4s, v21.4s, v18.s[0]
 	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
-	FMOVQ 48(R9), F21
+	FMOVQ 48(R10), F21
+	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
+	WORD $0x4f911286 // fmla v6.4s, v20.4s, v17.s[0]
+	WORD $0x4f92128a // fmla v10.4s, v20.4s, v18.s[0]
+	WORD $0x4f93128e // fmla v14.4s, v20.4s, v19.s[0]
+	FMOVQ 64(R10), F20
+	WORD $0x4f9012a3 // fmla v3.4s, v21.4s, v16.s[0]
+	WORD $0x4f9112a7 // fmla v7.4s, v21.4s, v17.s[0]
+	WORD $0x4f9212ab // fmla v11.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312af // fmla v15.4s, v21.4s, v19.s[0]
+	FMOVQ 80(R10), F21
+	WORD $0x4fb01280 // fmla v0.4s, v20.4s, v16.s[1]
+	WORD $0x4fb11284 // fmla v4.4s, v20.4s, v17.s[1]
+	WORD $0x4fb21288 // fmla v8.4s, v20.4s, v18.s[1]
+	WORD $0x4fb3128c // fmla v12.4s, v20.4s, v19.s[1]
+	FMOVQ 96(R10), F20
+	WORD $0x4fb012a1 // fmla v1.4s, v21.4s, v16.s[1]
+	WORD $0x4fb112a5 // fmla v5.4s, v21.4s, v17.s[1]
+	WORD $0x4fb212a9 // fmla v9.4s, v21.4s, v18.s[1]
+	WORD $0x4fb312ad // fmla v13.4s, v21.4s, v19.s[1]
+	FMOVQ 112(R10), F21
+	WORD $0x4fb01282 // fmla v2.4s, v20.4s, v16.s[1]
+	WORD $0x4fb11286 // fmla v6.4s, v20.4s, v17.s[1]
+	WORD $0x4fb2128a // fmla v10.4s, v20.4s, v18.s[1]
+	WORD $0x4fb3128e // fmla v14.4s, v20.4s, v19.s[1]
+	FMOVQ 128(R10), F20
+	WORD $0x4fb012a3 // fmla v3.4s, v21.4s, v16.s[1]
+	WORD $0x4fb112a7 // fmla v7.4s, v21.4s, v17.s[1]
+	WORD $0x4fb212ab // fmla v11.4s, v21.4s, v18.s[1]
+	WORD $0x4fb312af // fmla v15.4s, v21.4s, v19.s[1]
+	FMOVQ 144(R10), F21
+	WORD $0x4f901a80 // fmla v0.4s, v20.4s, v16.s[2]
+	WORD $0x4f911a84 // fmla v4.4s, v20.4s, v17.s[2]
+	WORD $0x4f921a88 // fmla v8.4s, v20.4s, v18.s[2]
+	WORD $0x4f931a8c // fmla v12.4s, v20.4s, v19.s[2]
+	FMOVQ 160(R10), F20
+	WORD $0x4f901aa1 // fmla v1.4s, v21.4s, v16.s[2]
+	WORD $0x4f911aa5 // fmla v5.4s, v21.4s, v17.s[2]
+	WORD $0x4f921aa9 // fmla v9.4s, v21.4s, v18.s[2]
+	WORD $0x4f931aad // fmla v13.4s, v21.4s, v19.s[2]
+	FMOVQ 176(R10), F21
+	WORD $0x4f901a82 // fmla v2.4s, v20.4s, v16.s[2]
+	WORD $0x4f911a86 // fmla v6.4s, v20.4s, v17.s[2]
+	WORD $0x4f921a8a // fmla v10.4s, v20.4s, v18.s[2]
+	WORD $0x4f931a8e // fmla v14.4s, v20.4s, v19.s[2]
+	FMOVQ 192(R10), F20
+	WORD $0x4f901aa3 // fmla v3.4s, v21.4s, v16.s[2]
+	WORD $0x4f911aa7 // fmla v7.4s, v21.4s, v17.s[2]
+	WORD $0x4f921aab // fmla v11.4s, v21.4s, v18.s[2]
+	WORD $0x4f931aaf // fmla v15.4s, v21.4s, v19.s[2]
+	FMOVQ 208(R10), F21
+	WORD $0x4fb01a80 // fmla v0.4s, v20.4s, v16.s[3]
+	WORD $0x4fb11a84 // fmla v4.4s, v20.4s, v17.s[3]
+	WORD $0x4fb21a88 // fmla v8.4s, v20.4s, v18.s[3]
+	WORD $0x4fb31a8c // fmla v12.4s, v20.4s, v19.s[3]
+	FMOVQ 224(R10), F20
+	WORD $0x4fb01aa1 // fmla v1.4s, v21.4s, v16.s[3]
+	WORD $0x4fb11aa5 // fmla v5.4s, v21.4s, v17.s[3]
+	WORD $0x4fb21aa9 // fmla v9.4s, v21.4s, v18.s[3]
+	WORD $0x4fb31aad // fmla v13.4s, v21.4s, v19.s[3]
+	FMOVQ 240(R10), F21
+	WORD $0x4fb01a82 // fmla v2.4s, v20.4s, v16.s[3]
+	WORD $0x4fb11a86 // fmla v6.4s, v20.4s, v17.s[3]
+	WORD $0x4fb21a8a // fmla v10.4s, v20.4s, v18.s[3]
+	WORD $0x4fb31a8e // fmla v14.4s, v20.4s, v19.s[3]
+	WORD $0x4fb01aa3 // fmla v3.4s, v21.4s, v16.s[3]
+	WORD $0x4fb11aa7 // fmla v7.4s, v21.4s, v17.s[3]
+	WORD $0x4fb21aab // fmla v11.4s, v21.4s, v18.s[3]
+	WORD $0x4fb31aaf // fmla v15.4s, v21.4s, v19.s[3]
+	ADD $256, R10
+	ADD $16, R12
+	SUBS $1, R13
+	BNE quad
+
+singles:
+	MOVD 24(R0), R13
+	CBZ R13, next
+
+single:
+	FMOVS 0(R12), F16
+	FMOVS (R12)(R2), F17
+	FMOVS (R12)(R3), F18
+	FMOVS (R12)(R4), F19
+	FMOVQ 0(R10), F20
+	FMOVQ 16(R10), F21
+	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	WORD $0x4f911284 // fmla v4.4s, v20.4s, v17.s[0]
+	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
+	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
+	FMOVQ 32(R10), F20
+	WORD $0x4f9012a1 // fmla v1.4s, v21.4s, v16.s[0]
+	WORD $0x4f9112a5 // fmla v5.4s, v21.4s, v17.s[0]
+	WORD $0x4f9212a9 // fmla v9.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
+	FMOVQ 48(R10), F21
 	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
 	WORD $0x4f911286 // fmla v6.4s, v20.4s, v17.s[0]
 	WORD $0x4f92128a // fmla v10.4s, v20.4s, v18.s[0]
@@ -953,28 +1242,20 @@ single:
 	WORD $0x4f9112a7 // fmla v7.4s, v21.4s, v17.s[0]
 	WORD $0x4f9212ab // fmla v11.4s, v21.4s, v18.s[0]
 	WORD $0x4f9312af // fmla v15.4s, v21.4s, v19.s[0]
-	ADD $64, R9
-	ADD $4, R13
-	SUBS $1, R17
+	ADD $64, R10
+	ADD $4, R12
+	SUBS $1, R13
 	BNE single
 
 next:
-	MOVD 40(R0), R21
-	ADD R21<<2, R12
-	SUBS $1, R16
-	BNE c
-	MOVD 32(R0), R21
-	ADD R21<<2, R11
-	SUBS $1, R15
-	BNE b
-	MOVD 24(R0), R21
-	ADD R21<<2, R10
 	SUBS $1, R14
-	BNE a
-	MOVD 96(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R8), F16
-	FMOVQ 128(R8), F17
+	BNE run
+
+summed:
+	MOVD 56(R0), R16
+	CBZ R16, scaled
+	FMOVQ 64(R9), F16
+	FMOVQ 128(R9), F17
 	VMOV V17.B16, V18.B16
 	VFMLA V16.S4, V0.S4, V18.S4
 	VMOV V18.B16, V0.B16
@@ -987,8 +1268,8 @@ next:
 	VMOV V17.B16, V18.B16
 	VFMLA V16.S4, V12.S4, V18.S4
 	VMOV V18.B16, V12.B16
-	FMOVQ 80(R8), F16
-	FMOVQ 144(R8), F17
+	FMOVQ 80(R9), F16
+	FMOVQ 144(R9), F17
 	VMOV V17.B16, V18.B16
 	VFMLA V16.S4, V1.S4, V18.S4
 	VMOV V18.B16, V1.B16
@@ -1001,8 +1282,8 @@ next:
 	VMOV V17.B16, V18.B16
 	VFMLA V16.S4, V13.S4, V18.S4
 	VMOV V18.B16, V13.B16
-	FMOVQ 96(R8), F16
-	FMOVQ 160(R8), F17
+	FMOVQ 96(R9), F16
+	FMOVQ 160(R9), F17
 	VMOV V17.B16, V18.B16
 	VFMLA V16.S4, V2.S4, V18.S4
 	VMOV V18.B16, V2.B16
@@ -1015,8 +1296,8 @@ next:
 	VMOV V17.B16, V18.B16
 	VFMLA V16.S4, V14.S4, V18.S4
 	VMOV V18.B16, V14.B16
-	FMOVQ 112(R8), F16
-	FMOVQ 176(R8), F17
+	FMOVQ 112(R9), F16
+	FMOVQ 176(R9), F17
 	VMOV V17.B16, V18.B16
 	VFMLA V16.S4, V3.S4, V18.S4
 	VMOV V18.B16, V3.B16
@@ -1031,49 +1312,49 @@ next:
 	VMOV V18.B16, V15.B16
 
 scaled:
-	CBZ R5, added
-	FMOVQ 0(R5), F16
+	CBZ R6, added
+	FMOVQ 0(R6), F16
 	WORD $0x4e20d600 // fadd v0.4s, v16.4s, v0.4s
-	FMOVQ 16(R5), F16
+	FMOVQ 16(R6), F16
 	WORD $0x4e21d601 // fadd v1.4s, v16.4s, v1.4s
-	FMOVQ 32(R5), F16
+	FMOVQ 32(R6), F16
 	WORD $0x4e22d602 // fadd v2.4s, v16.4s, v2.4s
-	FMOVQ 48(R5), F16
+	FMOVQ 48(R6), F16
 	WORD $0x4e23d603 // fadd v3.4s, v16.4s, v3.4s
-	ADD $64, R5
-	FMOVQ 0(R5), F16
+	ADD $64, R6
+	FMOVQ 0(R6), F16
 	WORD $0x4e24d604 // fadd v4.4s, v16.4s, v4.4s
-	FMOVQ 16(R5), F16
+	FMOVQ 16(R6), F16
 	WORD $0x4e25d605 // fadd v5.4s, v16.4s, v5.4s
-	FMOVQ 32(R5), F16
+	FMOVQ 32(R6), F16
 	WORD $0x4e26d606 // fadd v6.4s, v16.4s, v6.4s
-	FMOVQ 48(R5), F16
+	FMOVQ 48(R6), F16
 	WORD $0x4e27d607 // fadd v7.4s, v16.4s, v7.4s
-	ADD $64, R5
-	FMOVQ 0(R5), F16
+	ADD $64, R6
+	FMOVQ 0(R6), F16
 	WORD $0x4e28d608 // fadd v8.4s, v16.4s, v8.4s
-	FMOVQ 16(R5), F16
+	FMOVQ 16(R6), F16
 	WORD $0x4e29d609 // fadd v9.4s, v16.4s, v9.4s
-	FMOVQ 32(R5), F16
+	FMOVQ 32(R6), F16
 	WORD $0x4e2ad60a // fadd v10.4s, v16.4s, v10.4s
-	FMOVQ 48(R5), F16
+	FMOVQ 48(R6), F16
 	WORD $0x4e2bd60b // fadd v11.4s, v16.4s, v11.4s
-	ADD $64, R5
-	FMOVQ 0(R5), F16
+	ADD $64, R6
+	FMOVQ 0(R6), F16
 	WORD $0x4e2cd60c // fadd v12.4s, v16.4s, v12.4s
-	FMOVQ 16(R5), F16
+	FMOVQ 16(R6), F16
 	WORD $0x4e2dd60d // fadd v13.4s, v16.4s, v13.4s
-	FMOVQ 32(R5), F16
+	FMOVQ 32(R6), F16
 	WORD $0x4e2ed60e // fadd v14.4s, v16.4s, v14.4s
-	FMOVQ 48(R5), F16
+	FMOVQ 48(R6), F16
 	WORD $0x4e2fd60f // fadd v15.4s, v16.4s, v15.4s
-	ADD $64, R5
+	ADD $64, R6
 
 added:
-	ADD $112, R0, R22
-	VLD1R (R22), [V16.S4]
-	ADD $116, R0, R22
-	VLD1R (R22), [V17.S4]
+	ADD $72, R0, R16
+	VLD1R (R16), [V16.S4]
+	ADD $76, R0, R16
+	VLD1R (R16), [V17.S4]
 	WORD $0x6ea0e612 // fcmgt v18.4s, v16.4s, v0.4s
 	VBIT V18.B16, V16.B16, V0.B16
 	WORD $0x6eb1e412 // fcmgt v18.4s, v0.4s, v17.4s
@@ -1138,50 +1419,51 @@ added:
 	VBIT V18.B16, V16.B16, V15.B16
 	WORD $0x6eb1e5f2 // fcmgt v18.4s, v15.4s, v17.4s
 	VBIT V18.B16, V17.B16, V15.B16
-	MOVD 104(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R8), F16
+	MOVD 64(R0), R16
+	CBZ R16, masked
+	FMOVQ 192(R9), F16
 	VAND V0.B16, V16.B16, V0.B16
 	VAND V4.B16, V16.B16, V4.B16
 	VAND V8.B16, V16.B16, V8.B16
 	VAND V12.B16, V16.B16, V12.B16
-	FMOVQ 208(R8), F16
+	FMOVQ 208(R9), F16
 	VAND V1.B16, V16.B16, V1.B16
 	VAND V5.B16, V16.B16, V5.B16
 	VAND V9.B16, V16.B16, V9.B16
 	VAND V13.B16, V16.B16, V13.B16
-	FMOVQ 224(R8), F16
+	FMOVQ 224(R9), F16
 	VAND V2.B16, V16.B16, V2.B16
 	VAND V6.B16, V16.B16, V6.B16
 	VAND V10.B16, V16.B16, V10.B16
 	VAND V14.B16, V16.B16, V14.B16
-	FMOVQ 240(R8), F16
+	FMOVQ 240(R9), F16
 	VAND V3.B16, V16.B16, V3.B16
 	VAND V7.B16, V16.B16, V7.B16
 	VAND V11.B16, V16.B16, V11.B16
 	VAND V15.B16, V16.B16, V15.B16
 
 masked:
-	FSTPQ (F0, F1), 0(R6)
-	FSTPQ (F2, F3), 32(R6)
-	ADD $64, R6
-	FSTPQ (F4, F5), 0(R6)
-	FSTPQ (F6, F7), 32(R6)
-	ADD $64, R6
-	FSTPQ (F8, F9), 0(R6)
-	FSTPQ (F10, F11), 32(R6)
-	ADD $64, R6
-	FSTPQ (F12, F13), 0(R6)
-	FSTPQ (F14, F15), 32(R6)
-	ADD $64, R6
-	MOVD 80(R0), R21
-	ADD R21<<2, R1
-	SUBS $1, R7
+	FSTPQ (F0, F1), 0(R7)
+	FSTPQ (F2, F3), 32(R7)
+	ADD $64, R7
+	FSTPQ (F4, F5), 0(R7)
+	FSTPQ (F6, F7), 32(R7)
+	ADD $64, R7
+	FSTPQ (F8, F9), 0(R7)
+	FSTPQ (F10, F11), 32(R7)
+	ADD $64, R7
+	FSTPQ (F12, F13), 0(R7)
+	FSTPQ (F14, F15), 32(R7)
+	ADD $64, R7
+	MOVD 8(R1), R15
+	MOVD $16, R13
+	MADD R13, R5, R15, R5
+	SUBS $1, R8
 	BNE tile
 	RET
 
-// func tileNEONP5(l, off *int, in, w, ahead, epi, res, out *float32, count int)
-TEXT ·tileNEONP5(SB), NOSPLIT, $0-72
+// func tileNEONP5(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
+TEXT ·tileNEONP5(SB), NOSPLIT, $0-88
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
 	MOVD 8(R1), R2
@@ -1192,16 +1474,32 @@ TEXT ·tileNEONP5(SB), NOSPLIT, $0-72
 	LSL $2, R4
 	MOVD 32(R1), R5
 	LSL $2, R5
-	MOVD in+16(FP), R1
-	MOVD res+48(FP), R6
-	MOVD out+56(FP), R7
-	MOVD count+64(FP), R8
+	MOVD in+24(FP), R6
+	MOVD res+64(FP), R7
+	MOVD out+72(FP), R8
+	MOVD count+80(FP), R9
 
 tile:
-	MOVD epi+40(FP), R9
-	MOVD w+24(FP), R10
-	FLDPQ 0(R9), (F0, F1)
-	FLDPQ 32(R9), (F2, F3)
+	MOVD epi+48(FP), R10
+	MOVD start+56(FP), R16
+	CBZ R16, bias
+	FLDPQ 0(R16), (F0, F1)
+	FLDPQ 32(R16), (F2, F3)
+	FLDPQ 64(R16), (F4, F5)
+	FLDPQ 96(R16), (F6, F7)
+	FLDPQ 128(R16), (F8, F9)
+	FLDPQ 160(R16), (F10, F11)
+	FLDPQ 192(R16), (F12, F13)
+	FLDPQ 224(R16), (F14, F15)
+	FLDPQ 256(R16), (F16, F17)
+	FLDPQ 288(R16), (F18, F19)
+	ADD $320, R16
+	MOVD R16, start+56(FP)
+	B sum
+
+bias:
+	FLDPQ 0(R10), (F0, F1)
+	FLDPQ 32(R10), (F2, F3)
 	VMOV V0.B16, V4.B16
 	VMOV V1.B16, V5.B16
 	VMOV V2.B16, V6.B16
@@ -1218,122 +1516,111 @@ tile:
 	VMOV V1.B16, V17.B16
 	VMOV V2.B16, V18.B16
 	VMOV V3.B16, V19.B16
-	MOVD R1, R11
+
+sum:
+	MOVD w+32(FP), R11
+	MOVD runs+16(FP), R12
 	MOVD 0(R0), R15
+	CBZ R15, short
 
-a:
-	MOVD 48(R0), R20
-	MOVD 64(R0), R22
-	CMP $1, R15
-	CSEL EQ, R22, R20, R20
-	MOVD 56(R0), R21
-	MOVD 72(R0), R22
-	CMP $1, R15
-	CSEL EQ, R22, R21, R21
-	MOVD R11, R12
-	MOVD 8(R0), R16
+full:
+	MOVD (R12), R16
+	ADD R16<<2, R6, R13
+	ADD $8, R12
+	MOVD $4, R14
 
-b:
-	MOVD R12, R13
-	MOVD 16(R0), R17
-
-c:
-	MOVD R13, R14
-	CBZ R20, rest
-	MOVD R20, R19
-
-quad:
-	FMOVQ 0(R14), F20
-	WORD $0x3ce269d5 // ldr q21, [x14, x2]
-	WORD $0x3ce369d6 // ldr q22, [x14, x3]
-	WORD $0x3ce469d7 // ldr q23, [x14, x4]
-	WORD $0x3ce569d8 // ldr q24, [x14, x5]
-	FMOVQ 0(R10), F25
-	FMOVQ 16(R10), F26
+part:
+	FMOVQ 0(R13), F20
+	WORD $0x3ce269b5 // ldr q21, [x13, x2]
+	WORD $0x3ce369b6 // ldr q22, [x13, x3]
+	WORD $0x3ce469b7 // ldr q23, [x13, x4]
+	WORD $0x3ce569b8 // ldr q24, [x13, x5]
+	FMOVQ 0(R11), F25
+	FMOVQ 16(R11), F26
 	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
 	WORD $0x4f951324 // fmla v4.4s, v25.4s, v21.s[0]
 	WORD $0x4f961328 // fmla v8.4s, v25.4s, v22.s[0]
 	WORD $0x4f97132c // fmla v12.4s, v25.4s, v23.s[0]
 	WORD $0x4f981330 // fmla v16.4s, v25.4s, v24.s[0]
-	FMOVQ 32(R10), F25
+	FMOVQ 32(R11), F25
 	WORD $0x4f941341 // fmla v1.4s, v26.4s, v20.s[0]
 	WORD $0x4f951345 // fmla v5.4s, v26.4s, v21.s[0]
 	WORD $0x4f961349 // fmla v9.4s, v26.4s, v22.s[0]
 	WORD $0x4f97134d // fmla v13.4s, v26.4s, v23.s[0]
 	WORD $0x4f981351 // fmla v17.4s, v26.4s, v24.s[0]
-	FMOVQ 48(R10), F26
+	FMOVQ 48(R11), F26
 	WORD $0x4f941322 // fmla v2.4s, v25.4s, v20.s[0]
 	WORD $0x4f951326 // fmla v6.4s, v25.4s, v21.s[0]
 	WORD $0x4f96132a // fmla v10.4s, v25.4s, v22.s[0]
 	WORD $0x4f97132e // fmla v14.4s, v25.4s, v23.s[0]
 	WORD $0x4f981332 // fmla v18.4s, v25.4s, v24.s[0]
-	FMOVQ 64(R10), F25
+	FMOVQ 64(R11), F25
 	WORD $0x4f941343 // fmla v3.4s, v26.4s, v20.s[0]
 	WORD $0x4f951347 // fmla v7.4s, v26.4s, v21.s[0]
 	WORD $0x4f96134b // fmla v11.4s, v26.4s, v22.s[0]
 	WORD $0x4f97134f // fmla v15.4s, v26.4s, v23.s[0]
 	WORD $0x4f981353 // fmla v19.4s, v26.4s, v24.s[0]
-	FMOVQ 80(R10), F26
+	FMOVQ 80(R11), F26
 	WORD $0x4fb41320 // fmla v0.4s, v25.4s, v20.s[1]
 	WORD $0x4fb51324 // fmla v4.4s, v25.4s, v21.s[1]
 	WORD $0x4fb61328 // fmla v8.4s, v25.4s, v22.s[1]
 	WORD $0x4fb7132c // fmla v12.4s, v25.4s, v23.s[1]
 	WORD $0x4fb81330 // fmla v16.4s, v25.4s, v24.s[1]
-	FMOVQ 96(R10), F25
+	FMOVQ 96(R11), F25
 	WORD $0x4fb41341 // fmla v1.4s, v26.4s, v20.s[1]
 	WORD $0x4fb51345 // fmla v5.4s, v26.4s, v21.s[1]
 	WORD $0x4fb61349 // fmla v9.4s, v26.4s, v22.s[1]
 	WORD $0x4fb7134d // fmla v13.4s, v26.4s, v23.s[1]
 	WORD $0x4fb81351 // fmla v17.4s, v26.4s, v24.s[1]
-	FMOVQ 112(R10), F26
+	FMOVQ 112(R11), F26
 	WORD $0x4fb41322 // fmla v2.4s, v25.4s, v20.s[1]
 	WORD $0x4fb51326 // fmla v6.4s, v25.4s, v21.s[1]
 	WORD $0x4fb6132a // fmla v10.4s, v25.4s, v22.s[1]
 	WORD $0x4fb7132e // fmla v14.4s, v25.4s, v23.s[1]
 	WORD $0x4fb81332 // fmla v18.4s, v25.4s, v24.s[1]
-	FMOVQ 128(R10), F25
+	FMOVQ 128(R11), F25
 	WORD $0x4fb41343 // fmla v3.4s, v26.4s, v20.s[1]
 	WORD $0x4fb51347 // fmla v7.4s, v26.4s, v21.s[1]
 	WORD $0x4fb6134b // fmla v11.4s, v26.4s, v22.s[1]
 	WORD $0x4fb7134f // fmla v15.4s, v26.4s, v23.s[1]
 	WORD $0x4fb81353 // fmla v19.4s, v26.4s, v24.s[1]
-	FMOVQ 144(R10), F26
+	FMOVQ 144(R11), F26
 	WORD $0x4f941b20 // fmla v0.4s, v25.4s, v20.s[2]
 	WORD $0x4f951b24 // fmla v4.4s, v25.4s, v21.s[2]
 	WORD $0x4f961b28 // fmla v8.4s, v25.4s, v22.s[2]
 	WORD $0x4f971b2c // fmla v12.4s, v25.4s, v23.s[2]
 	WORD $0x4f981b30 // fmla v16.4s, v25.4s, v24.s[2]
-	FMOVQ 160(R10), F25
+	FMOVQ 160(R11), F25
 	WORD $0x4f941b41 // fmla v1.4s, v26.4s, v20.s[2]
 	WORD $0x4f951b45 // fmla v5.4s, v26.4s, v21.s[2]
 	WORD $0x4f961b49 // fmla v9.4s, v26.4s, v22.s[2]
 	WORD $0x4f971b4d // fmla v13.4s, v26.4s, v23.s[2]
 	WORD $0x4f981b51 // fmla v17.4s, v26.4s, v24.s[2]
-	FMOVQ 176(R10), F26
+	FMOVQ 176(R11), F26
 	WORD $0x4f941b22 // fmla v2.4s, v25.4s, v20.s[2]
 	WORD $0x4f951b26 // fmla v6.4s, v25.4s, v21.s[2]
 	WORD $0x4f961b2a // fmla v10.4s, v25.4s, v22.s[2]
 	WORD $0x4f971b2e // fmla v14.4s, v25.4s, v23.s[2]
 	WORD $0x4f981b32 // fmla v18.4s, v25.4s, v24.s[2]
-	FMOVQ 192(R10), F25
+	FMOVQ 192(R11), F25
 	WORD $0x4f941b43 // fmla v3.4s, v26.4s, v20.s[2]
 	WORD $0x4f951b47 // fmla v7.4s, v26.4s, v21.s[2]
 	WORD $0x4f961b4b // fmla v11.4s, v26.4s, v22.s[2]
 	WORD $0x4f971b4f // fmla v15.4s, v26.4s, v23.s[2]
 	WORD $0x4f981b53 // fmla v19.4s, v26.4s, v24.s[2]
-	FMOVQ 208(R10), F26
+	FMOVQ 208(R11), F26
 	WORD $0x4fb41b20 // fmla v0.4s, v25.4s, v20.s[3]
 	WORD $0x4fb51b24 // fmla v4.4s, v25.4s, v21.s[3]
 	WORD $0x4fb61b28 // fmla v8.4s, v25.4s, v22.s[3]
 	WORD $0x4fb71b2c // fmla v12.4s, v25.4s, v23.s[3]
 	WORD $0x4fb81b30 // fmla v16.4s, v25.4s, v24.s[3]
-	FMOVQ 224(R10), F25
+	FMOVQ 224(R11), F25
 	WORD $0x4fb41b41 // fmla v1.4s, v26.4s, v20.s[3]
 	WORD $0x4fb51b45 // fmla v5.4s, v26.4s, v21.s[3]
 	WORD $0x4fb61b49 // fmla v9.4s, v26.4s, v22.s[3]
 	WORD $0x4fb71b4d // fmla v13.4s, v26.4s, v23.s[3]
 	WORD $0x4fb81b51 // fmla v17.4s, v26.4s, v24.s[3]
-	FMOVQ 240(R10), F26
+	FMOVQ 240(R11), F26
 	WORD $0x4fb41b22 // fmla v2.4s, v25.4s, v20.s[3]
 	WORD $0x4fb51b26 // fmla v6.4s, v25.4s, v21.s[3]
 	WORD $0x4fb61b2a // fmla v10.4s, v25.4s, v22.s[3]
@@ -1344,35 +1631,155 @@ quad:
 	WORD $0x4fb61b4b // fmla v11.4s, v26.4s, v22.s[3]
 	WORD $0x4fb71b4f // fmla v15.4s, v26.4s, v23.s[3]
 	WORD $0x4fb81b53 // fmla v19.4s, v26.4s, v24.s[3]
-	ADD $256, R10
-	ADD $16, R14
-	SUBS $1, R19
-	BNE quad
+	ADD $256, R11
+	ADD $16, R13
+	SUBS $1, R14
+	BNE part
+	SUBS $1, R15
+	BNE full
 
-rest:
-	CBZ R21, next
-	MOVD R21, R19
+short:
+	MOVD 8(R0), R15
+	CBZ R15, summed
 
-single:
-	FMOVS 0(R14), F20
-	FMOVS (R14)(R2), F21
-	FMOVS (R14)(R3), F22
-	FMOVS (R14)(R4), F23
-	FMOVS (R14)(R5), F24
-	FMOVQ 0(R10), F25
-	FMOVQ 16(R10), F26
+run:
+	MOVD (R12), R16
+	ADD R16<<2, R6, R13
+	ADD $8, R12
+	MOVD 16(R0), R14
+	CBZ R14, singles
+
+quad:
+	FMOVQ 0(R13), F20
+	WORD $0x3ce269b5 // ldr q21, [x13, x2]
+	WORD $0x3ce369b6 // ldr q22, [x13, x3]
+	WORD $0x3ce469b7 // ldr q23, [x13, x4]
+	WORD $0x3ce569b8 // ldr q24, [x13, x5]
+	FMOVQ 0(R11), F25
+	FMOVQ 16(R11), F26
 	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
 	WORD $0x4f951324 // fmla v4.4s, v25.4s, v21.s[0]
 	WORD $0x4f961328 // fmla v8.4s, v25.4s, v22.s[0]
 	WORD $0x4f97132c // fmla v12.4s, v25.4s, v23.s[0]
 	WORD $0x4f981330 // fmla v16.4s, v25.4s, v24.s[0]
-	FMOVQ 32(R10), F25
+	FMOVQ 32(R11), F25
 	WORD $0x4f941341 // fmla v1.4s, v26.4s, v20.s[0]
 	WORD $0x4f951345 // fmla v5.4s, v26.4s, v21.s[0]
 	WORD $0x4f961349 // fmla v9.4s, v26.4s, v22.s[0]
 	WORD $0x4f97134d // fmla v13.4s, v26.4s, v23.s[0]
 	WORD $0x4f981351 // fmla v17.4s, v26.4s, v24.s[0]
-	FMOVQ 48(R10), F26
+	FMOVQ 48(R11), F26
+	WORD $0x4f941322 // fmla v2.4s, v25.4s, v20.s[0]
+	WORD $0x4f951326 // fmla v6.4s, v25.4s, v21.s[0]
+	WORD $0x4f96132a // fmla v10.4s, v25.4s, v22.s[0]
+	WORD $0x4f97132e // fmla v14.4s, v25.4s, v23.s[0]
+	WORD $0x4f981332 // fmla v18.4s, v25.4s, v24.s[0]
+	FMOVQ 64(R11), F25
+	WORD $0x4f941343 // fmla v3.4s, v26.4s, v20.s[0]
+	WORD $0x4f951347 // fmla v7.4s, v26.4s, v21.s[0]
+	WORD $0x4f96134b // fmla v11.4s, v26.4s, v22.s[0]
+	WORD $0x4f97134f // fmla v15.4s, v26.4s, v23.s[0]
+	WORD $0x4f981353 // fmla v19.4s, v26.4s, v24.s[0]
+	FMOVQ 80(R11), F26
+	WORD $0x4fb41320 // fmla v0.4s, v25.4s, v20.s[1]
+	WORD $0x4fb51324 // fmla v4.4s, v25.4s, v21.s[1]
+	WORD $0x4fb61328 // fmla v8.4s, v25.4s, v22.s[1]
+	WORD $0x4fb7132c // fmla v12.4s, v25.4s, v23.s[1]
+	WORD $0x4fb81330 // fmla v16.4s, v25.4s, v24.s[1]
+	FMOVQ 96(R11), F25
+	WORD $0x4fb41341 // fmla v1.4s, v26.4s, v20.s[1]
+	WORD $0x4fb51345 // fmla v5.4s, v26.4s, v21.s[1]
+	WORD $0x4fb61349 // fmla v9.4s, v26.4s, v22.s[1]
+	WORD $0x4fb7134d // fmla v13.4s, v26.4s, v23.s[1]
+	WORD $0x4fb81351 // fmla v17.4s, v26.4s, v24.s[1]
+	FMOVQ 112(R11), F26
+	WORD $0x4fb41322 // fmla v2.4s, v25.4s, v20.s[1]
+	WORD $0x4fb51326 // fmla v6.4s, v25.4s, v21.s[1]
+	WORD $0x4fb6132a // fmla v10.4s, v25.4s, v22.s[1]
+	WORD $0x4fb7132e // fmla v14.4s, v25.4s, v23.s[1]
+	WORD $0x4fb81332 // fmla v18.4s, v25.4s, v24.s[1]
+	FMOVQ 128(R11), F25
+	WORD $0x4fb41343 // fmla v3.4s, v26.4s, v20.s[1]
+	WORD $0x4fb51347 // fmla v7.4s, v26.4s, v21.s[1]
+	WORD $0x4fb6134b // fmla v11.4s, v26.4s, v22.s[1]
+	WORD $0x4fb7134f // fmla v15.4s, v26.4s, v23.s[1]
+	WORD $0x4fb81353 // fmla v19.4s, v26.4s, v24.s[1]
+	FMOVQ 144(R11), F26
+	WORD $0x4f941b20 // fmla v0.4s, v25.4s, v20.s[2]
+	WORD $0x4f951b24 // fmla v4.4s, v25.4s, v21.s[2]
+	WORD $0x4f961b28 // fmla v8.4s, v25.4s, v22.s[2]
+	WORD $0x4f971b2c // fmla v12.4s, v25.4s, v23.s[2]
+	WORD $0x4f981b30 // fmla v16.4s, v25.4s, v24.s[2]
+	FMOVQ 160(R11), F25
+	WORD $0x4f941b41 // fmla v1.4s, v26.4s, v20.s[2]
+	WORD $0x4f951b45 // fmla v5.4s, v26.4s, v21.s[2]
+	WORD $0x4f961b49 // fmla v9.4s, v26.4s, v22.s[2]
+	WORD $0x4f971b4d // fmla v13.4s, v26.4s, v23.s[2]
+	WORD $0x4f981b51 // fmla v17.4s, v26.4s, v24.s[2]
+	FMOVQ 176(R11), F26
+	WORD $0x4f941b22 // fmla v2.4s, v25.4s, v20.s[2]
+	WORD $0x4f951b26 // fmla v6.4s, v25.4s, v21.s[2]
+	WORD $0x4f961b2a // fmla v10.4s, v25.4s, v22.s[2]
+	WORD $0x4f971b2e // fmla v14.4s, v25.4s, v23.s[2]
+	WORD $0x4f981b32 // fmla v18.4s, v25.4s, v24.s[2]
+	FMOVQ 192(R11), F25
+	WORD $0x4f941b43 // fmla v3.4s, v26.4s, v20.s[2]
+	WORD $0x4f951b47 // fmla v7.4s, v26.4s, v21.s[2]
+	WORD $0x4f961b4b // fmla v11.4s, v26.4s, v22.s[2]
+	WORD $0x4f971b4f // fmla v15.4s, v26.4s, v23.s[2]
+	WORD $0x4f981b53 // fmla v19.4s, v26.4s, v24.s[2]
+	FMOVQ 208(R11), F26
+	WORD $0x4fb41b20 // fmla v0.4s, v25.4s, v20.s[3]
+	WORD $0x4fb51b24 // fmla v4.4s, v25.4s, v21.s[3]
+	WORD $0x4fb61b28 // fmla v8.4s, v25.4s, v22.s[3]
+	WORD $0x4fb71b2c // fmla v12.4s, v25.4s, v23.s[3]
+	WORD $0x4fb81b30 // fmla v16.4s, v25.4s, v24.s[3]
+	FMOVQ 224(R11), F25
+	WORD $0x4fb41b41 // fmla v1.4s, v26.4s, v20.s[3]
+	WORD $0x4fb51b45 // fmla v5.4s, v26.4s, v21.s[3]
+	WORD $0x4fb61b49 // fmla v9.4s, v26.4s, v22.s[3]
+	WORD $0x4fb71b4d // fmla v13.4s, v26.4s, v23.s[3]
+	WORD $0x4fb81b51 // fmla v17.4s, v26.4s, v24.s[3]
+	FMOVQ 240(R11), F26
+	WORD $0x4fb41b22 // fmla v2.4s, v25.4s, v20.s[3]
+	WORD $0x4fb51b26 // fmla v6.4s, v25.4s, v21.s[3]
+	WORD $0x4fb61b2a // fmla v10.4s, v25.4s, v22.s[3]
+	WORD $0x4fb71b2e // fmla v14.4s, v25.4s, v23.s[3]
+	WORD $0x4fb81b32 // fmla v18.4s, v25.4s, v24.s[3]
+	WORD $0x4fb41b43 // fmla v3.4s, v26.4s, v20.s[3]
+	WORD $0x4fb51b47 // fmla v7.4s, v26.4s, v21.s[3]
+	WORD $0x4fb61b4b // fmla v11.4s, v26.4s, v22.s[3]
+	WORD $0x4fb71b4f // fmla v15.4s, v26.4s, v23.s[3]
+	WORD $0x4fb81b53 // fmla v19.4s, v26.4s, v24.s[3]
+	ADD $256, R11
+	ADD $16, R13
+	SUBS $1, R14
+	BNE quad
+
+singles:
+	MOVD 24(R0), R14
+	CBZ R14, next
+
+single:
+	FMOVS 0(R13), F20
+	FMOVS (R13)(R2), F21
+	FMOVS (R13)(R3), F22
+	FMOVS (R13)(R4), F23
+	FMOVS (R13)(R5), F24
+	FMOVQ 0(R11), F25
+	FMOVQ 16(R11), F26
+	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	WORD $0x4f951324 // fmla v4.4s, v25.4s, v21.s[0]
+	WORD $0x4f961328 // fmla v8.4s, v25.4s, v22.s[0]
+	WORD $0x4f97132c // fmla v12.4s, v25.4s, v23.s[0]
+	WORD $0x4f981330 // fmla v16.4s, v25.4s, v24.s[0]
+	FMOVQ 32(R11), F25
+	WORD $0x4f941341 // fmla v1.4s, v26.4s, v20.s[0]
+	WORD $0x4f951345 // fmla v5.4s, v26.4s, v21.s[0]
+	WORD $0x4f961349 // fmla v9.4s, v26.4s, v22.s[0]
+	WORD $0x4f97134d // fmla v13.4s, v26.4s, v23.s[0]
+	WORD $0x4f981351 // fmla v17.4s, v26.4s, v24.s[0]
+	FMOVQ 48(R11), F26
 	WORD $0x4f941322 // fmla v2.4s, v25.4s, v20.s[0]
 	WORD $0x4f951326 // fmla v6.4s, v25.4s, v21.s[0]
 	WORD $0x4f96132a // fmla v10.4s, v25.4s, v22.s[0]
@@ -1383,28 +1790,20 @@ single:
 	WORD $0x4f96134b // fmla v11.4s, v26.4s, v22.s[0]
 	WORD $0x4f97134f // fmla v15.4s, v26.4s, v23.s[0]
 	WORD $0x4f981353 // fmla v19.4s, v26.4s, v24.s[0]
-	ADD $64, R10
-	ADD $4, R14
-	SUBS $1, R19
+	ADD $64, R11
+	ADD $4, R13
+	SUBS $1, R14
 	BNE single
 
 next:
-	MOVD 40(R0), R22
-	ADD R22<<2, R13
-	SUBS $1, R17
-	BNE c
-	MOVD 32(R0), R22
-	ADD R22<<2, R12
-	SUBS $1, R16
-	BNE b
-	MOVD 24(R0), R22
-	ADD R22<<2, R11
 	SUBS $1, R15
-	BNE a
-	MOVD 96(R0), R23
-	CBZ R23, scaled
-	FMOVQ 64(R9), F20
-	FMOVQ 128(R9), F21
+	BNE run
+
+summed:
+	MOVD 56(R0), R17
+	CBZ R17, scaled
+	FMOVQ 64(R10), F20
+	FMOVQ 128(R10), F21
 	VMOV V21.B16, V22.B16
 	VFMLA V20.S4, V0.S4, V22.S4
 	VMOV V22.B16, V0.B16
@@ -1420,8 +1819,8 @@ next:
 	VMOV V21.B16, V22.B16
 	VFMLA V20.S4, V16.S4, V22.S4
 	VMOV V22.B16, V16.B16
-	FMOVQ 80(R9), F20
-	FMOVQ 144(R9), F21
+	FMOVQ 80(R10), F20
+	FMOVQ 144(R10), F21
 	VMOV V21.B16, V22.B16
 	VFMLA V20.S4, V1.S4, V22.S4
 	VMOV V22.B16, V1.B16
@@ -1437,8 +1836,8 @@ next:
 	VMOV V21.B16, V22.B16
 	VFMLA V20.S4, V17.S4, V22.S4
 	VMOV V22.B16, V17.B16
-	FMOVQ 96(R9), F20
-	FMOVQ 160(R9), F21
+	FMOVQ 96(R10), F20
+	FMOVQ 160(R10), F21
 	VMOV V21.B16, V22.B16
 	VFMLA V20.S4, V2.S4, V22.S4
 	VMOV V22.B16, V2.B16
@@ -1454,8 +1853,8 @@ next:
 	VMOV V21.B16, V22.B16
 	VFMLA V20.S4, V18.S4, V22.S4
 	VMOV V22.B16, V18.B16
-	FMOVQ 112(R9), F20
-	FMOVQ 176(R9), F21
+	FMOVQ 112(R10), F20
+	FMOVQ 176(R10), F21
 	VMOV V21.B16, V22.B16
 	VFMLA V20.S4, V3.S4, V22.S4
 	VMOV V22.B16, V3.B16
@@ -1473,58 +1872,58 @@ next:
 	VMOV V22.B16, V19.B16
 
 scaled:
-	CBZ R6, added
-	FMOVQ 0(R6), F20
+	CBZ R7, added
+	FMOVQ 0(R7), F20
 	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
-	FMOVQ 16(R6), F20
+	FMOVQ 16(R7), F20
 	WORD $0x4e21d681 // fadd v1.4s, v20.4s, v1.4s
-	FMOVQ 32(R6), F20
+	FMOVQ 32(R7), F20
 	WORD $0x4e22d682 // fadd v2.4s, v20.4s, v2.4s
-	FMOVQ 48(R6), F20
+	FMOVQ 48(R7), F20
 	WORD $0x4e23d683 // fadd v3.4s, v20.4s, v3.4s
-	ADD $64, R6
-	FMOVQ 0(R6), F20
+	ADD $64, R7
+	FMOVQ 0(R7), F20
 	WORD $0x4e24d684 // fadd v4.4s, v20.4s, v4.4s
-	FMOVQ 16(R6), F20
+	FMOVQ 16(R7), F20
 	WORD $0x4e25d685 // fadd v5.4s, v20.4s, v5.4s
-	FMOVQ 32(R6), F20
+	FMOVQ 32(R7), F20
 	WORD $0x4e26d686 // fadd v6.4s, v20.4s, v6.4s
-	FMOVQ 48(R6), F20
+	FMOVQ 48(R7), F20
 	WORD $0x4e27d687 // fadd v7.4s, v20.4s, v7.4s
-	ADD $64, R6
-	FMOVQ 0(R6), F20
+	ADD $64, R7
+	FMOVQ 0(R7), F20
 	WORD $0x4e28d688 // fadd v8.4s, v20.4s, v8.4s
-	FMOVQ 16(R6), F20
+	FMOVQ 16(R7), F20
 	WORD $0x4e29d689 // fadd v9.4s, v20.4s, v9.4s
-	FMOVQ 32(R6), F20
+	FMOVQ 32(R7), F20
 	WORD $0x4e2ad68a // fadd v10.4s, v20.4s, v10.4s
-	FMOVQ 48(R6), F20
+	FMOVQ 48(R7), F20
 	WORD $0x4e2bd68b // fadd v11.4s, v20.4s, v11.4s
-	ADD $64, R6
-	FMOVQ 0(R6), F20
+	ADD $64, R7
+	FMOVQ 0(R7), F20
 	WORD $0x4e2cd68c // fadd v12.4s, v20.4s, v12.4s
-	FMOVQ 16(R6), F20
+	FMOVQ 16(R7), F20
 	WORD $0x4e2dd68d // fadd v13.4s, v20.4s, v13.4s
-	FMOVQ 32(R6), F20
+	FMOVQ 32(R7), F20
 	WORD $0x4e2ed68e // fadd v14.4s, v20.4s, v14.4s
-	FMOVQ 48(R6), F20
+	FMOVQ 48(R7), F20
 	WORD $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	ADD $64, R6
-	FMOVQ 0(R6), F20
+	ADD $64, R7
+	FMOVQ 0(R7), F20
 	WORD $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
-	FMOVQ 16(R6), F20
+	FMOVQ 16(R7), F20
 	WORD $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
-	FMOVQ 32(R6), F20
+	FMOVQ 32(R7), F20
 	WORD $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
-	FMOVQ 48(R6), F20
+	FMOVQ 48(R7), F20
 	WORD $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
-	ADD $64, R6
+	ADD $64, R7
 
 added:
-	ADD $112, R0, R23
-	VLD1R (R23), [V20.S4]
-	ADD $116, R0, R23
-	VLD1R (R23), [V21.S4]
+	ADD $72, R0, R17
+	VLD1R (R17), [V20.S4]
+	ADD $76, R0, R17
+	VLD1R (R17), [V21.S4]
 	WORD $0x6ea0e696 // fcmgt v22.4s, v20.4s, v0.4s
 	VBIT V22.B16, V20.B16, V0.B16
 	WORD $0x6eb5e416 // fcmgt v22.4s, v0.4s, v21.4s
@@ -1605,27 +2004,27 @@ added:
 	VBIT V22.B16, V20.B16, V19.B16
 	WORD $0x6eb5e676 // fcmgt v22.4s, v19.4s, v21.4s
 	VBIT V22.B16, V21.B16, V19.B16
-	MOVD 104(R0), R23
-	CBZ R23, masked
-	FMOVQ 192(R9), F20
+	MOVD 64(R0), R17
+	CBZ R17, masked
+	FMOVQ 192(R10), F20
 	VAND V0.B16, V20.B16, V0.B16
 	VAND V4.B16, V20.B16, V4.B16
 	VAND V8.B16, V20.B16, V8.B16
 	VAND V12.B16, V20.B16, V12.B16
 	VAND V16.B16, V20.B16, V16.B16
-	FMOVQ 208(R9), F20
+	FMOVQ 208(R10), F20
 	VAND V1.B16, V20.B16, V1.B16
 	VAND V5.B16, V20.B16, V5.B16
 	VAND V9.B16, V20.B16, V9.B16
 	VAND V13.B16, V20.B16, V13.B16
 	VAND V17.B16, V20.B16, V17.B16
-	FMOVQ 224(R9), F20
+	FMOVQ 224(R10), F20
 	VAND V2.B16, V20.B16, V2.B16
 	VAND V6.B16, V20.B16, V6.B16
 	VAND V10.B16, V20.B16, V10.B16
 	VAND V14.B16, V20.B16, V14.B16
 	VAND V18.B16, V20.B16, V18.B16
-	FMOVQ 240(R9), F20
+	FMOVQ 240(R10), F20
 	VAND V3.B16, V20.B16, V3.B16
 	VAND V7.B16, V20.B16, V7.B16
 	VAND V11.B16, V20.B16, V11.B16
@@ -1633,29 +2032,30 @@ added:
 	VAND V19.B16, V20.B16, V19.B16
 
 masked:
-	FSTPQ (F0, F1), 0(R7)
-	FSTPQ (F2, F3), 32(R7)
-	ADD $64, R7
-	FSTPQ (F4, F5), 0(R7)
-	FSTPQ (F6, F7), 32(R7)
-	ADD $64, R7
-	FSTPQ (F8, F9), 0(R7)
-	FSTPQ (F10, F11), 32(R7)
-	ADD $64, R7
-	FSTPQ (F12, F13), 0(R7)
-	FSTPQ (F14, F15), 32(R7)
-	ADD $64, R7
-	FSTPQ (F16, F17), 0(R7)
-	FSTPQ (F18, F19), 32(R7)
-	ADD $64, R7
-	MOVD 80(R0), R22
-	ADD R22<<2, R1
-	SUBS $1, R8
+	FSTPQ (F0, F1), 0(R8)
+	FSTPQ (F2, F3), 32(R8)
+	ADD $64, R8
+	FSTPQ (F4, F5), 0(R8)
+	FSTPQ (F6, F7), 32(R8)
+	ADD $64, R8
+	FSTPQ (F8, F9), 0(R8)
+	FSTPQ (F10, F11), 32(R8)
+	ADD $64, R8
+	FSTPQ (F12, F13), 0(R8)
+	FSTPQ (F14, F15), 32(R8)
+	ADD $64, R8
+	FSTPQ (F16, F17), 0(R8)
+	FSTPQ (F18, F19), 32(R8)
+	ADD $64, R8
+	MOVD 8(R1), R16
+	MOVD $20, R14
+	MADD R14, R6, R16, R6
+	SUBS $1, R9
 	BNE tile
 	RET
 
-// func tileNEONP6(l, off *int, in, w, ahead, epi, res, out *float32, count int)
-TEXT ·tileNEONP6(SB), NOSPLIT, $0-72
+// func tileNEONP6(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
+TEXT ·tileNEONP6(SB), NOSPLIT, $0-88
 	MOVD l+0(FP), R0
 	MOVD off+8(FP), R1
 	MOVD 8(R1), R2
@@ -1668,16 +2068,34 @@ TEXT ·tileNEONP6(SB), NOSPLIT, $0-72
 	LSL $2, R5
 	MOVD 40(R1), R6
 	LSL $2, R6
-	MOVD in+16(FP), R1
-	MOVD res+48(FP), R7
-	MOVD out+56(FP), R8
-	MOVD count+64(FP), R9
+	MOVD in+24(FP), R7
+	MOVD res+64(FP), R8
+	MOVD out+72(FP), R9
+	MOVD count+80(FP), R10
 
 tile:
-	MOVD epi+40(FP), R10
-	MOVD w+24(FP), R11
-	FLDPQ 0(R10), (F0, F1)
-	FLDPQ 32(R10), (F2, F3)
+	MOVD epi+48(FP), R11
+	MOVD start+56(FP), R17
+	CBZ R17, bias
+	FLDPQ 0(R17), (F0, F1)
+	FLDPQ 32(R17), (F2, F3)
+	FLDPQ 64(R17), (F4, F5)
+	FLDPQ 96(R17), (F6, F7)
+	FLDPQ 128(R17), (F8, F9)
+	FLDPQ 160(R17), (F10, F11)
+	FLDPQ 192(R17), (F12, F13)
+	FLDPQ 224(R17), (F14, F15)
+	FLDPQ 256(R17), (F16, F17)
+	FLDPQ 288(R17), (F18, F19)
+	FLDPQ 320(R17), (F20, F21)
+	FLDPQ 352(R17), (F22, F23)
+	ADD $384, R17
+	MOVD R17, start+56(FP)
+	B sum
+
+bias:
+	FLDPQ 0(R11), (F0, F1)
+	FLDPQ 32(R11), (F2, F3)
 	VMOV V0.B16, V4.B16
 	VMOV V1.B16, V5.B16
 	VMOV V2.B16, V6.B16
@@ -1698,137 +2116,126 @@ tile:
 	VMOV V1.B16, V21.B16
 	VMOV V2.B16, V22.B16
 	VMOV V3.B16, V23.B16
-	MOVD R1, R12
+
+sum:
+	MOVD w+32(FP), R12
+	MOVD runs+16(FP), R13
 	MOVD 0(R0), R16
+	CBZ R16, short
 
-a:
-	MOVD 48(R0), R21
-	MOVD 64(R0), R23
-	CMP $1, R16
-	CSEL EQ, R23, R21, R21
-	MOVD 56(R0), R22
-	MOVD 72(R0), R23
-	CMP $1, R16
-	CSEL EQ, R23, R22, R22
-	MOVD R12, R13
-	MOVD 8(R0), R17
+full:
+	MOVD (R13), R17
+	ADD R17<<2, R7, R14
+	ADD $8, R13
+	MOVD $4, R15
 
-b:
-	MOVD R13, R14
-	MOVD 16(R0), R19
-
-c:
-	MOVD R14, R15
-	CBZ R21, rest
-	MOVD R21, R20
-
-quad:
-	FMOVQ 0(R15), F24
-	WORD $0x3ce269f9 // ldr q25, [x15, x2]
-	WORD $0x3ce369fa // ldr q26, [x15, x3]
-	WORD $0x3ce469fb // ldr q27, [x15, x4]
-	WORD $0x3ce569fc // ldr q28, [x15, x5]
-	WORD $0x3ce669fd // ldr q29, [x15, x6]
-	FMOVQ 0(R11), F30
-	FMOVQ 16(R11), F31
+part:
+	FMOVQ 0(R14), F24
+	WORD $0x3ce269d9 // ldr q25, [x14, x2]
+	WORD $0x3ce369da // ldr q26, [x14, x3]
+	WORD $0x3ce469db // ldr q27, [x14, x4]
+	WORD $0x3ce569dc // ldr q28, [x14, x5]
+	WORD $0x3ce669dd // ldr q29, [x14, x6]
+	FMOVQ 0(R12), F30
+	FMOVQ 16(R12), F31
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
 	WORD $0x4f9a13c8 // fmla v8.4s, v30.4s, v26.s[0]
 	WORD $0x4f9b13cc // fmla v12.4s, v30.4s, v27.s[0]
 	WORD $0x4f9c13d0 // fmla v16.4s, v30.4s, v28.s[0]
 	WORD $0x4f9d13d4 // fmla v20.4s, v30.4s, v29.s[0]
-	FMOVQ 32(R11), F30
+	FMOVQ 32(R12), F30
 	WORD $0x4f9813e1 // fmla v1.4s, v31.4s, v24.s[0]
 	WORD $0x4f9913e5 // fmla v5.4s, v31.4s, v25.s[0]
 	WORD $0x4f9a13e9 // fmla v9.4s, v31.4s, v26.s[0]
 	WORD $0x4f9b13ed // fmla v13.4s, v31.4s, v27.s[0]
 	WORD $0x4f9c13f1 // fmla v17.4s, v31.4s, v28.s[0]
 	WORD $0x4f9d13f5 // fmla v21.4s, v31.4s, v29.s[0]
-	FMOVQ 48(R11), F31
+	FMOVQ 48(R12), F31
 	WORD $0x4f9813c2 // fmla v2.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c6 // fmla v6.4s, v30.4s, v25.s[0]
 	WORD $0x4f9a13ca // fmla v10.4s, v30.4s, v26.s[0]
 	WORD $0x4f9b13ce // fmla v14.4s, v30.4s, v27.s[0]
 	WORD $0x4f9c13d2 // fmla v18.4s, v30.4s, v28.s[0]
 	WORD $0x4f9d13d6 // fmla v22.4s, v30.4s, v29.s[0]
-	FMOVQ 64(R11), F30
+	FMOVQ 64(R12), F30
 	WORD $0x4f9813e3 // fmla v3.4s, v31.4s, v24.s[0]
 	WORD $0x4f9913e7 // fmla v7.4s, v31.4s, v25.s[0]
 	WORD $0x4f9a13eb // fmla v11.4s, v31.4s, v26.s[0]
 	WORD $0x4f9b13ef // fmla v15.4s, v31.4s, v27.s[0]
 	WORD $0x4f9c13f3 // fmla v19.4s, v31.4s, v28.s[0]
 	WORD $0x4f9d13f7 // fmla v23.4s, v31.4s, v29.s[0]
-	FMOVQ 80(R11), F31
+	FMOVQ 80(R12), F31
 	WORD $0x4fb813c0 // fmla v0.4s, v30.4s, v24.s[1]
 	WORD $0x4fb913c4 // fmla v4.4s, v30.4s, v25.s[1]
 	WORD $0x4fba13c8 // fmla v8.4s, v30.4s, v26.s[1]
 	WORD $0x4fbb13cc // fmla v12.4s, v30.4s, v27.s[1]
 	WORD $0x4fbc13d0 // fmla v16.4s, v30.4s, v28.s[1]
 	WORD $0x4fbd13d4 // fmla v20.4s, v30.4s, v29.s[1]
-	FMOVQ 96(R11), F30
+	FMOVQ 96(R12), F30
 	WORD $0x4fb813e1 // fmla v1.4s, v31.4s, v24.s[1]
 	WORD $0x4fb913e5 // fmla v5.4s, v31.4s, v25.s[1]
 	WORD $0x4fba13e9 // fmla v9.4s, v31.4s, v26.s[1]
 	WORD $0x4fbb13ed // fmla v13.4s, v31.4s, v27.s[1]
 	WORD $0x4fbc13f1 // fmla v17.4s, v31.4s, v28.s[1]
 	WORD $0x4fbd13f5 // fmla v21.4s, v31.4s, v29.s[1]
-	FMOVQ 112(R11), F31
+	FMOVQ 112(R12), F31
 	WORD $0x4fb813c2 // fmla v2.4s, v30.4s, v24.s[1]
 	WORD $0x4fb913c6 // fmla v6.4s, v30.4s, v25.s[1]
 	WORD $0x4fba13ca // fmla v10.4s, v30.4s, v26.s[1]
 	WORD $0x4fbb13ce // fmla v14.4s, v30.4s, v27.s[1]
 	WORD $0x4fbc13d2 // fmla v18.4s, v30.4s, v28.s[1]
 	WORD $0x4fbd13d6 // fmla v22.4s, v30.4s, v29.s[1]
-	FMOVQ 128(R11), F30
+	FMOVQ 128(R12), F30
 	WORD $0x4fb813e3 // fmla v3.4s, v31.4s, v24.s[1]
 	WORD $0x4fb913e7 // fmla v7.4s, v31.4s, v25.s[1]
 	WORD $0x4fba13eb // fmla v11.4s, v31.4s, v26.s[1]
 	WORD $0x4fbb13ef // fmla v15.4s, v31.4s, v27.s[1]
 	WORD $0x4fbc13f3 // fmla v19.4s, v31.4s, v28.s[1]
 	WORD $0x4fbd13f7 // fmla v23.4s, v31.4s, v29.s[1]
-	FMOVQ 144(R11), F31
+	FMOVQ 144(R12), F31
 	WORD $0x4f981bc0 // fmla v0.4s, v30.4s, v24.s[2]
 	WORD $0x4f991bc4 // fmla v4.4s, v30.4s, v25.s[2]
 	WORD $0x4f9a1bc8 // fmla v8.4s, v30.4s, v26.s[2]
 	WORD $0x4f9b1bcc // fmla v12.4s, v30.4s, v27.s[2]
 	WORD $0x4f9c1bd0 // fmla v16.4s, v30.4s, v28.s[2]
 	WORD $0x4f9d1bd4 // fmla v20.4s, v30.4s, v29.s[2]
-	FMOVQ 160(R11), F30
+	FMOVQ 160(R12), F30
 	WORD $0x4f981be1 // fmla v1.4s, v31.4s, v24.s[2]
 	WORD $0x4f991be5 // fmla v5.4s, v31.4s, v25.s[2]
 	WORD $0x4f9a1be9 // fmla v9.4s, v31.4s, v26.s[2]
 	WORD $0x4f9b1bed // fmla v13.4s, v31.4s, v27.s[2]
 	WORD $0x4f9c1bf1 // fmla v17.4s, v31.4s, v28.s[2]
 	WORD $0x4f9d1bf5 // fmla v21.4s, v31.4s, v29.s[2]
-	FMOVQ 176(R11), F31
+	FMOVQ 176(R12), F31
 	WORD $0x4f981bc2 // fmla v2.4s, v30.4s, v24.s[2]
 	WORD $0x4f991bc6 // fmla v6.4s, v30.4s, v25.s[2]
 	WORD $0x4f9a1bca // fmla v10.4s, v30.4s, v26.s[2]
 	WORD $0x4f9b1bce // fmla v14.4s, v30.4s, v27.s[2]
 	WORD $0x4f9c1bd2 // fmla v18.4s, v30.4s, v28.s[2]
 	WORD $0x4f9d1bd6 // fmla v22.4s, v30.4s, v29.s[2]
-	FMOVQ 192(R11), F30
+	FMOVQ 192(R12), F30
 	WORD $0x4f981be3 // fmla v3.4s, v31.4s, v24.s[2]
 	WORD $0x4f991be7 // fmla v7.4s, v31.4s, v25.s[2]
 	WORD $0x4f9a1beb // fmla v11.4s, v31.4s, v26.s[2]
 	WORD $0x4f9b1bef // fmla v15.4s, v31.4s, v27.s[2]
 	WORD $0x4f9c1bf3 // fmla v19.4s, v31.4s, v28.s[2]
 	WORD $0x4f9d1bf7 // fmla v23.4s, v31.4s, v29.s[2]
-	FMOVQ 208(R11), F31
+	FMOVQ 208(R12), F31
 	WORD $0x4fb81bc0 // fmla v0.4s, v30.4s, v24.s[3]
 	WORD $0x4fb91bc4 // fmla v4.4s, v30.4s, v25.s[3]
 	WORD $0x4fba1bc8 // fmla v8.4s, v30.4s, v26.s[3]
 	WORD $0x4fbb1bcc // fmla v12.4s, v30.4s, v27.s[3]
 	WORD $0x4fbc1bd0 // fmla v16.4s, v30.4s, v28.s[3]
 	WORD $0x4fbd1bd4 // fmla v20.4s, v30.4s, v29.s[3]
-	FMOVQ 224(R11), F30
+	FMOVQ 224(R12), F30
 	WORD $0x4fb81be1 // fmla v1.4s, v31.4s, v24.s[3]
 	WORD $0x4fb91be5 // fmla v5.4s, v31.4s, v25.s[3]
 	WORD $0x4fba1be9 // fmla v9.4s, v31.4s, v26.s[3]
 	WORD $0x4fbb1bed // fmla v13.4s, v31.4s, v27.s[3]
 	WORD $0x4fbc1bf1 // fmla v17.4s, v31.4s, v28.s[3]
 	WORD $0x4fbd1bf5 // fmla v21.4s, v31.4s, v29.s[3]
-	FMOVQ 240(R11), F31
+	FMOVQ 240(R12), F31
 	WORD $0x4fb81bc2 // fmla v2.4s, v30.4s, v24.s[3]
 	WORD $0x4fb91bc6 // fmla v6.4s, v30.4s, v25.s[3]
 	WORD $0x4fba1bca // fmla v10.4s, v30.4s, v26.s[3]
@@ -1841,38 +2248,175 @@ quad:
 	WORD $0x4fbb1bef // fmla v15.4s, v31.4s, v27.s[3]
 	WORD $0x4fbc1bf3 // fmla v19.4s, v31.4s, v28.s[3]
 	WORD $0x4fbd1bf7 // fmla v23.4s, v31.4s, v29.s[3]
-	ADD $256, R11
-	ADD $16, R15
-	SUBS $1, R20
-	BNE quad
+	ADD $256, R12
+	ADD $16, R14
+	SUBS $1, R15
+	BNE part
+	SUBS $1, R16
+	BNE full
 
-rest:
-	CBZ R22, next
-	MOVD R22, R20
+short:
+	MOVD 8(R0), R16
+	CBZ R16, summed
 
-single:
-	FMOVS 0(R15), F24
-	FMOVS (R15)(R2), F25
-	FMOVS (R15)(R3), F26
-	FMOVS (R15)(R4), F27
-	FMOVS (R15)(R5), F28
-	FMOVS (R15)(R6), F29
-	FMOVQ 0(R11), F30
-	FMOVQ 16(R11), F31
+run:
+	MOVD (R13), R17
+	ADD R17<<2, R7, R14
+	ADD $8, R13
+	MOVD 16(R0), R15
+	CBZ R15, singles
+
+quad:
+	FMOVQ 0(R14), F24
+	WORD $0x3ce269d9 // ldr q25, [x14, x2]
+	WORD $0x3ce369da // ldr q26, [x14, x3]
+	WORD $0x3ce469db // ldr q27, [x14, x4]
+	WORD $0x3ce569dc // ldr q28, [x14, x5]
+	WORD $0x3ce669dd // ldr q29, [x14, x6]
+	FMOVQ 0(R12), F30
+	FMOVQ 16(R12), F31
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
 	WORD $0x4f9a13c8 // fmla v8.4s, v30.4s, v26.s[0]
 	WORD $0x4f9b13cc // fmla v12.4s, v30.4s, v27.s[0]
 	WORD $0x4f9c13d0 // fmla v16.4s, v30.4s, v28.s[0]
 	WORD $0x4f9d13d4 // fmla v20.4s, v30.4s, v29.s[0]
-	FMOVQ 32(R11), F30
+	FMOVQ 32(R12), F30
 	WORD $0x4f9813e1 // fmla v1.4s, v31.4s, v24.s[0]
 	WORD $0x4f9913e5 // fmla v5.4s, v31.4s, v25.s[0]
 	WORD $0x4f9a13e9 // fmla v9.4s, v31.4s, v26.s[0]
 	WORD $0x4f9b13ed // fmla v13.4s, v31.4s, v27.s[0]
 	WORD $0x4f9c13f1 // fmla v17.4s, v31.4s, v28.s[0]
 	WORD $0x4f9d13f5 // fmla v21.4s, v31.4s, v29.s[0]
-	FMOVQ 48(R11), F31
+	FMOVQ 48(R12), F31
+	WORD $0x4f9813c2 // fmla v2.4s, v30.4s, v24.s[0]
+	WORD $0x4f9913c6 // fmla v6.4s, v30.4s, v25.s[0]
+	WORD $0x4f9a13ca // fmla v10.4s, v30.4s, v26.s[0]
+	WORD $0x4f9b13ce // fmla v14.4s, v30.4s, v27.s[0]
+	WORD $0x4f9c13d2 // fmla v18.4s, v30.4s, v28.s[0]
+	WORD $0x4f9d13d6 // fmla v22.4s, v30.4s, v29.s[0]
+	FMOVQ 64(R12), F30
+	WORD $0x4f9813e3 // fmla v3.4s, v31.4s, v24.s[0]
+	WORD $0x4f9913e7 // fmla v7.4s, v31.4s, v25.s[0]
+	WORD $0x4f9a13eb // fmla v11.4s, v31.4s, v26.s[0]
+	WORD $0x4f9b13ef // fmla v15.4s, v31.4s, v27.s[0]
+	WORD $0x4f9c13f3 // fmla v19.4s, v31.4s, v28.s[0]
+	WORD $0x4f9d13f7 // fmla v23.4s, v31.4s, v29.s[0]
+	FMOVQ 80(R12), F31
+	WORD $0x4fb813c0 // fmla v0.4s, v30.4s, v24.s[1]
+	WORD $0x4fb913c4 // fmla v4.4s, v30.4s, v25.s[1]
+	WORD $0x4fba13c8 // fmla v8.4s, v30.4s, v26.s[1]
+	WORD $0x4fbb13cc // fmla v12.4s, v30.4s, v27.s[1]
+	WORD $0x4fbc13d0 // fmla v16.4s, v30.4s, v28.s[1]
+	WORD $0x4fbd13d4 // fmla v20.4s, v30.4s, v29.s[1]
+	FMOVQ 96(R12), F30
+	WORD $0x4fb813e1 // fmla v1.4s, v31.4s, v24.s[1]
+	WORD $0x4fb913e5 // fmla v5.4s, v31.4s, v25.s[1]
+	WORD $0x4fba13e9 // fmla v9.4s, v31.4s, v26.s[1]
+	WORD $0x4fbb13ed // fmla v13.4s, v31.4s, v27.s[1]
+	WORD $0x4fbc13f1 // fmla v17.4s, v31.4s, v28.s[1]
+	WORD $0x4fbd13f5 // fmla v21.4s, v31.4s, v29.s[1]
+	FMOVQ 112(R12), F31
+	WORD $0x4fb813c2 // fmla v2.4s, v30.4s, v24.s[1]
+	WORD $0x4fb913c6 // fmla v6.4s, v30.4s, v25.s[1]
+	WORD $0x4fba13ca // fmla v10.4s, v30.4s, v26.s[1]
+	WORD $0x4fbb13ce // fmla v14.4s, v30.4s, v27.s[1]
+	WORD $0x4fbc13d2 // fmla v18.4s, v30.4s, v28.s[1]
+	WORD $0x4fbd13d6 // fmla v22.4s, v30.4s, v29.s[1]
+	FMOVQ 128(R12), F30
+	WORD $0x4fb813e3 // fmla v3.4s, v31.4s, v24.s[1]
+	WORD $0x4fb913e7 // fmla v7.4s, v31.4s, v25.s[1]
+	WORD $0x4fba13eb // fmla v11.4s, v31.4s, v26.s[1]
+	WORD $0x4fbb13ef // fmla v15.4s, v31.4s, v27.s[1]
+	WORD $0x4fbc13f3 // fmla v19.4s, v31.4s, v28.s[1]
+	WORD $0x4fbd13f7 // fmla v23.4s, v31.4s, v29.s[1]
+	FMOVQ 144(R12), F31
+	WORD $0x4f981bc0 // fmla v0.4s, v30.4s, v24.s[2]
+	WORD $0x4f991bc4 // fmla v4.4s, v30.4s, v25.s[2]
+	WORD $0x4f9a1bc8 // fmla v8.4s, v30.4s, v26.s[2]
+	WORD $0x4f9b1bcc // fmla v12.4s, v30.4s, v27.s[2]
+	WORD $0x4f9c1bd0 // fmla v16.4s, v30.4s, v28.s[2]
+	WORD $0x4f9d1bd4 // fmla v20.4s, v30.4s, v29.s[2]
+	FMOVQ 160(R12), F30
+	WORD $0x4f981be1 // fmla v1.4s, v31.4s, v24.s[2]
+	WORD $0x4f991be5 // fmla v5.4s, v31.4s, v25.s[2]
+	WORD $0x4f9a1be9 // fmla v9.4s, v31.4s, v26.s[2]
+	WORD $0x4f9b1bed // fmla v13.4s, v31.4s, v27.s[2]
+	WORD $0x4f9c1bf1 // fmla v17.4s, v31.4s, v28.s[2]
+	WORD $0x4f9d1bf5 // fmla v21.4s, v31.4s, v29.s[2]
+	FMOVQ 176(R12), F31
+	WORD $0x4f981bc2 // fmla v2.4s, v30.4s, v24.s[2]
+	WORD $0x4f991bc6 // fmla v6.4s, v30.4s, v25.s[2]
+	WORD $0x4f9a1bca // fmla v10.4s, v30.4s, v26.s[2]
+	WORD $0x4f9b1bce // fmla v14.4s, v30.4s, v27.s[2]
+	WORD $0x4f9c1bd2 // fmla v18.4s, v30.4s, v28.s[2]
+	WORD $0x4f9d1bd6 // fmla v22.4s, v30.4s, v29.s[2]
+	FMOVQ 192(R12), F30
+	WORD $0x4f981be3 // fmla v3.4s, v31.4s, v24.s[2]
+	WORD $0x4f991be7 // fmla v7.4s, v31.4s, v25.s[2]
+	WORD $0x4f9a1beb // fmla v11.4s, v31.4s, v26.s[2]
+	WORD $0x4f9b1bef // fmla v15.4s, v31.4s, v27.s[2]
+	WORD $0x4f9c1bf3 // fmla v19.4s, v31.4s, v28.s[2]
+	WORD $0x4f9d1bf7 // fmla v23.4s, v31.4s, v29.s[2]
+	FMOVQ 208(R12), F31
+	WORD $0x4fb81bc0 // fmla v0.4s, v30.4s, v24.s[3]
+	WORD $0x4fb91bc4 // fmla v4.4s, v30.4s, v25.s[3]
+	WORD $0x4fba1bc8 // fmla v8.4s, v30.4s, v26.s[3]
+	WORD $0x4fbb1bcc // fmla v12.4s, v30.4s, v27.s[3]
+	WORD $0x4fbc1bd0 // fmla v16.4s, v30.4s, v28.s[3]
+	WORD $0x4fbd1bd4 // fmla v20.4s, v30.4s, v29.s[3]
+	FMOVQ 224(R12), F30
+	WORD $0x4fb81be1 // fmla v1.4s, v31.4s, v24.s[3]
+	WORD $0x4fb91be5 // fmla v5.4s, v31.4s, v25.s[3]
+	WORD $0x4fba1be9 // fmla v9.4s, v31.4s, v26.s[3]
+	WORD $0x4fbb1bed // fmla v13.4s, v31.4s, v27.s[3]
+	WORD $0x4fbc1bf1 // fmla v17.4s, v31.4s, v28.s[3]
+	WORD $0x4fbd1bf5 // fmla v21.4s, v31.4s, v29.s[3]
+	FMOVQ 240(R12), F31
+	WORD $0x4fb81bc2 // fmla v2.4s, v30.4s, v24.s[3]
+	WORD $0x4fb91bc6 // fmla v6.4s, v30.4s, v25.s[3]
+	WORD $0x4fba1bca // fmla v10.4s, v30.4s, v26.s[3]
+	WORD $0x4fbb1bce // fmla v14.4s, v30.4s, v27.s[3]
+	WORD $0x4fbc1bd2 // fmla v18.4s, v30.4s, v28.s[3]
+	WORD $0x4fbd1bd6 // fmla v22.4s, v30.4s, v29.s[3]
+	WORD $0x4fb81be3 // fmla v3.4s, v31.4s, v24.s[3]
+	WORD $0x4fb91be7 // fmla v7.4s, v31.4s, v25.s[3]
+	WORD $0x4fba1beb // fmla v11.4s, v31.4s, v26.s[3]
+	WORD $0x4fbb1bef // fmla v15.4s, v31.4s, v27.s[3]
+	WORD $0x4fbc1bf3 // fmla v19.4s, v31.4s, v28.s[3]
+	WORD $0x4fbd1bf7 // fmla v23.4s, v31.4s, v29.s[3]
+	ADD $256, R12
+	ADD $16, R14
+	SUBS $1, R15
+	BNE quad
+
+singles:
+	MOVD 24(R0), R15
+	CBZ R15, next
+
+single:
+	FMOVS 0(R14), F24
+	FMOVS (R14)(R2), F25
+	FMOVS (R14)(R3), F26
+	FMOVS (R14)(R4), F27
+	FMOVS (R14)(R5), F28
+	FMOVS (R14)(R6), F29
+	FMOVQ 0(R12), F30
+	FMOVQ 16(R12), F31
+	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
+	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
+	WORD $0x4f9a13c8 // fmla v8.4s, v30.4s, v26.s[0]
+	WORD $0x4f9b13cc // fmla v12.4s, v30.4s, v27.s[0]
+	WORD $0x4f9c13d0 // fmla v16.4s, v30.4s, v28.s[0]
+	WORD $0x4f9d13d4 // fmla v20.4s, v30.4s, v29.s[0]
+	FMOVQ 32(R12), F30
+	WORD $0x4f9813e1 // fmla v1.4s, v31.4s, v24.s[0]
+	WORD $0x4f9913e5 // fmla v5.4s, v31.4s, v25.s[0]
+	WORD $0x4f9a13e9 // fmla v9.4s, v31.4s, v26.s[0]
+	WORD $0x4f9b13ed // fmla v13.4s, v31.4s, v27.s[0]
+	WORD $0x4f9c13f1 // fmla v17.4s, v31.4s, v28.s[0]
+	WORD $0x4f9d13f5 // fmla v21.4s, v31.4s, v29.s[0]
+	FMOVQ 48(R12), F31
 	WORD $0x4f9813c2 // fmla v2.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c6 // fmla v6.4s, v30.4s, v25.s[0]
 	WORD $0x4f9a13ca // fmla v10.4s, v30.4s, v26.s[0]
@@ -1885,28 +2429,20 @@ single:
 	WORD $0x4f9b13ef // fmla v15.4s, v31.4s, v27.s[0]
 	WORD $0x4f9c13f3 // fmla v19.4s, v31.4s, v28.s[0]
 	WORD $0x4f9d13f7 // fmla v23.4s, v31.4s, v29.s[0]
-	ADD $64, R11
-	ADD $4, R15
-	SUBS $1, R20
+	ADD $64, R12
+	ADD $4, R14
+	SUBS $1, R15
 	BNE single
 
 next:
-	MOVD 40(R0), R23
-	ADD R23<<2, R14
-	SUBS $1, R19
-	BNE c
-	MOVD 32(R0), R23
-	ADD R23<<2, R13
-	SUBS $1, R17
-	BNE b
-	MOVD 24(R0), R23
-	ADD R23<<2, R12
 	SUBS $1, R16
-	BNE a
-	MOVD 96(R0), R24
-	CBZ R24, scaled
-	FMOVQ 64(R10), F24
-	FMOVQ 128(R10), F25
+	BNE run
+
+summed:
+	MOVD 56(R0), R19
+	CBZ R19, scaled
+	FMOVQ 64(R11), F24
+	FMOVQ 128(R11), F25
 	VMOV V25.B16, V26.B16
 	VFMLA V24.S4, V0.S4, V26.S4
 	VMOV V26.B16, V0.B16
@@ -1925,8 +2461,8 @@ next:
 	VMOV V25.B16, V26.B16
 	VFMLA V24.S4, V20.S4, V26.S4
 	VMOV V26.B16, V20.B16
-	FMOVQ 80(R10), F24
-	FMOVQ 144(R10), F25
+	FMOVQ 80(R11), F24
+	FMOVQ 144(R11), F25
 	VMOV V25.B16, V26.B16
 	VFMLA V24.S4, V1.S4, V26.S4
 	VMOV V26.B16, V1.B16
@@ -1945,8 +2481,8 @@ next:
 	VMOV V25.B16, V26.B16
 	VFMLA V24.S4, V21.S4, V26.S4
 	VMOV V26.B16, V21.B16
-	FMOVQ 96(R10), F24
-	FMOVQ 160(R10), F25
+	FMOVQ 96(R11), F24
+	FMOVQ 160(R11), F25
 	VMOV V25.B16, V26.B16
 	VFMLA V24.S4, V2.S4, V26.S4
 	VMOV V26.B16, V2.B16
@@ -1965,8 +2501,8 @@ next:
 	VMOV V25.B16, V26.B16
 	VFMLA V24.S4, V22.S4, V26.S4
 	VMOV V26.B16, V22.B16
-	FMOVQ 112(R10), F24
-	FMOVQ 176(R10), F25
+	FMOVQ 112(R11), F24
+	FMOVQ 176(R11), F25
 	VMOV V25.B16, V26.B16
 	VFMLA V24.S4, V3.S4, V26.S4
 	VMOV V26.B16, V3.B16
@@ -1987,67 +2523,67 @@ next:
 	VMOV V26.B16, V23.B16
 
 scaled:
-	CBZ R7, added
-	FMOVQ 0(R7), F24
+	CBZ R8, added
+	FMOVQ 0(R8), F24
 	WORD $0x4e20d700 // fadd v0.4s, v24.4s, v0.4s
-	FMOVQ 16(R7), F24
+	FMOVQ 16(R8), F24
 	WORD $0x4e21d701 // fadd v1.4s, v24.4s, v1.4s
-	FMOVQ 32(R7), F24
+	FMOVQ 32(R8), F24
 	WORD $0x4e22d702 // fadd v2.4s, v24.4s, v2.4s
-	FMOVQ 48(R7), F24
+	FMOVQ 48(R8), F24
 	WORD $0x4e23d703 // fadd v3.4s, v24.4s, v3.4s
-	ADD $64, R7
-	FMOVQ 0(R7), F24
+	ADD $64, R8
+	FMOVQ 0(R8), F24
 	WORD $0x4e24d704 // fadd v4.4s, v24.4s, v4.4s
-	FMOVQ 16(R7), F24
+	FMOVQ 16(R8), F24
 	WORD $0x4e25d705 // fadd v5.4s, v24.4s, v5.4s
-	FMOVQ 32(R7), F24
+	FMOVQ 32(R8), F24
 	WORD $0x4e26d706 // fadd v6.4s, v24.4s, v6.4s
-	FMOVQ 48(R7), F24
+	FMOVQ 48(R8), F24
 	WORD $0x4e27d707 // fadd v7.4s, v24.4s, v7.4s
-	ADD $64, R7
-	FMOVQ 0(R7), F24
+	ADD $64, R8
+	FMOVQ 0(R8), F24
 	WORD $0x4e28d708 // fadd v8.4s, v24.4s, v8.4s
-	FMOVQ 16(R7), F24
+	FMOVQ 16(R8), F24
 	WORD $0x4e29d709 // fadd v9.4s, v24.4s, v9.4s
-	FMOVQ 32(R7), F24
+	FMOVQ 32(R8), F24
 	WORD $0x4e2ad70a // fadd v10.4s, v24.4s, v10.4s
-	FMOVQ 48(R7), F24
+	FMOVQ 48(R8), F24
 	WORD $0x4e2bd70b // fadd v11.4s, v24.4s, v11.4s
-	ADD $64, R7
-	FMOVQ 0(R7), F24
+	ADD $64, R8
+	FMOVQ 0(R8), F24
 	WORD $0x4e2cd70c // fadd v12.4s, v24.4s, v12.4s
-	FMOVQ 16(R7), F24
+	FMOVQ 16(R8), F24
 	WORD $0x4e2dd70d // fadd v13.4s, v24.4s, v13.4s
-	FMOVQ 32(R7), F24
+	FMOVQ 32(R8), F24
 	WORD $0x4e2ed70e // fadd v14.4s, v24.4s, v14.4s
-	FMOVQ 48(R7), F24
+	FMOVQ 48(R8), F24
 	WORD $0x4e2fd70f // fadd v15.4s, v24.4s, v15.4s
-	ADD $64, R7
-	FMOVQ 0(R7), F24
+	ADD $64, R8
+	FMOVQ 0(R8), F24
 	WORD $0x4e30d710 // fadd v16.4s, v24.4s, v16.4s
-	FMOVQ 16(R7), F24
+	FMOVQ 16(R8), F24
 	WORD $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
-	FMOVQ 32(R7), F24
+	FMOVQ 32(R8), F24
 	WORD $0x4e32d712 // fadd v18.4s, v24.4s, v18.4s
-	FMOVQ 48(R7), F24
+	FMOVQ 48(R8), F24
 	WORD $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
-	ADD $64, R7
-	FMOVQ 0(R7), F24
+	ADD $64, R8
+	FMOVQ 0(R8), F24
 	WORD $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
-	FMOVQ 16(R7), F24
+	FMOVQ 16(R8), F24
 	WORD $0x4e35d715 // fadd v21.4s, v24.4s, v21.4s
-	FMOVQ 32(R7), F24
+	FMOVQ 32(R8), F24
 	WORD $0x4e36d716 // fadd v22.4s, v24.4s, v22.4s
-	FMOVQ 48(R7), F24
+	FMOVQ 48(R8), F24
 	WORD $0x4e37d717 // fadd v23.4s, v24.4s, v23.4s
-	ADD $64, R7
+	ADD $64, R8
 
 added:
-	ADD $112, R0, R24
-	VLD1R (R24), [V24.S4]
-	ADD $116, R0, R24
-	VLD1R (R24), [V25.S4]
+	ADD $72, R0, R19
+	VLD1R (R19), [V24.S4]
+	ADD $76, R0, R19
+	VLD1R (R19), [V25.S4]
 	WORD $0x6ea0e71a // fcmgt v26.4s, v24.4s, v0.4s
 	VBIT V26.B16, V24.B16, V0.B16
 	WORD $0x6eb9e41a // fcmgt v26.4s, v0.4s, v25.4s
@@ -2144,30 +2680,30 @@ added:
 	VBIT V26.B16, V24.B16, V23.B16
 	WORD $0x6eb9e6fa // fcmgt v26.4s, v23.4s, v25.4s
 	VBIT V26.B16, V25.B16, V23.B16
-	MOVD 104(R0), R24
-	CBZ R24, masked
-	FMOVQ 192(R10), F24
+	MOVD 64(R0), R19
+	CBZ R19, masked
+	FMOVQ 192(R11), F24
 	VAND V0.B16, V24.B16, V0.B16
 	VAND V4.B16, V24.B16, V4.B16
 	VAND V8.B16, V24.B16, V8.B16
 	VAND V12.B16, V24.B16, V12.B16
 	VAND V16.B16, V24.B16, V16.B16
 	VAND V20.B16, V24.B16, V20.B16
-	FMOVQ 208(R10), F24
+	FMOVQ 208(R11), F24
 	VAND V1.B16, V24.B16, V1.B16
 	VAND V5.B16, V24.B16, V5.B16
 	VAND V9.B16, V24.B16, V9.B16
 	VAND V13.B16, V24.B16, V13.B16
 	VAND V17.B16, V24.B16, V17.B16
 	VAND V21.B16, V24.B16, V21.B16
-	FMOVQ 224(R10), F24
+	FMOVQ 224(R11), F24
 	VAND V2.B16, V24.B16, V2.B16
 	VAND V6.B16, V24.B16, V6.B16
 	VAND V10.B16, V24.B16, V10.B16
 	VAND V14.B16, V24.B16, V14.B16
 	VAND V18.B16, V24.B16, V18.B16
 	VAND V22.B16, V24.B16, V22.B16
-	FMOVQ 240(R10), F24
+	FMOVQ 240(R11), F24
 	VAND V3.B16, V24.B16, V3.B16
 	VAND V7.B16, V24.B16, V7.B16
 	VAND V11.B16, V24.B16, V11.B16
@@ -2176,26 +2712,27 @@ added:
 	VAND V23.B16, V24.B16, V23.B16
 
 masked:
-	FSTPQ (F0, F1), 0(R8)
-	FSTPQ (F2, F3), 32(R8)
-	ADD $64, R8
-	FSTPQ (F4, F5), 0(R8)
-	FSTPQ (F6, F7), 32(R8)
-	ADD $64, R8
-	FSTPQ (F8, F9), 0(R8)
-	FSTPQ (F10, F11), 32(R8)
-	ADD $64, R8
-	FSTPQ (F12, F13), 0(R8)
-	FSTPQ (F14, F15), 32(R8)
-	ADD $64, R8
-	FSTPQ (F16, F17), 0(R8)
-	FSTPQ (F18, F19), 32(R8)
-	ADD $64, R8
-	FSTPQ (F20, F21), 0(R8)
-	FSTPQ (F22, F23), 32(R8)
-	ADD $64, R8
-	MOVD 80(R0), R23
-	ADD R23<<2, R1
-	SUBS $1, R9
+	FSTPQ (F0, F1), 0(R9)
+	FSTPQ (F2, F3), 32(R9)
+	ADD $64, R9
+	FSTPQ (F4, F5), 0(R9)
+	FSTPQ (F6, F7), 32(R9)
+	ADD $64, R9
+	FSTPQ (F8, F9), 0(R9)
+	FSTPQ (F10, F11), 32(R9)
+	ADD $64, R9
+	FSTPQ (F12, F13), 0(R9)
+	FSTPQ (F14, F15), 32(R9)
+	ADD $64, R9
+	FSTPQ (F16, F17), 0(R9)
+	FSTPQ (F18, F19), 32(R9)
+	ADD $64, R9
+	FSTPQ (F20, F21), 0(R9)
+	FSTPQ (F22, F23), 32(R9)
+	ADD $64, R9
+	MOVD 8(R1), R17
+	MOVD $24, R15
+	MADD R15, R7, R17, R7
+	SUBS $1, R10
 	BNE tile
 	RET

@@ -237,13 +237,45 @@ func TestBitsEqualOneSumInTheStatedOrder(t *testing.T) {
 	})
 }
 
+// TestSlabsGiveTheSameBits covers sums that go through several slabs: of blocks of channels and a rest, of kernel rows
+// and columns, of groups, and of row-major input.
+func TestSlabsGiveTheSameBits(t *testing.T) {
+	each(t, func(t *testing.T, impl *implementation) {
+		r := rand.New(rand.NewPCG(15, 16))
+		for _, c := range []struct {
+			ic, kernel, groups int
+			rowMajor           bool
+		}{{600, 1, 1, false}, {85, 3, 1, false}, {1024, 1, 2, false}, {20, 5, 1, true}} {
+			s := Shape{N: 1, IC: c.ic, IH: 5, IW: 9, OC: 48, KH: c.kernel, KW: c.kernel, OH: 5, OW: 9, PadTop: c.kernel / 2, PadLeft: c.kernel / 2,
+				StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: c.groups}
+			if c.groups > 1 {
+				s.OC = 64
+			}
+			values := func(n int) []float32 {
+				v := make([]float32, n)
+				kerneltest.Fill(r, v)
+				return v
+			}
+			p := problem{Shape: s, rowMajor: c.rowMajor, Epilogue: Pass, in: values(s.N * s.IC * s.IH * s.IW),
+				weights: values(s.OC * s.IC / s.Groups * s.KH * s.KW), res: values(s.N * s.OC * s.OH * s.OW)}
+			p.Residual, p.Bias, p.Scale, p.Shift, p.Lo = true, values(s.OC), values(s.OC), values(s.OC), 0
+			k := newKernel(impl, s, p.weights, c.rowMajor, p.Epilogue)
+			if len(k.slabs) < 2 {
+				t.Fatalf("%+v: one slab, want several", s)
+			}
+			kerneltest.CheckSame(t, p.run(t, r, k), p.scalar(impl.level))
+		}
+	})
+}
+
 // TestEveryTileSizeGivesTheSameBits covers rows of up to two tiles and a pixel, of wide and narrow blocks.
 func TestEveryTileSizeGivesTheSameBits(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(13, 14))
-		for wide := 1; wide <= 2*impl.pixels+1; wide++ {
+		widest := impl.widest(math.MaxInt).width
+		for wide := 1; wide <= 2*impl.tiles[0].pixels+1; wide++ {
 			stride := 1 + wide%2
-			s := Shape{N: 1, IC: 21, IH: 2, IW: (wide-1)*stride + 2, OC: impl.width + Block, OH: 2, OW: wide, KH: 1, KW: 2,
+			s := Shape{N: 1, IC: 21, IH: 2, IW: (wide-1)*stride + 2, OC: widest + Block, OH: 2, OW: wide, KH: 1, KW: 2,
 				StrideH: 1, StrideW: stride, DilationH: 1, DilationW: 1, Groups: 1}
 			p := problem{Shape: s, Epilogue: Pass, in: make([]float32, s.IC*s.IH*s.IW), weights: make([]float32, s.OC*s.IC*s.KW),
 				res: make([]float32, s.OC*s.OH*s.OW)}

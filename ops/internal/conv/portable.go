@@ -1,10 +1,14 @@
 package conv
 
 // portable is the tileFunc in Go, for tiles of one pixel.
-func portable(l *loops, _ *offsets, in, w, _, epi, res, out []float32, count, _, width int) {
+func portable(l *loops, off *offsets, in, w, _, epi, start, res, out []float32, count, _, width int) {
 	for i := range count {
+		from := epi
+		if start != nil {
+			from = start[i*Block:]
+		}
 		for j := 0; j < width; j += 2 * lane {
-			s, t := l.sum(in[i*l.stepTile:], w[j:], (*[2 * lane]float32)(epi[j:]))
+			s, t := l.sum(in[i*off[1]:], w[j:], (*[2 * lane]float32)(from[j:]))
 			y, e := (*[2 * lane]float32)(out[j:]), epi[j:]
 			for i, v := range [...]float32{s.A, s.B, s.C, s.D, t.A, t.B, t.C, t.D} {
 				if l.scale != 0 {
@@ -28,28 +32,21 @@ func portable(l *loops, _ *offsets, in, w, _, epi, res, out []float32, count, _,
 	}
 }
 
-// sum returns the sums of eight channels of the pixel at in, which start from bias.
-func (l *loops) sum(in, w []float32, bias *[2 * lane]float32) (s, t Quad) {
-	s, t = Quad{bias[0], bias[1], bias[2], bias[3]}, Quad{bias[4], bias[5], bias[6], bias[7]}
-	run, last := 4*l.quads+l.singles, 4*l.lastQuads+l.lastSingles
-	if l.b == 1 && l.c == 1 && run == Block && last == Block {
-		return AddBlocks(s, t, in, w, l.a, l.stepA)
+// sum returns the sums of eight channels of the pixel at in, which start from what start holds.
+func (l *loops) sum(in, w []float32, start *[2 * lane]float32) (s, t Quad) {
+	s, t = Quad{start[0], start[1], start[2], start[3]}, Quad{start[4], start[5], start[6], start[7]}
+	if l.even {
+		return AddBlocks(s, t, in[l.runs[0]:], w, l.full, l.runs[min(1, l.full-1)]-l.runs[0])
 	}
 	at := 0 // in w
-	for a := range l.a {
-		if a == l.a-1 {
-			run = last
-		}
-		for b := range l.b {
-			for c := range l.c {
-				x, blocks := in[a*l.stepA+b*l.stepB+c*l.stepC:], run/Block
-				s, t = AddBlocks(s, t, x, w[at:], blocks, Block)
-				at += blocks * Block * Block
-				for _, v := range x[blocks*Block : run] {
-					s, t = s.Add(v, (*[lane]float32)(w[at:])), t.Add(v, (*[lane]float32)(w[at+lane:]))
-					at += Block
-				}
-			}
+	for _, r := range l.runs[:l.full] {
+		s, t = AddBlocks(s, t, in[r:], w[at:], 1, Block)
+		at += Block * Block
+	}
+	for _, r := range l.runs[l.full:] {
+		for _, v := range in[r:][:quadLen*l.quads+l.singles] {
+			s, t = s.Add(v, (*[lane]float32)(w[at:])), t.Add(v, (*[lane]float32)(w[at+lane:]))
+			at += Block
 		}
 	}
 	return s, t

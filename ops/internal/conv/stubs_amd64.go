@@ -7,169 +7,184 @@ package conv
 // tileAVX2P1C16 computes count tiles of 1 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX2P1C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX2P1C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX2P2C16 computes count tiles of 2 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX2P2C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX2P2C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX2P3C16 computes count tiles of 3 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX2P3C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX2P3C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX2P4C16 computes count tiles of 4 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX2P4C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX2P4C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX2P5C16 computes count tiles of 5 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX2P5C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX2P5C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX2P6C16 computes count tiles of 6 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX2P6C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX2P6C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
+
+// tileAVX2P1C32 computes count tiles of 1 pixels by 32 output channels.
+//
+//go:noescape
+func tileAVX2P1C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
+
+// tileAVX2P2C32 computes count tiles of 2 pixels by 32 output channels.
+//
+//go:noescape
+func tileAVX2P2C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
+
+// tileAVX2P3C32 computes count tiles of 3 pixels by 32 output channels.
+//
+//go:noescape
+func tileAVX2P3C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P1C16 computes count tiles of 1 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P1C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P1C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P2C16 computes count tiles of 2 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P2C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P2C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P3C16 computes count tiles of 3 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P3C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P3C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P4C16 computes count tiles of 4 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P4C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P4C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P5C16 computes count tiles of 5 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P5C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P5C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P6C16 computes count tiles of 6 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P6C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P6C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P7C16 computes count tiles of 7 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P7C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P7C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P8C16 computes count tiles of 8 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P8C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P8C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P9C16 computes count tiles of 9 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P9C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P9C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P10C16 computes count tiles of 10 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P10C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P10C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P11C16 computes count tiles of 11 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P11C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P11C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P12C16 computes count tiles of 12 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P12C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P12C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P13C16 computes count tiles of 13 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P13C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P13C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P14C16 computes count tiles of 14 pixels by 16 output channels.
 //
 //go:noescape
-func tileAVX512P14C16(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P14C16(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P1C32 computes count tiles of 1 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P1C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P1C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P2C32 computes count tiles of 2 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P2C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P2C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P3C32 computes count tiles of 3 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P3C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P3C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P4C32 computes count tiles of 4 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P4C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P4C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P5C32 computes count tiles of 5 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P5C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P5C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P6C32 computes count tiles of 6 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P6C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P6C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P7C32 computes count tiles of 7 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P7C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P7C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P8C32 computes count tiles of 8 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P8C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P8C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P9C32 computes count tiles of 9 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P9C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P9C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P10C32 computes count tiles of 10 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P10C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P10C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P11C32 computes count tiles of 11 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P11C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P11C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P12C32 computes count tiles of 12 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P12C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P12C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P13C32 computes count tiles of 13 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P13C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P13C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
 // tileAVX512P14C32 computes count tiles of 14 pixels by 32 output channels.
 //
 //go:noescape
-func tileAVX512P14C32(l *int, off *int, in *float32, w *float32, ahead *float32, epi *float32, res *float32, out *float32, count int)
+func tileAVX512P14C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)

@@ -7,29 +7,29 @@ package conv
 // tileNEONP1 computes count tiles of 1 pixels.
 //
 //go:noescape
-func tileNEONP1(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+func tileNEONP1(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
 
 // tileNEONP2 computes count tiles of 2 pixels.
 //
 //go:noescape
-func tileNEONP2(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+func tileNEONP2(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
 
 // tileNEONP3 computes count tiles of 3 pixels.
 //
 //go:noescape
-func tileNEONP3(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+func tileNEONP3(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
 
 // tileNEONP4 computes count tiles of 4 pixels.
 //
 //go:noescape
-func tileNEONP4(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+func tileNEONP4(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
 
 // tileNEONP5 computes count tiles of 5 pixels.
 //
 //go:noescape
-func tileNEONP5(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+func tileNEONP5(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)
 
 // tileNEONP6 computes count tiles of 6 pixels.
 //
 //go:noescape
-func tileNEONP6(l, off *int, in, w, ahead, epi, res, out *float32, count int)
+func tileNEONP6(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)

@@ -13,32 +13,25 @@ import (
 
 // The fields of conv.loops, in bytes.
 const (
-	loopsA = 8 * iota
-	loopsB
-	loopsC
-	loopsStepA
-	loopsStepB
-	loopsStepC
+	loopsFull = 8 * iota
+	loopsShort
 	loopsQuads
 	loopsSingles
-	loopsLastQuads
-	loopsLastSingles
-	loopsStepTile
 	loopsOutBlock
+	loopsSumBlock
+	loopsAhead
 	loopsScale
 	loopsMask
 	loopsLo
-	loopsHi    = loopsLo + 4
-	loopsAhead = loopsHi + 4
+	loopsHi = loopsLo + 4
 )
 
 const (
-	block  = 16     // channels of a block of the layout
-	pixel  = 4 * 16 // bytes from a pixel to the next in a block
-	unroll = 4      // input values of a quad
+	block = 16     // channels of a block of the layout, and values of a full run
+	pixel = 4 * 16 // bytes from a pixel to the next in a block
+	quad  = 4      // values of a short run that are multiplied at once
 
 	cacheLine = 64
-	soon      = 4096 // bytes by which weights are fetched early: they may come from the last cache or from memory
 )
 
 // pixels is how a tile addresses pixel i: base plus an offset that is in a register or a multiple of one.
@@ -67,35 +60,60 @@ func regular(off reg.Register, px int) pixels {
 	})
 }
 
-func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) {
+// tile generates a tile that multiplies unroll values of a full run before it loops.
+func tile(s avx.ISA, px, nv, unroll int, address func(off reg.Register, px int) pixels) {
 	name := fmt.Sprintf("tile%sP%dC%d", s.Name, px, nv*s.Lanes())
-	TEXT(name, NOSPLIT, "func(l, off *int, in, w, ahead, epi, res, out *float32, count int)")
+	TEXT(name, NOSPLIT, "func(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s computes count tiles of %d pixels by %d output channels.", name, px, nv*s.Lanes()))
 	width := nv * s.Bytes
-	acc := s.Regs[:px*nv]
-	weight := s.Regs[px*nv:][:nv]
-	spread := s.Regs[px*nv+nv:][:2]
+	acc, free := s.Regs[:px*nv], s.Regs[px*nv:]
 
 	l := Mem{Base: Load(Param("l"), GP64())}
-	at := address(Load(Param("off"), GP64()), px)
-	locals := AllocLocal(72)
+	off := Load(Param("off"), GP64())
+	at := address(off, px)
+	locals := AllocLocal(48)
 	local := func(i int) Mem { return locals.Offset(8 * i) }
-	nA, nB, nC, quads, singles := local(0), local(1), local(2), local(3), local(4)
-	tileIn, tileRes, tileOut, count := local(5), local(6), local(7), local(8)
-	keep := func(from, to Mem) {
+	tileIn, tileStart, tileRes, tileOut, count, nextTile := local(0), local(1), local(2), local(3), local(4), local(5)
+	param := func(name string, to Mem) {
 		t := GP64()
-		MOVQ(from, t)
-		MOVQ(t, to)
+		MOVQ(Load(Param(name), t), to)
 	}
-	param := func(name string, to Mem) { MOVQ(Load(Param(name), GP64()), to) }
 	param("in", tileIn)
+	param("start", tileStart)
 	param("res", tileRes)
 	param("out", tileOut)
 	param("count", count)
+	step := GP64()
+	IMUL3Q(I32(4*px), Mem{Base: off, Disp: 8}, step)
+	MOVQ(step, nextTile)
 	ahead := Load(Param("ahead"), GP64())
 
+	// vectorAt is where vector j of pixel i lies: vectors of one block side by side, blocks apart.
+	vectorAt := func(base, apart reg.Register, i, j int) Mem {
+		lane := j * s.Lanes()
+		m := Mem{Base: base, Disp: i*pixel + lane%block*4}
+		if lane >= block {
+			m.Index, m.Scale = apart, 4
+		}
+		return m
+	}
+
 	Label("tile")
+	start, apart := GP64(), GP64()
+	MOVQ(tileStart, start)
+	TESTQ(start, start)
+	JZ(LabelRef("bias"))
+	MOVQ(l.Offset(loopsSumBlock), apart)
+	for i := range px {
+		for j := range nv {
+			VMOVUPS(vectorAt(start, apart, i, j), acc[i*nv+j])
+		}
+	}
+	ADDQ(I32(px*pixel), start)
+	MOVQ(start, tileStart)
+	JMP(LabelRef("sum"))
+	Label("bias")
 	epi := Mem{Base: Load(Param("epi"), GP64())}
 	for i := range px {
 		for j := range nv {
@@ -106,110 +124,103 @@ func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) 
 			}
 		}
 	}
-	w := GP64()
+	Label("sum")
+	w, runs, p, n, rest := GP64(), GP64(), GP64(), GP64(), GP64()
 	Load(Param("w"), w)
-	inA, inB, inC, p, n := GP64(), GP64(), GP64(), GP64(), GP64()
-	MOVQ(tileIn, inA)
-	keep(l.Offset(loopsA), nA)
-
-	Label("a")
-	last := GP64()
-	for _, c := range []struct {
-		all, last int
-		to        Mem
-	}{{loopsQuads, loopsLastQuads, quads}, {loopsSingles, loopsLastSingles, singles}} {
-		MOVQ(l.Offset(c.all), n)
-		MOVQ(l.Offset(c.last), last)
-		CMPQ(nA, Imm(1))
-		CMOVQEQ(last, n)
-		MOVQ(n, c.to)
+	Load(Param("runs"), runs)
+	// begin sets p to the input of the next run.
+	begin := func() {
+		MOVQ(Mem{Base: runs}, p)
+		SHLQ(Imm(2), p)
+		ADDQ(tileIn, p)
+		ADDQ(Imm(8), runs)
 	}
-	// The next trip's input is on another page, where no processor fetches ahead by itself.
-	MOVQ(l.Offset(loopsStepA), n)
-	LEAQ(Mem{Base: inA, Index: n, Scale: 4}, inB)
-	for i := range px {
-		PREFETCHT0(at(inB, i))
-	}
-	MOVQ(inA, inB)
-	keep(l.Offset(loopsB), nB)
-
-	Label("b")
-	MOVQ(inB, inC)
-	keep(l.Offset(loopsC), nC)
-
-	Label("c")
-	MOVQ(inC, p)
+	// Of vectors and pixels, the fewer are loaded for all products of a value, the others one after the other.
 	multiply := func(k int) {
 		for u := range k {
-			for d := 0; d < width; d += cacheLine {
-				PREFETCHT0(Mem{Base: w, Disp: soon + u*width + d})
-			}
-			for j := range nv {
-				VMOVUPS(Mem{Base: w, Disp: u*width + j*s.Bytes}, weight[j])
+			weight := func(j int) Mem { return Mem{Base: w, Disp: u*width + j*s.Bytes} }
+			if nv <= px {
+				for j := range nv {
+					VMOVUPS(weight(j), free[j])
+				}
+				for i := range px {
+					x := free[nv+i%(min(len(free)-nv, 2))]
+					VBROADCASTSS(at(p, i).Offset(4*u), x)
+					for j := range nv {
+						VFMADD231PS(x, free[j], acc[i*nv+j])
+					}
+				}
+				continue
 			}
 			for i := range px {
-				x := spread[i%2]
-				VBROADCASTSS(at(p, i).Offset(4*u), x)
-				for j := range nv {
-					VFMADD231PS(x, weight[j], acc[i*nv+j])
+				VBROADCASTSS(at(p, i).Offset(4*u), free[i])
+			}
+			for j := range nv {
+				x := free[px+j%min(len(free)-px, 2)]
+				VMOVUPS(weight(j), x)
+				for i := range px {
+					VFMADD231PS(free[i], x, acc[i*nv+j])
 				}
 			}
 		}
 		ADDQ(I32(k*width), w)
+	}
+	loop := func(label string, k int) {
+		Label(label)
+		multiply(k)
 		ADDQ(Imm(uint64(4*k)), p)
 		DECQ(n)
+		JNZ(LabelRef(label))
 	}
-	MOVQ(quads, n)
-	TESTQ(n, n)
-	JZ(LabelRef("rest"))
-	Label("quad")
-	for line := 0; line < unroll*width/2; line += cacheLine { // half of what it multiplies by: there are two tiles at least
+
+	MOVQ(l.Offset(loopsFull), rest)
+	TESTQ(rest, rest)
+	JZ(LabelRef("short"))
+	Label("full")
+	begin()
+	for line := 0; line < width; line += cacheLine {
 		PREFETCHT1(Mem{Base: ahead, Disp: line})
 	}
 	ADDQ(l.Offset(loopsAhead), ahead)
-	multiply(unroll)
-	JNZ(LabelRef("quad"))
-	Label("rest")
-	MOVQ(singles, n)
+	if unroll == block {
+		multiply(block)
+	} else {
+		MOVQ(I32(block/unroll), n)
+		loop("part", unroll)
+	}
+	DECQ(rest)
+	JNZ(LabelRef("full"))
+
+	Label("short")
+	MOVQ(l.Offset(loopsShort), rest)
+	TESTQ(rest, rest)
+	JZ(LabelRef("summed"))
+	Label("run")
+	begin()
+	MOVQ(l.Offset(loopsQuads), n)
+	TESTQ(n, n)
+	JZ(LabelRef("singles"))
+	loop("quad", quad)
+	Label("singles")
+	MOVQ(l.Offset(loopsSingles), n)
 	TESTQ(n, n)
 	JZ(LabelRef("next"))
-	Label("single")
-	multiply(1)
-	JNZ(LabelRef("single"))
-
+	loop("single", 1)
 	Label("next")
-	step := GP64()
-	for _, c := range []struct {
-		step  int
-		p     reg.GPVirtual
-		n     Mem
-		label string
-	}{{loopsStepC, inC, nC, "c"}, {loopsStepB, inB, nB, "b"}, {loopsStepA, inA, nA, "a"}} {
-		MOVQ(l.Offset(c.step), step)
-		LEAQ(Mem{Base: c.p, Index: step, Scale: 4}, c.p)
-		DECQ(c.n)
-		JNZ(LabelRef(c.label))
-	}
+	DECQ(rest)
+	JNZ(LabelRef("run"))
 
-	// vectorAt is where vector j of pixel i lies: vectors of one block side by side, blocks apart.
-	apart := GP64()
+	Label("summed")
 	MOVQ(l.Offset(loopsOutBlock), apart)
-	vectorAt := func(base reg.Register, i, j int) Mem {
-		lane := j * s.Lanes()
-		m := Mem{Base: base, Disp: i*pixel + lane%block*4}
-		if lane >= block {
-			m.Index, m.Scale = apart, 4
-		}
-		return m
-	}
 	res, out := GP64(), GP64()
 	MOVQ(tileRes, res)
 	MOVQ(tileOut, out)
 	Load(Param("epi"), epi.Base.(reg.GPVirtual))
 	avx.Epilogue{
-		ISA: s, Pixels: px, Vectors: nv, Acc: acc, Free: s.Regs[px*nv:],
+		ISA: s, Pixels: px, Vectors: nv, Acc: acc, Free: free,
 		Scale: l.Offset(loopsScale), Mask: l.Offset(loopsMask), Lo: l.Offset(loopsLo), Hi: l.Offset(loopsHi),
-		Channels: epi, Res: res, Out: out, At: vectorAt,
+		Channels: epi, Res: res, Out: out,
+		At: func(base reg.Register, i, j int) Mem { return vectorAt(base, apart, i, j) },
 	}.Store()
 	LEAQ(Mem{Base: res, Disp: px * pixel}, step)
 	TESTQ(res, res)
@@ -217,8 +228,7 @@ func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) 
 	MOVQ(res, tileRes)
 	ADDQ(I32(px*pixel), out)
 	MOVQ(out, tileOut)
-	MOVQ(l.Offset(loopsStepTile), step)
-	SHLQ(Imm(2), step)
+	MOVQ(nextTile, step)
 	ADDQ(step, tileIn)
 	DECQ(count)
 	JNZ(LabelRef("tile"))
@@ -229,11 +239,14 @@ func tile(s avx.ISA, px, nv int, address func(off reg.Register, px int) pixels) 
 func main() {
 	avx.BuildTags()
 	for px := 1; px <= 6; px++ {
-		tile(avx.AVX2, px, 2, table)
+		tile(avx.AVX2, px, 2, block, table)
+	}
+	for px := 1; px <= 3; px++ {
+		tile(avx.AVX2, px, 4, block, table)
 	}
 	for nv := 1; nv <= 2; nv++ {
 		for px := 1; px <= 14; px++ {
-			tile(avx.AVX512, px, nv, regular)
+			tile(avx.AVX512, px, nv, quad, regular)
 		}
 	}
 	Generate()

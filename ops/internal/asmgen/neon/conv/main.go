@@ -9,18 +9,13 @@ import (
 
 // The fields of conv.loops, in bytes.
 const (
-	loopsA = 8 * iota
-	loopsB
-	loopsC
-	loopsStepA
-	loopsStepB
-	loopsStepC
+	loopsFull = 8 * iota
+	loopsShort
 	loopsQuads
 	loopsSingles
-	loopsLastQuads
-	loopsLastSingles
-	loopsStepTile
 	_ // loopsOutBlock
+	_ // loopsSumBlock
+	_ // loopsAhead
 	loopsScale
 	loopsMask
 	loopsLo
@@ -30,7 +25,7 @@ const (
 const pixel = 4 * Block // bytes from a pixel to the next in a block
 
 func tile(f *File, px int) {
-	f.Func(fmt.Sprintf("tileNEONP%d", px), "(l, off *int, in, w, ahead, epi, res, out *float32, count int)",
+	f.Func(fmt.Sprintf("tileNEONP%d", px), "(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)",
 		fmt.Sprintf("computes count tiles of %d pixels.", px), func(g *Func) {
 			sums := NewTile(px)
 			l, off := g.Arg("l"), g.Arg("off")
@@ -41,59 +36,66 @@ func tile(f *File, px int) {
 				g.P("MOVD %d(%v), %v", 8*i, off, apart[i])
 				g.P("LSL $2, %v", apart[i])
 			}
-			g.Free(off)
 			in, res, out, count := g.Arg("in"), g.Arg("res"), g.Arg("out"), g.Arg("count")
-			epi, w := g.GP(), g.GP()
-			inA, inB, inC, p := g.GP(), g.GP(), g.GP(), g.GP()
-			nA, nB, nC, n := g.GP(), g.GP(), g.GP(), g.GP()
-			quads, singles, t := g.GP(), g.GP(), g.GP()
+			epi, w, runs, p, n, rest, t := g.GP(), g.GP(), g.GP(), g.GP(), g.GP(), g.GP(), g.GP()
 
 			g.Label("tile")
 			g.ArgTo("epi", epi)
-			g.ArgTo("w", w)
+			g.ArgTo("start", t)
+			g.IfZero(t, "bias")
+			g.Load(t, 0, sums.Acc...)
+			g.Add(px*pixel, t)
+			g.P("MOVD %v, %s", t, g.Addr("start"))
+			g.P("B sum")
+
+			g.Label("bias")
 			g.Load(epi, 0, sums.Acc[:Vectors]...)
 			for i := Vectors; i < len(sums.Acc); i++ {
 				g.MoveVec(sums.Acc[i%Vectors], sums.Acc[i])
 			}
-			g.Move(in, inA)
-			field(loopsA, nA)
 
-			g.Label("a")
-			for _, c := range []struct {
-				all, last int
-				to        Reg
-			}{{loopsQuads, loopsLastQuads, quads}, {loopsSingles, loopsLastSingles, singles}} {
-				field(c.all, c.to)
-				field(c.last, t)
-				g.P("CMP $1, %v", nA)
-				g.P("CSEL EQ, %v, %v, %v", t, c.to, c.to)
+			g.Label("sum")
+			g.ArgTo("w", w)
+			g.ArgTo("runs", runs)
+			begin := func() {
+				g.P("MOVD (%v), %v", runs, t)
+				g.P("ADD %v<<2, %v, %v", t, in, p)
+				g.Add(8, runs)
 			}
-			g.Move(inA, inB)
-			field(loopsB, nB)
-
-			g.Label("b")
-			g.Move(inB, inC)
-			field(loopsC, nC)
-
-			g.Label("c")
-			g.Move(inC, p)
 			weights := func(u, j int, v Vec) { g.Load(w, u*pixel+j*VectorBytes, v) }
-			g.IfZero(quads, "rest")
-			g.Move(quads, n)
-			g.Label("quad")
-			sums.Multiply(g, Quad, func(i int, v Vec) {
-				if i == 0 {
-					g.Load(p, 0, v)
-				} else {
-					g.LoadAt(p, apart[i], v)
-				}
-			}, weights)
-			g.Add(Quad*pixel, w)
-			g.Add(Quad*4, p)
-			g.Down(n, "quad")
-			g.Label("rest")
-			g.IfZero(singles, "next")
-			g.Move(singles, n)
+			quad := func(label string) {
+				g.Label(label)
+				sums.Multiply(g, Quad, func(i int, v Vec) {
+					if i == 0 {
+						g.Load(p, 0, v)
+					} else {
+						g.LoadAt(p, apart[i], v)
+					}
+				}, weights)
+				g.Add(Quad*pixel, w)
+				g.Add(Quad*4, p)
+				g.Down(n, label)
+			}
+
+			field(loopsFull, rest)
+			g.IfZero(rest, "short")
+			g.Label("full")
+			begin()
+			g.P("MOVD $%d, %v", Block/Quad, n)
+			quad("part")
+			g.Down(rest, "full")
+
+			g.Label("short")
+			field(loopsShort, rest)
+			g.IfZero(rest, "summed")
+			g.Label("run")
+			begin()
+			field(loopsQuads, n)
+			g.IfZero(n, "singles")
+			quad("quad")
+			g.Label("singles")
+			field(loopsSingles, n)
+			g.IfZero(n, "next")
 			g.Label("single")
 			sums.Multiply(g, 1, func(i int, v Vec) {
 				if i == 0 {
@@ -105,26 +107,18 @@ func tile(f *File, px int) {
 			g.Add(pixel, w)
 			g.Add(4, p)
 			g.Down(n, "single")
-
 			g.Label("next")
-			step := func(at int, r Reg) {
-				field(at, t)
-				g.P("ADD %v<<2, %v", t, r)
-			}
-			for _, c := range []struct {
-				step  int
-				p, n  Reg
-				label string
-			}{{loopsStepC, inC, nC, "c"}, {loopsStepB, inB, nB, "b"}, {loopsStepA, inA, nA, "a"}} {
-				step(c.step, c.p)
-				g.Down(c.n, c.label)
-			}
+			g.Down(rest, "run")
+
+			g.Label("summed")
 			Epilogue{
 				Acc: sums.Acc, Spare: sums.Spare(), Args: l,
 				Scale: loopsScale, Mask: loopsMask, Lo: loopsLo, Hi: loopsHi,
 				Channels: epi, Res: res, Out: out, NextPixel: func(r Reg) { g.Add(pixel, r) },
 			}.Store(g)
-			step(loopsStepTile, in)
+			g.P("MOVD 8(%v), %v", off, t)
+			g.P("MOVD $%d, %v", 4*px, n)
+			g.P("MADD %v, %v, %v, %v", n, in, t, in)
 			g.Down(count, "tile")
 		})
 }
