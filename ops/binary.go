@@ -30,15 +30,21 @@ const (
 	opSub
 	opMul
 	opDiv
+	opMax
+	opMin
 )
 
 func (b binary) String() string { return [...]string{"Add", "Sub", "Mul", "Div"}[b.op] }
 
-func (b binary) Infer(in []graph.Fact) ([]graph.Fact, error) {
+func (b binary) Infer(in []graph.Fact) ([]graph.Fact, error) { return inferPair(in, numericTypes) }
+
+// inferPair checks an operator with two inputs of one of the element types,
+// the same in both, and gives the type to which they broadcast.
+func inferPair(in []graph.Fact, types []tensor.DType) ([]graph.Fact, error) {
 	if err := checkInputs(in, 2, 2); err != nil {
 		return nil, err
 	}
-	if err := checkType("the inputs", in[0].DType, numericTypes...); err != nil {
+	if err := checkType("the inputs", in[0].DType, types...); err != nil {
 		return nil, err
 	}
 	if in[0].DType != in[1].DType {
@@ -83,29 +89,41 @@ func (b binary) kernel(in []graph.Fact, out graph.Fact) graph.Kernel {
 	if out.Layout != nil {
 		w.inner = out.Bytes() / out.DType.Size()
 	}
+	if out.DType == tensor.Float32 {
+		return b.kernelF32(in, out, w)
+	}
+	return b.generic(out, w, 0, 1)
+}
+
+// result stands for the result among the operands of generic.
+const result = -1
+
+// generic is the kernel in plain Go that applies the operation to inputs i and
+// j, each of which may be the result instead, in row-major layout.
+func (b binary) generic(out graph.Fact, w broadcast, i, j int) graph.Kernel {
 	switch out.DType {
 	case tensor.Float32:
-		return b.kernelF32(in, out, w)
+		return binaryKernel[float32](b.op, out, w, i, j)
 	case tensor.Float64:
-		return binaryKernel[float64](b.op, out, w)
+		return binaryKernel[float64](b.op, out, w, i, j)
 	case tensor.Int8:
-		return binaryKernel[int8](b.op, out, w)
+		return binaryKernel[int8](b.op, out, w, i, j)
 	case tensor.Int16:
-		return binaryKernel[int16](b.op, out, w)
+		return binaryKernel[int16](b.op, out, w, i, j)
 	case tensor.Int32:
-		return binaryKernel[int32](b.op, out, w)
+		return binaryKernel[int32](b.op, out, w, i, j)
 	case tensor.Int64:
-		return binaryKernel[int64](b.op, out, w)
+		return binaryKernel[int64](b.op, out, w, i, j)
 	case tensor.Uint8:
-		return binaryKernel[uint8](b.op, out, w)
+		return binaryKernel[uint8](b.op, out, w, i, j)
 	case tensor.Uint16:
-		return binaryKernel[uint16](b.op, out, w)
+		return binaryKernel[uint16](b.op, out, w, i, j)
 	case tensor.Uint32:
-		return binaryKernel[uint32](b.op, out, w)
+		return binaryKernel[uint32](b.op, out, w, i, j)
 	case tensor.Uint64:
-		return binaryKernel[uint64](b.op, out, w)
+		return binaryKernel[uint64](b.op, out, w, i, j)
 	}
-	return b.kernelHalf(out, w)
+	return b.kernelHalf(out, w, i, j)
 }
 
 // rowTime is about how many nanoseconds it takes to start a row.
@@ -122,6 +140,20 @@ func calculate[T number](op operation) func(a, b T) (z T, ok bool) {
 		return func(a, b T) (T, bool) { return a - b, true }
 	case opMul:
 		return func(a, b T) (T, bool) { return a * b, true }
+	case opMax:
+		return func(a, b T) (T, bool) {
+			if a > b || a != a {
+				return a, true
+			}
+			return b, true
+		}
+	case opMin:
+		return func(a, b T) (T, bool) {
+			if a < b || a != a {
+				return a, true
+			}
+			return b, true
+		}
 	}
 	if one, two := T(1), T(2); one/two != 0 {
 		return func(a, b T) (T, bool) { return a / b, true }
@@ -134,12 +166,20 @@ func calculate[T number](op operation) func(a, b T) (z T, ok bool) {
 	}
 }
 
-// binaryKernel is the kernel for any Go type.
-func binaryKernel[T number](op operation, out graph.Fact, w broadcast) graph.Kernel {
+// operandOf returns input i, or the result.
+func operandOf(in, out []*tensor.Tensor, i int) *tensor.Tensor {
+	if i == result {
+		return out[0]
+	}
+	return in[i]
+}
+
+// binaryKernel is generic for any Go type.
+func binaryKernel[T number](op operation, out graph.Fact, w broadcast, i, j int) graph.Kernel {
 	f := calculate[T](op)
 	stepA, stepB := w.steps()
 	return perElement("generic go", out, 2*scalarTime+rowTime/float64(w.inner), func(in, out []*tensor.Tensor, lo, hi int) error {
-		x, y, z := tensor.View[T](in[0]), tensor.View[T](in[1]), tensor.View[T](out[0])
+		x, y, z := tensor.View[T](operandOf(in, out, i)), tensor.View[T](operandOf(in, out, j)), tensor.View[T](out[0])
 		var err error
 		w.walk(lo, hi, func(at, a, b, n int) {
 			for i := range n {
@@ -156,14 +196,14 @@ func binaryKernel[T number](op operation, out graph.Fact, w broadcast) graph.Ker
 	})
 }
 
-// kernelHalf is the kernel for the 16-bit floating-point types; each result is
+// kernelHalf is generic for the 16-bit floating-point types; each result is
 // rounded from float32.
-func (b binary) kernelHalf(out graph.Fact, w broadcast) graph.Kernel {
+func (b binary) kernelHalf(out graph.Fact, w broadcast, i, j int) graph.Kernel {
 	h := halfOf(out.DType)
 	f := calculate[float32](b.op)
 	stepA, stepB := w.steps()
 	return perElement("generic go", out, 4*scalarTime+rowTime/float64(w.inner), func(in, out []*tensor.Tensor, lo, hi int) error {
-		x, y, z := tensor.View[uint16](in[0]), tensor.View[uint16](in[1]), tensor.View[uint16](out[0])
+		x, y, z := tensor.View[uint16](operandOf(in, out, i)), tensor.View[uint16](operandOf(in, out, j)), tensor.View[uint16](out[0])
 		w.walk(lo, hi, func(at, a, b, n int) {
 			for i := range n {
 				v, _ := f(h.load(x[a]), h.load(y[b]))
@@ -196,9 +236,9 @@ func (b binary) kernelF32(in []graph.Fact, out graph.Fact, w broadcast) graph.Ke
 		w.walk(lo, hi, func(at, ia, ib, n int) {
 			dst := z[at : at+n]
 			switch {
-			case w.scalarA:
+			case w.scalar[0]:
 				b.vectorScalar(dst, y[ib:ib+n], x[ia], 1)
-			case w.scalarB:
+			case w.scalar[1]:
 				b.vectorScalar(dst, x[ia:ia+n], y[ib], 0)
 			default:
 				vv(dst, x[ia:ia+n], y[ib:ib+n])

@@ -34,95 +34,115 @@ func dim(s tensor.Shape, i, rank int) int {
 	return 1
 }
 
-// broadcast is how two operands are walked in the order of the result: rows of
+// maxOperands is the largest number of operands that are walked together.
+const maxOperands = 3
+
+// broadcast is how operands are walked in the order of the result: rows of
 // inner elements each. Neighbouring dimensions in which the same operands
 // stretch are merged, so that the rows are as long as possible.
 type broadcast struct {
-	rows, inner         int
-	scalarA, scalarB    bool  // the operand has one element for a whole row
-	outer, stepA, stepB []int // of the dimensions that make the rows, outermost first; a step is in elements
+	rows, inner int
+	outer       []int              // lengths of the dimensions that make the rows, outermost first
+	step        [maxOperands][]int // of each operand in them, in elements
+	scalar      [maxOperands]bool  // the operand has one element for a whole row
 }
 
-// newBroadcast plans the walk for operands of shapes a and b, which broadcast
+// newBroadcast plans the walk for two operands of shapes a and b, which
+// broadcast to out.
+func newBroadcast(a, b, out tensor.Shape) broadcast { return broadcastOf(out, a, b) }
+
+// broadcastOf plans the walk for operands of the given shapes, which broadcast
 // to out.
-func newBroadcast(a, b, out tensor.Shape) broadcast {
-	var dims, stepA, stepB []int // innermost first
-	atA, atB := 1, 1             // elements of the operands so far
+func broadcastOf(out tensor.Shape, shapes ...tensor.Shape) broadcast {
+	var dims []int // innermost first
+	var steps [][maxOperands]int
+	var at [maxOperands]int // elements of the operands so far
+	for k := range shapes {
+		at[k] = 1
+	}
 	for i := len(out) - 1; i >= 0; i-- {
-		x, y := dim(a, i, len(out)), dim(b, i, len(out))
 		if out[i] == 1 {
 			continue
 		}
-		sa, sb := atA, atB
-		if x == 1 {
-			sa = 0
+		var step [maxOperands]int
+		last := len(dims) - 1
+		merge := last >= 0
+		for k, s := range shapes {
+			n := dim(s, i, len(out))
+			if n != 1 {
+				step[k] = at[k]
+			}
+			at[k] *= n
+			merge = merge && (step[k] == 0) == (steps[last][k] == 0)
 		}
-		if y == 1 {
-			sb = 0
-		}
-		atA, atB = atA*x, atB*y
-		if k := len(dims) - 1; k >= 0 && (sa == 0) == (stepA[k] == 0) && (sb == 0) == (stepB[k] == 0) {
-			dims[k] *= out[i]
+		if merge {
+			dims[last] *= out[i]
 			continue
 		}
-		dims, stepA, stepB = append(dims, out[i]), append(stepA, sa), append(stepB, sb)
+		dims, steps = append(dims, out[i]), append(steps, step)
 	}
 	w := broadcast{rows: 1, inner: 1}
 	if len(dims) == 0 {
 		return w
 	}
-	w.inner, w.scalarA, w.scalarB = dims[0], stepA[0] == 0, stepB[0] == 0
-	for k := len(dims) - 1; k > 0; k-- {
-		w.rows *= dims[k]
-		w.outer, w.stepA, w.stepB = append(w.outer, dims[k]), append(w.stepA, stepA[k]), append(w.stepB, stepB[k])
+	w.inner = dims[0]
+	for k := range shapes {
+		w.scalar[k] = steps[0][k] == 0
+	}
+	for d := len(dims) - 1; d > 0; d-- {
+		w.rows *= dims[d]
+		w.outer = append(w.outer, dims[d])
+		for k := range shapes {
+			w.step[k] = append(w.step[k], steps[d][k])
+		}
 	}
 	return w
 }
 
-// at returns the elements at which the operands' parts of a row begin.
-func (w *broadcast) at(row int) (a, b int) {
-	for k := len(w.outer) - 1; k >= 0; k-- {
-		i := row % w.outer[k]
-		row /= w.outer[k]
-		a += i * w.stepA[k]
-		b += i * w.stepB[k]
+// start returns the element at which operand k's part of a row begins.
+func (w *broadcast) start(k, row int) int {
+	at := 0
+	for d := len(w.outer) - 1; d >= 0; d-- {
+		at += row % w.outer[d] * w.step[k][d]
+		row /= w.outer[d]
 	}
-	return a, b
+	return at
+}
+
+// at returns the elements at which the two operands' parts of a row begin.
+func (w *broadcast) at(row int) (a, b int) { return w.start(0, row), w.start(1, row) }
+
+// place returns the place in operand k at element i of the result.
+func (w *broadcast) place(k, i int) int {
+	at := w.start(k, i/w.inner)
+	if !w.scalar[k] {
+		at += i % w.inner
+	}
+	return at
 }
 
 // walk calls f for the parts of rows that make up elements lo to hi of the
-// result: n elements at the given places of the result and the operands.
+// result: n elements at the given places of the result and two operands.
 func (w *broadcast) walk(lo, hi int, f func(at, a, b, n int)) {
 	for lo < hi {
-		a, b := w.at(lo / w.inner)
-		col := lo % w.inner
-		if !w.scalarA {
-			a += col
-		}
-		if !w.scalarB {
-			b += col
-		}
-		n := min(hi-lo, w.inner-col)
-		f(lo, a, b, n)
+		n := min(hi-lo, w.inner-lo%w.inner)
+		f(lo, w.place(0, lo), w.place(1, lo), n)
 		lo += n
 	}
 }
 
-// steps returns how far one element of a row is from the next, in each operand.
-func (w *broadcast) steps() (a, b int) {
-	a, b = 1, 1
-	if w.scalarA {
-		a = 0
+// stride returns how far one element of a row is from the next, in operand k.
+func (w *broadcast) stride(k int) int {
+	if w.scalar[k] {
+		return 0
 	}
-	if w.scalarB {
-		b = 0
-	}
-	return a, b
+	return 1
 }
 
-// element returns the places of the operands' elements at element i of the result.
-func (w *broadcast) element(i int) (a, b int) {
-	a, b = w.at(i / w.inner)
-	stepA, stepB := w.steps()
-	return a + i%w.inner*stepA, b + i%w.inner*stepB
-}
+// steps returns how far one element of a row is from the next, in each of two
+// operands.
+func (w *broadcast) steps() (a, b int) { return w.stride(0), w.stride(1) }
+
+// element returns the places of two operands' elements at element i of the
+// result.
+func (w *broadcast) element(i int) (a, b int) { return w.place(0, i), w.place(1, i) }

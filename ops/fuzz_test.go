@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -22,12 +23,17 @@ var fuzzAttrs = []struct {
 	{"start", 'i'}, {"end", 'i'}, {"starts", 'l'}, {"ends", 'l'}, {"split", 'l'}, {"num_outputs", 'i'}, {"k", 'i'}, {"dtype", 'i'},
 	{"upper", 'i'}, {"blocksize", 'i'}, {"batch_axis", 'i'}, {"time_axis", 'i'}, {"batch_dims", 'i'}, {"reduction", 's'}, {"sorted", 'i'},
 	{"align_corners", 'i'}, {"padding_mode", 's'}, {"center_point_box", 'i'}, {"output_height", 'i'}, {"output_width", 'i'},
+	{"detect_positive", 'i'}, {"detect_negative", 'i'}, {"fmod", 'i'}, {"direction", 's'}, {"approximate", 's'}, {"gamma", 'f'},
+	{"lambd", 'f'}, {"bias", 'f'}, {"select_last_index", 'i'}, {"exclusive", 'i'}, {"reverse", 'i'}, {"largest", 'i'},
+	{"num_groups", 'i'}, {"stash_type", 'i'}, {"size", 'i'}, {"p", 'i'}, {"antialias", 'i'}, {"exclude_outside", 'i'},
+	{"cubic_coeff_a", 'f'}, {"extrapolation_value", 'f'}, {"nearest_mode", 's'}, {"keep_aspect_ratio_policy", 's'}, {"scales", 'f'},
 	{"sampling_ratio", 'i'}, {"spatial_scale", 'f'}, {"coordinate_transformation_mode", 's'},
 }
 
 var fuzzStrings = []string{"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", "constant", "edge", "reflect", "wrap", "",
 	"none", "add", "mul", "max", "min", "DCR", "CRD", "linear", "circular", "cubic", "nearest", "zeros", "border", "reflection", "avg",
-	"half_pixel", "output_half_pixel"}
+	"half_pixel", "output_half_pixel", "LEFT", "RIGHT", "tanh", "align_corners", "asymmetric", "tf_crop_and_resize", "floor",
+	"round_prefer_ceil", "stretch", "not_larger", "not_smaller"}
 
 // fuzzTypes are the element types of inputs, float32 more often than others.
 var fuzzTypes = []tensor.DType{
