@@ -17,7 +17,7 @@ func init() {
 // the padding, where ceil_mode lets the window reach, never does. The mean of
 // no elements is 0.
 //
-//	x: [N C D1 D2 ...] float32 or float64
+//	x: [N C D1 D2 ...] floating point
 //	y: [N C O1 O2 ...]
 //
 // Source: ONNX AveragePool-7, -10, -11, -19, -22.
@@ -29,6 +29,9 @@ type averagePool struct {
 func (p *averagePool) String() string { return p.describe("AveragePool") }
 
 func (p *averagePool) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(p, d, in)
+	}
 	y, err := p.infer(in, floatTypes...)
 	if err != nil {
 		return nil, err
@@ -50,6 +53,9 @@ func (p *averagePool) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 func (p *averagePool) FLOPs(in, out []graph.Fact) int64 { return p.flops(out) }
 
 func (p *averagePool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(p, d, in, out)
+	}
 	slides, err := p.slides(in[0].Shape)
 	if err != nil {
 		return graph.Kernel{}, err

@@ -35,7 +35,7 @@ func newBatchNormalization(a *Attrs) graph.Op {
 // They are calculated in float64 and rounded once. It may have absorbed the
 // limits of an activation behind it, bit for bit as the separate nodes give it.
 //
-//	x, y:                        [N C ...] float32 or float64, any layout
+//	x, y:                        [N C ...] floating point, any layout
 //	gamma, beta, mean, variance: [C] of the same type
 //
 // Source: ONNX BatchNormalization-7, -9, -14, -15, inference.
@@ -67,7 +67,10 @@ func (b batchNormalization) Rewrite(e *graph.Editor, n *graph.Node) (bool, error
 	return true, nil
 }
 
-func (batchNormalization) Infer(in []graph.Fact) ([]graph.Fact, error) {
+func (b batchNormalization) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(b, d, in)
+	}
 	if err := checkInputs(in, 5, 5); err != nil {
 		return nil, err
 	}
@@ -134,6 +137,9 @@ func (b batchNormalization) fill(scale, shift, gamma, beta, mean, variance []flo
 }
 
 func (b batchNormalization) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(b, d, in, out)
+	}
 	if out[0].DType == tensor.Float64 {
 		return b.kernel64(out[0]), nil
 	}

@@ -24,7 +24,7 @@ func init() {
 
 // convolution is Conv, with what it has absorbed from the nodes around it.
 //
-//	x:            [N C D1 D2 ...] float32 or float64
+//	x:            [N C D1 D2 ...] floating point
 //	w:            [M C/groups K1 K2 ...]
 //	bias:         [M], optional
 //	scale, shift: [M], constants, if scaled
@@ -81,6 +81,9 @@ func (c *convolution) String() string {
 }
 
 func (c *convolution) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(c, d, in)
+	}
 	most := convScale
 	if len(c.absorbed) > 0 {
 		most = convInputs
@@ -216,6 +219,9 @@ func (c *convolution) Layouts(in, out []graph.Fact) (want, give []graph.Layout) 
 }
 
 func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(c, d, in, out)
+	}
 	a, s := c.choose(in, out)
 	if a == generic || out[0].Layout == nil {
 		return c.generic(in)

@@ -29,7 +29,7 @@ func init() {
 // window does to the gradient of its input. Each input adds its products with
 // the kernel to the outputs under the window.
 //
-//	x:    [N C D1 D2 ...] float32 or float64
+//	x:    [N C D1 D2 ...] floating point
 //	w:    [C M/groups K1 K2 ...]
 //	bias: [M], optional
 //	y:    [N M O1 O2 ...]
@@ -123,6 +123,9 @@ func (c *transposedConvolution) slides(x, w tensor.Shape) ([]slide, error) {
 }
 
 func (c *transposedConvolution) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(c, d, in)
+	}
 	if err := checkInputs(in, 2, convBias+1); err != nil {
 		return nil, err
 	}
@@ -169,6 +172,9 @@ func (c *transposedConvolution) FLOPs(in, out []graph.Fact) int64 {
 }
 
 func (c *transposedConvolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(c, d, in, out)
+	}
 	x, w := in[convX].Shape, in[convW].Shape
 	slides, err := c.slides(x, w)
 	if err != nil {

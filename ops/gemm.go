@@ -19,7 +19,7 @@ func init() {
 
 // matrixProduct is y = alpha*a*b + beta*c, Gemm.
 //
-//	a: [M K], or [K M] if transA; float32, float64, or 32 or 64-bit integers
+//	a: [M K], or [K M] if transA; floating point, or 32 or 64-bit integers
 //	b: [K N], or [N K] if transB
 //	c: any shape that broadcasts to [M N], optional
 //	y: [M N]
@@ -58,6 +58,9 @@ func (g matrixProduct) sizes(in []graph.Fact) (m, n, ka, kb int) {
 }
 
 func (g matrixProduct) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(g, d, in)
+	}
 	if err := checkInputs(in, 2, 3); err != nil {
 		return nil, err
 	}
@@ -99,6 +102,9 @@ func (g matrixProduct) FLOPs(in, out []graph.Fact) int64 {
 }
 
 func (g matrixProduct) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(g, d, in, out)
+	}
 	m, n, k, _ := g.sizes(in)
 	a, b := matrix{k, 1}, matrix{n, 1}
 	if g.transA {

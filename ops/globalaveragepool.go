@@ -15,7 +15,7 @@ func init() {
 
 // globalAveragePool is the mean of each channel.
 //
-//	x: [N C D1 D2 ...] float32 or float64, none of D1, D2, ... zero
+//	x: [N C D1 D2 ...] floating point, none of D1, D2, ... zero
 //	y: [N C 1 1 ...]
 //
 // Source: ONNX GlobalAveragePool-1, -22.
@@ -23,7 +23,10 @@ type globalAveragePool struct{}
 
 func (globalAveragePool) String() string { return "GlobalAveragePool" }
 
-func (globalAveragePool) Infer(in []graph.Fact) ([]graph.Fact, error) {
+func (p globalAveragePool) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(p, d, in)
+	}
 	if err := checkInputs(in, 1, 1); err != nil {
 		return nil, err
 	}
@@ -50,7 +53,10 @@ func (globalAveragePool) Layouts(in, out []graph.Fact) (want, give []graph.Layou
 	return poolLayouts(in, out, true)
 }
 
-func (globalAveragePool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+func (p globalAveragePool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(p, d, in, out)
+	}
 	n, c, size := planes(in[0].Shape)
 	switch {
 	case out[0].DType == tensor.Float64:

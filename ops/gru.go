@@ -28,9 +28,17 @@ type gru struct {
 	linear bool
 }
 
-func (g *gru) Infer(in []graph.Fact) ([]graph.Fact, error) { return g.infer(in, rnnH+1, 1) }
+func (g *gru) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(g, d, in)
+	}
+	return g.infer(in, rnnH+1, 1)
+}
 
 func (g *gru) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(g, d, in, out)
+	}
 	if in[rnnX].DType == tensor.Float64 {
 		return rnnKernel(&g.recurrent, gruCell[float64]{g.linear}, in), nil
 	}

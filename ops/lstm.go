@@ -32,9 +32,17 @@ type lstm struct {
 	coupled bool
 }
 
-func (l *lstm) Infer(in []graph.Fact) ([]graph.Fact, error) { return l.infer(in, rnnPeepholes+1, 2) }
+func (l *lstm) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(l, d, in)
+	}
+	return l.infer(in, rnnPeepholes+1, 2)
+}
 
 func (l *lstm) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(l, d, in, out)
+	}
 	if in[rnnX].DType == tensor.Float64 {
 		return rnnKernel(&l.recurrent, lstmCell[float64]{l.coupled}, in), nil
 	}

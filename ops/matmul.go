@@ -15,7 +15,7 @@ func init() {
 // matMul is y = a*b of matrices in the last two dimensions, for each of the
 // others, which broadcast.
 //
-//	a: [... M K] or [K]; float32, float64, or 32 or 64-bit integers
+//	a: [... M K] or [K]; floating point, or 32 or 64-bit integers
 //	b: [... K N] or [K]
 //	y: [... M N], without M or N where the operand has one dimension
 //
@@ -59,7 +59,10 @@ func productsOf(a, b tensor.Shape) (products, error) {
 	return p, err
 }
 
-func (matMul) Infer(in []graph.Fact) ([]graph.Fact, error) {
+func (m matMul) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(m, d, in)
+	}
 	if err := checkInputs(in, 2, 2); err != nil {
 		return nil, err
 	}
@@ -92,7 +95,10 @@ func (matMul) FLOPs(in, out []graph.Fact) int64 {
 // after the other for batches that broadcast in several dimensions.
 const maxBroadcastSteps = 256
 
-func (matMul) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+func (m matMul) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(m, d, in, out)
+	}
 	p, err := productsOf(in[0].Shape, in[1].Shape)
 	if err != nil {
 		return graph.Kernel{}, err

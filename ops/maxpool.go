@@ -33,6 +33,9 @@ type maxPool struct {
 func (p *maxPool) String() string { return p.describe("MaxPool") }
 
 func (p *maxPool) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(p, d, in)
+	}
 	y, err := p.infer(in, tensor.Float32, tensor.Float64, tensor.Int8, tensor.Uint8)
 	if err != nil {
 		return nil, err
@@ -53,6 +56,9 @@ func (p *maxPool) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 func (p *maxPool) FLOPs(in, out []graph.Fact) int64 { return p.flops(out) }
 
 func (p *maxPool) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(p, d, in, out)
+	}
 	slides, err := p.slides(in[0].Shape)
 	if err != nil {
 		return graph.Kernel{}, err

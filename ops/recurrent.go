@@ -14,7 +14,7 @@ import (
 // sequences and takes a state from each element to the next, forwards,
 // backwards or, with two sets of weights, both.
 //
-//	x:             [T B I] float32 or float64; T elements of I values in B sequences
+//	x:             [T B I] floating point; T elements of I values in B sequences
 //	w:             [D G*H I], for D directions, G gates and a state of H values
 //	r:             [D G*H H]
 //	bias:          [D 2*G*H], for w and for r, optional

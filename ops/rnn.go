@@ -17,9 +17,17 @@ func init() {
 // Source: ONNX RNN-7, RNN-14, RNN-22.
 type rnn struct{ recurrent }
 
-func (r *rnn) Infer(in []graph.Fact) ([]graph.Fact, error) { return r.infer(in, rnnH+1, 1) }
+func (r *rnn) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(r, d, in)
+	}
+	return r.infer(in, rnnH+1, 1)
+}
 
 func (r *rnn) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(r, d, in, out)
+	}
 	if in[rnnX].DType == tensor.Float64 {
 		return rnnKernel(&r.recurrent, rnnCell[float64]{}, in), nil
 	}

@@ -17,7 +17,7 @@ func init() {
 // softmax is exp(x) / sum(exp(x)) along an axis; until opset 12 along all
 // dimensions from the axis on.
 //
-//	x, y: float32 or float64, any shape
+//	x, y: floating point, any shape
 //
 // The largest element is taken off first, so no exponential overflows. The
 // arithmetic of a sum depends on its length alone.
@@ -54,6 +54,9 @@ func (s softmax) sizes(x tensor.Shape) (before, along, behind int, err error) {
 }
 
 func (s softmax) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(s, d, in)
+	}
 	out, err := inferSame(in, floatTypes...)
 	if err != nil {
 		return nil, err
@@ -67,6 +70,9 @@ func (s softmax) FLOPs(in, out []graph.Fact) int64 {
 }
 
 func (s softmax) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(s, d, in, out)
+	}
 	before, along, behind, err := s.sizes(out[0].Shape)
 	if err != nil {
 		return graph.Kernel{}, err
