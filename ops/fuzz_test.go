@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -159,7 +158,7 @@ func refusesValues(op graph.Op, in []graph.Fact) bool {
 	switch name {
 	case "Div":
 		return !in[0].DType.IsFloat()
-	case "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "ReverseSequence", "TensorScatter", "RoiAlign":
+	case "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "ReverseSequence", "TensorScatter", "RoiAlign", "MaxUnpool", "LSTM", "GRU", "RNN":
 		return true
 	}
 	return false
