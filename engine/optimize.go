@@ -6,9 +6,9 @@ import (
 	"scission/engine/graph"
 )
 
-// maxRewrites bounds the passes of Optimize over a graph, per node: each
-// rewrite removes or absorbs a node, so a graph that needs more than that has
-// an operator that rewrites in circles.
+// maxRewrites bounds the rewrites of Optimize, per node and operand: each
+// removes or absorbs a node or moves it to the operands of another, so a graph
+// that needs more than that has an operator that rewrites in circles.
 const maxRewrites = 4
 
 // Optimize returns a simpler graph with the same results, bit for bit: each
@@ -41,8 +41,11 @@ func prepare(g *graph.Graph) (*graph.Graph, error) {
 
 // rewrite applies the rewrites of the operators of g, which has no late values.
 func rewrite(g *graph.Graph) error {
+	budget := maxRewrites
+	for _, n := range g.Nodes {
+		budget += maxRewrites * (1 + len(n.In))
+	}
 	e := graph.Edit(g)
-	budget := maxRewrites * (len(g.Nodes) + 1)
 	for changed := true; changed; {
 		changed = false
 		for i := 0; i < len(g.Nodes); i++ {

@@ -6,5 +6,5 @@ import "scission/engine/graph"
 //
 // Source: ONNX Add-7, Add-13, Add-14.
 func init() {
-	register("Add", 7, func(*Attrs) graph.Op { return binary{opAdd} })
+	register("Add", 7, func(*Attrs) graph.Op { return binary{op: opAdd} })
 }

@@ -41,28 +41,18 @@ func newBatchNormalization(a *Attrs) graph.Op {
 // Source: ONNX BatchNormalization-7, -9, -14, -15, inference.
 type batchNormalization struct {
 	epsilon float64
-	clamped bool
-	lo, hi  float32 // if clamped; 0 lies between them
-	clamp   string  // what String adds
+	limits
 }
 
 func (b batchNormalization) String() string { return "BatchNormalization" + b.clamp }
 
 // Rewrite absorbs a clamping activation that keeps zeros.
 func (b batchNormalization) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
-	user := e.OnlyUser(n.Out[0])
-	if user == nil || n.Out[0].DType != tensor.Float32 || b.clamped || user.In[0] != n.Out[0] {
-		return false, nil
-	}
-	op, ok := user.Op.(clamper)
+	user, l, ok := b.absorbClamp(e, n)
 	if !ok {
 		return false, nil
 	}
-	lo, hi, ok := op.bounds(graph.Facts(user.In))
-	if !ok || lo > 0 || hi < 0 {
-		return false, nil
-	}
-	b.clamped, b.lo, b.hi, b.clamp = true, lo, hi, "+"+op.String()
+	b.limits = l
 	e.Absorb(n, user, b, n.In)
 	return true, nil
 }
@@ -94,11 +84,7 @@ func (b batchNormalization) Infer(in []graph.Fact) ([]graph.Fact, error) {
 }
 
 func (b batchNormalization) FLOPs(in, out []graph.Fact) int64 {
-	each := 2
-	if b.clamped {
-		each++
-	}
-	return flops(each, out[0].Shape.Elems())
+	return flops(b.flops(2), out[0].Shape.Elems())
 }
 
 func (batchNormalization) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
@@ -178,16 +164,14 @@ func (b batchNormalization) Compile(in, out []graph.Fact) (graph.Kernel, error) 
 		for j := lo; j < hi; j++ {
 			s, d := src[j*width*size:][:width*size], dst[j*width*size:][:width*size]
 			at := j % perImage * width
+			if width == lanes {
+				b.scaleShift16(d, s, scales[at:][:lanes], shifts[at:][:lanes])
+				continue
+			}
 			for len(s) > 0 {
 				piece := min(len(s), pieceLen)
-				if width == lanes {
-					vec.ScaleShift16(d[:piece], s[:piece], scales[at:][:lanes], shifts[at:][:lanes])
-				} else {
-					vec.ScaleShift(d[:piece], s[:piece], scales[at], shifts[at])
-				}
-				if b.clamped {
-					vec.Clamp(d[:piece], d[:piece], b.lo, b.hi)
-				}
+				vec.ScaleShift(d[:piece], s[:piece], scales[at], shifts[at])
+				b.limit(d[:piece])
 				d, s = d[piece:], s[piece:]
 			}
 		}
@@ -195,10 +179,6 @@ func (b batchNormalization) Compile(in, out []graph.Fact) (graph.Kernel, error) 
 	}})
 	return k, nil
 }
-
-// pieceLen is how many elements are scaled before they are limited: so few
-// that they are still in the nearest cache, and a multiple of lanes.
-const pieceLen = 2048
 
 // pad16 returns s with zeros behind it up to a multiple of lanes.
 func pad16(s []float32) []float32 {

@@ -21,7 +21,13 @@ import (
 //
 // A result in NCHW16c is made where one operand lies so and the other has the
 // same shape, one element for each channel, or one element in all.
-type binary struct{ op operation }
+//
+// It may have absorbed the limits of an activation behind it, bit for bit as
+// the separate nodes give it.
+type binary struct {
+	op operation
+	limits
+}
 
 type operation uint8
 
@@ -34,7 +40,20 @@ const (
 	opMin
 )
 
-func (b binary) String() string { return [...]string{"Add", "Sub", "Mul", "Div"}[b.op] }
+func (b binary) String() string {
+	return [...]string{"Add", "Sub", "Mul", "Div"}[b.op] + b.clamp
+}
+
+// Rewrite absorbs a clamping activation that keeps zeros.
+func (b binary) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
+	user, l, ok := b.absorbClamp(e, n)
+	if !ok {
+		return false, nil
+	}
+	b.limits = l
+	e.Absorb(n, user, b, n.In)
+	return true, nil
+}
 
 func (b binary) Infer(in []graph.Fact) ([]graph.Fact, error) { return inferPair(in, numericTypes) }
 
@@ -57,7 +76,7 @@ func inferPair(in []graph.Fact, types []tensor.DType) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: in[0].DType, Shape: s}}}, nil
 }
 
-func (b binary) FLOPs(in, out []graph.Fact) int64 { return flops(out[0].Shape...) }
+func (b binary) FLOPs(in, out []graph.Fact) int64 { return flops(b.flops(1), out[0].Shape.Elems()) }
 
 func (b binary) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	k := b.kernel(in, out[0])
@@ -225,6 +244,7 @@ func (b binary) kernelF32(in []graph.Fact, out graph.Fact, w broadcast) graph.Ke
 		}
 	}
 	vv := [...]func(dst, a, b []float32){vec.Add, vec.Sub, vec.Mul, vec.Div}[b.op]
+	stepA, stepB := w.steps()
 	return perElement("vector", out, vectorTime+rowTime/float64(w.inner), func(in, out []*tensor.Tensor, lo, hi int) error {
 		x, y, z := packed[0], packed[1], floats(out[0])
 		if x == nil {
@@ -234,14 +254,19 @@ func (b binary) kernelF32(in []graph.Fact, out graph.Fact, w broadcast) graph.Ke
 			y = floats(in[1])
 		}
 		w.walk(lo, hi, func(at, ia, ib, n int) {
-			dst := z[at : at+n]
-			switch {
-			case w.scalar[0]:
-				b.vectorScalar(dst, y[ib:ib+n], x[ia], 1)
-			case w.scalar[1]:
-				b.vectorScalar(dst, x[ia:ia+n], y[ib], 0)
-			default:
-				vv(dst, x[ia:ia+n], y[ib:ib+n])
+			for n > 0 {
+				piece := min(n, pieceLen)
+				dst := z[at : at+piece]
+				switch {
+				case w.scalar[0]:
+					b.vectorScalar(dst, y[ib:ib+piece], x[ia], 1)
+				case w.scalar[1]:
+					b.vectorScalar(dst, x[ia:ia+piece], y[ib], 0)
+				default:
+					vv(dst, x[ia:ia+piece], y[ib:ib+piece])
+				}
+				b.limit(dst)
+				at, ia, ib, n = at+piece, ia+piece*stepA, ib+piece*stepB, n-piece
 			}
 		})
 		return nil
@@ -376,9 +401,8 @@ func (b binary) perChannel(in []graph.Fact, out graph.Fact, full int) graph.Kern
 		x, z := floats(in[full]), floats(out[0])
 		lo, hi := span(blocks, count, i, 1)
 		for block := lo; block < hi; block++ {
-			at := block * lanes * hw
 			scale, shift := factors(in[1-full], block%period*lanes)
-			vec.ScaleShift16(z[at:][:lanes*hw], x[at:][:lanes*hw], scale, shift)
+			b.scaleShift16(z[block*lanes*hw:][:lanes*hw], x[block*lanes*hw:], scale, shift)
 		}
 		return nil
 	}}}}

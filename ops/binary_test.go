@@ -236,3 +236,50 @@ func TestArithmeticInPlace(t *testing.T) {
 		}
 	}
 }
+
+// The graph with the activation absorbed gives the bits of the separate nodes,
+// of numbers, NaN, infinities and zeros of either sign.
+func TestArithmeticAbsorbsActivations(t *testing.T) {
+	atEachLevel(t, "TestArithmeticAbsorbsActivations", func(t *testing.T) {
+		nan := float32(math.NaN())
+		for _, b := range [][]int{{2, 32, 9, 13}, {}, {32, 1, 1}, {13}} {
+			for name := range arithmetic {
+				for _, clamp := range []graph.Op{build(t, "Relu", 14), build(t, "Clip", 7, "min", float32(-0.5), "max", float32(0.25))} {
+					x, y := reals(source(1), 2, 32, 9, 13), reals(source(2), b...)
+					copy(x.F32(), []float32{nan, inf, -inf, 0, negativeZero})
+					for i, constant := range []bool{false, true} {
+						g := &graph.Graph{}
+						in, run := []*graph.Value{g.Input("x", x.Type), literal(y)}, []*tensor.Tensor{x}
+						if !constant {
+							in[1], run = g.Input("y", y.Type), append(run, y)
+						}
+						in[0], in[1] = in[i], in[1-i] // either may be the one of all elements
+						g.Outputs = []*graph.Value{add(t, g, clamp, add(t, g, build(t, name, 14), in...))}
+						fused := rewritten(t, g)
+						if len(fused.Nodes) != 1 || fused.Nodes[0].Op.String() != name+"+"+clamp.String() {
+							t.Errorf("%s of %v and %s: got %d nodes, the first is %s", name, b, clamp, len(fused.Nodes), fused.Nodes[0].Op)
+						}
+						for _, blocked := range []bool{false, true} {
+							if !sameBits(runGraphFrom(t, fused, run, blocked)[0], runGraphFrom(t, g, run, blocked)[0]) {
+								t.Errorf("%s of %v and %s, constant %v, blocked %v: the bits differ", name, b, clamp, constant, blocked)
+							}
+						}
+						if got, want := totalFLOPs(fused), totalFLOPs(g); got != want {
+							t.Errorf("%s of %v and %s: %d operations, want %d", name, b, clamp, got, want)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// Bounds without zero would make something else of pad lanes.
+func TestArithmeticLeavesActivationsThatMoveZero(t *testing.T) {
+	g := &graph.Graph{}
+	x := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{1, 5, 2, 2}})
+	g.Outputs = []*graph.Value{add(t, g, build(t, "Clip", 7, "min", float32(1)), add(t, g, build(t, "Add", 14), x, x))}
+	if n := len(rewritten(t, g).Nodes); n != 2 {
+		t.Errorf("got %d nodes, want 2", n)
+	}
+}

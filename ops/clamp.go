@@ -18,6 +18,62 @@ type clamper interface {
 	bounds(in []graph.Fact) (lo, hi float32, ok bool)
 }
 
+// limits is what an operator has absorbed of clamping activations behind it.
+type limits struct {
+	clamped bool
+	lo, hi  float32 // if clamped; 0 lies between them
+	clamp   string  // what String adds
+}
+
+// absorbClamp returns the activation that reads the float32 result of n, whose
+// operator has the limits l, if it keeps zeros and l has none yet, and the
+// limits with it.
+func (l limits) absorbClamp(e *graph.Editor, n *graph.Node) (user *graph.Node, next limits, ok bool) {
+	user = e.OnlyUser(n.Out[0])
+	if user == nil || n.Out[0].DType != tensor.Float32 || l.clamped || user.In[0] != n.Out[0] {
+		return nil, l, false
+	}
+	op, ok := user.Op.(clamper)
+	if !ok {
+		return nil, l, false
+	}
+	lo, hi, ok := op.bounds(graph.Facts(user.In))
+	if !ok || lo > 0 || hi < 0 {
+		return nil, l, false
+	}
+	return user, limits{true, lo, hi, "+" + op.String()}, true
+}
+
+// flops adds to the operations for each element.
+func (l limits) flops(each int) int {
+	if l.clamped {
+		each++
+	}
+	return each
+}
+
+// limit limits the elements of x.
+func (l limits) limit(x []float32) {
+	if l.clamped {
+		vec.Clamp(x, x, l.lo, l.hi)
+	}
+}
+
+// pieceLen is how many elements are calculated before they are limited: so few
+// that they are still in the nearest cache, and a multiple of lanes.
+const pieceLen = 2048
+
+// scaleShift16 sets dst to the elements of x, which lie in NCHW16c, times scale
+// plus shift of their lanes, and limits them. x may be dst.
+func (l limits) scaleShift16(dst, x, scale, shift []float32) {
+	for len(dst) > 0 {
+		piece := min(len(dst), pieceLen)
+		vec.ScaleShift16(dst[:piece], x[:piece], scale, shift)
+		l.limit(dst[:piece])
+		dst, x = dst[piece:], x[piece:]
+	}
+}
+
 var inf = float32(math.Inf(1))
 
 // clampKernel returns the kernel that limits the first input to what bounds

@@ -56,6 +56,35 @@ func (c concat) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: first.DType, Shape: shape}}}, nil
 }
 
+// Rewrite rectifies the inputs in place of the output, if that lets a
+// convolution do it.
+func (c concat) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
+	user := e.OnlyUser(n.Out[0])
+	if user == nil || n.Out[0].DType != tensor.Float32 {
+		return false, nil
+	}
+	if _, ok := user.Op.(relu); !ok || !slices.ContainsFunc(n.In, func(v *graph.Value) bool { return clamps(e, n, v) }) {
+		return false, nil
+	}
+	in := make([]*graph.Value, len(n.In))
+	for i, v := range n.In {
+		in[i] = e.Insert(n, fmt.Sprintf("%s.%d", user.Name, i), user.Op, user.Layers, []*graph.Value{v}, v.Type)
+	}
+	e.Absorb(n, user, c, in)
+	return true, nil
+}
+
+// clamps reports whether v, which n reads, comes from a convolution that can
+// absorb an activation in front of n.
+func clamps(e *graph.Editor, n *graph.Node, v *graph.Value) bool {
+	p := e.Producer(v)
+	if p == nil || e.OnlyUser(v) != n {
+		return false
+	}
+	c, ok := p.Op.(*convolution)
+	return ok && !c.clamped
+}
+
 // Layouts keeps the layout of the first input that is not row-major if the
 // inputs, laid out so, are just parts of the output, or along the channels if
 // no block of it is made of more than two.

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -154,5 +155,53 @@ func TestConcatSaysWhereItsPartsLie(t *testing.T) {
 		if !slices.Equal(k.Parts, c.offsets) {
 			t.Errorf("axis %d of %v: got parts at %v, want %v", c.axis, c.in, k.Parts, c.offsets)
 		}
+	}
+}
+
+// A rectified concatenation becomes one of rectified parts, which convolutions
+// give as such; parts that are read elsewhere stay what they are there.
+func TestConcatenatedConvolutionsRectifyTheirResults(t *testing.T) {
+	for _, readTwice := range []bool{false, true} {
+		g := &graph.Graph{}
+		x := reals(source(1), 1, 16, 6, 5)
+		p := g.Input("x", x.Type)
+		a := add(t, g, build(t, "Conv", 11), p, literal(reals(source(2), 20, 16, 1, 1)))
+		b := norm(t, source(3), g, add(t, g, build(t, "Conv", 11, "pads", []int{1, 1, 1, 1}), p, literal(reals(source(4), 12, 16, 3, 3))))
+		y := add(t, g, build(t, "Relu", 14), add(t, g, build(t, "Concat", 13, "axis", 1), a, p, b))
+		other := p
+		if readTwice {
+			other = b
+		}
+		sigmoid := build(t, "Sigmoid", 13)
+		g.Outputs = []*graph.Value{y, add(t, g, sigmoid, add(t, g, build(t, "Relu", 14), p)), add(t, g, sigmoid, other)}
+		fused := rewritten(t, g)
+		counts := map[string]int{}
+		for _, n := range fused.Nodes {
+			counts[n.Op.String()]++
+		}
+		want := map[string]int{"Conv+Relu": 1, "Conv+BN+Relu": 1, "Concat[axis 1]": 1, "Relu": 1, "Sigmoid": 2}
+		if readTwice {
+			delete(want, "Conv+BN+Relu")
+			want["Conv+BN"], want["Relu"] = 1, 2
+		}
+		if !maps.Equal(counts, want) {
+			t.Errorf("read twice %v: got %v, want %v", readTwice, counts, want)
+		}
+		run := []*tensor.Tensor{x}
+		for i, got := range runGraph(t, fused, run) {
+			if !got.Identical(runGraph(t, g, run)[i]) {
+				t.Errorf("read twice %v: the bits of output %d differ", readTwice, i)
+			}
+		}
+	}
+}
+
+// Without a convolution that would do it, nothing is gained.
+func TestOtherConcatenationsAreRectifiedWhole(t *testing.T) {
+	g := &graph.Graph{}
+	x := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{1, 16, 2, 2}})
+	g.Outputs = []*graph.Value{add(t, g, build(t, "Relu", 14), add(t, g, build(t, "Concat", 13, "axis", 1), x, x))}
+	if n := len(rewritten(t, g).Nodes); n != 2 {
+		t.Errorf("got %d nodes, want 2", n)
 	}
 }

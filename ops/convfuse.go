@@ -69,6 +69,7 @@ func (c *convolution) absorbBinary(e *graph.Editor, n, user *graph.Node, op bina
 	if c.residual || !user.Out[0].Shape.Equal(y.Shape) || op.op != opAdd && op.op != opMul {
 		return false
 	}
+	c.clamped, c.lo, c.hi = op.clamped, op.lo, op.hi
 	if values := channelValues(other.Fact, y.Shape); values != nil {
 		if c.scaled {
 			return false

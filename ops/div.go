@@ -6,5 +6,5 @@ import "scission/engine/graph"
 //
 // Source: ONNX Div-7, Div-13, Div-14.
 func init() {
-	register("Div", 7, func(*Attrs) graph.Op { return binary{opDiv} })
+	register("Div", 7, func(*Attrs) graph.Op { return binary{op: opDiv} })
 }

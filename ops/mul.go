@@ -6,5 +6,5 @@ import "scission/engine/graph"
 //
 // Source: ONNX Mul-7, Mul-13, Mul-14.
 func init() {
-	register("Mul", 7, func(*Attrs) graph.Op { return binary{opMul} })
+	register("Mul", 7, func(*Attrs) graph.Op { return binary{op: opMul} })
 }

@@ -58,7 +58,7 @@ func (n nary) Rewrite(e *graph.Editor, node *graph.Node) (bool, error) {
 	case len(node.In) == 1:
 		return bypass(e, node), nil
 	case len(node.In) == 2 && n.op == opAdd && !n.mean:
-		e.Set(node, binary{opAdd}, node.In)
+		e.Set(node, binary{op: opAdd}, node.In)
 		return true, nil
 	}
 	return false, nil
@@ -68,7 +68,7 @@ func (n nary) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	if len(in) == 1 {
 		return view, nil
 	}
-	b, shape := binary{n.op}, out[0].Shape
+	b, shape := binary{op: n.op}, out[0].Shape
 	k := b.generic(out[0], newBroadcast(in[0].Shape, in[1].Shape, shape), 0, 1)
 	for i := 2; i < len(in); i++ {
 		k.Steps = append(k.Steps, b.generic(out[0], newBroadcast(shape, in[i].Shape, shape), result, i).Steps...)

@@ -193,7 +193,7 @@ func TestSumOfTwoBecomesAnAdd(t *testing.T) {
 	a, b := g.Input("a", float(2, 3).Type), g.Input("b", float(3).Type)
 	g.Outputs = []*graph.Value{add(t, g, build(t, "Sum", 8), add(t, g, build(t, "Max", 8), a), b)}
 	r := rewritten(t, g)
-	if len(r.Nodes) != 1 || r.Nodes[0].Op != graph.Op(binary{opAdd}) {
+	if len(r.Nodes) != 1 || r.Nodes[0].Op != graph.Op(binary{op: opAdd}) {
 		t.Errorf("got %v, want one Add", r.Nodes)
 	}
 }

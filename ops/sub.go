@@ -6,5 +6,5 @@ import "scission/engine/graph"
 //
 // Source: ONNX Sub-7, Sub-13, Sub-14.
 func init() {
-	register("Sub", 7, func(*Attrs) graph.Op { return binary{opSub} })
+	register("Sub", 7, func(*Attrs) graph.Op { return binary{op: opSub} })
 }

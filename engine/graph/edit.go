@@ -1,6 +1,10 @@
 package graph
 
-import "slices"
+import (
+	"slices"
+
+	"scission/engine/tensor"
+)
 
 // Editor changes a graph and keeps track of who computes and who reads each
 // value. It is what a Rewriter works with. It is not safe for concurrent use.
@@ -78,6 +82,16 @@ func (e *Editor) Before(a, b *Node) bool {
 		}
 	}
 	return false
+}
+
+// Insert adds a node in front of n, which computes op of in for the given
+// layers, and returns its output, of type t. The inputs must be computed before n.
+func (e *Editor) Insert(n *Node, name string, op Op, layers []int, in []*Value, t tensor.Type) *Value {
+	v := &Value{Name: name, Fact: Fact{Type: t}}
+	added := &Node{Name: name, Op: op, In: in, Out: []*Value{v}, Layers: slices.Clone(layers)}
+	e.g.Nodes = slices.Insert(e.g.Nodes, slices.Index(e.g.Nodes, n), added)
+	e.link(added)
+	return v
 }
 
 // Set gives n another operator and other inputs. The node keeps its place, so

@@ -143,6 +143,21 @@ func TestAbsorbTakesThePlaceOfTheUser(t *testing.T) {
 	}
 }
 
+func TestInsertStandsInFrontOfTheReader(t *testing.T) {
+	g, x := chain(t)
+	p, q := g.Nodes[0], g.Nodes[1]
+	e := Edit(g)
+	v := e.Insert(q, "new", sum{}, []int{7}, []*Value{p.Out[0]}, x.Type)
+	e.Set(q, sum{}, []*Value{v, x})
+	if n := e.Producer(v); n == nil || e.OnlyUser(v) != q || e.OnlyUser(p.Out[0]) != n || !v.Type.Equal(x.Type) || fmt.Sprint(n.Layers) != "[7]" {
+		t.Errorf("got producer %v, and %v as its only reader", n, e.OnlyUser(v))
+	}
+	e.Done()
+	if err := g.Check(); err != nil || names(g) != "p new q r" {
+		t.Errorf("got %s, %v, want p new q r", names(g), err)
+	}
+}
+
 func TestRemoveRewiresReadersAndOutputs(t *testing.T) {
 	g, x := chain(t)
 	e := Edit(g)
