@@ -31,8 +31,9 @@ func init() {
 //	residual:     like y, if residual
 //	y:            [N M O1 O2 ...]
 //
-// y is clamp((conv(x, w) + bias) * scale + shift + residual, lo, hi), each part
-// only if it was absorbed, bit for bit as the absorbed nodes would give it.
+// y is clamp((conv(max(x, floor), w) + bias) * scale + shift + residual, lo, hi),
+// each part only if it was absorbed, bit for bit as the absorbed nodes would
+// give it.
 //
 // With one or two spatial dimensions and constant weights, x and y lie in
 // NCHW16c, but for an x of few channels, such as an image, which is read
@@ -53,6 +54,9 @@ type convolution struct {
 	residual bool // input 5 is there
 	clamped  bool
 	lo, hi   float32
+	floored  bool     // x counts as floor where it is below
+	floor    float32  // see absorbFloor
+	before   string   // the operator that floors, for String
 	absorbed []string // what String lists
 	exact    bool     // no algorithm but summation
 }
@@ -76,6 +80,9 @@ func (c *convolution) String() string {
 	name := "Conv"
 	if w := c.window.describe(c.kernel); w != "" {
 		name += "[" + w + "]"
+	}
+	if c.floored {
+		name = c.before + "+" + name
 	}
 	return strings.Join(append([]string{name}, c.absorbed...), "+")
 }
@@ -144,6 +151,9 @@ func (c *convolution) FLOPs(in, out []graph.Fact) int64 {
 		if part.there {
 			each += part.flops
 		}
+	}
+	if c.floored {
+		return flops(y, each) + flops(in[convX].Shape...)
 	}
 	return flops(y, each)
 }
@@ -224,6 +234,9 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	}
 	a, s := c.choose(in, out)
 	if a == generic || out[0].Layout == nil {
+		if c.floored {
+			return graph.Kernel{}, fmt.Errorf("%s is for depthwise convolutions in %v", c.before, nchw16c{})
+		}
 		return c.generic(in)
 	}
 	e := conv.Epilogue{Residual: c.residual, Lo: -inf, Hi: inf}
@@ -243,7 +256,11 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	var k convKernel
 	switch a {
 	case depthwise:
-		k = dwconv.New(s, weights, e)
+		floor := -inf
+		if c.floored {
+			floor = c.floor
+		}
+		k = dwconv.New(s, weights, floor, e)
 	case fast:
 		k = winograd.New(s, weights, e)
 	default:

@@ -8,14 +8,14 @@ import (
 	"scission/engine/tensor"
 )
 
-// Rewrite absorbs one neighbour of the convolution n: a Pad of zeros in front,
-// or behind it a BatchNormalization, an Add or Mul of one constant for each
+// Rewrite absorbs one neighbour of the convolution n: a Pad of zeros or, if it
+// is depthwise, an activation such as Relu in front, or behind it a BatchNormalization, an Add or Mul of one constant for each
 // channel, an Add of another value of the same shape (a residual), or a
 // clamping activation. What is absorbed is calculated in this order, so that
 // the result is bit for bit that of the separate nodes; what does not fit the
 // order stays as it is.
 func (c *convolution) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
-	if c.absorbPad(e, n) {
+	if c.absorbPad(e, n) || c.absorbFloor(e, n) {
 		return true, nil
 	}
 	user := e.OnlyUser(n.Out[0])
@@ -101,7 +101,7 @@ func constants(n *graph.Node, scale, shift []float32) (a, b *graph.Value) {
 // absorbPad lets n do the padding of the node that gives its input.
 func (c *convolution) absorbPad(e *graph.Editor, n *graph.Node) bool {
 	p := e.Producer(n.In[convX])
-	if p == nil || c.window.autoPad != "NOTSET" && c.window.autoPad != "VALID" {
+	if p == nil || c.window.autoPad != "NOTSET" && c.window.autoPad != "VALID" || c.floored && c.floor > 0 {
 		return false
 	}
 	op, ok := p.Op.(pad)
@@ -135,6 +135,52 @@ func (c *convolution) absorbPad(e *graph.Editor, n *graph.Node) bool {
 		return false
 	}
 	next.absorbed = append(slices.Clone(c.absorbed), "Pad")
+	e.Set(n, &next, in)
+	return true
+}
+
+// absorbFloor lets n, a depthwise convolution, raise what it reads to the lower
+// bound of the activation that gives its input, and read the input of that. It
+// is for activations whose results nothing but such convolutions reads, and
+// which the node in front of them does not absorb.
+func (c *convolution) absorbFloor(e *graph.Editor, n *graph.Node) bool {
+	x := n.In[convX]
+	p := e.Producer(x)
+	if p == nil || c.floored || e.IsOutput(x) {
+		return false
+	}
+	op, ok := p.Op.(clamper)
+	if !ok {
+		return false
+	}
+	lo, hi, ok := op.bounds(graph.Facts(p.In))
+	if !ok || hi != inf {
+		return false
+	}
+	if before := e.Producer(p.In[0]); before != nil && e.OnlyUser(p.In[0]) == p {
+		switch before.Op.(type) {
+		case *convolution, batchNormalization:
+			return false
+		}
+	}
+	in := slices.Clone(n.In)
+	in[convX] = p.In[0]
+	for _, u := range e.Users(x) {
+		if len(u.Out) == 1 && len(e.Users(u.Out[0])) == 0 && !e.IsOutput(u.Out[0]) {
+			continue // a Pad that has been absorbed
+		}
+		d, ok := u.Op.(*convolution)
+		if !ok || d.floored || slices.Contains(u.In[convX+1:], x) {
+			return false
+		}
+		facts := graph.Facts(u.In)
+		facts[convX] = in[convX].Fact
+		if a, _ := d.choose(facts, graph.Facts(u.Out)); a != depthwise {
+			return false
+		}
+	}
+	next := *c
+	next.floored, next.floor, next.before = true, lo, op.String()
 	e.Set(n, &next, in)
 	return true
 }

@@ -228,6 +228,97 @@ func TestPadIsAbsorbed(t *testing.T) {
 	})
 }
 
+// Depthwise convolutions take in the lower bound of an activation that nothing
+// else reads, and give the bits of the separate nodes.
+func TestLowerBoundsAreAbsorbed(t *testing.T) {
+	atEachLevel(t, "TestLowerBoundsAreAbsorbed", func(t *testing.T) {
+		relu := func(t *testing.T, g *graph.Graph, x *graph.Value) *graph.Value { return add(t, g, build(t, "Relu", 14), x) }
+		clip := func(bounds ...float32) func(t *testing.T, g *graph.Graph, x *graph.Value) *graph.Value {
+			return func(t *testing.T, g *graph.Graph, x *graph.Value) *graph.Value {
+				in := []*graph.Value{x}
+				for _, b := range bounds {
+					in = append(in, literal(tensor.Scalar(b)))
+				}
+				return add(t, g, build(t, "Clip", 13), in...)
+			}
+		}
+		for _, c := range []struct {
+			name          string
+			front         func(t *testing.T, g *graph.Graph, x *graph.Value) *graph.Value
+			kernel        int
+			attrs         []any
+			before, other string // a Pad in front of the activation, behind it, or none; what else reads its result
+			absorbed      bool
+		}{
+			{"3x3", relu, 3, []any{"pads", []int{1, 1, 1, 1}}, "", "", true},
+			{"3x3, stride 2, Pad", relu, 3, []any{"strides", []int{2, 2}}, "Pad behind", "", true},
+			{"5x5, two", relu, 5, []any{"auto_pad", "SAME_UPPER"}, "", "Conv", true},
+			{"5x5, stride 2, two Pads", relu, 5, []any{"strides", []int{2, 2}}, "Pad behind", "Conv", true},
+			{"7x7", relu, 7, []any{"auto_pad", "SAME_UPPER"}, "", "", true},
+			{"2x2", relu, 2, nil, "", "", true},
+			{"dilation", relu, 3, []any{"dilations", []int{2, 2}}, "", "", true},
+			{"positive bound", clip(0.25, inf), 3, []any{"pads", []int{1, 1, 1, 1}}, "", "", true},
+			{"negative bound", clip(-0.5, inf), 3, nil, "", "", true},
+			{"Pad, positive bound", clip(0.25, inf), 3, nil, "Pad before", "", true},
+			{"Pad, Relu", relu, 3, nil, "Pad before", "", true},
+			{"upper bound", clip(0, 6), 3, nil, "", "", false},
+			{"read by a sum", relu, 3, []any{"auto_pad", "SAME_UPPER"}, "", "Add", false},
+			{"output", relu, 3, nil, "", "output", false},
+		} {
+			r := rand.New(rand.NewPCG(3, 9))
+			g := &graph.Graph{}
+			x := reals(r, 1, 32, 13, 12)
+			for i := range 40 {
+				x.F32()[i*97] = []float32{negativeZero, 0, inf, float32(math.NaN())}[i%4]
+			}
+			pad := func(v *graph.Value, n int) *graph.Value {
+				return add(t, g, build(t, "Pad", 7, "pads", []int{0, 0, n, n, 0, 0, n, n}), v)
+			}
+			v := g.Input("x", x.Type)
+			if c.before == "Pad before" {
+				v = pad(v, 1)
+			}
+			v = c.front(t, g, v)
+			depthwise := func() *graph.Value {
+				v := v
+				if c.before == "Pad behind" {
+					v = pad(v, c.kernel/2)
+				}
+				w := literal(reals(r, 32, 1, c.kernel, c.kernel))
+				return add(t, g, build(t, "Conv", 11, append([]any{"group", 32}, c.attrs...)...), v, w)
+			}
+			y := depthwise()
+			switch c.other {
+			case "Conv":
+				y = add(t, g, build(t, "Mul", 14), y, depthwise())
+			case "Add":
+				y = add(t, g, build(t, "Mul", 14), y, v)
+			case "output":
+				g.Outputs = append(g.Outputs, v)
+			}
+			g.Outputs = append(g.Outputs, y)
+			fused := rewritten(t, g)
+			ops := ""
+			for _, n := range fused.Nodes {
+				ops += n.Op.String() + " "
+			}
+			if absorbed := strings.Contains(ops, "+Conv"); absorbed != c.absorbed {
+				t.Errorf("%s: absorbed is %v, want %v: %s", c.name, absorbed, c.absorbed, ops)
+			}
+			if n := strings.Count(ops, "Relu") + strings.Count(ops, "Clip"); c.absorbed && n != strings.Count(ops, "+Conv") {
+				t.Errorf("%s: an activation is left: %s", c.name, ops)
+			}
+			run := []*tensor.Tensor{x}
+			got, want := runGraph(t, fused, run), runGraph(t, g, run)
+			for i := range want {
+				if !sameBits(got[i], want[i]) {
+					t.Errorf("%s: output %d has other bits", c.name, i)
+				}
+			}
+		}
+	})
+}
+
 // A zero times an infinite weight is no zero: where such products are left
 // out, the Pad must stay.
 func TestPadStaysBeforeInfiniteWeights(t *testing.T) {

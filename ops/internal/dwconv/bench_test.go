@@ -2,6 +2,7 @@ package dwconv
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"scission/ops/internal/conv"
@@ -27,7 +28,7 @@ func BenchmarkLayers(b *testing.B) {
 					out := (c.size+2*pad-c.kernel)/c.stride + 1
 					s := conv.Shape{N: 1, IC: c.channels, OC: c.channels, Groups: c.channels, IH: c.size, IW: c.size, OH: out, OW: out,
 						KH: c.kernel, KW: c.kernel, StrideH: c.stride, StrideW: c.stride, DilationH: 1, DilationW: 1, PadTop: pad, PadLeft: pad}
-					k := newKernel(impl, s, make([]float32, s.IC*s.KH*s.KW), conv.Epilogue{Bias: make([]float32, s.IC), Lo: 0, Hi: 6})
+					k := newKernel(impl, s, make([]float32, s.IC*s.KH*s.KW), float32(math.Inf(-1)), conv.Epilogue{Bias: make([]float32, s.IC), Lo: 0, Hi: 6})
 					x, y := make([]float32, k.inLen), make([]float32, k.outLen)
 					flop := 2 * float64(s.IC*s.KH*s.KW) * float64(s.OH*s.OW)
 					kerneltest.Rate(b, impl.level, flop, k.Chunks(0), func(i int) { k.Run(0, i, nil, nil, x, nil, y) })

@@ -12,7 +12,10 @@ import (
 	"scission/ops/internal/conv"
 )
 
-const block = conv.Block
+const (
+	block = conv.Block
+	pixel = 4 * block // bytes
+)
 
 // Accepts reports whether New takes the shape: as many groups as input and as output channels.
 func Accepts(s conv.Shape) bool {
@@ -30,30 +33,32 @@ func Accepts(s conv.Shape) bool {
 		float64(s.IC+block)*float64(s.KH)*float64(s.KW) < limit && high < limit && wide < limit
 }
 
-// steps is what tiles of one batch have in common. Distances are in bytes; assembly reads the fields by their place.
+// steps is how all walks over a block go. Distances are in bytes; assembly reads the fields by their place.
 type steps struct {
-	row, col, weights int // from a tap to the one below or beside it in the input, and below it in the weights
-	pixelIn, pixelOut int // from a pixel of a tile to the next
-	tileIn, tileOut   int // from a tile to the next
-	lineIn, lineOut   int // from a line of tiles to the next
-	scale, mask       int // 1 if the epilogue has them
-	lo, hi            float32
+	row, weights       int // from a tap to the one below it, in the input and in the weights
+	col, pixel         int // from a tap, and from an output, to the one beside it, in the input
+	lineIn, lineOut    int // from a row of outputs to the next
+	blockIn, blockOut  int // from a block of channels to the next
+	blockWeights, bias int // likewise in the weights and in what conv.Epilogue.Pack wrote
+	scale, mask        int // 1 if the epilogue has them
+	lo, hi             float32
+	floor              float32
 }
 
-// area is a rectangle of outputs that have the same taps outside of the padding. Places are in bytes from the start of
-// a channel block; assembly reads the fields by their place.
-type area struct {
+// band is rows of outputs that have the same rows of taps outside of the padding. Places are in bytes from the start
+// of a block; assembly reads the fields by their place.
+type band struct {
 	in, out, weights int
-	rows, cols       int // of taps; both 0 if all are padding
-	lines, tiles     int
+	rows, lines      int // of taps, none if all are padding; and of outputs
 }
 
-// batch is the areas that tiles of one size walk with the same steps.
-type batch struct {
-	pixels int
-	three  int // the stride, if all outputs have three taps a row and pixels are side by side; 1, 2, or 0 for neither
-	steps  steps
-	areas  []area
+// tile is outputs side by side. Places are in bytes from the start of a line; assembly reads the fields by their
+// place. A function for some number of taps is told how many inputs at either side, from that of the first output's
+// first tap to that of the last output's last tap, are padding. The one for any taps is told where the weights of the
+// first tap are that is outside of the padding, and how many are, for all outputs of a tile.
+type tile struct {
+	in, out, pixels int
+	left, right     int
 }
 
 // Kernel is a convolution with packed weights for one implementation. It is immutable; any number of threads may
@@ -62,23 +67,28 @@ type Kernel struct {
 	shape         conv.Shape
 	residual      bool
 	impl          *implementation
+	run           walk
+	steps         steps
+	tiles         []tile   // of a row
+	parts         [][]band // of a block's rows
 	weights, epi  []float32
-	blocks        int       // of channels, of all images
-	parts         [][]batch // of a block's rows
-	chunks        int       // of blocks
+	blocks        int // of channels, of all images
+	chunks        int // of blocks
+	most          int // blocks that one call computes
 	inLen, outLen int
 }
 
-// New packs the weights [C][1][KH][KW] for the best implementation that this machine has. It keeps no slice that it is
-// given. It panics if Accepts does not hold or a slice is not as long as the shape says.
-func New(s conv.Shape, weights []float32, e conv.Epilogue) *Kernel {
+// New packs the weights [C][1][KH][KW] for the best implementation that this machine has. Inputs below floor count as
+// floor, and NaNs as they are; -Inf is no floor. It keeps no slice that it is given. It panics if Accepts does not hold
+// or a slice is not as long as the shape says.
+func New(s conv.Shape, weights []float32, floor float32, e conv.Epilogue) *Kernel {
 	if !Accepts(s) {
 		panic(fmt.Sprintf("dwconv: shape %+v is not accepted", s))
 	}
-	return newKernel(best(), s, weights, e)
+	return newKernel(best(), s, weights, floor, e)
 }
 
-func newKernel(impl *implementation, s conv.Shape, weights []float32, e conv.Epilogue) *Kernel {
+func newKernel(impl *implementation, s conv.Shape, weights []float32, floor float32, e conv.Epilogue) *Kernel {
 	taps := s.KH * s.KW
 	if len(weights) != s.IC*taps {
 		panic(fmt.Sprintf("dwconv: got %d weights, want %d", len(weights), s.IC*taps))
@@ -91,6 +101,20 @@ func newKernel(impl *implementation, s conv.Shape, weights []float32, e conv.Epi
 		epi:     conv.Aligned(blocks * conv.EpilogueLen * block),
 		inLen:   s.N * blocks * s.IH * s.IW * block,
 		outLen:  s.N * blocks * s.OH * s.OW * block,
+		steps: steps{
+			row: s.DilationH * s.IW * pixel, weights: s.KW * pixel,
+			col: s.DilationW * pixel, pixel: s.StrideW * pixel,
+			lineIn: s.StrideH * s.IW * pixel, lineOut: s.OW * pixel,
+			blockIn: s.IH * s.IW * pixel, blockOut: s.OH * s.OW * pixel,
+			blockWeights: taps * pixel, bias: conv.EpilogueLen * pixel,
+			lo: e.Lo, hi: e.Hi, floor: floor,
+		},
+	}
+	if e.Scale != nil {
+		k.steps.scale = 1
+	}
+	if s.IC%block != 0 {
+		k.steps.mask = 1
 	}
 	for b := range blocks {
 		e.Pack(k.epi[b*conv.EpilogueLen*block:], b*block, min(block, s.IC-b*block), block)
@@ -99,26 +123,28 @@ func newKernel(impl *implementation, s conv.Shape, weights []float32, e conv.Epi
 		c, t := i/taps, i%taps
 		k.weights[(c/block*taps+t)*block+c%block] = v
 	}
-	k.share(e)
+	k.share()
+	k.plan()
 	return k
 }
 
 const (
 	maxChunks = 16      // of all: enough to even out two to eight threads
 	minFlop   = 1 << 20 // of a chunk: some 20 microseconds of one thread
-	callFlop  = 1 << 22 // of a part, which one call of assembly may compute whole
+	callFlop  = 1 << 22 // of what one call of assembly computes
 )
 
 // share cuts the work into chunks of about the same size: of whole blocks, or of parts of one if there are few.
-func (k *Kernel) share(e conv.Epilogue) {
+func (k *Kernel) share() {
 	s := &k.shape
 	flop := 2 * block * float64(s.KH*s.KW) * float64(s.OH*s.OW)
 	want := min(maxChunks, max(1, flop*float64(k.blocks)/minFlop))
 	k.chunks = min(k.blocks, int(want))
 	parts := int(min(float64(s.OH), max(want/float64(k.blocks), math.Ceil(flop/callFlop), 1)))
 	for p := range parts {
-		k.parts = append(k.parts, k.plan(e, s.OH*p/parts, s.OH*(p+1)/parts))
+		k.parts = append(k.parts, k.bands(s.OH*p/parts, s.OH*(p+1)/parts))
 	}
+	k.most = max(1, int(callFlop*float64(parts)/flop))
 }
 
 // span is outputs along one axis that have the same taps [lo, hi) outside of the padding.
@@ -142,87 +168,55 @@ func spans(from, to, in, kernel, stride, dilation, pad int) (all []span) {
 	return all
 }
 
-// plan returns the batches for the output rows [from, to): rectangles in which all outputs have the same taps, walked
-// along their rows, or along their columns where rows are shorter than a tile should be.
-func (k *Kernel) plan(e conv.Epilogue, from, to int) []batch {
+// bands returns those of the output rows [from, to).
+func (k *Kernel) bands(from, to int) (all []band) {
 	s := &k.shape
-	const pixel = 4 * block
-	type walk struct {
-		pixels, three int
-		down          bool
-	}
-	place := map[walk]int{}
-	var batches []batch
-	put := func(w walk, a area) {
-		i, ok := place[w]
-		if !ok {
-			st := steps{
-				row: s.DilationH * s.IW * pixel, col: s.DilationW * pixel, weights: s.KW * pixel,
-				pixelIn: s.StrideW * pixel, pixelOut: pixel,
-				lineIn: s.StrideH * s.IW * pixel, lineOut: s.OW * pixel,
-				lo: e.Lo, hi: e.Hi,
-			}
-			if w.down {
-				st.pixelIn, st.lineIn = st.lineIn, st.pixelIn
-				st.pixelOut, st.lineOut = st.lineOut, st.pixelOut
-			}
-			st.tileIn, st.tileOut = w.pixels*st.pixelIn, w.pixels*st.pixelOut
-			if e.Scale != nil {
-				st.scale = 1
-			}
-			if s.IC%block != 0 {
-				st.mask = 1
-			}
-			i = len(batches)
-			place[w] = i
-			batches = append(batches, batch{pixels: w.pixels, three: w.three, steps: st})
-		}
-		batches[i].areas = append(batches[i].areas, a)
-	}
 	for _, y := range spans(from, to, s.IH, s.KH, s.StrideH, s.DilationH, s.PadTop) {
-		for _, x := range spans(0, s.OW, s.IW, s.KW, s.StrideW, s.DilationW, s.PadLeft) {
-			wide, high := x.to-x.from, y.to-y.from
-			rows, cols := y.hi-y.lo, x.hi-x.lo
-			if rows == 0 || cols == 0 {
-				rows, cols = 0, 0
-			}
-			down := wide < k.impl.fewest && wide < high
-			three := 0
-			if cols == 3 && s.DilationW == 1 && s.StrideW <= 2 && !down {
-				three = s.StrideW
-			}
-			along, lines := wide, high
-			if down {
-				along, lines = high, wide
-			}
-			full, rest, tiles := conv.Split(along, k.impl.pixels, k.impl.fewest)
-			for at := 0; at < along; {
-				pixels, count := k.impl.pixels, full
-				if full == 0 {
-					pixels, count = (rest+tiles-1)/tiles, 1
-					rest -= pixels
-					tiles--
-				}
-				full = 0
-				oy, ox := y.from, x.from+at
-				if down {
-					oy, ox = y.from+at, x.from
-				}
-				a := area{
-					out:     (oy*s.OW + ox) * pixel,
-					weights: (y.lo*s.KW + x.lo) * pixel,
-					rows:    rows, cols: cols, lines: lines, tiles: count,
-				}
-				if rows > 0 {
-					iy, ix := oy*s.StrideH+y.lo*s.DilationH-s.PadTop, ox*s.StrideW+x.lo*s.DilationW-s.PadLeft
-					a.in = (iy*s.IW + ix) * pixel
-				}
-				put(walk{pixels, three, down}, a)
-				at += pixels * count
-			}
+		b := band{out: y.from * s.OW * pixel, weights: y.lo * s.KW * pixel, rows: y.hi - y.lo, lines: y.to - y.from}
+		if b.rows > 0 {
+			b.in = (y.from*s.StrideH + y.lo*s.DilationH - s.PadTop) * s.IW * pixel
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+// plan chooses the walk and cuts a row of outputs into tiles: for the taps there are, if there is a walk for these and
+// no more than half of a window is padding to either side, or for any taps, into tiles whose outputs have the same.
+func (k *Kernel) plan() {
+	s := &k.shape
+	if w, ok := k.impl.walks[[2]int{s.KW, s.StrideW}]; ok && s.DilationW == 1 {
+		k.run, k.tiles = w.run, nil
+		fits := true
+		for _, c := range cuts(0, s.OW, w.pixels) {
+			first, last := c[0]*s.StrideW-s.PadLeft, (c[1]-1)*s.StrideW-s.PadLeft+s.KW
+			t := tile{in: first * pixel, out: c[0] * pixel, pixels: c[1] - c[0], left: max(0, -first), right: max(0, last-s.IW)}
+			fits = fits && max(t.left, t.right) <= s.KW/2
+			k.tiles = append(k.tiles, t)
+		}
+		if fits {
+			return
 		}
 	}
-	return batches
+	k.run, k.tiles = k.impl.any.run, nil
+	for _, x := range spans(0, s.OW, s.IW, s.KW, s.StrideW, s.DilationW, s.PadLeft) {
+		for _, c := range cuts(x.from, x.to, k.impl.any.pixels) {
+			t := tile{out: c[0] * pixel, pixels: c[1] - c[0], left: x.lo * pixel, right: x.hi - x.lo}
+			if t.right > 0 {
+				t.in = (c[0]*s.StrideW + x.lo*s.DilationW - s.PadLeft) * pixel
+			}
+			k.tiles = append(k.tiles, t)
+		}
+	}
+}
+
+// cuts cuts [from, to) into as few pieces of at most so many as there can be, of about the same size.
+func cuts(from, to, most int) (all [][2]int) {
+	n := (to - from + most - 1) / most
+	for i := range n {
+		all = append(all, [2]int{from + (to-from)*i/n, from + (to-from)*(i+1)/n})
+	}
+	return all
 }
 
 // Info names the algorithm, the instruction set and the tile: "depthwise avx2 6x16" is 6 pixels by 16 channels.
@@ -250,18 +244,17 @@ func (k *Kernel) Run(step, chunk int, temp, scratch, in, res, out []float32) {
 	} else {
 		res = nil
 	}
-	batches := k.parts[chunk%len(k.parts)]
+	bands := k.parts[chunk%len(k.parts)]
 	chunk /= len(k.parts)
-	plane, outPlane, taps := s.IH*s.IW*block, s.OH*s.OW*block, s.KH*s.KW*block
-	for b := k.blocks * chunk / k.chunks; b < k.blocks*(chunk+1)/k.chunks; b++ {
-		c := b % (k.blocks / s.N)
-		w, epi := k.weights[c*taps:][:taps], k.epi[c*conv.EpilogueLen*block:][:conv.EpilogueLen*block]
+	inBlock, outBlock, perImage := s.IH*s.IW*block, s.OH*s.OW*block, k.blocks/s.N
+	for b, end := k.blocks*chunk/k.chunks, k.blocks*(chunk+1)/k.chunks; b < end; {
+		c := b % perImage
+		n := min(k.most, end-b, perImage-c)
 		var r []float32
 		if res != nil {
-			r = res[b*outPlane:][:outPlane]
+			r = res[b*outBlock:]
 		}
-		for i := range batches {
-			k.impl.run(&batches[i], in[b*plane:][:plane], w, epi, r, out[b*outPlane:][:outPlane])
-		}
+		k.run(k, bands, n, in[b*inBlock:], k.weights[c*s.KH*s.KW*block:], k.epi[c*conv.EpilogueLen*block:], r, out[b*outBlock:])
+		b += n
 	}
 }

@@ -4,510 +4,819 @@
 
 #include "textflag.h"
 
-// func tileAVX2P1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// func anyAVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 // Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P1(SB), NOSPLIT, $56-64
+TEXT ·anyAVX2(SB), NOSPLIT, $128-88
 	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
 
 line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
 
 tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
+	MOVQ 72(SP), BX
+	ADDQ (DX), BX
+	MOVQ 80(SP), SI
+	ADDQ 8(DX), SI
+	MOVQ 88(SP), DI
+	MOVQ 56(SP), R8
+	MOVQ $0x00000002, CX
+	MOVQ CX, 112(SP)
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+vector:
+	VMOVUPS      (R8), Y0
+	VBROADCASTSS 104(AX), Y8
+	MOVQ         BX, R9
+	MOVQ         DI, R10
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x05
+	JGE          from5
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
 
-tap:
-	VMOVUPS     (R8), Y2
-	VMOVUPS     32(R8), Y3
-	VFMADD231PS (DX), Y2, Y0
-	VFMADD231PS 32(DX), Y3, Y1
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+from2:
+	JMP pixels2
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y2
-	VMOVUPS     128(DX), Y3
-	VFMADD213PS Y3, Y2, Y0
-	VMOVUPS     96(DX), Y2
-	VMOVUPS     160(DX), Y3
-	VFMADD213PS Y3, Y2, Y1
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
+from4:
+	JMP pixels4
 
-added:
-	VBROADCASTSS 88(AX), Y2
-	VBROADCASTSS 92(AX), Y3
-	VMAXPS       Y0, Y2, Y0
-	VMINPS       Y0, Y3, Y0
-	VMAXPS       Y1, Y2, Y1
-	VMINPS       Y1, Y3, Y1
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y2
-	VANDPS       Y2, Y0, Y0
-	VMOVUPS      224(DX), Y2
-	VANDPS       Y2, Y1, Y1
+from5:
+	CMPQ CX, $0x07
+	JGE  from7
+	CMPQ CX, $0x06
+	JGE  from6
+	JMP  pixels5
 
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
+from6:
+	JMP pixels6
 
-// func tileAVX2P2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+from8:
+	JMP pixels8
 
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
 
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
+pixels1Row:
+	MOVQ  R9, CX
+	MOVQ  R10, R11
+	ADDQ  24(DX), R11
+	MOVQ  32(DX), R12
+	TESTQ R12, R12
+	JZ    pixels1RowDone
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+pixels1Tap:
+	VMOVUPS     (R11), Y10
+	MOVQ        CX, R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y0
+	ADDQ        $0x40, R11
+	ADDQ        16(AX), CX
+	DECQ        R12
+	JNZ         pixels1Tap
 
-tap:
-	VMOVUPS     (R8), Y4
-	VMOVUPS     32(R8), Y5
-	VFMADD231PS (DX), Y4, Y0
-	VFMADD231PS 32(DX), Y5, Y1
-	VFMADD231PS (DX)(R10*1), Y4, Y2
-	VFMADD231PS 32(DX)(R10*1), Y5, Y3
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels1RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels1Row
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y4
-	VMOVUPS     128(DX), Y5
-	VFMADD213PS Y5, Y4, Y0
-	VFMADD213PS Y5, Y4, Y2
-	VMOVUPS     96(DX), Y4
-	VMOVUPS     160(DX), Y5
-	VFMADD213PS Y5, Y4, Y1
-	VFMADD213PS Y5, Y4, Y3
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-
-added:
-	VBROADCASTSS 88(AX), Y4
-	VBROADCASTSS 92(AX), Y5
-	VMAXPS       Y0, Y4, Y0
-	VMINPS       Y0, Y5, Y0
-	VMAXPS       Y1, Y4, Y1
-	VMINPS       Y1, Y5, Y1
-	VMAXPS       Y2, Y4, Y2
-	VMINPS       Y2, Y5, Y2
-	VMAXPS       Y3, Y4, Y3
-	VMINPS       Y3, Y5, Y3
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y4
-	VANDPS       Y4, Y0, Y0
-	VANDPS       Y4, Y2, Y2
-	VMOVUPS      224(DX), Y4
-	VANDPS       Y4, Y1, Y1
-	VANDPS       Y4, Y3, Y3
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P3(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P3(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
-
-tap:
-	VMOVUPS     (R8), Y6
-	VMOVUPS     32(R8), Y7
-	VFMADD231PS (DX), Y6, Y0
-	VFMADD231PS 32(DX), Y7, Y1
-	VFMADD231PS (DX)(R10*1), Y6, Y2
-	VFMADD231PS 32(DX)(R10*1), Y7, Y3
-	VFMADD231PS (DX)(R10*2), Y6, Y4
-	VFMADD231PS 32(DX)(R10*2), Y7, Y5
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y6
-	VMOVUPS     128(DX), Y7
-	VFMADD213PS Y7, Y6, Y0
-	VFMADD213PS Y7, Y6, Y2
-	VFMADD213PS Y7, Y6, Y4
-	VMOVUPS     96(DX), Y6
-	VMOVUPS     160(DX), Y7
-	VFMADD213PS Y7, Y6, Y1
-	VFMADD213PS Y7, Y6, Y3
-	VFMADD213PS Y7, Y6, Y5
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-
-added:
-	VBROADCASTSS 88(AX), Y6
-	VBROADCASTSS 92(AX), Y7
-	VMAXPS       Y0, Y6, Y0
-	VMINPS       Y0, Y7, Y0
-	VMAXPS       Y1, Y6, Y1
-	VMINPS       Y1, Y7, Y1
-	VMAXPS       Y2, Y6, Y2
-	VMINPS       Y2, Y7, Y2
-	VMAXPS       Y3, Y6, Y3
-	VMINPS       Y3, Y7, Y3
-	VMAXPS       Y4, Y6, Y4
-	VMINPS       Y4, Y7, Y4
-	VMAXPS       Y5, Y6, Y5
-	VMINPS       Y5, Y7, Y5
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y6
-	VANDPS       Y6, Y0, Y0
-	VANDPS       Y6, Y2, Y2
-	VANDPS       Y6, Y4, Y4
-	VMOVUPS      224(DX), Y6
-	VANDPS       Y6, Y1, Y1
-	VANDPS       Y6, Y3, Y3
-	VANDPS       Y6, Y5, Y5
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P4(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P4(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	VMOVAPS Y0, Y6
-	VMOVAPS Y1, Y7
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
-
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
-
-tap:
-	VMOVUPS     (R8), Y8
-	VMOVUPS     32(R8), Y9
-	VFMADD231PS (DX), Y8, Y0
-	VFMADD231PS 32(DX), Y9, Y1
-	VFMADD231PS (DX)(R10*1), Y8, Y2
-	VFMADD231PS 32(DX)(R10*1), Y9, Y3
-	VFMADD231PS (DX)(R10*2), Y8, Y4
-	VFMADD231PS 32(DX)(R10*2), Y9, Y5
-	VFMADD231PS (DX)(R11*1), Y8, Y6
-	VFMADD231PS 32(DX)(R11*1), Y9, Y7
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y8
-	VMOVUPS     128(DX), Y9
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(R8), Y8
+	VMOVUPS     128(R8), Y9
 	VFMADD213PS Y9, Y8, Y0
-	VFMADD213PS Y9, Y8, Y2
-	VFMADD213PS Y9, Y8, Y4
-	VFMADD213PS Y9, Y8, Y6
-	VMOVUPS     96(DX), Y8
-	VMOVUPS     160(DX), Y9
+
+pixels1scaled:
+	TESTQ  R9, R9
+	JZ     pixels1added
+	VADDPS (R9), Y0, Y0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(R8), Y8
+	VANDPS       Y8, Y0, Y0
+
+pixels1masked:
+	VMOVUPS Y0, (SI)
+	JMP     stored
+
+pixels2:
+	VMOVAPS Y0, Y1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
+
+pixels2Row:
+	MOVQ  R9, CX
+	MOVQ  R10, R11
+	ADDQ  24(DX), R11
+	MOVQ  32(DX), R12
+	TESTQ R12, R12
+	JZ    pixels2RowDone
+
+pixels2Tap:
+	VMOVUPS     (R11), Y10
+	MOVQ        CX, R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y0
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y1
+	ADDQ        $0x40, R11
+	ADDQ        16(AX), CX
+	DECQ        R12
+	JNZ         pixels2Tap
+
+pixels2RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels2Row
+
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(R8), Y8
+	VMOVUPS     128(R8), Y9
+	VFMADD213PS Y9, Y8, Y0
 	VFMADD213PS Y9, Y8, Y1
+
+pixels2scaled:
+	TESTQ  R9, R9
+	JZ     pixels2added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(R8), Y8
+	VANDPS       Y8, Y0, Y0
+	VANDPS       Y8, Y1, Y1
+
+pixels2masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	MOVQ  R9, CX
+	MOVQ  R10, R11
+	ADDQ  24(DX), R11
+	MOVQ  32(DX), R12
+	TESTQ R12, R12
+	JZ    pixels3RowDone
+
+pixels3Tap:
+	VMOVUPS     (R11), Y10
+	MOVQ        CX, R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y0
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y1
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y2
+	ADDQ        $0x40, R11
+	ADDQ        16(AX), CX
+	DECQ        R12
+	JNZ         pixels3Tap
+
+pixels3RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(R8), Y8
+	VMOVUPS     128(R8), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y2
+
+pixels3scaled:
+	TESTQ  R9, R9
+	JZ     pixels3added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(R8), Y8
+	VANDPS       Y8, Y0, Y0
+	VANDPS       Y8, Y1, Y1
+	VANDPS       Y8, Y2, Y2
+
+pixels3masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	MOVQ  R9, CX
+	MOVQ  R10, R11
+	ADDQ  24(DX), R11
+	MOVQ  32(DX), R12
+	TESTQ R12, R12
+	JZ    pixels4RowDone
+
+pixels4Tap:
+	VMOVUPS     (R11), Y10
+	MOVQ        CX, R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y0
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y1
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y2
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y3
+	ADDQ        $0x40, R11
+	ADDQ        16(AX), CX
+	DECQ        R12
+	JNZ         pixels4Tap
+
+pixels4RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(R8), Y8
+	VMOVUPS     128(R8), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y2
 	VFMADD213PS Y9, Y8, Y3
+
+pixels4scaled:
+	TESTQ  R9, R9
+	JZ     pixels4added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(R8), Y8
+	VANDPS       Y8, Y0, Y0
+	VANDPS       Y8, Y1, Y1
+	VANDPS       Y8, Y2, Y2
+	VANDPS       Y8, Y3, Y3
+
+pixels4masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	MOVQ  R9, CX
+	MOVQ  R10, R11
+	ADDQ  24(DX), R11
+	MOVQ  32(DX), R12
+	TESTQ R12, R12
+	JZ    pixels5RowDone
+
+pixels5Tap:
+	VMOVUPS     (R11), Y10
+	MOVQ        CX, R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y0
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y1
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y2
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y3
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y4
+	ADDQ        $0x40, R11
+	ADDQ        16(AX), CX
+	DECQ        R12
+	JNZ         pixels5Tap
+
+pixels5RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(R8), Y8
+	VMOVUPS     128(R8), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y2
+	VFMADD213PS Y9, Y8, Y3
+	VFMADD213PS Y9, Y8, Y4
+
+pixels5scaled:
+	TESTQ  R9, R9
+	JZ     pixels5added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(R8), Y8
+	VANDPS       Y8, Y0, Y0
+	VANDPS       Y8, Y1, Y1
+	VANDPS       Y8, Y2, Y2
+	VANDPS       Y8, Y3, Y3
+	VANDPS       Y8, Y4, Y4
+
+pixels5masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	MOVQ  R9, CX
+	MOVQ  R10, R11
+	ADDQ  24(DX), R11
+	MOVQ  32(DX), R12
+	TESTQ R12, R12
+	JZ    pixels6RowDone
+
+pixels6Tap:
+	VMOVUPS     (R11), Y10
+	MOVQ        CX, R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y0
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y1
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y2
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y3
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y4
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y5
+	ADDQ        $0x40, R11
+	ADDQ        16(AX), CX
+	DECQ        R12
+	JNZ         pixels6Tap
+
+pixels6RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(R8), Y8
+	VMOVUPS     128(R8), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y2
+	VFMADD213PS Y9, Y8, Y3
+	VFMADD213PS Y9, Y8, Y4
 	VFMADD213PS Y9, Y8, Y5
+
+pixels6scaled:
+	TESTQ  R9, R9
+	JZ     pixels6added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(R8), Y8
+	VANDPS       Y8, Y0, Y0
+	VANDPS       Y8, Y1, Y1
+	VANDPS       Y8, Y2, Y2
+	VANDPS       Y8, Y3, Y3
+	VANDPS       Y8, Y4, Y4
+	VANDPS       Y8, Y5, Y5
+
+pixels6masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	MOVQ  R9, CX
+	MOVQ  R10, R11
+	ADDQ  24(DX), R11
+	MOVQ  32(DX), R12
+	TESTQ R12, R12
+	JZ    pixels7RowDone
+
+pixels7Tap:
+	VMOVUPS     (R11), Y10
+	MOVQ        CX, R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y0
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y1
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y2
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y3
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y4
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y5
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y6
+	ADDQ        $0x40, R11
+	ADDQ        16(AX), CX
+	DECQ        R12
+	JNZ         pixels7Tap
+
+pixels7RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(R8), Y8
+	VMOVUPS     128(R8), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y2
+	VFMADD213PS Y9, Y8, Y3
+	VFMADD213PS Y9, Y8, Y4
+	VFMADD213PS Y9, Y8, Y5
+	VFMADD213PS Y9, Y8, Y6
+
+pixels7scaled:
+	TESTQ  R9, R9
+	JZ     pixels7added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(R8), Y8
+	VANDPS       Y8, Y0, Y0
+	VANDPS       Y8, Y1, Y1
+	VANDPS       Y8, Y2, Y2
+	VANDPS       Y8, Y3, Y3
+	VANDPS       Y8, Y4, Y4
+	VANDPS       Y8, Y5, Y5
+	VANDPS       Y8, Y6, Y6
+
+pixels7masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	JMP     stored
+
+pixels8:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
+
+pixels8Row:
+	MOVQ  R9, CX
+	MOVQ  R10, R11
+	ADDQ  24(DX), R11
+	MOVQ  32(DX), R12
+	TESTQ R12, R12
+	JZ    pixels8RowDone
+
+pixels8Tap:
+	VMOVUPS     (R11), Y10
+	MOVQ        CX, R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y0
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y1
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y2
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y3
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y4
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y5
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y6
+	ADDQ        24(AX), R13
+	VMAXPS      (R13), Y8, Y9
+	VFMADD231PS Y9, Y10, Y7
+	ADDQ        $0x40, R11
+	ADDQ        16(AX), CX
+	DECQ        R12
+	JNZ         pixels8Tap
+
+pixels8RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(R8), Y8
+	VMOVUPS     128(R8), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y2
+	VFMADD213PS Y9, Y8, Y3
+	VFMADD213PS Y9, Y8, Y4
+	VFMADD213PS Y9, Y8, Y5
+	VFMADD213PS Y9, Y8, Y6
 	VFMADD213PS Y9, Y8, Y7
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-	VADDPS (SI)(R9*1), Y6, Y6
-	VADDPS 32(SI)(R9*1), Y7, Y7
+pixels8scaled:
+	TESTQ  R9, R9
+	JZ     pixels8added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
 
-added:
-	VBROADCASTSS 88(AX), Y8
-	VBROADCASTSS 92(AX), Y9
+pixels8added:
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -524,1361 +833,8179 @@ added:
 	VMINPS       Y6, Y9, Y6
 	VMAXPS       Y7, Y8, Y7
 	VMINPS       Y7, Y9, Y7
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y8
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(R8), Y8
 	VANDPS       Y8, Y0, Y0
-	VANDPS       Y8, Y2, Y2
-	VANDPS       Y8, Y4, Y4
-	VANDPS       Y8, Y6, Y6
-	VMOVUPS      224(DX), Y8
 	VANDPS       Y8, Y1, Y1
+	VANDPS       Y8, Y2, Y2
 	VANDPS       Y8, Y3, Y3
+	VANDPS       Y8, Y4, Y4
 	VANDPS       Y8, Y5, Y5
+	VANDPS       Y8, Y6, Y6
 	VANDPS       Y8, Y7, Y7
 
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	VMOVUPS Y6, (DI)(R9*1)
-	VMOVUPS Y7, 32(DI)(R9*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
+pixels8masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+
+stored:
+	ADDQ $0x20, BX
+	ADDQ $0x20, SI
+	ADDQ $0x20, DI
+	ADDQ $0x20, R8
+	DECQ 112(SP)
+	JNZ  vector
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
 	VZEROUPPER
 	RET
 
-// func tileAVX2P5(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// func taps3S1AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 // Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P5(SB), NOSPLIT, $56-64
+TEXT ·taps3S1AVX2(SB), NOSPLIT, $128-88
 	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
 
 line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
 
 tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
+	MOVQ 72(SP), BX
+	ADDQ (DX), BX
+	MOVQ 80(SP), SI
+	ADDQ 8(DX), SI
+	MOVQ 88(SP), DI
+	MOVQ 56(SP), R8
+	MOVQ $0x00000002, CX
+	MOVQ CX, 112(SP)
+
+vector:
+	MOVQ         24(DX), R11
+	MOVQ         32(DX), R12
+	VMOVUPS      (R8), Y0
+	VBROADCASTSS 104(AX), Y11
+	MOVQ         BX, R9
+	MOVQ         DI, R10
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x06
+	JGE          from6
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
+
+from2:
+	JMP pixels2
+
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
+
+from4:
+	CMPQ CX, $0x05
+	JGE  from5
+	JMP  pixels4
+
+from5:
+	JMP pixels5
+
+from6:
+	CMPQ CX, $0x09
+	JGE  from9
+	CMPQ CX, $0x07
+	JGE  from7
+	JMP  pixels6
+
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
+
+from8:
+	JMP pixels8
+
+from9:
+	CMPQ CX, $0x0a
+	JGE  from10
+	JMP  pixels9
+
+from10:
+	CMPQ CX, $0x0b
+	JGE  from11
+	JMP  pixels10
+
+from11:
+	JMP pixels11
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels1From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels1From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	CMPQ        R12, $0x01
+	JE          pixels1RowDone
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y0
+
+pixels1RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+
+pixels1scaled:
+	TESTQ  R9, R9
+	JZ     pixels1added
+	VADDPS (R9), Y0, Y0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+
+pixels1masked:
+	VMOVUPS Y0, (SI)
+	JMP     stored
+
+pixels2:
+	VMOVAPS Y0, Y1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
+
+pixels2Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels2From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels2From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y12, Y15, Y0
+	CMPQ        R12, $0x01
+	JE          pixels2RowDone
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y1
+
+pixels2RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels2Row
+
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+
+pixels2scaled:
+	TESTQ  R9, R9
+	JZ     pixels2added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+
+pixels2masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	VMOVAPS Y0, Y6
-	VMOVAPS Y1, Y7
-	VMOVAPS Y0, Y8
-	VMOVAPS Y1, Y9
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+pixels3Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels3From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
 
-tap:
-	VMOVUPS     (R8), Y10
-	VMOVUPS     32(R8), Y11
-	VFMADD231PS (DX), Y10, Y0
-	VFMADD231PS 32(DX), Y11, Y1
-	VFMADD231PS (DX)(R10*1), Y10, Y2
-	VFMADD231PS 32(DX)(R10*1), Y11, Y3
-	VFMADD231PS (DX)(R10*2), Y10, Y4
-	VFMADD231PS 32(DX)(R10*2), Y11, Y5
-	VFMADD231PS (DX)(R11*1), Y10, Y6
-	VFMADD231PS 32(DX)(R11*1), Y11, Y7
-	VFMADD231PS (DX)(R10*4), Y10, Y8
-	VFMADD231PS 32(DX)(R10*4), Y11, Y9
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels3From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y12, Y15, Y1
+	CMPQ        R12, $0x01
+	JE          pixels3RowDone
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y2
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y10
-	VMOVUPS     128(DX), Y11
-	VFMADD213PS Y11, Y10, Y0
-	VFMADD213PS Y11, Y10, Y2
-	VFMADD213PS Y11, Y10, Y4
-	VFMADD213PS Y11, Y10, Y6
-	VFMADD213PS Y11, Y10, Y8
-	VMOVUPS     96(DX), Y10
-	VMOVUPS     160(DX), Y11
-	VFMADD213PS Y11, Y10, Y1
-	VFMADD213PS Y11, Y10, Y3
-	VFMADD213PS Y11, Y10, Y5
-	VFMADD213PS Y11, Y10, Y7
-	VFMADD213PS Y11, Y10, Y9
+pixels3RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels3Row
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-	VADDPS (SI)(R9*1), Y6, Y6
-	VADDPS 32(SI)(R9*1), Y7, Y7
-	VADDPS (SI)(R8*4), Y8, Y8
-	VADDPS 32(SI)(R8*4), Y9, Y9
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
 
-added:
-	VBROADCASTSS 88(AX), Y10
-	VBROADCASTSS 92(AX), Y11
-	VMAXPS       Y0, Y10, Y0
-	VMINPS       Y0, Y11, Y0
-	VMAXPS       Y1, Y10, Y1
-	VMINPS       Y1, Y11, Y1
-	VMAXPS       Y2, Y10, Y2
-	VMINPS       Y2, Y11, Y2
-	VMAXPS       Y3, Y10, Y3
-	VMINPS       Y3, Y11, Y3
-	VMAXPS       Y4, Y10, Y4
-	VMINPS       Y4, Y11, Y4
-	VMAXPS       Y5, Y10, Y5
-	VMINPS       Y5, Y11, Y5
-	VMAXPS       Y6, Y10, Y6
-	VMINPS       Y6, Y11, Y6
-	VMAXPS       Y7, Y10, Y7
-	VMINPS       Y7, Y11, Y7
-	VMAXPS       Y8, Y10, Y8
-	VMINPS       Y8, Y11, Y8
-	VMAXPS       Y9, Y10, Y9
-	VMINPS       Y9, Y11, Y9
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y10
-	VANDPS       Y10, Y0, Y0
-	VANDPS       Y10, Y2, Y2
-	VANDPS       Y10, Y4, Y4
-	VANDPS       Y10, Y6, Y6
-	VANDPS       Y10, Y8, Y8
-	VMOVUPS      224(DX), Y10
-	VANDPS       Y10, Y1, Y1
-	VANDPS       Y10, Y3, Y3
-	VANDPS       Y10, Y5, Y5
-	VANDPS       Y10, Y7, Y7
-	VANDPS       Y10, Y9, Y9
+pixels3scaled:
+	TESTQ  R9, R9
+	JZ     pixels3added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
 
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	VMOVUPS Y6, (DI)(R9*1)
-	VMOVUPS Y7, 32(DI)(R9*1)
-	VMOVUPS Y8, (DI)(R8*4)
-	VMOVUPS Y9, 32(DI)(R8*4)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
+pixels3added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
 
-// func tileAVX2P6(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P6(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+pixels3masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	JMP     stored
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
+pixels4:
+	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels4From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels4From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y12, Y15, Y2
+	CMPQ        R12, $0x01
+	JE          pixels4RowDone
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y3
+
+pixels4RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+
+pixels4scaled:
+	TESTQ  R9, R9
+	JZ     pixels4added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+
+pixels4masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels5From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels5From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y12, Y15, Y3
+	CMPQ        R12, $0x01
+	JE          pixels5RowDone
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y4
+
+pixels5RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+
+pixels5scaled:
+	TESTQ  R9, R9
+	JZ     pixels5added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+
+pixels5masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels6From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels6From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y5
+	VFMADD231PS Y12, Y15, Y4
+	CMPQ        R12, $0x01
+	JE          pixels6RowDone
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y5
+
+pixels6RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+
+pixels6scaled:
+	TESTQ  R9, R9
+	JZ     pixels6added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+
+pixels6masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
 	VMOVAPS Y0, Y6
-	VMOVAPS Y1, Y7
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels7From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels7From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y12, Y14, Y5
+	VFMADD231PS Y12, Y15, Y4
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y6
+	VFMADD231PS Y12, Y15, Y5
+	CMPQ        R12, $0x01
+	JE          pixels7RowDone
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y6
+
+pixels7RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+	VFMADD213PS Y12, Y11, Y6
+
+pixels7scaled:
+	TESTQ  R9, R9
+	JZ     pixels7added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+	VANDPS       Y11, Y6, Y6
+
+pixels7masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	JMP     stored
+
+pixels8:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
+
+pixels8Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels8From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels8From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y12, Y14, Y5
+	VFMADD231PS Y12, Y15, Y4
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y7
+	VFMADD231PS Y12, Y14, Y6
+	VFMADD231PS Y12, Y15, Y5
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y7
+	VFMADD231PS Y12, Y15, Y6
+	CMPQ        R12, $0x01
+	JE          pixels8RowDone
+	VMAXPS      576(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y7
+
+pixels8RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+	VFMADD213PS Y12, Y11, Y6
+	VFMADD213PS Y12, Y11, Y7
+
+pixels8scaled:
+	TESTQ  R9, R9
+	JZ     pixels8added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+
+pixels8added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+	VANDPS       Y11, Y6, Y6
+	VANDPS       Y11, Y7, Y7
+
+pixels8masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	JMP     stored
+
+pixels9:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
 	VMOVAPS Y0, Y8
-	VMOVAPS Y1, Y9
+	CMPQ    32(SP), $0x00
+	JE      pixels9Summed
+
+pixels9Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels9From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels9From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y12, Y14, Y5
+	VFMADD231PS Y12, Y15, Y4
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y7
+	VFMADD231PS Y12, Y14, Y6
+	VFMADD231PS Y12, Y15, Y5
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y8
+	VFMADD231PS Y12, Y14, Y7
+	VFMADD231PS Y12, Y15, Y6
+	VMAXPS      576(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y12, Y15, Y7
+	CMPQ        R12, $0x01
+	JE          pixels9RowDone
+	VMAXPS      640(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y8
+
+pixels9RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels9Row
+
+pixels9Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels9scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+	VFMADD213PS Y12, Y11, Y6
+	VFMADD213PS Y12, Y11, Y7
+	VFMADD213PS Y12, Y11, Y8
+
+pixels9scaled:
+	TESTQ  R9, R9
+	JZ     pixels9added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+	VADDPS 512(R9), Y8, Y8
+
+pixels9added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y11, Y8
+	VMINPS       Y8, Y12, Y8
+	CMPQ         88(AX), $0x00
+	JE           pixels9masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+	VANDPS       Y11, Y6, Y6
+	VANDPS       Y11, Y7, Y7
+	VANDPS       Y11, Y8, Y8
+
+pixels9masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	VMOVUPS Y8, 512(SI)
+	JMP     stored
+
+pixels10:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
+	CMPQ    32(SP), $0x00
+	JE      pixels10Summed
+
+pixels10Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels10From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels10From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y12, Y14, Y5
+	VFMADD231PS Y12, Y15, Y4
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y7
+	VFMADD231PS Y12, Y14, Y6
+	VFMADD231PS Y12, Y15, Y5
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y8
+	VFMADD231PS Y12, Y14, Y7
+	VFMADD231PS Y12, Y15, Y6
+	VMAXPS      576(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y9
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y12, Y15, Y7
+	VMAXPS      640(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y9
+	VFMADD231PS Y12, Y15, Y8
+	CMPQ        R12, $0x01
+	JE          pixels10RowDone
+	VMAXPS      704(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y9
+
+pixels10RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels10Row
+
+pixels10Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels10scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+	VFMADD213PS Y12, Y11, Y6
+	VFMADD213PS Y12, Y11, Y7
+	VFMADD213PS Y12, Y11, Y8
+	VFMADD213PS Y12, Y11, Y9
+
+pixels10scaled:
+	TESTQ  R9, R9
+	JZ     pixels10added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+	VADDPS 512(R9), Y8, Y8
+	VADDPS 576(R9), Y9, Y9
+
+pixels10added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y11, Y8
+	VMINPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y11, Y9
+	VMINPS       Y9, Y12, Y9
+	CMPQ         88(AX), $0x00
+	JE           pixels10masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+	VANDPS       Y11, Y6, Y6
+	VANDPS       Y11, Y7, Y7
+	VANDPS       Y11, Y8, Y8
+	VANDPS       Y11, Y9, Y9
+
+pixels10masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	VMOVUPS Y8, 512(SI)
+	VMOVUPS Y9, 576(SI)
+	JMP     stored
+
+pixels11:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
 	VMOVAPS Y0, Y10
-	VMOVAPS Y1, Y11
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R11)(R10*2), R12
+	CMPQ    32(SP), $0x00
+	JE      pixels11Summed
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+pixels11Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels11From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
 
-tap:
-	VMOVUPS     (R8), Y12
-	VMOVUPS     32(R8), Y13
-	VFMADD231PS (DX), Y12, Y0
-	VFMADD231PS 32(DX), Y13, Y1
-	VFMADD231PS (DX)(R10*1), Y12, Y2
-	VFMADD231PS 32(DX)(R10*1), Y13, Y3
-	VFMADD231PS (DX)(R10*2), Y12, Y4
-	VFMADD231PS 32(DX)(R10*2), Y13, Y5
-	VFMADD231PS (DX)(R11*1), Y12, Y6
-	VFMADD231PS 32(DX)(R11*1), Y13, Y7
-	VFMADD231PS (DX)(R10*4), Y12, Y8
-	VFMADD231PS 32(DX)(R10*4), Y13, Y9
-	VFMADD231PS (DX)(R12*1), Y12, Y10
-	VFMADD231PS 32(DX)(R12*1), Y13, Y11
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels11From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y14, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y14, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y12, Y14, Y5
+	VFMADD231PS Y12, Y15, Y4
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y7
+	VFMADD231PS Y12, Y14, Y6
+	VFMADD231PS Y12, Y15, Y5
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y8
+	VFMADD231PS Y12, Y14, Y7
+	VFMADD231PS Y12, Y15, Y6
+	VMAXPS      576(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y9
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y12, Y15, Y7
+	VMAXPS      640(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y10
+	VFMADD231PS Y12, Y14, Y9
+	VFMADD231PS Y12, Y15, Y8
+	VMAXPS      704(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y10
+	VFMADD231PS Y12, Y15, Y9
+	CMPQ        R12, $0x01
+	JE          pixels11RowDone
+	VMAXPS      768(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y10
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y12
-	VMOVUPS     128(DX), Y13
-	VFMADD213PS Y13, Y12, Y0
-	VFMADD213PS Y13, Y12, Y2
-	VFMADD213PS Y13, Y12, Y4
-	VFMADD213PS Y13, Y12, Y6
-	VFMADD213PS Y13, Y12, Y8
-	VFMADD213PS Y13, Y12, Y10
-	VMOVUPS     96(DX), Y12
-	VMOVUPS     160(DX), Y13
-	VFMADD213PS Y13, Y12, Y1
-	VFMADD213PS Y13, Y12, Y3
-	VFMADD213PS Y13, Y12, Y5
-	VFMADD213PS Y13, Y12, Y7
-	VFMADD213PS Y13, Y12, Y9
-	VFMADD213PS Y13, Y12, Y11
+pixels11RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels11Row
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-	VADDPS (SI)(R9*1), Y6, Y6
-	VADDPS 32(SI)(R9*1), Y7, Y7
-	VADDPS (SI)(R8*4), Y8, Y8
-	VADDPS 32(SI)(R8*4), Y9, Y9
-	VADDPS (SI)(R10*1), Y10, Y10
-	VADDPS 32(SI)(R10*1), Y11, Y11
+pixels11Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels11scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+	VFMADD213PS Y12, Y11, Y6
+	VFMADD213PS Y12, Y11, Y7
+	VFMADD213PS Y12, Y11, Y8
+	VFMADD213PS Y12, Y11, Y9
+	VFMADD213PS Y12, Y11, Y10
 
-added:
-	VBROADCASTSS 88(AX), Y12
-	VBROADCASTSS 92(AX), Y13
-	VMAXPS       Y0, Y12, Y0
-	VMINPS       Y0, Y13, Y0
-	VMAXPS       Y1, Y12, Y1
-	VMINPS       Y1, Y13, Y1
-	VMAXPS       Y2, Y12, Y2
-	VMINPS       Y2, Y13, Y2
-	VMAXPS       Y3, Y12, Y3
-	VMINPS       Y3, Y13, Y3
-	VMAXPS       Y4, Y12, Y4
-	VMINPS       Y4, Y13, Y4
-	VMAXPS       Y5, Y12, Y5
-	VMINPS       Y5, Y13, Y5
-	VMAXPS       Y6, Y12, Y6
-	VMINPS       Y6, Y13, Y6
-	VMAXPS       Y7, Y12, Y7
-	VMINPS       Y7, Y13, Y7
-	VMAXPS       Y8, Y12, Y8
-	VMINPS       Y8, Y13, Y8
-	VMAXPS       Y9, Y12, Y9
-	VMINPS       Y9, Y13, Y9
-	VMAXPS       Y10, Y12, Y10
-	VMINPS       Y10, Y13, Y10
-	VMAXPS       Y11, Y12, Y11
-	VMINPS       Y11, Y13, Y11
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y12
-	VANDPS       Y12, Y0, Y0
-	VANDPS       Y12, Y2, Y2
-	VANDPS       Y12, Y4, Y4
-	VANDPS       Y12, Y6, Y6
-	VANDPS       Y12, Y8, Y8
-	VANDPS       Y12, Y10, Y10
-	VMOVUPS      224(DX), Y12
-	VANDPS       Y12, Y1, Y1
-	VANDPS       Y12, Y3, Y3
-	VANDPS       Y12, Y5, Y5
-	VANDPS       Y12, Y7, Y7
-	VANDPS       Y12, Y9, Y9
-	VANDPS       Y12, Y11, Y11
+pixels11scaled:
+	TESTQ  R9, R9
+	JZ     pixels11added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+	VADDPS 512(R9), Y8, Y8
+	VADDPS 576(R9), Y9, Y9
+	VADDPS 640(R9), Y10, Y10
 
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	VMOVUPS Y6, (DI)(R9*1)
-	VMOVUPS Y7, 32(DI)(R9*1)
-	VMOVUPS Y8, (DI)(R8*4)
-	VMOVUPS Y9, 32(DI)(R8*4)
-	VMOVUPS Y10, (DI)(R10*1)
-	VMOVUPS Y11, 32(DI)(R10*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
+pixels11added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y11, Y8
+	VMINPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y11, Y9
+	VMINPS       Y9, Y12, Y9
+	VMAXPS       Y10, Y11, Y10
+	VMINPS       Y10, Y12, Y10
+	CMPQ         88(AX), $0x00
+	JE           pixels11masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+	VANDPS       Y11, Y6, Y6
+	VANDPS       Y11, Y7, Y7
+	VANDPS       Y11, Y8, Y8
+	VANDPS       Y11, Y9, Y9
+	VANDPS       Y11, Y10, Y10
+
+pixels11masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	VMOVUPS Y8, 512(SI)
+	VMOVUPS Y9, 576(SI)
+	VMOVUPS Y10, 640(SI)
+
+stored:
+	ADDQ $0x20, BX
+	ADDQ $0x20, SI
+	ADDQ $0x20, DI
+	ADDQ $0x20, R8
+	DECQ 112(SP)
+	JNZ  vector
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
 	VZEROUPPER
 	RET
 
-// func tileAVX512P1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P1(SB), NOSPLIT, $56-64
+// func taps3S2AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·taps3S2AVX2(SB), NOSPLIT, $128-88
 	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
 
 line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
 
 tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
+	MOVQ 72(SP), BX
+	ADDQ (DX), BX
+	MOVQ 80(SP), SI
+	ADDQ 8(DX), SI
+	MOVQ 88(SP), DI
+	MOVQ 56(SP), R8
+	MOVQ $0x00000002, CX
+	MOVQ CX, 112(SP)
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+vector:
+	MOVQ         24(DX), R11
+	MOVQ         32(DX), R12
+	VMOVUPS      (R8), Y0
+	VBROADCASTSS 104(AX), Y11
+	MOVQ         BX, R9
+	MOVQ         DI, R10
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x06
+	JGE          from6
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
 
-tap:
-	VMOVUPS     (R8), Z1
-	VFMADD231PS (DX), Z1, Z0
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+from2:
+	JMP pixels2
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z1
-	VMOVUPS     128(DX), Z2
-	VFMADD213PS Z2, Z1, Z0
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
+from4:
+	CMPQ CX, $0x05
+	JGE  from5
+	JMP  pixels4
 
-added:
-	VBROADCASTSS 88(AX), Z1
-	VBROADCASTSS 92(AX), Z2
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z1
-	VPANDD       Z1, Z0, Z0
+from5:
+	JMP pixels5
 
-masked:
-	VMOVUPS Z0, (DI)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
+from6:
+	CMPQ CX, $0x09
+	JGE  from9
+	CMPQ CX, $0x07
+	JGE  from7
+	JMP  pixels6
+
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
+
+from8:
+	JMP pixels8
+
+from9:
+	CMPQ CX, $0x0a
+	JGE  from10
+	JMP  pixels9
+
+from10:
+	CMPQ CX, $0x0b
+	JGE  from11
+	JMP  pixels10
+
+from11:
+	JMP pixels11
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels1From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels1From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	CMPQ        R12, $0x01
+	JE          pixels1RowDone
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y0
+
+pixels1RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+
+pixels1scaled:
+	TESTQ  R9, R9
+	JZ     pixels1added
+	VADDPS (R9), Y0, Y0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+
+pixels1masked:
+	VMOVUPS Y0, (SI)
+	JMP     stored
+
+pixels2:
+	VMOVAPS Y0, Y1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
+
+pixels2Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels2From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels2From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y1
+	CMPQ        R12, $0x01
+	JE          pixels2RowDone
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y1
+
+pixels2RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels2Row
+
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+
+pixels2scaled:
+	TESTQ  R9, R9
+	JZ     pixels2added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+
+pixels2masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels3From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels3From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y2
+	CMPQ        R12, $0x01
+	JE          pixels3RowDone
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y2
+
+pixels3RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+
+pixels3scaled:
+	TESTQ  R9, R9
+	JZ     pixels3added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+
+pixels3masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels4From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels4From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y2
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y3
+	CMPQ        R12, $0x01
+	JE          pixels4RowDone
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y3
+
+pixels4RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+
+pixels4scaled:
+	TESTQ  R9, R9
+	JZ     pixels4added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+
+pixels4masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels5From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels5From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y2
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y3
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      576(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y4
+	CMPQ        R12, $0x01
+	JE          pixels5RowDone
+	VMAXPS      640(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y4
+
+pixels5RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+
+pixels5scaled:
+	TESTQ  R9, R9
+	JZ     pixels5added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+
+pixels5masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels6From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels6From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y2
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y3
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      576(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y4
+	VMAXPS      640(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y15, Y4
+	VMAXPS      704(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y5
+	CMPQ        R12, $0x01
+	JE          pixels6RowDone
+	VMAXPS      768(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y5
+
+pixels6RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+
+pixels6scaled:
+	TESTQ  R9, R9
+	JZ     pixels6added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+
+pixels6masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels7From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels7From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y2
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y3
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      576(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y4
+	VMAXPS      640(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y15, Y4
+	VMAXPS      704(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y5
+	VMAXPS      768(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y12, Y15, Y5
+	VMAXPS      832(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y6
+	CMPQ        R12, $0x01
+	JE          pixels7RowDone
+	VMAXPS      896(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y6
+
+pixels7RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+	VFMADD213PS Y12, Y11, Y6
+
+pixels7scaled:
+	TESTQ  R9, R9
+	JZ     pixels7added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+	VANDPS       Y11, Y6, Y6
+
+pixels7masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	JMP     stored
+
+pixels8:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
+
+pixels8Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels8From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels8From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y2
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y3
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      576(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y4
+	VMAXPS      640(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y15, Y4
+	VMAXPS      704(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y5
+	VMAXPS      768(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y12, Y15, Y5
+	VMAXPS      832(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y6
+	VMAXPS      896(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y7
+	VFMADD231PS Y12, Y15, Y6
+	VMAXPS      960(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y7
+	CMPQ        R12, $0x01
+	JE          pixels8RowDone
+	VMAXPS      1024(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y7
+
+pixels8RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+	VFMADD213PS Y12, Y11, Y6
+	VFMADD213PS Y12, Y11, Y7
+
+pixels8scaled:
+	TESTQ  R9, R9
+	JZ     pixels8added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+
+pixels8added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+	VANDPS       Y11, Y6, Y6
+	VANDPS       Y11, Y7, Y7
+
+pixels8masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	JMP     stored
+
+pixels9:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	CMPQ    32(SP), $0x00
+	JE      pixels9Summed
+
+pixels9Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels9From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels9From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y2
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y3
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      576(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y4
+	VMAXPS      640(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y15, Y4
+	VMAXPS      704(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y5
+	VMAXPS      768(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y12, Y15, Y5
+	VMAXPS      832(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y6
+	VMAXPS      896(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y7
+	VFMADD231PS Y12, Y15, Y6
+	VMAXPS      960(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y7
+	VMAXPS      1024(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y8
+	VFMADD231PS Y12, Y15, Y7
+	VMAXPS      1088(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y8
+	CMPQ        R12, $0x01
+	JE          pixels9RowDone
+	VMAXPS      1152(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y8
+
+pixels9RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels9Row
+
+pixels9Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels9scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+	VFMADD213PS Y12, Y11, Y6
+	VFMADD213PS Y12, Y11, Y7
+	VFMADD213PS Y12, Y11, Y8
+
+pixels9scaled:
+	TESTQ  R9, R9
+	JZ     pixels9added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+	VADDPS 512(R9), Y8, Y8
+
+pixels9added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y11, Y8
+	VMINPS       Y8, Y12, Y8
+	CMPQ         88(AX), $0x00
+	JE           pixels9masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+	VANDPS       Y11, Y6, Y6
+	VANDPS       Y11, Y7, Y7
+	VANDPS       Y11, Y8, Y8
+
+pixels9masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	VMOVUPS Y8, 512(SI)
+	JMP     stored
+
+pixels10:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
+	CMPQ    32(SP), $0x00
+	JE      pixels10Summed
+
+pixels10Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels10From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels10From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y2
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y3
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      576(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y4
+	VMAXPS      640(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y15, Y4
+	VMAXPS      704(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y5
+	VMAXPS      768(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y12, Y15, Y5
+	VMAXPS      832(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y6
+	VMAXPS      896(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y7
+	VFMADD231PS Y12, Y15, Y6
+	VMAXPS      960(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y7
+	VMAXPS      1024(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y8
+	VFMADD231PS Y12, Y15, Y7
+	VMAXPS      1088(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y8
+	VMAXPS      1152(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y9
+	VFMADD231PS Y12, Y15, Y8
+	VMAXPS      1216(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y9
+	CMPQ        R12, $0x01
+	JE          pixels10RowDone
+	VMAXPS      1280(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y9
+
+pixels10RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels10Row
+
+pixels10Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels10scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+	VFMADD213PS Y12, Y11, Y6
+	VFMADD213PS Y12, Y11, Y7
+	VFMADD213PS Y12, Y11, Y8
+	VFMADD213PS Y12, Y11, Y9
+
+pixels10scaled:
+	TESTQ  R9, R9
+	JZ     pixels10added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+	VADDPS 512(R9), Y8, Y8
+	VADDPS 576(R9), Y9, Y9
+
+pixels10added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y11, Y8
+	VMINPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y11, Y9
+	VMINPS       Y9, Y12, Y9
+	CMPQ         88(AX), $0x00
+	JE           pixels10masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+	VANDPS       Y11, Y6, Y6
+	VANDPS       Y11, Y7, Y7
+	VANDPS       Y11, Y8, Y8
+	VANDPS       Y11, Y9, Y9
+
+pixels10masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	VMOVUPS Y8, 512(SI)
+	VMOVUPS Y9, 576(SI)
+	JMP     stored
+
+pixels11:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y10
+	CMPQ    32(SP), $0x00
+	JE      pixels11Summed
+
+pixels11Row:
+	VMOVUPS     (R10), Y13
+	VMOVUPS     64(R10), Y14
+	VMOVUPS     128(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels11From1
+	VMAXPS      (R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y0
+
+pixels11From1:
+	VMAXPS      64(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y0
+	VMAXPS      128(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y1
+	VFMADD231PS Y12, Y15, Y0
+	VMAXPS      192(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y1
+	VMAXPS      256(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y2
+	VFMADD231PS Y12, Y15, Y1
+	VMAXPS      320(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y2
+	VMAXPS      384(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y3
+	VFMADD231PS Y12, Y15, Y2
+	VMAXPS      448(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y3
+	VMAXPS      512(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y4
+	VFMADD231PS Y12, Y15, Y3
+	VMAXPS      576(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y4
+	VMAXPS      640(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y5
+	VFMADD231PS Y12, Y15, Y4
+	VMAXPS      704(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y5
+	VMAXPS      768(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y6
+	VFMADD231PS Y12, Y15, Y5
+	VMAXPS      832(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y6
+	VMAXPS      896(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y7
+	VFMADD231PS Y12, Y15, Y6
+	VMAXPS      960(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y7
+	VMAXPS      1024(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y8
+	VFMADD231PS Y12, Y15, Y7
+	VMAXPS      1088(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y8
+	VMAXPS      1152(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y9
+	VFMADD231PS Y12, Y15, Y8
+	VMAXPS      1216(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y9
+	VMAXPS      1280(R9), Y11, Y12
+	VFMADD231PS Y12, Y13, Y10
+	VFMADD231PS Y12, Y15, Y9
+	VMAXPS      1344(R9), Y11, Y12
+	VFMADD231PS Y12, Y14, Y10
+	CMPQ        R12, $0x01
+	JE          pixels11RowDone
+	VMAXPS      1408(R9), Y11, Y12
+	VFMADD231PS Y12, Y15, Y10
+
+pixels11RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels11Row
+
+pixels11Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels11scaled
+	VMOVUPS     64(R8), Y11
+	VMOVUPS     128(R8), Y12
+	VFMADD213PS Y12, Y11, Y0
+	VFMADD213PS Y12, Y11, Y1
+	VFMADD213PS Y12, Y11, Y2
+	VFMADD213PS Y12, Y11, Y3
+	VFMADD213PS Y12, Y11, Y4
+	VFMADD213PS Y12, Y11, Y5
+	VFMADD213PS Y12, Y11, Y6
+	VFMADD213PS Y12, Y11, Y7
+	VFMADD213PS Y12, Y11, Y8
+	VFMADD213PS Y12, Y11, Y9
+	VFMADD213PS Y12, Y11, Y10
+
+pixels11scaled:
+	TESTQ  R9, R9
+	JZ     pixels11added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+	VADDPS 512(R9), Y8, Y8
+	VADDPS 576(R9), Y9, Y9
+	VADDPS 640(R9), Y10, Y10
+
+pixels11added:
+	VBROADCASTSS 96(AX), Y11
+	VBROADCASTSS 100(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y11, Y8
+	VMINPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y11, Y9
+	VMINPS       Y9, Y12, Y9
+	VMAXPS       Y10, Y11, Y10
+	VMINPS       Y10, Y12, Y10
+	CMPQ         88(AX), $0x00
+	JE           pixels11masked
+	VMOVUPS      192(R8), Y11
+	VANDPS       Y11, Y0, Y0
+	VANDPS       Y11, Y1, Y1
+	VANDPS       Y11, Y2, Y2
+	VANDPS       Y11, Y3, Y3
+	VANDPS       Y11, Y4, Y4
+	VANDPS       Y11, Y5, Y5
+	VANDPS       Y11, Y6, Y6
+	VANDPS       Y11, Y7, Y7
+	VANDPS       Y11, Y8, Y8
+	VANDPS       Y11, Y9, Y9
+	VANDPS       Y11, Y10, Y10
+
+pixels11masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	VMOVUPS Y8, 512(SI)
+	VMOVUPS Y9, 576(SI)
+	VMOVUPS Y10, 640(SI)
+
+stored:
+	ADDQ $0x20, BX
+	ADDQ $0x20, SI
+	ADDQ $0x20, DI
+	ADDQ $0x20, R8
+	DECQ 112(SP)
+	JNZ  vector
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
 	VZEROUPPER
 	RET
 
-// func tileAVX512P2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P2(SB), NOSPLIT, $56-64
+// func taps5S1AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·taps5S1AVX2(SB), NOSPLIT, $128-88
 	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
 
 line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
 
 tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+	MOVQ 72(SP), BX
+	ADDQ (DX), BX
+	MOVQ 80(SP), SI
+	ADDQ 8(DX), SI
+	MOVQ 88(SP), DI
+	MOVQ 56(SP), R8
+	MOVQ $0x00000002, CX
+	MOVQ CX, 112(SP)
+
+vector:
+	MOVQ         24(DX), R11
+	MOVQ         32(DX), R12
+	VMOVUPS      (R8), Y0
+	VBROADCASTSS 104(AX), Y9
+	MOVQ         BX, R9
+	MOVQ         DI, R10
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x05
+	JGE          from5
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
+
+from2:
+	JMP pixels2
+
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
+
+from4:
+	JMP pixels4
+
+from5:
+	CMPQ CX, $0x07
+	JGE  from7
+	CMPQ CX, $0x06
+	JGE  from6
+	JMP  pixels5
+
+from6:
+	JMP pixels6
+
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
+
+from8:
+	CMPQ CX, $0x09
+	JGE  from9
+	JMP  pixels8
+
+from9:
+	JMP pixels9
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels1From1
+	CMPQ        R11, $0x02
+	JE          pixels1From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels1From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y0
+
+pixels1From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y0
+	CMPQ        R12, $0x02
+	JE          pixels1RowDone
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y0
+	CMPQ        R12, $0x01
+	JE          pixels1RowDone
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y0
+
+pixels1RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+
+pixels1scaled:
+	TESTQ  R9, R9
+	JZ     pixels1added
+	VADDPS (R9), Y0, Y0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+
+pixels1masked:
+	VMOVUPS Y0, (SI)
+	JMP     stored
+
+pixels2:
+	VMOVAPS Y0, Y1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
+
+pixels2Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels2From1
+	CMPQ        R11, $0x02
+	JE          pixels2From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels2From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y12, Y0
+
+pixels2From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y14, Y0
+	CMPQ        R12, $0x02
+	JE          pixels2RowDone
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y1
+	VFMADD231PS Y10, Y15, Y0
+	CMPQ        R12, $0x01
+	JE          pixels2RowDone
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y1
+
+pixels2RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels2Row
+
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+
+pixels2scaled:
+	TESTQ  R9, R9
+	JZ     pixels2added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+
+pixels2masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels3From1
+	CMPQ        R11, $0x02
+	JE          pixels3From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels3From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y12, Y0
+
+pixels3From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VFMADD231PS Y10, Y15, Y0
+	CMPQ        R12, $0x02
+	JE          pixels3RowDone
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y2
+	VFMADD231PS Y10, Y15, Y1
+	CMPQ        R12, $0x01
+	JE          pixels3RowDone
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y2
+
+pixels3RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+
+pixels3scaled:
+	TESTQ  R9, R9
+	JZ     pixels3added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+
+pixels3masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels4From1
+	CMPQ        R11, $0x02
+	JE          pixels4From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels4From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y12, Y0
+
+pixels4From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VFMADD231PS Y10, Y15, Y1
+	CMPQ        R12, $0x02
+	JE          pixels4RowDone
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y3
+	VFMADD231PS Y10, Y15, Y2
+	CMPQ        R12, $0x01
+	JE          pixels4RowDone
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y3
+
+pixels4RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+
+pixels4scaled:
+	TESTQ  R9, R9
+	JZ     pixels4added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+
+pixels4masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels5From1
+	CMPQ        R11, $0x02
+	JE          pixels5From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels5From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y12, Y0
+
+pixels5From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VFMADD231PS Y10, Y15, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y10, Y14, Y3
+	VFMADD231PS Y10, Y15, Y2
+	CMPQ        R12, $0x02
+	JE          pixels5RowDone
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y4
+	VFMADD231PS Y10, Y15, Y3
+	CMPQ        R12, $0x01
+	JE          pixels5RowDone
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y4
+
+pixels5RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+	VFMADD213PS Y10, Y9, Y4
+
+pixels5scaled:
+	TESTQ  R9, R9
+	JZ     pixels5added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+	VANDPS       Y9, Y4, Y4
+
+pixels5masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels6From1
+	CMPQ        R11, $0x02
+	JE          pixels6From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels6From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y12, Y0
+
+pixels6From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y5
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VFMADD231PS Y10, Y15, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y5
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y10, Y14, Y3
+	VFMADD231PS Y10, Y15, Y2
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y5
+	VFMADD231PS Y10, Y14, Y4
+	VFMADD231PS Y10, Y15, Y3
+	CMPQ        R12, $0x02
+	JE          pixels6RowDone
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y5
+	VFMADD231PS Y10, Y15, Y4
+	CMPQ        R12, $0x01
+	JE          pixels6RowDone
+	VMAXPS      576(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y5
+
+pixels6RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+	VFMADD213PS Y10, Y9, Y4
+	VFMADD213PS Y10, Y9, Y5
+
+pixels6scaled:
+	TESTQ  R9, R9
+	JZ     pixels6added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+	VANDPS       Y9, Y4, Y4
+	VANDPS       Y9, Y5, Y5
+
+pixels6masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels7From1
+	CMPQ        R11, $0x02
+	JE          pixels7From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels7From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y12, Y0
+
+pixels7From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y5
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VFMADD231PS Y10, Y15, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y6
+	VFMADD231PS Y10, Y12, Y5
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y10, Y14, Y3
+	VFMADD231PS Y10, Y15, Y2
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y6
+	VFMADD231PS Y10, Y13, Y5
+	VFMADD231PS Y10, Y14, Y4
+	VFMADD231PS Y10, Y15, Y3
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y6
+	VFMADD231PS Y10, Y14, Y5
+	VFMADD231PS Y10, Y15, Y4
+	CMPQ        R12, $0x02
+	JE          pixels7RowDone
+	VMAXPS      576(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y6
+	VFMADD231PS Y10, Y15, Y5
+	CMPQ        R12, $0x01
+	JE          pixels7RowDone
+	VMAXPS      640(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y6
+
+pixels7RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+	VFMADD213PS Y10, Y9, Y4
+	VFMADD213PS Y10, Y9, Y5
+	VFMADD213PS Y10, Y9, Y6
+
+pixels7scaled:
+	TESTQ  R9, R9
+	JZ     pixels7added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+	VANDPS       Y9, Y4, Y4
+	VANDPS       Y9, Y5, Y5
+	VANDPS       Y9, Y6, Y6
+
+pixels7masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	JMP     stored
+
+pixels8:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
+
+pixels8Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels8From1
+	CMPQ        R11, $0x02
+	JE          pixels8From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels8From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y12, Y0
+
+pixels8From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y5
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VFMADD231PS Y10, Y15, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y6
+	VFMADD231PS Y10, Y12, Y5
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y10, Y14, Y3
+	VFMADD231PS Y10, Y15, Y2
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y7
+	VFMADD231PS Y10, Y12, Y6
+	VFMADD231PS Y10, Y13, Y5
+	VFMADD231PS Y10, Y14, Y4
+	VFMADD231PS Y10, Y15, Y3
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y7
+	VFMADD231PS Y10, Y13, Y6
+	VFMADD231PS Y10, Y14, Y5
+	VFMADD231PS Y10, Y15, Y4
+	VMAXPS      576(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y7
+	VFMADD231PS Y10, Y14, Y6
+	VFMADD231PS Y10, Y15, Y5
+	CMPQ        R12, $0x02
+	JE          pixels8RowDone
+	VMAXPS      640(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y7
+	VFMADD231PS Y10, Y15, Y6
+	CMPQ        R12, $0x01
+	JE          pixels8RowDone
+	VMAXPS      704(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y7
+
+pixels8RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+	VFMADD213PS Y10, Y9, Y4
+	VFMADD213PS Y10, Y9, Y5
+	VFMADD213PS Y10, Y9, Y6
+	VFMADD213PS Y10, Y9, Y7
+
+pixels8scaled:
+	TESTQ  R9, R9
+	JZ     pixels8added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+
+pixels8added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+	VANDPS       Y9, Y4, Y4
+	VANDPS       Y9, Y5, Y5
+	VANDPS       Y9, Y6, Y6
+	VANDPS       Y9, Y7, Y7
+
+pixels8masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	JMP     stored
+
+pixels9:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	CMPQ    32(SP), $0x00
+	JE      pixels9Summed
+
+pixels9Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels9From1
+	CMPQ        R11, $0x02
+	JE          pixels9From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels9From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y12, Y0
+
+pixels9From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y5
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VFMADD231PS Y10, Y15, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y6
+	VFMADD231PS Y10, Y12, Y5
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y10, Y14, Y3
+	VFMADD231PS Y10, Y15, Y2
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y7
+	VFMADD231PS Y10, Y12, Y6
+	VFMADD231PS Y10, Y13, Y5
+	VFMADD231PS Y10, Y14, Y4
+	VFMADD231PS Y10, Y15, Y3
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y8
+	VFMADD231PS Y10, Y12, Y7
+	VFMADD231PS Y10, Y13, Y6
+	VFMADD231PS Y10, Y14, Y5
+	VFMADD231PS Y10, Y15, Y4
+	VMAXPS      576(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y8
+	VFMADD231PS Y10, Y13, Y7
+	VFMADD231PS Y10, Y14, Y6
+	VFMADD231PS Y10, Y15, Y5
+	VMAXPS      640(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y8
+	VFMADD231PS Y10, Y14, Y7
+	VFMADD231PS Y10, Y15, Y6
+	CMPQ        R12, $0x02
+	JE          pixels9RowDone
+	VMAXPS      704(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y8
+	VFMADD231PS Y10, Y15, Y7
+	CMPQ        R12, $0x01
+	JE          pixels9RowDone
+	VMAXPS      768(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y8
+
+pixels9RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels9Row
+
+pixels9Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels9scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+	VFMADD213PS Y10, Y9, Y4
+	VFMADD213PS Y10, Y9, Y5
+	VFMADD213PS Y10, Y9, Y6
+	VFMADD213PS Y10, Y9, Y7
+	VFMADD213PS Y10, Y9, Y8
+
+pixels9scaled:
+	TESTQ  R9, R9
+	JZ     pixels9added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+	VADDPS 512(R9), Y8, Y8
+
+pixels9added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	CMPQ         88(AX), $0x00
+	JE           pixels9masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+	VANDPS       Y9, Y4, Y4
+	VANDPS       Y9, Y5, Y5
+	VANDPS       Y9, Y6, Y6
+	VANDPS       Y9, Y7, Y7
+	VANDPS       Y9, Y8, Y8
+
+pixels9masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	VMOVUPS Y8, 512(SI)
+
+stored:
+	ADDQ $0x20, BX
+	ADDQ $0x20, SI
+	ADDQ $0x20, DI
+	ADDQ $0x20, R8
+	DECQ 112(SP)
+	JNZ  vector
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
+	VZEROUPPER
+	RET
+
+// func taps5S2AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·taps5S2AVX2(SB), NOSPLIT, $128-88
+	MOVQ s+0(FP), AX
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
+
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
+
+line:
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
+
+tile:
+	MOVQ 72(SP), BX
+	ADDQ (DX), BX
+	MOVQ 80(SP), SI
+	ADDQ 8(DX), SI
+	MOVQ 88(SP), DI
+	MOVQ 56(SP), R8
+	MOVQ $0x00000002, CX
+	MOVQ CX, 112(SP)
+
+vector:
+	MOVQ         24(DX), R11
+	MOVQ         32(DX), R12
+	VMOVUPS      (R8), Y0
+	VBROADCASTSS 104(AX), Y9
+	MOVQ         BX, R9
+	MOVQ         DI, R10
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x05
+	JGE          from5
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
+
+from2:
+	JMP pixels2
+
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
+
+from4:
+	JMP pixels4
+
+from5:
+	CMPQ CX, $0x07
+	JGE  from7
+	CMPQ CX, $0x06
+	JGE  from6
+	JMP  pixels5
+
+from6:
+	JMP pixels6
+
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
+
+from8:
+	CMPQ CX, $0x09
+	JGE  from9
+	JMP  pixels8
+
+from9:
+	JMP pixels9
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels1From1
+	CMPQ        R11, $0x02
+	JE          pixels1From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels1From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y0
+
+pixels1From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y0
+	CMPQ        R12, $0x02
+	JE          pixels1RowDone
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y0
+	CMPQ        R12, $0x01
+	JE          pixels1RowDone
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y0
+
+pixels1RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+
+pixels1scaled:
+	TESTQ  R9, R9
+	JZ     pixels1added
+	VADDPS (R9), Y0, Y0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+
+pixels1masked:
+	VMOVUPS Y0, (SI)
+	JMP     stored
+
+pixels2:
+	VMOVAPS Y0, Y1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
+
+pixels2Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels2From1
+	CMPQ        R11, $0x02
+	JE          pixels2From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels2From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y0
+
+pixels2From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y15, Y0
+	CMPQ        R12, $0x02
+	JE          pixels2RowDone
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y1
+	CMPQ        R12, $0x01
+	JE          pixels2RowDone
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y1
+
+pixels2RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels2Row
+
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+
+pixels2scaled:
+	TESTQ  R9, R9
+	JZ     pixels2added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+
+pixels2masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels3From1
+	CMPQ        R11, $0x02
+	JE          pixels3From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels3From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y0
+
+pixels3From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y15, Y1
+	CMPQ        R12, $0x02
+	JE          pixels3RowDone
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y2
+	CMPQ        R12, $0x01
+	JE          pixels3RowDone
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y2
+
+pixels3RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+
+pixels3scaled:
+	TESTQ  R9, R9
+	JZ     pixels3added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+
+pixels3masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels4From1
+	CMPQ        R11, $0x02
+	JE          pixels4From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels4From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y0
+
+pixels4From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y15, Y1
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y15, Y2
+	CMPQ        R12, $0x02
+	JE          pixels4RowDone
+	VMAXPS      576(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y3
+	CMPQ        R12, $0x01
+	JE          pixels4RowDone
+	VMAXPS      640(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y3
+
+pixels4RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+
+pixels4scaled:
+	TESTQ  R9, R9
+	JZ     pixels4added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+
+pixels4masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels5From1
+	CMPQ        R11, $0x02
+	JE          pixels5From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels5From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y0
+
+pixels5From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y15, Y1
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y15, Y2
+	VMAXPS      576(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y10, Y14, Y3
+	VMAXPS      640(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y10, Y15, Y3
+	CMPQ        R12, $0x02
+	JE          pixels5RowDone
+	VMAXPS      704(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y4
+	CMPQ        R12, $0x01
+	JE          pixels5RowDone
+	VMAXPS      768(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y4
+
+pixels5RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+	VFMADD213PS Y10, Y9, Y4
+
+pixels5scaled:
+	TESTQ  R9, R9
+	JZ     pixels5added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+	VANDPS       Y9, Y4, Y4
+
+pixels5masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels6From1
+	CMPQ        R11, $0x02
+	JE          pixels6From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels6From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y0
+
+pixels6From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y15, Y1
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y15, Y2
+	VMAXPS      576(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y10, Y14, Y3
+	VMAXPS      640(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y5
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y10, Y15, Y3
+	VMAXPS      704(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y5
+	VFMADD231PS Y10, Y14, Y4
+	VMAXPS      768(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y5
+	VFMADD231PS Y10, Y15, Y4
+	CMPQ        R12, $0x02
+	JE          pixels6RowDone
+	VMAXPS      832(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y5
+	CMPQ        R12, $0x01
+	JE          pixels6RowDone
+	VMAXPS      896(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y5
+
+pixels6RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+	VFMADD213PS Y10, Y9, Y4
+	VFMADD213PS Y10, Y9, Y5
+
+pixels6scaled:
+	TESTQ  R9, R9
+	JZ     pixels6added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+	VANDPS       Y9, Y4, Y4
+	VANDPS       Y9, Y5, Y5
+
+pixels6masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels7From1
+	CMPQ        R11, $0x02
+	JE          pixels7From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels7From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y0
+
+pixels7From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y15, Y1
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y15, Y2
+	VMAXPS      576(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y10, Y14, Y3
+	VMAXPS      640(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y5
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y10, Y15, Y3
+	VMAXPS      704(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y5
+	VFMADD231PS Y10, Y14, Y4
+	VMAXPS      768(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y6
+	VFMADD231PS Y10, Y13, Y5
+	VFMADD231PS Y10, Y15, Y4
+	VMAXPS      832(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y6
+	VFMADD231PS Y10, Y14, Y5
+	VMAXPS      896(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y6
+	VFMADD231PS Y10, Y15, Y5
+	CMPQ        R12, $0x02
+	JE          pixels7RowDone
+	VMAXPS      960(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y6
+	CMPQ        R12, $0x01
+	JE          pixels7RowDone
+	VMAXPS      1024(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y6
+
+pixels7RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+	VFMADD213PS Y10, Y9, Y4
+	VFMADD213PS Y10, Y9, Y5
+	VFMADD213PS Y10, Y9, Y6
+
+pixels7scaled:
+	TESTQ  R9, R9
+	JZ     pixels7added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+	VANDPS       Y9, Y4, Y4
+	VANDPS       Y9, Y5, Y5
+	VANDPS       Y9, Y6, Y6
+
+pixels7masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	JMP     stored
+
+pixels8:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
+
+pixels8Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels8From1
+	CMPQ        R11, $0x02
+	JE          pixels8From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels8From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y0
+
+pixels8From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y15, Y1
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y15, Y2
+	VMAXPS      576(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y10, Y14, Y3
+	VMAXPS      640(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y5
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y10, Y15, Y3
+	VMAXPS      704(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y5
+	VFMADD231PS Y10, Y14, Y4
+	VMAXPS      768(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y6
+	VFMADD231PS Y10, Y13, Y5
+	VFMADD231PS Y10, Y15, Y4
+	VMAXPS      832(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y6
+	VFMADD231PS Y10, Y14, Y5
+	VMAXPS      896(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y7
+	VFMADD231PS Y10, Y13, Y6
+	VFMADD231PS Y10, Y15, Y5
+	VMAXPS      960(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y7
+	VFMADD231PS Y10, Y14, Y6
+	VMAXPS      1024(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y7
+	VFMADD231PS Y10, Y15, Y6
+	CMPQ        R12, $0x02
+	JE          pixels8RowDone
+	VMAXPS      1088(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y7
+	CMPQ        R12, $0x01
+	JE          pixels8RowDone
+	VMAXPS      1152(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y7
+
+pixels8RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+	VFMADD213PS Y10, Y9, Y4
+	VFMADD213PS Y10, Y9, Y5
+	VFMADD213PS Y10, Y9, Y6
+	VFMADD213PS Y10, Y9, Y7
+
+pixels8scaled:
+	TESTQ  R9, R9
+	JZ     pixels8added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+
+pixels8added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+	VANDPS       Y9, Y4, Y4
+	VANDPS       Y9, Y5, Y5
+	VANDPS       Y9, Y6, Y6
+	VANDPS       Y9, Y7, Y7
+
+pixels8masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	JMP     stored
+
+pixels9:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	CMPQ    32(SP), $0x00
+	JE      pixels9Summed
+
+pixels9Row:
+	VMOVUPS     (R10), Y11
+	VMOVUPS     64(R10), Y12
+	VMOVUPS     128(R10), Y13
+	VMOVUPS     192(R10), Y14
+	VMOVUPS     256(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels9From1
+	CMPQ        R11, $0x02
+	JE          pixels9From2
+	VMAXPS      (R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y0
+
+pixels9From1:
+	VMAXPS      64(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y0
+
+pixels9From2:
+	VMAXPS      128(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y1
+	VFMADD231PS Y10, Y13, Y0
+	VMAXPS      192(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y1
+	VFMADD231PS Y10, Y14, Y0
+	VMAXPS      256(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y2
+	VFMADD231PS Y10, Y13, Y1
+	VFMADD231PS Y10, Y15, Y0
+	VMAXPS      320(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y10, Y14, Y1
+	VMAXPS      384(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y10, Y13, Y2
+	VFMADD231PS Y10, Y15, Y1
+	VMAXPS      448(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y3
+	VFMADD231PS Y10, Y14, Y2
+	VMAXPS      512(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y4
+	VFMADD231PS Y10, Y13, Y3
+	VFMADD231PS Y10, Y15, Y2
+	VMAXPS      576(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y10, Y14, Y3
+	VMAXPS      640(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y5
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y10, Y15, Y3
+	VMAXPS      704(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y5
+	VFMADD231PS Y10, Y14, Y4
+	VMAXPS      768(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y6
+	VFMADD231PS Y10, Y13, Y5
+	VFMADD231PS Y10, Y15, Y4
+	VMAXPS      832(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y6
+	VFMADD231PS Y10, Y14, Y5
+	VMAXPS      896(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y7
+	VFMADD231PS Y10, Y13, Y6
+	VFMADD231PS Y10, Y15, Y5
+	VMAXPS      960(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y7
+	VFMADD231PS Y10, Y14, Y6
+	VMAXPS      1024(R9), Y9, Y10
+	VFMADD231PS Y10, Y11, Y8
+	VFMADD231PS Y10, Y13, Y7
+	VFMADD231PS Y10, Y15, Y6
+	VMAXPS      1088(R9), Y9, Y10
+	VFMADD231PS Y10, Y12, Y8
+	VFMADD231PS Y10, Y14, Y7
+	VMAXPS      1152(R9), Y9, Y10
+	VFMADD231PS Y10, Y13, Y8
+	VFMADD231PS Y10, Y15, Y7
+	CMPQ        R12, $0x02
+	JE          pixels9RowDone
+	VMAXPS      1216(R9), Y9, Y10
+	VFMADD231PS Y10, Y14, Y8
+	CMPQ        R12, $0x01
+	JE          pixels9RowDone
+	VMAXPS      1280(R9), Y9, Y10
+	VFMADD231PS Y10, Y15, Y8
+
+pixels9RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels9Row
+
+pixels9Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels9scaled
+	VMOVUPS     64(R8), Y9
+	VMOVUPS     128(R8), Y10
+	VFMADD213PS Y10, Y9, Y0
+	VFMADD213PS Y10, Y9, Y1
+	VFMADD213PS Y10, Y9, Y2
+	VFMADD213PS Y10, Y9, Y3
+	VFMADD213PS Y10, Y9, Y4
+	VFMADD213PS Y10, Y9, Y5
+	VFMADD213PS Y10, Y9, Y6
+	VFMADD213PS Y10, Y9, Y7
+	VFMADD213PS Y10, Y9, Y8
+
+pixels9scaled:
+	TESTQ  R9, R9
+	JZ     pixels9added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+	VADDPS 448(R9), Y7, Y7
+	VADDPS 512(R9), Y8, Y8
+
+pixels9added:
+	VBROADCASTSS 96(AX), Y9
+	VBROADCASTSS 100(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	CMPQ         88(AX), $0x00
+	JE           pixels9masked
+	VMOVUPS      192(R8), Y9
+	VANDPS       Y9, Y0, Y0
+	VANDPS       Y9, Y1, Y1
+	VANDPS       Y9, Y2, Y2
+	VANDPS       Y9, Y3, Y3
+	VANDPS       Y9, Y4, Y4
+	VANDPS       Y9, Y5, Y5
+	VANDPS       Y9, Y6, Y6
+	VANDPS       Y9, Y7, Y7
+	VANDPS       Y9, Y8, Y8
+
+pixels9masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+	VMOVUPS Y7, 448(SI)
+	VMOVUPS Y8, 512(SI)
+
+stored:
+	ADDQ $0x20, BX
+	ADDQ $0x20, SI
+	ADDQ $0x20, DI
+	ADDQ $0x20, R8
+	DECQ 112(SP)
+	JNZ  vector
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
+	VZEROUPPER
+	RET
+
+// func taps7S1AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·taps7S1AVX2(SB), NOSPLIT, $128-88
+	MOVQ s+0(FP), AX
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
+
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
+
+line:
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
+
+tile:
+	MOVQ 72(SP), BX
+	ADDQ (DX), BX
+	MOVQ 80(SP), SI
+	ADDQ 8(DX), SI
+	MOVQ 88(SP), DI
+	MOVQ 56(SP), R8
+	MOVQ $0x00000002, CX
+	MOVQ CX, 112(SP)
+
+vector:
+	MOVQ         24(DX), R11
+	MOVQ         32(DX), R12
+	VMOVUPS      (R8), Y0
+	VBROADCASTSS 104(AX), Y7
+	MOVQ         BX, R9
+	MOVQ         DI, R10
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x04
+	JGE          from4
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
+
+from2:
+	CMPQ CX, $0x03
+	JGE  from3
+	JMP  pixels2
+
+from3:
+	JMP pixels3
+
+from4:
+	CMPQ CX, $0x06
+	JGE  from6
+	CMPQ CX, $0x05
+	JGE  from5
+	JMP  pixels4
+
+from5:
+	JMP pixels5
+
+from6:
+	CMPQ CX, $0x07
+	JGE  from7
+	JMP  pixels6
+
+from7:
+	JMP pixels7
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels1From1
+	CMPQ        R11, $0x02
+	JE          pixels1From2
+	CMPQ        R11, $0x03
+	JE          pixels1From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels1From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y0
+
+pixels1From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y0
+
+pixels1From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y0
+	CMPQ        R12, $0x03
+	JE          pixels1RowDone
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y0
+	CMPQ        R12, $0x02
+	JE          pixels1RowDone
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y0
+	CMPQ        R12, $0x01
+	JE          pixels1RowDone
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y0
+
+pixels1RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+
+pixels1scaled:
+	TESTQ  R9, R9
+	JZ     pixels1added
+	VADDPS (R9), Y0, Y0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+
+pixels1masked:
+	VMOVUPS Y0, (SI)
+	JMP     stored
+
+pixels2:
+	VMOVAPS Y0, Y1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
+
+pixels2Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels2From1
+	CMPQ        R11, $0x02
+	JE          pixels2From2
+	CMPQ        R11, $0x03
+	JE          pixels2From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels2From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y10, Y0
+
+pixels2From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels2From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y13, Y0
+	CMPQ        R12, $0x03
+	JE          pixels2RowDone
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y14, Y0
+	CMPQ        R12, $0x02
+	JE          pixels2RowDone
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y1
+	VFMADD231PS Y8, Y15, Y0
+	CMPQ        R12, $0x01
+	JE          pixels2RowDone
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y1
+
+pixels2RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels2Row
+
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+
+pixels2scaled:
+	TESTQ  R9, R9
+	JZ     pixels2added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+
+pixels2masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels3From1
+	CMPQ        R11, $0x02
+	JE          pixels3From2
+	CMPQ        R11, $0x03
+	JE          pixels3From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels3From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y10, Y0
+
+pixels3From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y2
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels3From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y2
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y13, Y0
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y2
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y14, Y0
+	CMPQ        R12, $0x03
+	JE          pixels3RowDone
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y2
+	VFMADD231PS Y8, Y14, Y1
+	VFMADD231PS Y8, Y15, Y0
+	CMPQ        R12, $0x02
+	JE          pixels3RowDone
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y2
+	VFMADD231PS Y8, Y15, Y1
+	CMPQ        R12, $0x01
+	JE          pixels3RowDone
+	VMAXPS      512(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y2
+
+pixels3RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+	VFMADD213PS Y8, Y7, Y2
+
+pixels3scaled:
+	TESTQ  R9, R9
+	JZ     pixels3added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+	VANDPS       Y7, Y2, Y2
+
+pixels3masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels4From1
+	CMPQ        R11, $0x02
+	JE          pixels4From2
+	CMPQ        R11, $0x03
+	JE          pixels4From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels4From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y10, Y0
+
+pixels4From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y2
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels4From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y3
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y3
+	VFMADD231PS Y8, Y11, Y2
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y13, Y0
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y3
+	VFMADD231PS Y8, Y12, Y2
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y14, Y0
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y3
+	VFMADD231PS Y8, Y13, Y2
+	VFMADD231PS Y8, Y14, Y1
+	VFMADD231PS Y8, Y15, Y0
+	CMPQ        R12, $0x03
+	JE          pixels4RowDone
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y3
+	VFMADD231PS Y8, Y14, Y2
+	VFMADD231PS Y8, Y15, Y1
+	CMPQ        R12, $0x02
+	JE          pixels4RowDone
+	VMAXPS      512(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y3
+	VFMADD231PS Y8, Y15, Y2
+	CMPQ        R12, $0x01
+	JE          pixels4RowDone
+	VMAXPS      576(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y3
+
+pixels4RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+	VFMADD213PS Y8, Y7, Y2
+	VFMADD213PS Y8, Y7, Y3
+
+pixels4scaled:
+	TESTQ  R9, R9
+	JZ     pixels4added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+	VANDPS       Y7, Y2, Y2
+	VANDPS       Y7, Y3, Y3
+
+pixels4masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels5From1
+	CMPQ        R11, $0x02
+	JE          pixels5From2
+	CMPQ        R11, $0x03
+	JE          pixels5From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels5From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y10, Y0
+
+pixels5From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y2
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels5From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y3
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y4
+	VFMADD231PS Y8, Y10, Y3
+	VFMADD231PS Y8, Y11, Y2
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y13, Y0
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y4
+	VFMADD231PS Y8, Y11, Y3
+	VFMADD231PS Y8, Y12, Y2
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y14, Y0
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y4
+	VFMADD231PS Y8, Y12, Y3
+	VFMADD231PS Y8, Y13, Y2
+	VFMADD231PS Y8, Y14, Y1
+	VFMADD231PS Y8, Y15, Y0
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y4
+	VFMADD231PS Y8, Y13, Y3
+	VFMADD231PS Y8, Y14, Y2
+	VFMADD231PS Y8, Y15, Y1
+	CMPQ        R12, $0x03
+	JE          pixels5RowDone
+	VMAXPS      512(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y4
+	VFMADD231PS Y8, Y14, Y3
+	VFMADD231PS Y8, Y15, Y2
+	CMPQ        R12, $0x02
+	JE          pixels5RowDone
+	VMAXPS      576(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y4
+	VFMADD231PS Y8, Y15, Y3
+	CMPQ        R12, $0x01
+	JE          pixels5RowDone
+	VMAXPS      640(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y4
+
+pixels5RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+	VFMADD213PS Y8, Y7, Y2
+	VFMADD213PS Y8, Y7, Y3
+	VFMADD213PS Y8, Y7, Y4
+
+pixels5scaled:
+	TESTQ  R9, R9
+	JZ     pixels5added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+	VANDPS       Y7, Y2, Y2
+	VANDPS       Y7, Y3, Y3
+	VANDPS       Y7, Y4, Y4
+
+pixels5masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels6From1
+	CMPQ        R11, $0x02
+	JE          pixels6From2
+	CMPQ        R11, $0x03
+	JE          pixels6From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels6From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y10, Y0
+
+pixels6From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y2
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels6From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y3
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y4
+	VFMADD231PS Y8, Y10, Y3
+	VFMADD231PS Y8, Y11, Y2
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y13, Y0
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y5
+	VFMADD231PS Y8, Y10, Y4
+	VFMADD231PS Y8, Y11, Y3
+	VFMADD231PS Y8, Y12, Y2
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y14, Y0
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y5
+	VFMADD231PS Y8, Y11, Y4
+	VFMADD231PS Y8, Y12, Y3
+	VFMADD231PS Y8, Y13, Y2
+	VFMADD231PS Y8, Y14, Y1
+	VFMADD231PS Y8, Y15, Y0
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y5
+	VFMADD231PS Y8, Y12, Y4
+	VFMADD231PS Y8, Y13, Y3
+	VFMADD231PS Y8, Y14, Y2
+	VFMADD231PS Y8, Y15, Y1
+	VMAXPS      512(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y5
+	VFMADD231PS Y8, Y13, Y4
+	VFMADD231PS Y8, Y14, Y3
+	VFMADD231PS Y8, Y15, Y2
+	CMPQ        R12, $0x03
+	JE          pixels6RowDone
+	VMAXPS      576(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y5
+	VFMADD231PS Y8, Y14, Y4
+	VFMADD231PS Y8, Y15, Y3
+	CMPQ        R12, $0x02
+	JE          pixels6RowDone
+	VMAXPS      640(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y5
+	VFMADD231PS Y8, Y15, Y4
+	CMPQ        R12, $0x01
+	JE          pixels6RowDone
+	VMAXPS      704(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y5
+
+pixels6RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+	VFMADD213PS Y8, Y7, Y2
+	VFMADD213PS Y8, Y7, Y3
+	VFMADD213PS Y8, Y7, Y4
+	VFMADD213PS Y8, Y7, Y5
+
+pixels6scaled:
+	TESTQ  R9, R9
+	JZ     pixels6added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+	VANDPS       Y7, Y2, Y2
+	VANDPS       Y7, Y3, Y3
+	VANDPS       Y7, Y4, Y4
+	VANDPS       Y7, Y5, Y5
+
+pixels6masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels7From1
+	CMPQ        R11, $0x02
+	JE          pixels7From2
+	CMPQ        R11, $0x03
+	JE          pixels7From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels7From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y10, Y0
+
+pixels7From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y2
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels7From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y3
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y4
+	VFMADD231PS Y8, Y10, Y3
+	VFMADD231PS Y8, Y11, Y2
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y13, Y0
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y5
+	VFMADD231PS Y8, Y10, Y4
+	VFMADD231PS Y8, Y11, Y3
+	VFMADD231PS Y8, Y12, Y2
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y14, Y0
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y6
+	VFMADD231PS Y8, Y10, Y5
+	VFMADD231PS Y8, Y11, Y4
+	VFMADD231PS Y8, Y12, Y3
+	VFMADD231PS Y8, Y13, Y2
+	VFMADD231PS Y8, Y14, Y1
+	VFMADD231PS Y8, Y15, Y0
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y6
+	VFMADD231PS Y8, Y11, Y5
+	VFMADD231PS Y8, Y12, Y4
+	VFMADD231PS Y8, Y13, Y3
+	VFMADD231PS Y8, Y14, Y2
+	VFMADD231PS Y8, Y15, Y1
+	VMAXPS      512(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y6
+	VFMADD231PS Y8, Y12, Y5
+	VFMADD231PS Y8, Y13, Y4
+	VFMADD231PS Y8, Y14, Y3
+	VFMADD231PS Y8, Y15, Y2
+	VMAXPS      576(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y6
+	VFMADD231PS Y8, Y13, Y5
+	VFMADD231PS Y8, Y14, Y4
+	VFMADD231PS Y8, Y15, Y3
+	CMPQ        R12, $0x03
+	JE          pixels7RowDone
+	VMAXPS      640(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y6
+	VFMADD231PS Y8, Y14, Y5
+	VFMADD231PS Y8, Y15, Y4
+	CMPQ        R12, $0x02
+	JE          pixels7RowDone
+	VMAXPS      704(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y6
+	VFMADD231PS Y8, Y15, Y5
+	CMPQ        R12, $0x01
+	JE          pixels7RowDone
+	VMAXPS      768(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y6
+
+pixels7RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+	VFMADD213PS Y8, Y7, Y2
+	VFMADD213PS Y8, Y7, Y3
+	VFMADD213PS Y8, Y7, Y4
+	VFMADD213PS Y8, Y7, Y5
+	VFMADD213PS Y8, Y7, Y6
+
+pixels7scaled:
+	TESTQ  R9, R9
+	JZ     pixels7added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+	VANDPS       Y7, Y2, Y2
+	VANDPS       Y7, Y3, Y3
+	VANDPS       Y7, Y4, Y4
+	VANDPS       Y7, Y5, Y5
+	VANDPS       Y7, Y6, Y6
+
+pixels7masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+
+stored:
+	ADDQ $0x20, BX
+	ADDQ $0x20, SI
+	ADDQ $0x20, DI
+	ADDQ $0x20, R8
+	DECQ 112(SP)
+	JNZ  vector
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
+	VZEROUPPER
+	RET
+
+// func taps7S2AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, CMOV, FMA3
+TEXT ·taps7S2AVX2(SB), NOSPLIT, $128-88
+	MOVQ s+0(FP), AX
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
+
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
+
+line:
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
+
+tile:
+	MOVQ 72(SP), BX
+	ADDQ (DX), BX
+	MOVQ 80(SP), SI
+	ADDQ 8(DX), SI
+	MOVQ 88(SP), DI
+	MOVQ 56(SP), R8
+	MOVQ $0x00000002, CX
+	MOVQ CX, 112(SP)
+
+vector:
+	MOVQ         24(DX), R11
+	MOVQ         32(DX), R12
+	VMOVUPS      (R8), Y0
+	VBROADCASTSS 104(AX), Y7
+	MOVQ         BX, R9
+	MOVQ         DI, R10
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x04
+	JGE          from4
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
+
+from2:
+	CMPQ CX, $0x03
+	JGE  from3
+	JMP  pixels2
+
+from3:
+	JMP pixels3
+
+from4:
+	CMPQ CX, $0x06
+	JGE  from6
+	CMPQ CX, $0x05
+	JGE  from5
+	JMP  pixels4
+
+from5:
+	JMP pixels5
+
+from6:
+	CMPQ CX, $0x07
+	JGE  from7
+	JMP  pixels6
+
+from7:
+	JMP pixels7
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels1From1
+	CMPQ        R11, $0x02
+	JE          pixels1From2
+	CMPQ        R11, $0x03
+	JE          pixels1From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels1From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y0
+
+pixels1From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y0
+
+pixels1From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y0
+	CMPQ        R12, $0x03
+	JE          pixels1RowDone
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y0
+	CMPQ        R12, $0x02
+	JE          pixels1RowDone
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y0
+	CMPQ        R12, $0x01
+	JE          pixels1RowDone
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y0
+
+pixels1RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+
+pixels1scaled:
+	TESTQ  R9, R9
+	JZ     pixels1added
+	VADDPS (R9), Y0, Y0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+
+pixels1masked:
+	VMOVUPS Y0, (SI)
+	JMP     stored
+
+pixels2:
+	VMOVAPS Y0, Y1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
+
+pixels2Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels2From1
+	CMPQ        R11, $0x02
+	JE          pixels2From2
+	CMPQ        R11, $0x03
+	JE          pixels2From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels2From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y0
+
+pixels2From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels2From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y13, Y0
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y14, Y0
+	CMPQ        R12, $0x03
+	JE          pixels2RowDone
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y15, Y0
+	CMPQ        R12, $0x02
+	JE          pixels2RowDone
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y1
+	CMPQ        R12, $0x01
+	JE          pixels2RowDone
+	VMAXPS      512(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y1
+
+pixels2RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels2Row
+
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+
+pixels2scaled:
+	TESTQ  R9, R9
+	JZ     pixels2added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+
+pixels2masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels3From1
+	CMPQ        R11, $0x02
+	JE          pixels3From2
+	CMPQ        R11, $0x03
+	JE          pixels3From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels3From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y0
+
+pixels3From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels3From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y2
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y13, Y0
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y14, Y0
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y2
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y15, Y0
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y2
+	VFMADD231PS Y8, Y14, Y1
+	CMPQ        R12, $0x03
+	JE          pixels3RowDone
+	VMAXPS      512(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y2
+	VFMADD231PS Y8, Y15, Y1
+	CMPQ        R12, $0x02
+	JE          pixels3RowDone
+	VMAXPS      576(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y2
+	CMPQ        R12, $0x01
+	JE          pixels3RowDone
+	VMAXPS      640(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y2
+
+pixels3RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+	VFMADD213PS Y8, Y7, Y2
+
+pixels3scaled:
+	TESTQ  R9, R9
+	JZ     pixels3added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+	VANDPS       Y7, Y2, Y2
+
+pixels3masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels4From1
+	CMPQ        R11, $0x02
+	JE          pixels4From2
+	CMPQ        R11, $0x03
+	JE          pixels4From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels4From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y0
+
+pixels4From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels4From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y2
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y13, Y0
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y14, Y0
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y3
+	VFMADD231PS Y8, Y11, Y2
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y15, Y0
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y3
+	VFMADD231PS Y8, Y12, Y2
+	VFMADD231PS Y8, Y14, Y1
+	VMAXPS      512(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y3
+	VFMADD231PS Y8, Y13, Y2
+	VFMADD231PS Y8, Y15, Y1
+	VMAXPS      576(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y3
+	VFMADD231PS Y8, Y14, Y2
+	CMPQ        R12, $0x03
+	JE          pixels4RowDone
+	VMAXPS      640(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y3
+	VFMADD231PS Y8, Y15, Y2
+	CMPQ        R12, $0x02
+	JE          pixels4RowDone
+	VMAXPS      704(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y3
+	CMPQ        R12, $0x01
+	JE          pixels4RowDone
+	VMAXPS      768(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y3
+
+pixels4RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+	VFMADD213PS Y8, Y7, Y2
+	VFMADD213PS Y8, Y7, Y3
+
+pixels4scaled:
+	TESTQ  R9, R9
+	JZ     pixels4added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+	VANDPS       Y7, Y2, Y2
+	VANDPS       Y7, Y3, Y3
+
+pixels4masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels5From1
+	CMPQ        R11, $0x02
+	JE          pixels5From2
+	CMPQ        R11, $0x03
+	JE          pixels5From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels5From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y0
+
+pixels5From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels5From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y2
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y13, Y0
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y14, Y0
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y3
+	VFMADD231PS Y8, Y11, Y2
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y15, Y0
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y3
+	VFMADD231PS Y8, Y12, Y2
+	VFMADD231PS Y8, Y14, Y1
+	VMAXPS      512(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y4
+	VFMADD231PS Y8, Y11, Y3
+	VFMADD231PS Y8, Y13, Y2
+	VFMADD231PS Y8, Y15, Y1
+	VMAXPS      576(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y4
+	VFMADD231PS Y8, Y12, Y3
+	VFMADD231PS Y8, Y14, Y2
+	VMAXPS      640(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y4
+	VFMADD231PS Y8, Y13, Y3
+	VFMADD231PS Y8, Y15, Y2
+	VMAXPS      704(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y4
+	VFMADD231PS Y8, Y14, Y3
+	CMPQ        R12, $0x03
+	JE          pixels5RowDone
+	VMAXPS      768(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y4
+	VFMADD231PS Y8, Y15, Y3
+	CMPQ        R12, $0x02
+	JE          pixels5RowDone
+	VMAXPS      832(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y4
+	CMPQ        R12, $0x01
+	JE          pixels5RowDone
+	VMAXPS      896(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y4
+
+pixels5RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+	VFMADD213PS Y8, Y7, Y2
+	VFMADD213PS Y8, Y7, Y3
+	VFMADD213PS Y8, Y7, Y4
+
+pixels5scaled:
+	TESTQ  R9, R9
+	JZ     pixels5added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+	VANDPS       Y7, Y2, Y2
+	VANDPS       Y7, Y3, Y3
+	VANDPS       Y7, Y4, Y4
+
+pixels5masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels6From1
+	CMPQ        R11, $0x02
+	JE          pixels6From2
+	CMPQ        R11, $0x03
+	JE          pixels6From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels6From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y0
+
+pixels6From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels6From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y2
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y13, Y0
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y14, Y0
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y3
+	VFMADD231PS Y8, Y11, Y2
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y15, Y0
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y3
+	VFMADD231PS Y8, Y12, Y2
+	VFMADD231PS Y8, Y14, Y1
+	VMAXPS      512(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y4
+	VFMADD231PS Y8, Y11, Y3
+	VFMADD231PS Y8, Y13, Y2
+	VFMADD231PS Y8, Y15, Y1
+	VMAXPS      576(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y4
+	VFMADD231PS Y8, Y12, Y3
+	VFMADD231PS Y8, Y14, Y2
+	VMAXPS      640(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y5
+	VFMADD231PS Y8, Y11, Y4
+	VFMADD231PS Y8, Y13, Y3
+	VFMADD231PS Y8, Y15, Y2
+	VMAXPS      704(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y5
+	VFMADD231PS Y8, Y12, Y4
+	VFMADD231PS Y8, Y14, Y3
+	VMAXPS      768(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y5
+	VFMADD231PS Y8, Y13, Y4
+	VFMADD231PS Y8, Y15, Y3
+	VMAXPS      832(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y5
+	VFMADD231PS Y8, Y14, Y4
+	CMPQ        R12, $0x03
+	JE          pixels6RowDone
+	VMAXPS      896(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y5
+	VFMADD231PS Y8, Y15, Y4
+	CMPQ        R12, $0x02
+	JE          pixels6RowDone
+	VMAXPS      960(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y5
+	CMPQ        R12, $0x01
+	JE          pixels6RowDone
+	VMAXPS      1024(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y5
+
+pixels6RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+	VFMADD213PS Y8, Y7, Y2
+	VFMADD213PS Y8, Y7, Y3
+	VFMADD213PS Y8, Y7, Y4
+	VFMADD213PS Y8, Y7, Y5
+
+pixels6scaled:
+	TESTQ  R9, R9
+	JZ     pixels6added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+	VANDPS       Y7, Y2, Y2
+	VANDPS       Y7, Y3, Y3
+	VANDPS       Y7, Y4, Y4
+	VANDPS       Y7, Y5, Y5
+
+pixels6masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     128(R10), Y11
+	VMOVUPS     192(R10), Y12
+	VMOVUPS     256(R10), Y13
+	VMOVUPS     320(R10), Y14
+	VMOVUPS     384(R10), Y15
+	CMPQ        R11, $0x01
+	JE          pixels7From1
+	CMPQ        R11, $0x02
+	JE          pixels7From2
+	CMPQ        R11, $0x03
+	JE          pixels7From3
+	VMAXPS      (R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y0
+
+pixels7From1:
+	VMAXPS      64(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y0
+
+pixels7From2:
+	VMAXPS      128(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y1
+	VFMADD231PS Y8, Y11, Y0
+
+pixels7From3:
+	VMAXPS      192(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y8, Y12, Y0
+	VMAXPS      256(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y2
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y13, Y0
+	VMAXPS      320(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y8, Y12, Y1
+	VFMADD231PS Y8, Y14, Y0
+	VMAXPS      384(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y3
+	VFMADD231PS Y8, Y11, Y2
+	VFMADD231PS Y8, Y13, Y1
+	VFMADD231PS Y8, Y15, Y0
+	VMAXPS      448(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y3
+	VFMADD231PS Y8, Y12, Y2
+	VFMADD231PS Y8, Y14, Y1
+	VMAXPS      512(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y4
+	VFMADD231PS Y8, Y11, Y3
+	VFMADD231PS Y8, Y13, Y2
+	VFMADD231PS Y8, Y15, Y1
+	VMAXPS      576(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y4
+	VFMADD231PS Y8, Y12, Y3
+	VFMADD231PS Y8, Y14, Y2
+	VMAXPS      640(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y5
+	VFMADD231PS Y8, Y11, Y4
+	VFMADD231PS Y8, Y13, Y3
+	VFMADD231PS Y8, Y15, Y2
+	VMAXPS      704(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y5
+	VFMADD231PS Y8, Y12, Y4
+	VFMADD231PS Y8, Y14, Y3
+	VMAXPS      768(R9), Y7, Y8
+	VFMADD231PS Y8, Y9, Y6
+	VFMADD231PS Y8, Y11, Y5
+	VFMADD231PS Y8, Y13, Y4
+	VFMADD231PS Y8, Y15, Y3
+	VMAXPS      832(R9), Y7, Y8
+	VFMADD231PS Y8, Y10, Y6
+	VFMADD231PS Y8, Y12, Y5
+	VFMADD231PS Y8, Y14, Y4
+	VMAXPS      896(R9), Y7, Y8
+	VFMADD231PS Y8, Y11, Y6
+	VFMADD231PS Y8, Y13, Y5
+	VFMADD231PS Y8, Y15, Y4
+	VMAXPS      960(R9), Y7, Y8
+	VFMADD231PS Y8, Y12, Y6
+	VFMADD231PS Y8, Y14, Y5
+	CMPQ        R12, $0x03
+	JE          pixels7RowDone
+	VMAXPS      1024(R9), Y7, Y8
+	VFMADD231PS Y8, Y13, Y6
+	VFMADD231PS Y8, Y15, Y5
+	CMPQ        R12, $0x02
+	JE          pixels7RowDone
+	VMAXPS      1088(R9), Y7, Y8
+	VFMADD231PS Y8, Y14, Y6
+	CMPQ        R12, $0x01
+	JE          pixels7RowDone
+	VMAXPS      1152(R9), Y7, Y8
+	VFMADD231PS Y8, Y15, Y6
+
+pixels7RowDone:
+	ADDQ (AX), R9
+	ADDQ 8(AX), R10
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        SI, CX
+	MOVQ        res+72(FP), R9
+	TESTQ       R9, R9
+	CMOVQNE     CX, R9
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(R8), Y7
+	VMOVUPS     128(R8), Y8
+	VFMADD213PS Y8, Y7, Y0
+	VFMADD213PS Y8, Y7, Y1
+	VFMADD213PS Y8, Y7, Y2
+	VFMADD213PS Y8, Y7, Y3
+	VFMADD213PS Y8, Y7, Y4
+	VFMADD213PS Y8, Y7, Y5
+	VFMADD213PS Y8, Y7, Y6
+
+pixels7scaled:
+	TESTQ  R9, R9
+	JZ     pixels7added
+	VADDPS (R9), Y0, Y0
+	VADDPS 64(R9), Y1, Y1
+	VADDPS 128(R9), Y2, Y2
+	VADDPS 192(R9), Y3, Y3
+	VADDPS 256(R9), Y4, Y4
+	VADDPS 320(R9), Y5, Y5
+	VADDPS 384(R9), Y6, Y6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(R8), Y7
+	VANDPS       Y7, Y0, Y0
+	VANDPS       Y7, Y1, Y1
+	VANDPS       Y7, Y2, Y2
+	VANDPS       Y7, Y3, Y3
+	VANDPS       Y7, Y4, Y4
+	VANDPS       Y7, Y5, Y5
+	VANDPS       Y7, Y6, Y6
+
+pixels7masked:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 64(SI)
+	VMOVUPS Y2, 128(SI)
+	VMOVUPS Y3, 192(SI)
+	VMOVUPS Y4, 256(SI)
+	VMOVUPS Y5, 320(SI)
+	VMOVUPS Y6, 384(SI)
+
+stored:
+	ADDQ $0x20, BX
+	ADDQ $0x20, SI
+	ADDQ $0x20, DI
+	ADDQ $0x20, R8
+	DECQ 112(SP)
+	JNZ  vector
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
+	VZEROUPPER
+	RET
+
+// func anyAVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·anyAVX512(SB), NOSPLIT, $128-88
+	MOVQ s+0(FP), AX
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
+
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
+
+line:
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
+
+tile:
+	MOVQ         72(SP), DI
+	ADDQ         (DX), DI
+	MOVQ         80(SP), BX
+	ADDQ         8(DX), BX
+	MOVQ         88(SP), CX
+	MOVQ         56(SP), SI
+	VMOVUPS      (SI), Z0
+	VBROADCASTSS 104(AX), Z8
+	MOVQ         CX, R8
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x05
+	JGE          from5
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
+
+from2:
+	JMP pixels2
+
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
+
+from4:
+	JMP pixels4
+
+from5:
+	CMPQ CX, $0x07
+	JGE  from7
+	CMPQ CX, $0x06
+	JGE  from6
+	JMP  pixels5
+
+from6:
+	JMP pixels6
+
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
+
+from8:
+	JMP pixels8
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	MOVQ  DI, CX
+	MOVQ  R8, R9
+	ADDQ  24(DX), R9
+	MOVQ  32(DX), R10
+	TESTQ R10, R10
+	JZ    pixels1RowDone
+
+pixels1Tap:
+	VMOVUPS     (R9), Z10
+	MOVQ        CX, R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z0
+	ADDQ        $0x40, R9
+	ADDQ        16(AX), CX
+	DECQ        R10
+	JNZ         pixels1Tap
+
+pixels1RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(SI), Z8
+	VMOVUPS     128(SI), Z9
+	VFMADD213PS Z9, Z8, Z0
+
+pixels1scaled:
+	TESTQ  DI, DI
+	JZ     pixels1added
+	VADDPS (DI), Z0, Z0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(SI), Z8
+	VPANDD       Z8, Z0, Z0
+
+pixels1masked:
+	VMOVUPS Z0, (BX)
+	JMP     stored
+
+pixels2:
 	VMOVAPS Z0, Z1
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+pixels2Row:
+	MOVQ  DI, CX
+	MOVQ  R8, R9
+	ADDQ  24(DX), R9
+	MOVQ  32(DX), R10
+	TESTQ R10, R10
+	JZ    pixels2RowDone
 
-tap:
-	VMOVUPS     (R8), Z2
-	VFMADD231PS (DX), Z2, Z0
-	VFMADD231PS (DX)(R10*1), Z2, Z1
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels2Tap:
+	VMOVUPS     (R9), Z10
+	MOVQ        CX, R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z0
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z1
+	ADDQ        $0x40, R9
+	ADDQ        16(AX), CX
+	DECQ        R10
+	JNZ         pixels2Tap
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z2
-	VMOVUPS     128(DX), Z3
-	VFMADD213PS Z3, Z2, Z0
-	VFMADD213PS Z3, Z2, Z1
+pixels2RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels2Row
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(SI), Z8
+	VMOVUPS     128(SI), Z9
+	VFMADD213PS Z9, Z8, Z0
+	VFMADD213PS Z9, Z8, Z1
 
-added:
-	VBROADCASTSS 88(AX), Z2
-	VBROADCASTSS 92(AX), Z3
-	VMAXPS       Z0, Z2, Z0
-	VMINPS       Z0, Z3, Z0
-	VMAXPS       Z1, Z2, Z1
-	VMINPS       Z1, Z3, Z1
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z2
-	VPANDD       Z2, Z0, Z0
-	VPANDD       Z2, Z1, Z1
+pixels2scaled:
+	TESTQ  DI, DI
+	JZ     pixels2added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
+pixels2added:
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(SI), Z8
+	VPANDD       Z8, Z0, Z0
+	VPANDD       Z8, Z1, Z1
 
-// func tileAVX512P3(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P3(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+pixels2masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	JMP     stored
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+pixels3:
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+pixels3Row:
+	MOVQ  DI, CX
+	MOVQ  R8, R9
+	ADDQ  24(DX), R9
+	MOVQ  32(DX), R10
+	TESTQ R10, R10
+	JZ    pixels3RowDone
 
-tap:
-	VMOVUPS     (R8), Z3
-	VFMADD231PS (DX), Z3, Z0
-	VFMADD231PS (DX)(R10*1), Z3, Z1
-	VFMADD231PS (DX)(R10*2), Z3, Z2
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels3Tap:
+	VMOVUPS     (R9), Z10
+	MOVQ        CX, R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z0
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z1
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z2
+	ADDQ        $0x40, R9
+	ADDQ        16(AX), CX
+	DECQ        R10
+	JNZ         pixels3Tap
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z3
-	VMOVUPS     128(DX), Z4
-	VFMADD213PS Z4, Z3, Z0
-	VFMADD213PS Z4, Z3, Z1
-	VFMADD213PS Z4, Z3, Z2
+pixels3RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels3Row
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(SI), Z8
+	VMOVUPS     128(SI), Z9
+	VFMADD213PS Z9, Z8, Z0
+	VFMADD213PS Z9, Z8, Z1
+	VFMADD213PS Z9, Z8, Z2
 
-added:
-	VBROADCASTSS 88(AX), Z3
-	VBROADCASTSS 92(AX), Z4
-	VMAXPS       Z0, Z3, Z0
-	VMINPS       Z0, Z4, Z0
-	VMAXPS       Z1, Z3, Z1
-	VMINPS       Z1, Z4, Z1
-	VMAXPS       Z2, Z3, Z2
-	VMINPS       Z2, Z4, Z2
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z3
-	VPANDD       Z3, Z0, Z0
-	VPANDD       Z3, Z1, Z1
-	VPANDD       Z3, Z2, Z2
+pixels3scaled:
+	TESTQ  DI, DI
+	JZ     pixels3added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
+pixels3added:
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(SI), Z8
+	VPANDD       Z8, Z0, Z0
+	VPANDD       Z8, Z1, Z1
+	VPANDD       Z8, Z2, Z2
 
-// func tileAVX512P4(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P4(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+pixels3masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	JMP     stored
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+pixels4:
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+pixels4Row:
+	MOVQ  DI, CX
+	MOVQ  R8, R9
+	ADDQ  24(DX), R9
+	MOVQ  32(DX), R10
+	TESTQ R10, R10
+	JZ    pixels4RowDone
 
-tap:
-	VMOVUPS     (R8), Z4
-	VFMADD231PS (DX), Z4, Z0
-	VFMADD231PS (DX)(R10*1), Z4, Z1
-	VFMADD231PS (DX)(R10*2), Z4, Z2
-	VFMADD231PS (DX)(R11*1), Z4, Z3
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels4Tap:
+	VMOVUPS     (R9), Z10
+	MOVQ        CX, R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z0
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z1
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z2
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z3
+	ADDQ        $0x40, R9
+	ADDQ        16(AX), CX
+	DECQ        R10
+	JNZ         pixels4Tap
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z4
-	VMOVUPS     128(DX), Z5
-	VFMADD213PS Z5, Z4, Z0
-	VFMADD213PS Z5, Z4, Z1
-	VFMADD213PS Z5, Z4, Z2
-	VFMADD213PS Z5, Z4, Z3
+pixels4RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels4Row
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(SI), Z8
+	VMOVUPS     128(SI), Z9
+	VFMADD213PS Z9, Z8, Z0
+	VFMADD213PS Z9, Z8, Z1
+	VFMADD213PS Z9, Z8, Z2
+	VFMADD213PS Z9, Z8, Z3
 
-added:
-	VBROADCASTSS 88(AX), Z4
-	VBROADCASTSS 92(AX), Z5
-	VMAXPS       Z0, Z4, Z0
-	VMINPS       Z0, Z5, Z0
-	VMAXPS       Z1, Z4, Z1
-	VMINPS       Z1, Z5, Z1
-	VMAXPS       Z2, Z4, Z2
-	VMINPS       Z2, Z5, Z2
-	VMAXPS       Z3, Z4, Z3
-	VMINPS       Z3, Z5, Z3
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z4
-	VPANDD       Z4, Z0, Z0
-	VPANDD       Z4, Z1, Z1
-	VPANDD       Z4, Z2, Z2
-	VPANDD       Z4, Z3, Z3
+pixels4scaled:
+	TESTQ  DI, DI
+	JZ     pixels4added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
+pixels4added:
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(SI), Z8
+	VPANDD       Z8, Z0, Z0
+	VPANDD       Z8, Z1, Z1
+	VPANDD       Z8, Z2, Z2
+	VPANDD       Z8, Z3, Z3
 
-// func tileAVX512P5(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P5(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+pixels4masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	JMP     stored
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+pixels5:
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
 	VMOVAPS Z0, Z4
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+pixels5Row:
+	MOVQ  DI, CX
+	MOVQ  R8, R9
+	ADDQ  24(DX), R9
+	MOVQ  32(DX), R10
+	TESTQ R10, R10
+	JZ    pixels5RowDone
 
-tap:
-	VMOVUPS     (R8), Z5
-	VFMADD231PS (DX), Z5, Z0
-	VFMADD231PS (DX)(R10*1), Z5, Z1
-	VFMADD231PS (DX)(R10*2), Z5, Z2
-	VFMADD231PS (DX)(R11*1), Z5, Z3
-	VFMADD231PS (DX)(R10*4), Z5, Z4
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels5Tap:
+	VMOVUPS     (R9), Z10
+	MOVQ        CX, R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z0
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z1
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z2
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z3
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z4
+	ADDQ        $0x40, R9
+	ADDQ        16(AX), CX
+	DECQ        R10
+	JNZ         pixels5Tap
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z5
-	VMOVUPS     128(DX), Z6
-	VFMADD213PS Z6, Z5, Z0
-	VFMADD213PS Z6, Z5, Z1
-	VFMADD213PS Z6, Z5, Z2
-	VFMADD213PS Z6, Z5, Z3
-	VFMADD213PS Z6, Z5, Z4
+pixels5RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels5Row
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(SI), Z8
+	VMOVUPS     128(SI), Z9
+	VFMADD213PS Z9, Z8, Z0
+	VFMADD213PS Z9, Z8, Z1
+	VFMADD213PS Z9, Z8, Z2
+	VFMADD213PS Z9, Z8, Z3
+	VFMADD213PS Z9, Z8, Z4
 
-added:
-	VBROADCASTSS 88(AX), Z5
-	VBROADCASTSS 92(AX), Z6
-	VMAXPS       Z0, Z5, Z0
-	VMINPS       Z0, Z6, Z0
-	VMAXPS       Z1, Z5, Z1
-	VMINPS       Z1, Z6, Z1
-	VMAXPS       Z2, Z5, Z2
-	VMINPS       Z2, Z6, Z2
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z5
-	VPANDD       Z5, Z0, Z0
-	VPANDD       Z5, Z1, Z1
-	VPANDD       Z5, Z2, Z2
-	VPANDD       Z5, Z3, Z3
-	VPANDD       Z5, Z4, Z4
+pixels5scaled:
+	TESTQ  DI, DI
+	JZ     pixels5added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
+pixels5added:
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(SI), Z8
+	VPANDD       Z8, Z0, Z0
+	VPANDD       Z8, Z1, Z1
+	VPANDD       Z8, Z2, Z2
+	VPANDD       Z8, Z3, Z3
+	VPANDD       Z8, Z4, Z4
 
-// func tileAVX512P6(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P6(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+pixels5masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	JMP     stored
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+pixels6:
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
 	VMOVAPS Z0, Z4
 	VMOVAPS Z0, Z5
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R11)(R10*2), R12
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+pixels6Row:
+	MOVQ  DI, CX
+	MOVQ  R8, R9
+	ADDQ  24(DX), R9
+	MOVQ  32(DX), R10
+	TESTQ R10, R10
+	JZ    pixels6RowDone
 
-tap:
-	VMOVUPS     (R8), Z6
-	VFMADD231PS (DX), Z6, Z0
-	VFMADD231PS (DX)(R10*1), Z6, Z1
-	VFMADD231PS (DX)(R10*2), Z6, Z2
-	VFMADD231PS (DX)(R11*1), Z6, Z3
-	VFMADD231PS (DX)(R10*4), Z6, Z4
-	VFMADD231PS (DX)(R12*1), Z6, Z5
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels6Tap:
+	VMOVUPS     (R9), Z10
+	MOVQ        CX, R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z0
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z1
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z2
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z3
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z4
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z5
+	ADDQ        $0x40, R9
+	ADDQ        16(AX), CX
+	DECQ        R10
+	JNZ         pixels6Tap
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z6
-	VMOVUPS     128(DX), Z7
-	VFMADD213PS Z7, Z6, Z0
-	VFMADD213PS Z7, Z6, Z1
-	VFMADD213PS Z7, Z6, Z2
-	VFMADD213PS Z7, Z6, Z3
-	VFMADD213PS Z7, Z6, Z4
-	VFMADD213PS Z7, Z6, Z5
+pixels6RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels6Row
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(SI), Z8
+	VMOVUPS     128(SI), Z9
+	VFMADD213PS Z9, Z8, Z0
+	VFMADD213PS Z9, Z8, Z1
+	VFMADD213PS Z9, Z8, Z2
+	VFMADD213PS Z9, Z8, Z3
+	VFMADD213PS Z9, Z8, Z4
+	VFMADD213PS Z9, Z8, Z5
 
-added:
-	VBROADCASTSS 88(AX), Z6
-	VBROADCASTSS 92(AX), Z7
-	VMAXPS       Z0, Z6, Z0
-	VMINPS       Z0, Z7, Z0
-	VMAXPS       Z1, Z6, Z1
-	VMINPS       Z1, Z7, Z1
-	VMAXPS       Z2, Z6, Z2
-	VMINPS       Z2, Z7, Z2
-	VMAXPS       Z3, Z6, Z3
-	VMINPS       Z3, Z7, Z3
-	VMAXPS       Z4, Z6, Z4
-	VMINPS       Z4, Z7, Z4
-	VMAXPS       Z5, Z6, Z5
-	VMINPS       Z5, Z7, Z5
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z6
-	VPANDD       Z6, Z0, Z0
-	VPANDD       Z6, Z1, Z1
-	VPANDD       Z6, Z2, Z2
-	VPANDD       Z6, Z3, Z3
-	VPANDD       Z6, Z4, Z4
-	VPANDD       Z6, Z5, Z5
+pixels6scaled:
+	TESTQ  DI, DI
+	JZ     pixels6added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
+pixels6added:
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(SI), Z8
+	VPANDD       Z8, Z0, Z0
+	VPANDD       Z8, Z1, Z1
+	VPANDD       Z8, Z2, Z2
+	VPANDD       Z8, Z3, Z3
+	VPANDD       Z8, Z4, Z4
+	VPANDD       Z8, Z5, Z5
 
-// func tileAVX512P7(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P7(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+pixels6masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	JMP     stored
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+pixels7:
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
 	VMOVAPS Z0, Z4
 	VMOVAPS Z0, Z5
 	VMOVAPS Z0, Z6
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R11)(R10*2), R12
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+pixels7Row:
+	MOVQ  DI, CX
+	MOVQ  R8, R9
+	ADDQ  24(DX), R9
+	MOVQ  32(DX), R10
+	TESTQ R10, R10
+	JZ    pixels7RowDone
 
-tap:
-	VMOVUPS     (R8), Z7
-	VFMADD231PS (DX), Z7, Z0
-	VFMADD231PS (DX)(R10*1), Z7, Z1
-	VFMADD231PS (DX)(R10*2), Z7, Z2
-	VFMADD231PS (DX)(R11*1), Z7, Z3
-	VFMADD231PS (DX)(R10*4), Z7, Z4
-	VFMADD231PS (DX)(R12*1), Z7, Z5
-	VFMADD231PS (DX)(R11*2), Z7, Z6
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels7Tap:
+	VMOVUPS     (R9), Z10
+	MOVQ        CX, R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z0
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z1
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z2
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z3
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z4
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z5
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z6
+	ADDQ        $0x40, R9
+	ADDQ        16(AX), CX
+	DECQ        R10
+	JNZ         pixels7Tap
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z7
-	VMOVUPS     128(DX), Z8
-	VFMADD213PS Z8, Z7, Z0
-	VFMADD213PS Z8, Z7, Z1
-	VFMADD213PS Z8, Z7, Z2
-	VFMADD213PS Z8, Z7, Z3
-	VFMADD213PS Z8, Z7, Z4
-	VFMADD213PS Z8, Z7, Z5
-	VFMADD213PS Z8, Z7, Z6
+pixels7RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels7Row
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(SI), Z8
+	VMOVUPS     128(SI), Z9
+	VFMADD213PS Z9, Z8, Z0
+	VFMADD213PS Z9, Z8, Z1
+	VFMADD213PS Z9, Z8, Z2
+	VFMADD213PS Z9, Z8, Z3
+	VFMADD213PS Z9, Z8, Z4
+	VFMADD213PS Z9, Z8, Z5
+	VFMADD213PS Z9, Z8, Z6
 
-added:
-	VBROADCASTSS 88(AX), Z7
-	VBROADCASTSS 92(AX), Z8
-	VMAXPS       Z0, Z7, Z0
-	VMINPS       Z0, Z8, Z0
-	VMAXPS       Z1, Z7, Z1
-	VMINPS       Z1, Z8, Z1
-	VMAXPS       Z2, Z7, Z2
-	VMINPS       Z2, Z8, Z2
-	VMAXPS       Z3, Z7, Z3
-	VMINPS       Z3, Z8, Z3
-	VMAXPS       Z4, Z7, Z4
-	VMINPS       Z4, Z8, Z4
-	VMAXPS       Z5, Z7, Z5
-	VMINPS       Z5, Z8, Z5
-	VMAXPS       Z6, Z7, Z6
-	VMINPS       Z6, Z8, Z6
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z7
-	VPANDD       Z7, Z0, Z0
-	VPANDD       Z7, Z1, Z1
-	VPANDD       Z7, Z2, Z2
-	VPANDD       Z7, Z3, Z3
-	VPANDD       Z7, Z4, Z4
-	VPANDD       Z7, Z5, Z5
-	VPANDD       Z7, Z6, Z6
+pixels7scaled:
+	TESTQ  DI, DI
+	JZ     pixels7added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
+pixels7added:
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(SI), Z8
+	VPANDD       Z8, Z0, Z0
+	VPANDD       Z8, Z1, Z1
+	VPANDD       Z8, Z2, Z2
+	VPANDD       Z8, Z3, Z3
+	VPANDD       Z8, Z4, Z4
+	VPANDD       Z8, Z5, Z5
+	VPANDD       Z8, Z6, Z6
 
-// func tileAVX512P8(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P8(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+pixels7masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	JMP     stored
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+pixels8:
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -1886,59 +9013,64 @@ tile:
 	VMOVAPS Z0, Z5
 	VMOVAPS Z0, Z6
 	VMOVAPS Z0, Z7
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R11)(R10*2), R12
-	LEAQ    (R12)(R10*2), R13
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+pixels8Row:
+	MOVQ  DI, CX
+	MOVQ  R8, R9
+	ADDQ  24(DX), R9
+	MOVQ  32(DX), R10
+	TESTQ R10, R10
+	JZ    pixels8RowDone
 
-tap:
-	VMOVUPS     (R8), Z8
-	VFMADD231PS (DX), Z8, Z0
-	VFMADD231PS (DX)(R10*1), Z8, Z1
-	VFMADD231PS (DX)(R10*2), Z8, Z2
-	VFMADD231PS (DX)(R11*1), Z8, Z3
-	VFMADD231PS (DX)(R10*4), Z8, Z4
-	VFMADD231PS (DX)(R12*1), Z8, Z5
-	VFMADD231PS (DX)(R11*2), Z8, Z6
-	VFMADD231PS (DX)(R13*1), Z8, Z7
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels8Tap:
+	VMOVUPS     (R9), Z10
+	MOVQ        CX, R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z0
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z1
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z2
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z3
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z4
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z5
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z6
+	ADDQ        24(AX), R11
+	VMAXPS      (R11), Z8, Z9
+	VFMADD231PS Z9, Z10, Z7
+	ADDQ        $0x40, R9
+	ADDQ        16(AX), CX
+	DECQ        R10
+	JNZ         pixels8Tap
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z8
-	VMOVUPS     128(DX), Z9
+pixels8RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(SI), Z8
+	VMOVUPS     128(SI), Z9
 	VFMADD213PS Z9, Z8, Z0
 	VFMADD213PS Z9, Z8, Z1
 	VFMADD213PS Z9, Z8, Z2
@@ -1948,21 +9080,21 @@ summed:
 	VFMADD213PS Z9, Z8, Z6
 	VFMADD213PS Z9, Z8, Z7
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
+pixels8scaled:
+	TESTQ  DI, DI
+	JZ     pixels8added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
 
-added:
-	VBROADCASTSS 88(AX), Z8
-	VBROADCASTSS 92(AX), Z9
+pixels8added:
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -1979,9 +9111,9 @@ added:
 	VMINPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z8, Z7
 	VMINPS       Z7, Z9, Z7
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z8
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(SI), Z8
 	VPANDD       Z8, Z0, Z0
 	VPANDD       Z8, Z1, Z1
 	VPANDD       Z8, Z2, Z2
@@ -1991,3815 +9123,1230 @@ added:
 	VPANDD       Z8, Z6, Z6
 	VPANDD       Z8, Z7, Z7
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
+pixels8masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+
+stored:
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
 	VZEROUPPER
 	RET
 
-// func tileAVX512P9(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// func taps3S1AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 // Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P9(SB), NOSPLIT, $56-64
+TEXT ·taps3S1AVX512(SB), NOSPLIT, $128-88
 	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
 
 line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
 
 tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R11)(R10*2), R12
-	LEAQ    (R12)(R10*2), R13
+	MOVQ         72(SP), DI
+	ADDQ         (DX), DI
+	MOVQ         80(SP), BX
+	ADDQ         8(DX), BX
+	MOVQ         88(SP), CX
+	MOVQ         56(SP), SI
+	MOVQ         24(DX), R9
+	MOVQ         32(DX), R10
+	VMOVUPS      (SI), Z0
+	VBROADCASTSS 104(AX), Z11
+	MOVQ         CX, R8
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x06
+	JGE          from6
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+from2:
+	JMP pixels2
 
-tap:
-	VMOVUPS     (R8), Z9
-	VFMADD231PS (DX), Z9, Z0
-	VFMADD231PS (DX)(R10*1), Z9, Z1
-	VFMADD231PS (DX)(R10*2), Z9, Z2
-	VFMADD231PS (DX)(R11*1), Z9, Z3
-	VFMADD231PS (DX)(R10*4), Z9, Z4
-	VFMADD231PS (DX)(R12*1), Z9, Z5
-	VFMADD231PS (DX)(R11*2), Z9, Z6
-	VFMADD231PS (DX)(R13*1), Z9, Z7
-	VFMADD231PS (DX)(R10*8), Z9, Z8
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z9
-	VMOVUPS     128(DX), Z10
-	VFMADD213PS Z10, Z9, Z0
-	VFMADD213PS Z10, Z9, Z1
-	VFMADD213PS Z10, Z9, Z2
-	VFMADD213PS Z10, Z9, Z3
-	VFMADD213PS Z10, Z9, Z4
-	VFMADD213PS Z10, Z9, Z5
-	VFMADD213PS Z10, Z9, Z6
-	VFMADD213PS Z10, Z9, Z7
-	VFMADD213PS Z10, Z9, Z8
+from4:
+	CMPQ CX, $0x05
+	JGE  from5
+	JMP  pixels4
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
+from5:
+	JMP pixels5
 
-added:
-	VBROADCASTSS 88(AX), Z9
-	VBROADCASTSS 92(AX), Z10
-	VMAXPS       Z0, Z9, Z0
-	VMINPS       Z0, Z10, Z0
-	VMAXPS       Z1, Z9, Z1
-	VMINPS       Z1, Z10, Z1
-	VMAXPS       Z2, Z9, Z2
-	VMINPS       Z2, Z10, Z2
-	VMAXPS       Z3, Z9, Z3
-	VMINPS       Z3, Z10, Z3
-	VMAXPS       Z4, Z9, Z4
-	VMINPS       Z4, Z10, Z4
-	VMAXPS       Z5, Z9, Z5
-	VMINPS       Z5, Z10, Z5
-	VMAXPS       Z6, Z9, Z6
-	VMINPS       Z6, Z10, Z6
-	VMAXPS       Z7, Z9, Z7
-	VMINPS       Z7, Z10, Z7
-	VMAXPS       Z8, Z9, Z8
-	VMINPS       Z8, Z10, Z8
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z9
-	VPANDD       Z9, Z0, Z0
-	VPANDD       Z9, Z1, Z1
-	VPANDD       Z9, Z2, Z2
-	VPANDD       Z9, Z3, Z3
-	VPANDD       Z9, Z4, Z4
-	VPANDD       Z9, Z5, Z5
-	VPANDD       Z9, Z6, Z6
-	VPANDD       Z9, Z7, Z7
-	VPANDD       Z9, Z8, Z8
+from6:
+	CMPQ CX, $0x09
+	JGE  from9
+	CMPQ CX, $0x07
+	JGE  from7
+	JMP  pixels6
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
 
-// func tileAVX512P10(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P10(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+from8:
+	JMP pixels8
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+from9:
+	CMPQ CX, $0x0a
+	JGE  from10
+	JMP  pixels9
 
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+from10:
+	CMPQ CX, $0x0b
+	JGE  from11
+	JMP  pixels10
 
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	VMOVAPS Z0, Z9
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R11)(R10*2), R12
-	LEAQ    (R12)(R10*2), R13
-	LEAQ    (R13)(R10*2), R14
+from11:
+	JMP pixels11
 
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
 
-tap:
-	VMOVUPS     (R8), Z10
-	VFMADD231PS (DX), Z10, Z0
-	VFMADD231PS (DX)(R10*1), Z10, Z1
-	VFMADD231PS (DX)(R10*2), Z10, Z2
-	VFMADD231PS (DX)(R11*1), Z10, Z3
-	VFMADD231PS (DX)(R10*4), Z10, Z4
-	VFMADD231PS (DX)(R12*1), Z10, Z5
-	VFMADD231PS (DX)(R11*2), Z10, Z6
-	VFMADD231PS (DX)(R13*1), Z10, Z7
-	VFMADD231PS (DX)(R10*8), Z10, Z8
-	VFMADD231PS (DX)(R14*1), Z10, Z9
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z10
-	VMOVUPS     128(DX), Z11
-	VFMADD213PS Z11, Z10, Z0
-	VFMADD213PS Z11, Z10, Z1
-	VFMADD213PS Z11, Z10, Z2
-	VFMADD213PS Z11, Z10, Z3
-	VFMADD213PS Z11, Z10, Z4
-	VFMADD213PS Z11, Z10, Z5
-	VFMADD213PS Z11, Z10, Z6
-	VFMADD213PS Z11, Z10, Z7
-	VFMADD213PS Z11, Z10, Z8
-	VFMADD213PS Z11, Z10, Z9
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-
-added:
-	VBROADCASTSS 88(AX), Z10
-	VBROADCASTSS 92(AX), Z11
-	VMAXPS       Z0, Z10, Z0
-	VMINPS       Z0, Z11, Z0
-	VMAXPS       Z1, Z10, Z1
-	VMINPS       Z1, Z11, Z1
-	VMAXPS       Z2, Z10, Z2
-	VMINPS       Z2, Z11, Z2
-	VMAXPS       Z3, Z10, Z3
-	VMINPS       Z3, Z11, Z3
-	VMAXPS       Z4, Z10, Z4
-	VMINPS       Z4, Z11, Z4
-	VMAXPS       Z5, Z10, Z5
-	VMINPS       Z5, Z11, Z5
-	VMAXPS       Z6, Z10, Z6
-	VMINPS       Z6, Z11, Z6
-	VMAXPS       Z7, Z10, Z7
-	VMINPS       Z7, Z11, Z7
-	VMAXPS       Z8, Z10, Z8
-	VMINPS       Z8, Z11, Z8
-	VMAXPS       Z9, Z10, Z9
-	VMINPS       Z9, Z11, Z9
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z10
-	VPANDD       Z10, Z0, Z0
-	VPANDD       Z10, Z1, Z1
-	VPANDD       Z10, Z2, Z2
-	VPANDD       Z10, Z3, Z3
-	VPANDD       Z10, Z4, Z4
-	VPANDD       Z10, Z5, Z5
-	VPANDD       Z10, Z6, Z6
-	VPANDD       Z10, Z7, Z7
-	VPANDD       Z10, Z8, Z8
-	VPANDD       Z10, Z9, Z9
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P11(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P11(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	VMOVAPS Z0, Z9
-	VMOVAPS Z0, Z10
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R11)(R10*2), R12
-	LEAQ    (R12)(R10*2), R13
-	LEAQ    (R13)(R10*2), R14
-
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
-
-tap:
-	VMOVUPS     (R8), Z11
-	VFMADD231PS (DX), Z11, Z0
-	VFMADD231PS (DX)(R10*1), Z11, Z1
-	VFMADD231PS (DX)(R10*2), Z11, Z2
-	VFMADD231PS (DX)(R11*1), Z11, Z3
-	VFMADD231PS (DX)(R10*4), Z11, Z4
-	VFMADD231PS (DX)(R12*1), Z11, Z5
-	VFMADD231PS (DX)(R11*2), Z11, Z6
-	VFMADD231PS (DX)(R13*1), Z11, Z7
-	VFMADD231PS (DX)(R10*8), Z11, Z8
-	VFMADD231PS (DX)(R14*1), Z11, Z9
-	VFMADD231PS (DX)(R12*2), Z11, Z10
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z11
-	VMOVUPS     128(DX), Z12
-	VFMADD213PS Z12, Z11, Z0
-	VFMADD213PS Z12, Z11, Z1
-	VFMADD213PS Z12, Z11, Z2
-	VFMADD213PS Z12, Z11, Z3
-	VFMADD213PS Z12, Z11, Z4
-	VFMADD213PS Z12, Z11, Z5
-	VFMADD213PS Z12, Z11, Z6
-	VFMADD213PS Z12, Z11, Z7
-	VFMADD213PS Z12, Z11, Z8
-	VFMADD213PS Z12, Z11, Z9
-	VFMADD213PS Z12, Z11, Z10
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
-
-added:
-	VBROADCASTSS 88(AX), Z11
-	VBROADCASTSS 92(AX), Z12
-	VMAXPS       Z0, Z11, Z0
-	VMINPS       Z0, Z12, Z0
-	VMAXPS       Z1, Z11, Z1
-	VMINPS       Z1, Z12, Z1
-	VMAXPS       Z2, Z11, Z2
-	VMINPS       Z2, Z12, Z2
-	VMAXPS       Z3, Z11, Z3
-	VMINPS       Z3, Z12, Z3
-	VMAXPS       Z4, Z11, Z4
-	VMINPS       Z4, Z12, Z4
-	VMAXPS       Z5, Z11, Z5
-	VMINPS       Z5, Z12, Z5
-	VMAXPS       Z6, Z11, Z6
-	VMINPS       Z6, Z12, Z6
-	VMAXPS       Z7, Z11, Z7
-	VMINPS       Z7, Z12, Z7
-	VMAXPS       Z8, Z11, Z8
-	VMINPS       Z8, Z12, Z8
-	VMAXPS       Z9, Z11, Z9
-	VMINPS       Z9, Z12, Z9
-	VMAXPS       Z10, Z11, Z10
-	VMINPS       Z10, Z12, Z10
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z11
-	VPANDD       Z11, Z0, Z0
-	VPANDD       Z11, Z1, Z1
-	VPANDD       Z11, Z2, Z2
-	VPANDD       Z11, Z3, Z3
-	VPANDD       Z11, Z4, Z4
-	VPANDD       Z11, Z5, Z5
-	VPANDD       Z11, Z6, Z6
-	VPANDD       Z11, Z7, Z7
-	VPANDD       Z11, Z8, Z8
-	VPANDD       Z11, Z9, Z9
-	VPANDD       Z11, Z10, Z10
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P12(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P12(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	VMOVAPS Z0, Z9
-	VMOVAPS Z0, Z10
-	VMOVAPS Z0, Z11
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R11)(R10*2), R12
-	LEAQ    (R12)(R10*2), R13
-	LEAQ    (R13)(R10*2), R14
-	LEAQ    (R14)(R10*2), R15
-
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
-
-tap:
-	VMOVUPS     (R8), Z12
-	VFMADD231PS (DX), Z12, Z0
-	VFMADD231PS (DX)(R10*1), Z12, Z1
-	VFMADD231PS (DX)(R10*2), Z12, Z2
-	VFMADD231PS (DX)(R11*1), Z12, Z3
-	VFMADD231PS (DX)(R10*4), Z12, Z4
-	VFMADD231PS (DX)(R12*1), Z12, Z5
-	VFMADD231PS (DX)(R11*2), Z12, Z6
-	VFMADD231PS (DX)(R13*1), Z12, Z7
-	VFMADD231PS (DX)(R10*8), Z12, Z8
-	VFMADD231PS (DX)(R14*1), Z12, Z9
-	VFMADD231PS (DX)(R12*2), Z12, Z10
-	VFMADD231PS (DX)(R15*1), Z12, Z11
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	LEAQ        (R12)(R8*2), R13
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z12
-	VMOVUPS     128(DX), Z13
-	VFMADD213PS Z13, Z12, Z0
-	VFMADD213PS Z13, Z12, Z1
-	VFMADD213PS Z13, Z12, Z2
-	VFMADD213PS Z13, Z12, Z3
-	VFMADD213PS Z13, Z12, Z4
-	VFMADD213PS Z13, Z12, Z5
-	VFMADD213PS Z13, Z12, Z6
-	VFMADD213PS Z13, Z12, Z7
-	VFMADD213PS Z13, Z12, Z8
-	VFMADD213PS Z13, Z12, Z9
-	VFMADD213PS Z13, Z12, Z10
-	VFMADD213PS Z13, Z12, Z11
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
-	VADDPS (SI)(R13*1), Z11, Z11
-
-added:
-	VBROADCASTSS 88(AX), Z12
-	VBROADCASTSS 92(AX), Z13
-	VMAXPS       Z0, Z12, Z0
-	VMINPS       Z0, Z13, Z0
-	VMAXPS       Z1, Z12, Z1
-	VMINPS       Z1, Z13, Z1
-	VMAXPS       Z2, Z12, Z2
-	VMINPS       Z2, Z13, Z2
-	VMAXPS       Z3, Z12, Z3
-	VMINPS       Z3, Z13, Z3
-	VMAXPS       Z4, Z12, Z4
-	VMINPS       Z4, Z13, Z4
-	VMAXPS       Z5, Z12, Z5
-	VMINPS       Z5, Z13, Z5
-	VMAXPS       Z6, Z12, Z6
-	VMINPS       Z6, Z13, Z6
-	VMAXPS       Z7, Z12, Z7
-	VMINPS       Z7, Z13, Z7
-	VMAXPS       Z8, Z12, Z8
-	VMINPS       Z8, Z13, Z8
-	VMAXPS       Z9, Z12, Z9
-	VMINPS       Z9, Z13, Z9
-	VMAXPS       Z10, Z12, Z10
-	VMINPS       Z10, Z13, Z10
-	VMAXPS       Z11, Z12, Z11
-	VMINPS       Z11, Z13, Z11
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z12
-	VPANDD       Z12, Z0, Z0
-	VPANDD       Z12, Z1, Z1
-	VPANDD       Z12, Z2, Z2
-	VPANDD       Z12, Z3, Z3
-	VPANDD       Z12, Z4, Z4
-	VPANDD       Z12, Z5, Z5
-	VPANDD       Z12, Z6, Z6
-	VPANDD       Z12, Z7, Z7
-	VPANDD       Z12, Z8, Z8
-	VPANDD       Z12, Z9, Z9
-	VPANDD       Z12, Z10, Z10
-	VPANDD       Z12, Z11, Z11
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	VMOVUPS Z11, (DI)(R13*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P13(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P13(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	VMOVAPS Z0, Z9
-	VMOVAPS Z0, Z10
-	VMOVAPS Z0, Z11
-	VMOVAPS Z0, Z12
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R11)(R10*2), R12
-	LEAQ    (R12)(R10*2), R13
-	LEAQ    (R13)(R10*2), R14
-	LEAQ    (R14)(R10*2), R15
-
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
-
-tap:
+pixels1Row:
 	VMOVUPS     (R8), Z13
-	VFMADD231PS (DX), Z13, Z0
-	VFMADD231PS (DX)(R10*1), Z13, Z1
-	VFMADD231PS (DX)(R10*2), Z13, Z2
-	VFMADD231PS (DX)(R11*1), Z13, Z3
-	VFMADD231PS (DX)(R10*4), Z13, Z4
-	VFMADD231PS (DX)(R12*1), Z13, Z5
-	VFMADD231PS (DX)(R11*2), Z13, Z6
-	VFMADD231PS (DX)(R13*1), Z13, Z7
-	VFMADD231PS (DX)(R10*8), Z13, Z8
-	VFMADD231PS (DX)(R14*1), Z13, Z9
-	VFMADD231PS (DX)(R12*2), Z13, Z10
-	VFMADD231PS (DX)(R15*1), Z13, Z11
-	VFMADD231PS (DX)(R11*4), Z13, Z12
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	LEAQ        (R12)(R8*2), R13
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z13
-	VMOVUPS     128(DX), Z14
-	VFMADD213PS Z14, Z13, Z0
-	VFMADD213PS Z14, Z13, Z1
-	VFMADD213PS Z14, Z13, Z2
-	VFMADD213PS Z14, Z13, Z3
-	VFMADD213PS Z14, Z13, Z4
-	VFMADD213PS Z14, Z13, Z5
-	VFMADD213PS Z14, Z13, Z6
-	VFMADD213PS Z14, Z13, Z7
-	VFMADD213PS Z14, Z13, Z8
-	VFMADD213PS Z14, Z13, Z9
-	VFMADD213PS Z14, Z13, Z10
-	VFMADD213PS Z14, Z13, Z11
-	VFMADD213PS Z14, Z13, Z12
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
-	VADDPS (SI)(R13*1), Z11, Z11
-	VADDPS (SI)(R9*4), Z12, Z12
-
-added:
-	VBROADCASTSS 88(AX), Z13
-	VBROADCASTSS 92(AX), Z14
-	VMAXPS       Z0, Z13, Z0
-	VMINPS       Z0, Z14, Z0
-	VMAXPS       Z1, Z13, Z1
-	VMINPS       Z1, Z14, Z1
-	VMAXPS       Z2, Z13, Z2
-	VMINPS       Z2, Z14, Z2
-	VMAXPS       Z3, Z13, Z3
-	VMINPS       Z3, Z14, Z3
-	VMAXPS       Z4, Z13, Z4
-	VMINPS       Z4, Z14, Z4
-	VMAXPS       Z5, Z13, Z5
-	VMINPS       Z5, Z14, Z5
-	VMAXPS       Z6, Z13, Z6
-	VMINPS       Z6, Z14, Z6
-	VMAXPS       Z7, Z13, Z7
-	VMINPS       Z7, Z14, Z7
-	VMAXPS       Z8, Z13, Z8
-	VMINPS       Z8, Z14, Z8
-	VMAXPS       Z9, Z13, Z9
-	VMINPS       Z9, Z14, Z9
-	VMAXPS       Z10, Z13, Z10
-	VMINPS       Z10, Z14, Z10
-	VMAXPS       Z11, Z13, Z11
-	VMINPS       Z11, Z14, Z11
-	VMAXPS       Z12, Z13, Z12
-	VMINPS       Z12, Z14, Z12
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z13
-	VPANDD       Z13, Z0, Z0
-	VPANDD       Z13, Z1, Z1
-	VPANDD       Z13, Z2, Z2
-	VPANDD       Z13, Z3, Z3
-	VPANDD       Z13, Z4, Z4
-	VPANDD       Z13, Z5, Z5
-	VPANDD       Z13, Z6, Z6
-	VPANDD       Z13, Z7, Z7
-	VPANDD       Z13, Z8, Z8
-	VPANDD       Z13, Z9, Z9
-	VPANDD       Z13, Z10, Z10
-	VPANDD       Z13, Z11, Z11
-	VPANDD       Z13, Z12, Z12
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	VMOVUPS Z11, (DI)(R13*1)
-	VMOVUPS Z12, (DI)(R9*4)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P14(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P14(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	VMOVAPS Z0, Z9
-	VMOVAPS Z0, Z10
-	VMOVAPS Z0, Z11
-	VMOVAPS Z0, Z12
-	VMOVAPS Z0, Z13
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-	MOVQ    24(AX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R11)(R10*2), R12
-	LEAQ    (R12)(R10*2), R13
-	LEAQ    (R13)(R10*2), R14
-	LEAQ    (R14)(R10*2), R15
-	LEAQ    (R15)(R10*2), BP
-
-row:
-	MOVQ DI, DX
-	MOVQ SI, R8
-	MOVQ 32(CX), R9
-
-tap:
-	VMOVUPS     (R8), Z14
-	VFMADD231PS (DX), Z14, Z0
-	VFMADD231PS (DX)(R10*1), Z14, Z1
-	VFMADD231PS (DX)(R10*2), Z14, Z2
-	VFMADD231PS (DX)(R11*1), Z14, Z3
-	VFMADD231PS (DX)(R10*4), Z14, Z4
-	VFMADD231PS (DX)(R12*1), Z14, Z5
-	VFMADD231PS (DX)(R11*2), Z14, Z6
-	VFMADD231PS (DX)(R13*1), Z14, Z7
-	VFMADD231PS (DX)(R10*8), Z14, Z8
-	VFMADD231PS (DX)(R14*1), Z14, Z9
-	VFMADD231PS (DX)(R12*2), Z14, Z10
-	VFMADD231PS (DX)(R15*1), Z14, Z11
-	VFMADD231PS (DX)(R11*4), Z14, Z12
-	VFMADD231PS (DX)(BP*1), Z14, Z13
-	ADDQ        $0x40, R8
-	ADDQ        8(AX), DX
-	DECQ        R9
-	JNZ         tap
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	LEAQ        (R12)(R8*2), R13
-	LEAQ        (R13)(R8*2), R14
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z14
-	VMOVUPS     128(DX), Z15
-	VFMADD213PS Z15, Z14, Z0
-	VFMADD213PS Z15, Z14, Z1
-	VFMADD213PS Z15, Z14, Z2
-	VFMADD213PS Z15, Z14, Z3
-	VFMADD213PS Z15, Z14, Z4
-	VFMADD213PS Z15, Z14, Z5
-	VFMADD213PS Z15, Z14, Z6
-	VFMADD213PS Z15, Z14, Z7
-	VFMADD213PS Z15, Z14, Z8
-	VFMADD213PS Z15, Z14, Z9
-	VFMADD213PS Z15, Z14, Z10
-	VFMADD213PS Z15, Z14, Z11
-	VFMADD213PS Z15, Z14, Z12
-	VFMADD213PS Z15, Z14, Z13
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
-	VADDPS (SI)(R13*1), Z11, Z11
-	VADDPS (SI)(R9*4), Z12, Z12
-	VADDPS (SI)(R14*1), Z13, Z13
-
-added:
-	VBROADCASTSS 88(AX), Z14
-	VBROADCASTSS 92(AX), Z15
-	VMAXPS       Z0, Z14, Z0
-	VMINPS       Z0, Z15, Z0
-	VMAXPS       Z1, Z14, Z1
-	VMINPS       Z1, Z15, Z1
-	VMAXPS       Z2, Z14, Z2
-	VMINPS       Z2, Z15, Z2
-	VMAXPS       Z3, Z14, Z3
-	VMINPS       Z3, Z15, Z3
-	VMAXPS       Z4, Z14, Z4
-	VMINPS       Z4, Z15, Z4
-	VMAXPS       Z5, Z14, Z5
-	VMINPS       Z5, Z15, Z5
-	VMAXPS       Z6, Z14, Z6
-	VMINPS       Z6, Z15, Z6
-	VMAXPS       Z7, Z14, Z7
-	VMINPS       Z7, Z15, Z7
-	VMAXPS       Z8, Z14, Z8
-	VMINPS       Z8, Z15, Z8
-	VMAXPS       Z9, Z14, Z9
-	VMINPS       Z9, Z15, Z9
-	VMAXPS       Z10, Z14, Z10
-	VMINPS       Z10, Z15, Z10
-	VMAXPS       Z11, Z14, Z11
-	VMINPS       Z11, Z15, Z11
-	VMAXPS       Z12, Z14, Z12
-	VMINPS       Z12, Z15, Z12
-	VMAXPS       Z13, Z14, Z13
-	VMINPS       Z13, Z15, Z13
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z14
-	VPANDD       Z14, Z0, Z0
-	VPANDD       Z14, Z1, Z1
-	VPANDD       Z14, Z2, Z2
-	VPANDD       Z14, Z3, Z3
-	VPANDD       Z14, Z4, Z4
-	VPANDD       Z14, Z5, Z5
-	VPANDD       Z14, Z6, Z6
-	VPANDD       Z14, Z7, Z7
-	VPANDD       Z14, Z8, Z8
-	VPANDD       Z14, Z9, Z9
-	VPANDD       Z14, Z10, Z10
-	VPANDD       Z14, Z11, Z11
-	VPANDD       Z14, Z12, Z12
-	VPANDD       Z14, Z13, Z13
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	VMOVUPS Z11, (DI)(R13*1)
-	VMOVUPS Z12, (DI)(R9*4)
-	VMOVUPS Z13, (DI)(R14*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P1S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P1S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y2
-	VMOVUPS     64(SI), Y3
-	VMOVUPS     128(SI), Y4
-	VMOVUPS     (DI), Y5
-	VFMADD231PS Y5, Y2, Y0
-	VMOVUPS     64(DI), Y5
-	VFMADD231PS Y5, Y3, Y0
-	VMOVUPS     128(DI), Y5
-	VFMADD231PS Y5, Y4, Y0
-	VMOVUPS     32(SI), Y2
-	VMOVUPS     96(SI), Y3
-	VMOVUPS     160(SI), Y4
-	VMOVUPS     32(DI), Y5
-	VFMADD231PS Y5, Y2, Y1
-	VMOVUPS     96(DI), Y5
-	VFMADD231PS Y5, Y3, Y1
-	VMOVUPS     160(DI), Y5
-	VFMADD231PS Y5, Y4, Y1
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y2
-	VMOVUPS     128(DX), Y3
-	VFMADD213PS Y3, Y2, Y0
-	VMOVUPS     96(DX), Y2
-	VMOVUPS     160(DX), Y3
-	VFMADD213PS Y3, Y2, Y1
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-
-added:
-	VBROADCASTSS 88(AX), Y2
-	VBROADCASTSS 92(AX), Y3
-	VMAXPS       Y0, Y2, Y0
-	VMINPS       Y0, Y3, Y0
-	VMAXPS       Y1, Y2, Y1
-	VMINPS       Y1, Y3, Y1
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y2
-	VANDPS       Y2, Y0, Y0
-	VMOVUPS      224(DX), Y2
-	VANDPS       Y2, Y1, Y1
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P2S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P2S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y4
-	VMOVUPS     64(SI), Y5
-	VMOVUPS     128(SI), Y6
-	VMOVUPS     (DI), Y7
-	VFMADD231PS Y7, Y4, Y0
-	VMOVUPS     64(DI), Y7
-	VFMADD231PS Y7, Y4, Y2
-	VFMADD231PS Y7, Y5, Y0
-	VMOVUPS     128(DI), Y7
-	VFMADD231PS Y7, Y5, Y2
-	VFMADD231PS Y7, Y6, Y0
-	VMOVUPS     192(DI), Y7
-	VFMADD231PS Y7, Y6, Y2
-	VMOVUPS     32(SI), Y4
-	VMOVUPS     96(SI), Y5
-	VMOVUPS     160(SI), Y6
-	VMOVUPS     32(DI), Y7
-	VFMADD231PS Y7, Y4, Y1
-	VMOVUPS     96(DI), Y7
-	VFMADD231PS Y7, Y4, Y3
-	VFMADD231PS Y7, Y5, Y1
-	VMOVUPS     160(DI), Y7
-	VFMADD231PS Y7, Y5, Y3
-	VFMADD231PS Y7, Y6, Y1
-	VMOVUPS     224(DI), Y7
-	VFMADD231PS Y7, Y6, Y3
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y4
-	VMOVUPS     128(DX), Y5
-	VFMADD213PS Y5, Y4, Y0
-	VFMADD213PS Y5, Y4, Y2
-	VMOVUPS     96(DX), Y4
-	VMOVUPS     160(DX), Y5
-	VFMADD213PS Y5, Y4, Y1
-	VFMADD213PS Y5, Y4, Y3
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-
-added:
-	VBROADCASTSS 88(AX), Y4
-	VBROADCASTSS 92(AX), Y5
-	VMAXPS       Y0, Y4, Y0
-	VMINPS       Y0, Y5, Y0
-	VMAXPS       Y1, Y4, Y1
-	VMINPS       Y1, Y5, Y1
-	VMAXPS       Y2, Y4, Y2
-	VMINPS       Y2, Y5, Y2
-	VMAXPS       Y3, Y4, Y3
-	VMINPS       Y3, Y5, Y3
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y4
-	VANDPS       Y4, Y0, Y0
-	VANDPS       Y4, Y2, Y2
-	VMOVUPS      224(DX), Y4
-	VANDPS       Y4, Y1, Y1
-	VANDPS       Y4, Y3, Y3
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P3S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P3S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y6
-	VMOVUPS     64(SI), Y7
-	VMOVUPS     128(SI), Y8
-	VMOVUPS     (DI), Y9
-	VFMADD231PS Y9, Y6, Y0
-	VMOVUPS     64(DI), Y9
-	VFMADD231PS Y9, Y6, Y2
-	VFMADD231PS Y9, Y7, Y0
-	VMOVUPS     128(DI), Y9
-	VFMADD231PS Y9, Y6, Y4
-	VFMADD231PS Y9, Y7, Y2
-	VFMADD231PS Y9, Y8, Y0
-	VMOVUPS     192(DI), Y9
-	VFMADD231PS Y9, Y7, Y4
-	VFMADD231PS Y9, Y8, Y2
-	VMOVUPS     256(DI), Y9
-	VFMADD231PS Y9, Y8, Y4
-	VMOVUPS     32(SI), Y6
-	VMOVUPS     96(SI), Y7
-	VMOVUPS     160(SI), Y8
-	VMOVUPS     32(DI), Y9
-	VFMADD231PS Y9, Y6, Y1
-	VMOVUPS     96(DI), Y9
-	VFMADD231PS Y9, Y6, Y3
-	VFMADD231PS Y9, Y7, Y1
-	VMOVUPS     160(DI), Y9
-	VFMADD231PS Y9, Y6, Y5
-	VFMADD231PS Y9, Y7, Y3
-	VFMADD231PS Y9, Y8, Y1
-	VMOVUPS     224(DI), Y9
-	VFMADD231PS Y9, Y7, Y5
-	VFMADD231PS Y9, Y8, Y3
-	VMOVUPS     288(DI), Y9
-	VFMADD231PS Y9, Y8, Y5
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y6
-	VMOVUPS     128(DX), Y7
-	VFMADD213PS Y7, Y6, Y0
-	VFMADD213PS Y7, Y6, Y2
-	VFMADD213PS Y7, Y6, Y4
-	VMOVUPS     96(DX), Y6
-	VMOVUPS     160(DX), Y7
-	VFMADD213PS Y7, Y6, Y1
-	VFMADD213PS Y7, Y6, Y3
-	VFMADD213PS Y7, Y6, Y5
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-
-added:
-	VBROADCASTSS 88(AX), Y6
-	VBROADCASTSS 92(AX), Y7
-	VMAXPS       Y0, Y6, Y0
-	VMINPS       Y0, Y7, Y0
-	VMAXPS       Y1, Y6, Y1
-	VMINPS       Y1, Y7, Y1
-	VMAXPS       Y2, Y6, Y2
-	VMINPS       Y2, Y7, Y2
-	VMAXPS       Y3, Y6, Y3
-	VMINPS       Y3, Y7, Y3
-	VMAXPS       Y4, Y6, Y4
-	VMINPS       Y4, Y7, Y4
-	VMAXPS       Y5, Y6, Y5
-	VMINPS       Y5, Y7, Y5
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y6
-	VANDPS       Y6, Y0, Y0
-	VANDPS       Y6, Y2, Y2
-	VANDPS       Y6, Y4, Y4
-	VMOVUPS      224(DX), Y6
-	VANDPS       Y6, Y1, Y1
-	VANDPS       Y6, Y3, Y3
-	VANDPS       Y6, Y5, Y5
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P4S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P4S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	VMOVAPS Y0, Y6
-	VMOVAPS Y1, Y7
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y8
-	VMOVUPS     64(SI), Y9
-	VMOVUPS     128(SI), Y10
-	VMOVUPS     (DI), Y11
-	VFMADD231PS Y11, Y8, Y0
-	VMOVUPS     64(DI), Y11
-	VFMADD231PS Y11, Y8, Y2
-	VFMADD231PS Y11, Y9, Y0
-	VMOVUPS     128(DI), Y11
-	VFMADD231PS Y11, Y8, Y4
-	VFMADD231PS Y11, Y9, Y2
-	VFMADD231PS Y11, Y10, Y0
-	VMOVUPS     192(DI), Y11
-	VFMADD231PS Y11, Y8, Y6
-	VFMADD231PS Y11, Y9, Y4
-	VFMADD231PS Y11, Y10, Y2
-	VMOVUPS     256(DI), Y11
-	VFMADD231PS Y11, Y9, Y6
-	VFMADD231PS Y11, Y10, Y4
-	VMOVUPS     320(DI), Y11
-	VFMADD231PS Y11, Y10, Y6
-	VMOVUPS     32(SI), Y8
-	VMOVUPS     96(SI), Y9
-	VMOVUPS     160(SI), Y10
-	VMOVUPS     32(DI), Y11
-	VFMADD231PS Y11, Y8, Y1
-	VMOVUPS     96(DI), Y11
-	VFMADD231PS Y11, Y8, Y3
-	VFMADD231PS Y11, Y9, Y1
-	VMOVUPS     160(DI), Y11
-	VFMADD231PS Y11, Y8, Y5
-	VFMADD231PS Y11, Y9, Y3
-	VFMADD231PS Y11, Y10, Y1
-	VMOVUPS     224(DI), Y11
-	VFMADD231PS Y11, Y8, Y7
-	VFMADD231PS Y11, Y9, Y5
-	VFMADD231PS Y11, Y10, Y3
-	VMOVUPS     288(DI), Y11
-	VFMADD231PS Y11, Y9, Y7
-	VFMADD231PS Y11, Y10, Y5
-	VMOVUPS     352(DI), Y11
-	VFMADD231PS Y11, Y10, Y7
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y8
-	VMOVUPS     128(DX), Y9
-	VFMADD213PS Y9, Y8, Y0
-	VFMADD213PS Y9, Y8, Y2
-	VFMADD213PS Y9, Y8, Y4
-	VFMADD213PS Y9, Y8, Y6
-	VMOVUPS     96(DX), Y8
-	VMOVUPS     160(DX), Y9
-	VFMADD213PS Y9, Y8, Y1
-	VFMADD213PS Y9, Y8, Y3
-	VFMADD213PS Y9, Y8, Y5
-	VFMADD213PS Y9, Y8, Y7
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-	VADDPS (SI)(R9*1), Y6, Y6
-	VADDPS 32(SI)(R9*1), Y7, Y7
-
-added:
-	VBROADCASTSS 88(AX), Y8
-	VBROADCASTSS 92(AX), Y9
-	VMAXPS       Y0, Y8, Y0
-	VMINPS       Y0, Y9, Y0
-	VMAXPS       Y1, Y8, Y1
-	VMINPS       Y1, Y9, Y1
-	VMAXPS       Y2, Y8, Y2
-	VMINPS       Y2, Y9, Y2
-	VMAXPS       Y3, Y8, Y3
-	VMINPS       Y3, Y9, Y3
-	VMAXPS       Y4, Y8, Y4
-	VMINPS       Y4, Y9, Y4
-	VMAXPS       Y5, Y8, Y5
-	VMINPS       Y5, Y9, Y5
-	VMAXPS       Y6, Y8, Y6
-	VMINPS       Y6, Y9, Y6
-	VMAXPS       Y7, Y8, Y7
-	VMINPS       Y7, Y9, Y7
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y8
-	VANDPS       Y8, Y0, Y0
-	VANDPS       Y8, Y2, Y2
-	VANDPS       Y8, Y4, Y4
-	VANDPS       Y8, Y6, Y6
-	VMOVUPS      224(DX), Y8
-	VANDPS       Y8, Y1, Y1
-	VANDPS       Y8, Y3, Y3
-	VANDPS       Y8, Y5, Y5
-	VANDPS       Y8, Y7, Y7
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	VMOVUPS Y6, (DI)(R9*1)
-	VMOVUPS Y7, 32(DI)(R9*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P5S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P5S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	VMOVAPS Y0, Y6
-	VMOVAPS Y1, Y7
-	VMOVAPS Y0, Y8
-	VMOVAPS Y1, Y9
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y10
-	VMOVUPS     64(SI), Y11
-	VMOVUPS     128(SI), Y12
-	VMOVUPS     (DI), Y13
-	VFMADD231PS Y13, Y10, Y0
-	VMOVUPS     64(DI), Y13
-	VFMADD231PS Y13, Y10, Y2
-	VFMADD231PS Y13, Y11, Y0
-	VMOVUPS     128(DI), Y13
-	VFMADD231PS Y13, Y10, Y4
-	VFMADD231PS Y13, Y11, Y2
-	VFMADD231PS Y13, Y12, Y0
-	VMOVUPS     192(DI), Y13
-	VFMADD231PS Y13, Y10, Y6
-	VFMADD231PS Y13, Y11, Y4
-	VFMADD231PS Y13, Y12, Y2
-	VMOVUPS     256(DI), Y13
-	VFMADD231PS Y13, Y10, Y8
-	VFMADD231PS Y13, Y11, Y6
-	VFMADD231PS Y13, Y12, Y4
-	VMOVUPS     320(DI), Y13
-	VFMADD231PS Y13, Y11, Y8
-	VFMADD231PS Y13, Y12, Y6
-	VMOVUPS     384(DI), Y13
-	VFMADD231PS Y13, Y12, Y8
-	VMOVUPS     32(SI), Y10
-	VMOVUPS     96(SI), Y11
-	VMOVUPS     160(SI), Y12
-	VMOVUPS     32(DI), Y13
-	VFMADD231PS Y13, Y10, Y1
-	VMOVUPS     96(DI), Y13
-	VFMADD231PS Y13, Y10, Y3
-	VFMADD231PS Y13, Y11, Y1
-	VMOVUPS     160(DI), Y13
-	VFMADD231PS Y13, Y10, Y5
-	VFMADD231PS Y13, Y11, Y3
-	VFMADD231PS Y13, Y12, Y1
-	VMOVUPS     224(DI), Y13
-	VFMADD231PS Y13, Y10, Y7
-	VFMADD231PS Y13, Y11, Y5
-	VFMADD231PS Y13, Y12, Y3
-	VMOVUPS     288(DI), Y13
-	VFMADD231PS Y13, Y10, Y9
-	VFMADD231PS Y13, Y11, Y7
-	VFMADD231PS Y13, Y12, Y5
-	VMOVUPS     352(DI), Y13
-	VFMADD231PS Y13, Y11, Y9
-	VFMADD231PS Y13, Y12, Y7
-	VMOVUPS     416(DI), Y13
-	VFMADD231PS Y13, Y12, Y9
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y10
-	VMOVUPS     128(DX), Y11
-	VFMADD213PS Y11, Y10, Y0
-	VFMADD213PS Y11, Y10, Y2
-	VFMADD213PS Y11, Y10, Y4
-	VFMADD213PS Y11, Y10, Y6
-	VFMADD213PS Y11, Y10, Y8
-	VMOVUPS     96(DX), Y10
-	VMOVUPS     160(DX), Y11
-	VFMADD213PS Y11, Y10, Y1
-	VFMADD213PS Y11, Y10, Y3
-	VFMADD213PS Y11, Y10, Y5
-	VFMADD213PS Y11, Y10, Y7
-	VFMADD213PS Y11, Y10, Y9
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-	VADDPS (SI)(R9*1), Y6, Y6
-	VADDPS 32(SI)(R9*1), Y7, Y7
-	VADDPS (SI)(R8*4), Y8, Y8
-	VADDPS 32(SI)(R8*4), Y9, Y9
-
-added:
-	VBROADCASTSS 88(AX), Y10
-	VBROADCASTSS 92(AX), Y11
-	VMAXPS       Y0, Y10, Y0
-	VMINPS       Y0, Y11, Y0
-	VMAXPS       Y1, Y10, Y1
-	VMINPS       Y1, Y11, Y1
-	VMAXPS       Y2, Y10, Y2
-	VMINPS       Y2, Y11, Y2
-	VMAXPS       Y3, Y10, Y3
-	VMINPS       Y3, Y11, Y3
-	VMAXPS       Y4, Y10, Y4
-	VMINPS       Y4, Y11, Y4
-	VMAXPS       Y5, Y10, Y5
-	VMINPS       Y5, Y11, Y5
-	VMAXPS       Y6, Y10, Y6
-	VMINPS       Y6, Y11, Y6
-	VMAXPS       Y7, Y10, Y7
-	VMINPS       Y7, Y11, Y7
-	VMAXPS       Y8, Y10, Y8
-	VMINPS       Y8, Y11, Y8
-	VMAXPS       Y9, Y10, Y9
-	VMINPS       Y9, Y11, Y9
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y10
-	VANDPS       Y10, Y0, Y0
-	VANDPS       Y10, Y2, Y2
-	VANDPS       Y10, Y4, Y4
-	VANDPS       Y10, Y6, Y6
-	VANDPS       Y10, Y8, Y8
-	VMOVUPS      224(DX), Y10
-	VANDPS       Y10, Y1, Y1
-	VANDPS       Y10, Y3, Y3
-	VANDPS       Y10, Y5, Y5
-	VANDPS       Y10, Y7, Y7
-	VANDPS       Y10, Y9, Y9
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	VMOVUPS Y6, (DI)(R9*1)
-	VMOVUPS Y7, 32(DI)(R9*1)
-	VMOVUPS Y8, (DI)(R8*4)
-	VMOVUPS Y9, 32(DI)(R8*4)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P6S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P6S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	VMOVAPS Y0, Y6
-	VMOVAPS Y1, Y7
-	VMOVAPS Y0, Y8
-	VMOVAPS Y1, Y9
-	VMOVAPS Y0, Y10
-	VMOVAPS Y1, Y11
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y12
-	VMOVUPS     64(SI), Y13
-	VMOVUPS     128(SI), Y14
-	VMOVUPS     (DI), Y15
-	VFMADD231PS Y15, Y12, Y0
-	VMOVUPS     64(DI), Y15
-	VFMADD231PS Y15, Y12, Y2
-	VFMADD231PS Y15, Y13, Y0
-	VMOVUPS     128(DI), Y15
-	VFMADD231PS Y15, Y12, Y4
-	VFMADD231PS Y15, Y13, Y2
-	VFMADD231PS Y15, Y14, Y0
-	VMOVUPS     192(DI), Y15
-	VFMADD231PS Y15, Y12, Y6
-	VFMADD231PS Y15, Y13, Y4
-	VFMADD231PS Y15, Y14, Y2
-	VMOVUPS     256(DI), Y15
-	VFMADD231PS Y15, Y12, Y8
-	VFMADD231PS Y15, Y13, Y6
-	VFMADD231PS Y15, Y14, Y4
-	VMOVUPS     320(DI), Y15
-	VFMADD231PS Y15, Y12, Y10
-	VFMADD231PS Y15, Y13, Y8
-	VFMADD231PS Y15, Y14, Y6
-	VMOVUPS     384(DI), Y15
-	VFMADD231PS Y15, Y13, Y10
-	VFMADD231PS Y15, Y14, Y8
-	VMOVUPS     448(DI), Y15
-	VFMADD231PS Y15, Y14, Y10
-	VMOVUPS     32(SI), Y12
-	VMOVUPS     96(SI), Y13
-	VMOVUPS     160(SI), Y14
-	VMOVUPS     32(DI), Y15
-	VFMADD231PS Y15, Y12, Y1
-	VMOVUPS     96(DI), Y15
-	VFMADD231PS Y15, Y12, Y3
-	VFMADD231PS Y15, Y13, Y1
-	VMOVUPS     160(DI), Y15
-	VFMADD231PS Y15, Y12, Y5
-	VFMADD231PS Y15, Y13, Y3
-	VFMADD231PS Y15, Y14, Y1
-	VMOVUPS     224(DI), Y15
-	VFMADD231PS Y15, Y12, Y7
-	VFMADD231PS Y15, Y13, Y5
-	VFMADD231PS Y15, Y14, Y3
-	VMOVUPS     288(DI), Y15
-	VFMADD231PS Y15, Y12, Y9
-	VFMADD231PS Y15, Y13, Y7
-	VFMADD231PS Y15, Y14, Y5
-	VMOVUPS     352(DI), Y15
-	VFMADD231PS Y15, Y12, Y11
-	VFMADD231PS Y15, Y13, Y9
-	VFMADD231PS Y15, Y14, Y7
-	VMOVUPS     416(DI), Y15
-	VFMADD231PS Y15, Y13, Y11
-	VFMADD231PS Y15, Y14, Y9
-	VMOVUPS     480(DI), Y15
-	VFMADD231PS Y15, Y14, Y11
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y12
-	VMOVUPS     128(DX), Y13
-	VFMADD213PS Y13, Y12, Y0
-	VFMADD213PS Y13, Y12, Y2
-	VFMADD213PS Y13, Y12, Y4
-	VFMADD213PS Y13, Y12, Y6
-	VFMADD213PS Y13, Y12, Y8
-	VFMADD213PS Y13, Y12, Y10
-	VMOVUPS     96(DX), Y12
-	VMOVUPS     160(DX), Y13
-	VFMADD213PS Y13, Y12, Y1
-	VFMADD213PS Y13, Y12, Y3
-	VFMADD213PS Y13, Y12, Y5
-	VFMADD213PS Y13, Y12, Y7
-	VFMADD213PS Y13, Y12, Y9
-	VFMADD213PS Y13, Y12, Y11
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-	VADDPS (SI)(R9*1), Y6, Y6
-	VADDPS 32(SI)(R9*1), Y7, Y7
-	VADDPS (SI)(R8*4), Y8, Y8
-	VADDPS 32(SI)(R8*4), Y9, Y9
-	VADDPS (SI)(R10*1), Y10, Y10
-	VADDPS 32(SI)(R10*1), Y11, Y11
-
-added:
-	VBROADCASTSS 88(AX), Y12
-	VBROADCASTSS 92(AX), Y13
-	VMAXPS       Y0, Y12, Y0
-	VMINPS       Y0, Y13, Y0
-	VMAXPS       Y1, Y12, Y1
-	VMINPS       Y1, Y13, Y1
-	VMAXPS       Y2, Y12, Y2
-	VMINPS       Y2, Y13, Y2
-	VMAXPS       Y3, Y12, Y3
-	VMINPS       Y3, Y13, Y3
-	VMAXPS       Y4, Y12, Y4
-	VMINPS       Y4, Y13, Y4
-	VMAXPS       Y5, Y12, Y5
-	VMINPS       Y5, Y13, Y5
-	VMAXPS       Y6, Y12, Y6
-	VMINPS       Y6, Y13, Y6
-	VMAXPS       Y7, Y12, Y7
-	VMINPS       Y7, Y13, Y7
-	VMAXPS       Y8, Y12, Y8
-	VMINPS       Y8, Y13, Y8
-	VMAXPS       Y9, Y12, Y9
-	VMINPS       Y9, Y13, Y9
-	VMAXPS       Y10, Y12, Y10
-	VMINPS       Y10, Y13, Y10
-	VMAXPS       Y11, Y12, Y11
-	VMINPS       Y11, Y13, Y11
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y12
-	VANDPS       Y12, Y0, Y0
-	VANDPS       Y12, Y2, Y2
-	VANDPS       Y12, Y4, Y4
-	VANDPS       Y12, Y6, Y6
-	VANDPS       Y12, Y8, Y8
-	VANDPS       Y12, Y10, Y10
-	VMOVUPS      224(DX), Y12
-	VANDPS       Y12, Y1, Y1
-	VANDPS       Y12, Y3, Y3
-	VANDPS       Y12, Y5, Y5
-	VANDPS       Y12, Y7, Y7
-	VANDPS       Y12, Y9, Y9
-	VANDPS       Y12, Y11, Y11
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	VMOVUPS Y6, (DI)(R9*1)
-	VMOVUPS Y7, 32(DI)(R9*1)
-	VMOVUPS Y8, (DI)(R8*4)
-	VMOVUPS Y9, 32(DI)(R8*4)
-	VMOVUPS Y10, (DI)(R10*1)
-	VMOVUPS Y11, 32(DI)(R10*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P1S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P1S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z1
-	VMOVUPS     64(SI), Z2
-	VMOVUPS     128(SI), Z3
-	VMOVUPS     (DI), Z4
-	VFMADD231PS Z4, Z1, Z0
-	VMOVUPS     64(DI), Z4
-	VFMADD231PS Z4, Z2, Z0
-	VMOVUPS     128(DI), Z4
-	VFMADD231PS Z4, Z3, Z0
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z1
-	VMOVUPS     128(DX), Z2
-	VFMADD213PS Z2, Z1, Z0
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-
-added:
-	VBROADCASTSS 88(AX), Z1
-	VBROADCASTSS 92(AX), Z2
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z1
-	VPANDD       Z1, Z0, Z0
-
-masked:
-	VMOVUPS Z0, (DI)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P2S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P2S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z2
-	VMOVUPS     64(SI), Z3
-	VMOVUPS     128(SI), Z4
-	VMOVUPS     (DI), Z5
-	VFMADD231PS Z5, Z2, Z0
-	VMOVUPS     64(DI), Z5
-	VFMADD231PS Z5, Z2, Z1
-	VFMADD231PS Z5, Z3, Z0
-	VMOVUPS     128(DI), Z5
-	VFMADD231PS Z5, Z3, Z1
-	VFMADD231PS Z5, Z4, Z0
-	VMOVUPS     192(DI), Z5
-	VFMADD231PS Z5, Z4, Z1
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z2
-	VMOVUPS     128(DX), Z3
-	VFMADD213PS Z3, Z2, Z0
-	VFMADD213PS Z3, Z2, Z1
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-
-added:
-	VBROADCASTSS 88(AX), Z2
-	VBROADCASTSS 92(AX), Z3
-	VMAXPS       Z0, Z2, Z0
-	VMINPS       Z0, Z3, Z0
-	VMAXPS       Z1, Z2, Z1
-	VMINPS       Z1, Z3, Z1
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z2
-	VPANDD       Z2, Z0, Z0
-	VPANDD       Z2, Z1, Z1
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P3S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P3S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z3
-	VMOVUPS     64(SI), Z4
-	VMOVUPS     128(SI), Z5
-	VMOVUPS     (DI), Z6
-	VFMADD231PS Z6, Z3, Z0
-	VMOVUPS     64(DI), Z6
-	VFMADD231PS Z6, Z3, Z1
-	VFMADD231PS Z6, Z4, Z0
-	VMOVUPS     128(DI), Z6
-	VFMADD231PS Z6, Z3, Z2
-	VFMADD231PS Z6, Z4, Z1
-	VFMADD231PS Z6, Z5, Z0
-	VMOVUPS     192(DI), Z6
-	VFMADD231PS Z6, Z4, Z2
-	VFMADD231PS Z6, Z5, Z1
-	VMOVUPS     256(DI), Z6
-	VFMADD231PS Z6, Z5, Z2
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z3
-	VMOVUPS     128(DX), Z4
-	VFMADD213PS Z4, Z3, Z0
-	VFMADD213PS Z4, Z3, Z1
-	VFMADD213PS Z4, Z3, Z2
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-
-added:
-	VBROADCASTSS 88(AX), Z3
-	VBROADCASTSS 92(AX), Z4
-	VMAXPS       Z0, Z3, Z0
-	VMINPS       Z0, Z4, Z0
-	VMAXPS       Z1, Z3, Z1
-	VMINPS       Z1, Z4, Z1
-	VMAXPS       Z2, Z3, Z2
-	VMINPS       Z2, Z4, Z2
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z3
-	VPANDD       Z3, Z0, Z0
-	VPANDD       Z3, Z1, Z1
-	VPANDD       Z3, Z2, Z2
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P4S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P4S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z4
-	VMOVUPS     64(SI), Z5
-	VMOVUPS     128(SI), Z6
-	VMOVUPS     (DI), Z7
-	VFMADD231PS Z7, Z4, Z0
-	VMOVUPS     64(DI), Z7
-	VFMADD231PS Z7, Z4, Z1
-	VFMADD231PS Z7, Z5, Z0
-	VMOVUPS     128(DI), Z7
-	VFMADD231PS Z7, Z4, Z2
-	VFMADD231PS Z7, Z5, Z1
-	VFMADD231PS Z7, Z6, Z0
-	VMOVUPS     192(DI), Z7
-	VFMADD231PS Z7, Z4, Z3
-	VFMADD231PS Z7, Z5, Z2
-	VFMADD231PS Z7, Z6, Z1
-	VMOVUPS     256(DI), Z7
-	VFMADD231PS Z7, Z5, Z3
-	VFMADD231PS Z7, Z6, Z2
-	VMOVUPS     320(DI), Z7
-	VFMADD231PS Z7, Z6, Z3
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z4
-	VMOVUPS     128(DX), Z5
-	VFMADD213PS Z5, Z4, Z0
-	VFMADD213PS Z5, Z4, Z1
-	VFMADD213PS Z5, Z4, Z2
-	VFMADD213PS Z5, Z4, Z3
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-
-added:
-	VBROADCASTSS 88(AX), Z4
-	VBROADCASTSS 92(AX), Z5
-	VMAXPS       Z0, Z4, Z0
-	VMINPS       Z0, Z5, Z0
-	VMAXPS       Z1, Z4, Z1
-	VMINPS       Z1, Z5, Z1
-	VMAXPS       Z2, Z4, Z2
-	VMINPS       Z2, Z5, Z2
-	VMAXPS       Z3, Z4, Z3
-	VMINPS       Z3, Z5, Z3
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z4
-	VPANDD       Z4, Z0, Z0
-	VPANDD       Z4, Z1, Z1
-	VPANDD       Z4, Z2, Z2
-	VPANDD       Z4, Z3, Z3
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P5S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P5S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z5
-	VMOVUPS     64(SI), Z6
-	VMOVUPS     128(SI), Z7
-	VMOVUPS     (DI), Z8
-	VFMADD231PS Z8, Z5, Z0
-	VMOVUPS     64(DI), Z8
-	VFMADD231PS Z8, Z5, Z1
-	VFMADD231PS Z8, Z6, Z0
-	VMOVUPS     128(DI), Z8
-	VFMADD231PS Z8, Z5, Z2
-	VFMADD231PS Z8, Z6, Z1
-	VFMADD231PS Z8, Z7, Z0
-	VMOVUPS     192(DI), Z8
-	VFMADD231PS Z8, Z5, Z3
-	VFMADD231PS Z8, Z6, Z2
-	VFMADD231PS Z8, Z7, Z1
-	VMOVUPS     256(DI), Z8
-	VFMADD231PS Z8, Z5, Z4
-	VFMADD231PS Z8, Z6, Z3
-	VFMADD231PS Z8, Z7, Z2
-	VMOVUPS     320(DI), Z8
-	VFMADD231PS Z8, Z6, Z4
-	VFMADD231PS Z8, Z7, Z3
-	VMOVUPS     384(DI), Z8
-	VFMADD231PS Z8, Z7, Z4
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z5
-	VMOVUPS     128(DX), Z6
-	VFMADD213PS Z6, Z5, Z0
-	VFMADD213PS Z6, Z5, Z1
-	VFMADD213PS Z6, Z5, Z2
-	VFMADD213PS Z6, Z5, Z3
-	VFMADD213PS Z6, Z5, Z4
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-
-added:
-	VBROADCASTSS 88(AX), Z5
-	VBROADCASTSS 92(AX), Z6
-	VMAXPS       Z0, Z5, Z0
-	VMINPS       Z0, Z6, Z0
-	VMAXPS       Z1, Z5, Z1
-	VMINPS       Z1, Z6, Z1
-	VMAXPS       Z2, Z5, Z2
-	VMINPS       Z2, Z6, Z2
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z5
-	VPANDD       Z5, Z0, Z0
-	VPANDD       Z5, Z1, Z1
-	VPANDD       Z5, Z2, Z2
-	VPANDD       Z5, Z3, Z3
-	VPANDD       Z5, Z4, Z4
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P6S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P6S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z6
-	VMOVUPS     64(SI), Z7
-	VMOVUPS     128(SI), Z8
-	VMOVUPS     (DI), Z9
-	VFMADD231PS Z9, Z6, Z0
-	VMOVUPS     64(DI), Z9
-	VFMADD231PS Z9, Z6, Z1
-	VFMADD231PS Z9, Z7, Z0
-	VMOVUPS     128(DI), Z9
-	VFMADD231PS Z9, Z6, Z2
-	VFMADD231PS Z9, Z7, Z1
-	VFMADD231PS Z9, Z8, Z0
-	VMOVUPS     192(DI), Z9
-	VFMADD231PS Z9, Z6, Z3
-	VFMADD231PS Z9, Z7, Z2
-	VFMADD231PS Z9, Z8, Z1
-	VMOVUPS     256(DI), Z9
-	VFMADD231PS Z9, Z6, Z4
-	VFMADD231PS Z9, Z7, Z3
-	VFMADD231PS Z9, Z8, Z2
-	VMOVUPS     320(DI), Z9
-	VFMADD231PS Z9, Z6, Z5
-	VFMADD231PS Z9, Z7, Z4
-	VFMADD231PS Z9, Z8, Z3
-	VMOVUPS     384(DI), Z9
-	VFMADD231PS Z9, Z7, Z5
-	VFMADD231PS Z9, Z8, Z4
-	VMOVUPS     448(DI), Z9
-	VFMADD231PS Z9, Z8, Z5
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z6
-	VMOVUPS     128(DX), Z7
-	VFMADD213PS Z7, Z6, Z0
-	VFMADD213PS Z7, Z6, Z1
-	VFMADD213PS Z7, Z6, Z2
-	VFMADD213PS Z7, Z6, Z3
-	VFMADD213PS Z7, Z6, Z4
-	VFMADD213PS Z7, Z6, Z5
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-
-added:
-	VBROADCASTSS 88(AX), Z6
-	VBROADCASTSS 92(AX), Z7
-	VMAXPS       Z0, Z6, Z0
-	VMINPS       Z0, Z7, Z0
-	VMAXPS       Z1, Z6, Z1
-	VMINPS       Z1, Z7, Z1
-	VMAXPS       Z2, Z6, Z2
-	VMINPS       Z2, Z7, Z2
-	VMAXPS       Z3, Z6, Z3
-	VMINPS       Z3, Z7, Z3
-	VMAXPS       Z4, Z6, Z4
-	VMINPS       Z4, Z7, Z4
-	VMAXPS       Z5, Z6, Z5
-	VMINPS       Z5, Z7, Z5
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z6
-	VPANDD       Z6, Z0, Z0
-	VPANDD       Z6, Z1, Z1
-	VPANDD       Z6, Z2, Z2
-	VPANDD       Z6, Z3, Z3
-	VPANDD       Z6, Z4, Z4
-	VPANDD       Z6, Z5, Z5
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P7S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P7S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z7
-	VMOVUPS     64(SI), Z8
-	VMOVUPS     128(SI), Z9
-	VMOVUPS     (DI), Z10
-	VFMADD231PS Z10, Z7, Z0
-	VMOVUPS     64(DI), Z10
-	VFMADD231PS Z10, Z7, Z1
-	VFMADD231PS Z10, Z8, Z0
-	VMOVUPS     128(DI), Z10
-	VFMADD231PS Z10, Z7, Z2
-	VFMADD231PS Z10, Z8, Z1
-	VFMADD231PS Z10, Z9, Z0
-	VMOVUPS     192(DI), Z10
-	VFMADD231PS Z10, Z7, Z3
-	VFMADD231PS Z10, Z8, Z2
-	VFMADD231PS Z10, Z9, Z1
-	VMOVUPS     256(DI), Z10
-	VFMADD231PS Z10, Z7, Z4
-	VFMADD231PS Z10, Z8, Z3
-	VFMADD231PS Z10, Z9, Z2
-	VMOVUPS     320(DI), Z10
-	VFMADD231PS Z10, Z7, Z5
-	VFMADD231PS Z10, Z8, Z4
-	VFMADD231PS Z10, Z9, Z3
-	VMOVUPS     384(DI), Z10
-	VFMADD231PS Z10, Z7, Z6
-	VFMADD231PS Z10, Z8, Z5
-	VFMADD231PS Z10, Z9, Z4
-	VMOVUPS     448(DI), Z10
-	VFMADD231PS Z10, Z8, Z6
-	VFMADD231PS Z10, Z9, Z5
-	VMOVUPS     512(DI), Z10
-	VFMADD231PS Z10, Z9, Z6
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z7
-	VMOVUPS     128(DX), Z8
-	VFMADD213PS Z8, Z7, Z0
-	VFMADD213PS Z8, Z7, Z1
-	VFMADD213PS Z8, Z7, Z2
-	VFMADD213PS Z8, Z7, Z3
-	VFMADD213PS Z8, Z7, Z4
-	VFMADD213PS Z8, Z7, Z5
-	VFMADD213PS Z8, Z7, Z6
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-
-added:
-	VBROADCASTSS 88(AX), Z7
-	VBROADCASTSS 92(AX), Z8
-	VMAXPS       Z0, Z7, Z0
-	VMINPS       Z0, Z8, Z0
-	VMAXPS       Z1, Z7, Z1
-	VMINPS       Z1, Z8, Z1
-	VMAXPS       Z2, Z7, Z2
-	VMINPS       Z2, Z8, Z2
-	VMAXPS       Z3, Z7, Z3
-	VMINPS       Z3, Z8, Z3
-	VMAXPS       Z4, Z7, Z4
-	VMINPS       Z4, Z8, Z4
-	VMAXPS       Z5, Z7, Z5
-	VMINPS       Z5, Z8, Z5
-	VMAXPS       Z6, Z7, Z6
-	VMINPS       Z6, Z8, Z6
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z7
-	VPANDD       Z7, Z0, Z0
-	VPANDD       Z7, Z1, Z1
-	VPANDD       Z7, Z2, Z2
-	VPANDD       Z7, Z3, Z3
-	VPANDD       Z7, Z4, Z4
-	VPANDD       Z7, Z5, Z5
-	VPANDD       Z7, Z6, Z6
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P8S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P8S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z8
-	VMOVUPS     64(SI), Z9
-	VMOVUPS     128(SI), Z10
-	VMOVUPS     (DI), Z11
-	VFMADD231PS Z11, Z8, Z0
-	VMOVUPS     64(DI), Z11
-	VFMADD231PS Z11, Z8, Z1
-	VFMADD231PS Z11, Z9, Z0
-	VMOVUPS     128(DI), Z11
-	VFMADD231PS Z11, Z8, Z2
-	VFMADD231PS Z11, Z9, Z1
-	VFMADD231PS Z11, Z10, Z0
-	VMOVUPS     192(DI), Z11
-	VFMADD231PS Z11, Z8, Z3
-	VFMADD231PS Z11, Z9, Z2
-	VFMADD231PS Z11, Z10, Z1
-	VMOVUPS     256(DI), Z11
-	VFMADD231PS Z11, Z8, Z4
-	VFMADD231PS Z11, Z9, Z3
-	VFMADD231PS Z11, Z10, Z2
-	VMOVUPS     320(DI), Z11
-	VFMADD231PS Z11, Z8, Z5
-	VFMADD231PS Z11, Z9, Z4
-	VFMADD231PS Z11, Z10, Z3
-	VMOVUPS     384(DI), Z11
-	VFMADD231PS Z11, Z8, Z6
-	VFMADD231PS Z11, Z9, Z5
-	VFMADD231PS Z11, Z10, Z4
-	VMOVUPS     448(DI), Z11
-	VFMADD231PS Z11, Z8, Z7
-	VFMADD231PS Z11, Z9, Z6
-	VFMADD231PS Z11, Z10, Z5
-	VMOVUPS     512(DI), Z11
-	VFMADD231PS Z11, Z9, Z7
-	VFMADD231PS Z11, Z10, Z6
-	VMOVUPS     576(DI), Z11
-	VFMADD231PS Z11, Z10, Z7
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z8
-	VMOVUPS     128(DX), Z9
-	VFMADD213PS Z9, Z8, Z0
-	VFMADD213PS Z9, Z8, Z1
-	VFMADD213PS Z9, Z8, Z2
-	VFMADD213PS Z9, Z8, Z3
-	VFMADD213PS Z9, Z8, Z4
-	VFMADD213PS Z9, Z8, Z5
-	VFMADD213PS Z9, Z8, Z6
-	VFMADD213PS Z9, Z8, Z7
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-
-added:
-	VBROADCASTSS 88(AX), Z8
-	VBROADCASTSS 92(AX), Z9
-	VMAXPS       Z0, Z8, Z0
-	VMINPS       Z0, Z9, Z0
-	VMAXPS       Z1, Z8, Z1
-	VMINPS       Z1, Z9, Z1
-	VMAXPS       Z2, Z8, Z2
-	VMINPS       Z2, Z9, Z2
-	VMAXPS       Z3, Z8, Z3
-	VMINPS       Z3, Z9, Z3
-	VMAXPS       Z4, Z8, Z4
-	VMINPS       Z4, Z9, Z4
-	VMAXPS       Z5, Z8, Z5
-	VMINPS       Z5, Z9, Z5
-	VMAXPS       Z6, Z8, Z6
-	VMINPS       Z6, Z9, Z6
-	VMAXPS       Z7, Z8, Z7
-	VMINPS       Z7, Z9, Z7
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z8
-	VPANDD       Z8, Z0, Z0
-	VPANDD       Z8, Z1, Z1
-	VPANDD       Z8, Z2, Z2
-	VPANDD       Z8, Z3, Z3
-	VPANDD       Z8, Z4, Z4
-	VPANDD       Z8, Z5, Z5
-	VPANDD       Z8, Z6, Z6
-	VPANDD       Z8, Z7, Z7
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P9S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P9S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z9
-	VMOVUPS     64(SI), Z10
-	VMOVUPS     128(SI), Z11
-	VMOVUPS     (DI), Z12
-	VFMADD231PS Z12, Z9, Z0
-	VMOVUPS     64(DI), Z12
-	VFMADD231PS Z12, Z9, Z1
-	VFMADD231PS Z12, Z10, Z0
-	VMOVUPS     128(DI), Z12
-	VFMADD231PS Z12, Z9, Z2
-	VFMADD231PS Z12, Z10, Z1
-	VFMADD231PS Z12, Z11, Z0
-	VMOVUPS     192(DI), Z12
-	VFMADD231PS Z12, Z9, Z3
-	VFMADD231PS Z12, Z10, Z2
-	VFMADD231PS Z12, Z11, Z1
-	VMOVUPS     256(DI), Z12
-	VFMADD231PS Z12, Z9, Z4
-	VFMADD231PS Z12, Z10, Z3
-	VFMADD231PS Z12, Z11, Z2
-	VMOVUPS     320(DI), Z12
-	VFMADD231PS Z12, Z9, Z5
-	VFMADD231PS Z12, Z10, Z4
-	VFMADD231PS Z12, Z11, Z3
-	VMOVUPS     384(DI), Z12
-	VFMADD231PS Z12, Z9, Z6
-	VFMADD231PS Z12, Z10, Z5
-	VFMADD231PS Z12, Z11, Z4
-	VMOVUPS     448(DI), Z12
-	VFMADD231PS Z12, Z9, Z7
-	VFMADD231PS Z12, Z10, Z6
-	VFMADD231PS Z12, Z11, Z5
-	VMOVUPS     512(DI), Z12
-	VFMADD231PS Z12, Z9, Z8
-	VFMADD231PS Z12, Z10, Z7
-	VFMADD231PS Z12, Z11, Z6
-	VMOVUPS     576(DI), Z12
-	VFMADD231PS Z12, Z10, Z8
-	VFMADD231PS Z12, Z11, Z7
-	VMOVUPS     640(DI), Z12
-	VFMADD231PS Z12, Z11, Z8
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z9
-	VMOVUPS     128(DX), Z10
-	VFMADD213PS Z10, Z9, Z0
-	VFMADD213PS Z10, Z9, Z1
-	VFMADD213PS Z10, Z9, Z2
-	VFMADD213PS Z10, Z9, Z3
-	VFMADD213PS Z10, Z9, Z4
-	VFMADD213PS Z10, Z9, Z5
-	VFMADD213PS Z10, Z9, Z6
-	VFMADD213PS Z10, Z9, Z7
-	VFMADD213PS Z10, Z9, Z8
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-
-added:
-	VBROADCASTSS 88(AX), Z9
-	VBROADCASTSS 92(AX), Z10
-	VMAXPS       Z0, Z9, Z0
-	VMINPS       Z0, Z10, Z0
-	VMAXPS       Z1, Z9, Z1
-	VMINPS       Z1, Z10, Z1
-	VMAXPS       Z2, Z9, Z2
-	VMINPS       Z2, Z10, Z2
-	VMAXPS       Z3, Z9, Z3
-	VMINPS       Z3, Z10, Z3
-	VMAXPS       Z4, Z9, Z4
-	VMINPS       Z4, Z10, Z4
-	VMAXPS       Z5, Z9, Z5
-	VMINPS       Z5, Z10, Z5
-	VMAXPS       Z6, Z9, Z6
-	VMINPS       Z6, Z10, Z6
-	VMAXPS       Z7, Z9, Z7
-	VMINPS       Z7, Z10, Z7
-	VMAXPS       Z8, Z9, Z8
-	VMINPS       Z8, Z10, Z8
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z9
-	VPANDD       Z9, Z0, Z0
-	VPANDD       Z9, Z1, Z1
-	VPANDD       Z9, Z2, Z2
-	VPANDD       Z9, Z3, Z3
-	VPANDD       Z9, Z4, Z4
-	VPANDD       Z9, Z5, Z5
-	VPANDD       Z9, Z6, Z6
-	VPANDD       Z9, Z7, Z7
-	VPANDD       Z9, Z8, Z8
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P10S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P10S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	VMOVAPS Z0, Z9
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z10
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels1From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels1From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	CMPQ        R10, $0x01
+	JE          pixels1RowDone
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z0
+
+pixels1RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
 	VMOVUPS     64(SI), Z11
 	VMOVUPS     128(SI), Z12
-	VMOVUPS     (DI), Z13
-	VFMADD231PS Z13, Z10, Z0
-	VMOVUPS     64(DI), Z13
-	VFMADD231PS Z13, Z10, Z1
-	VFMADD231PS Z13, Z11, Z0
-	VMOVUPS     128(DI), Z13
-	VFMADD231PS Z13, Z10, Z2
-	VFMADD231PS Z13, Z11, Z1
-	VFMADD231PS Z13, Z12, Z0
-	VMOVUPS     192(DI), Z13
-	VFMADD231PS Z13, Z10, Z3
-	VFMADD231PS Z13, Z11, Z2
-	VFMADD231PS Z13, Z12, Z1
-	VMOVUPS     256(DI), Z13
-	VFMADD231PS Z13, Z10, Z4
-	VFMADD231PS Z13, Z11, Z3
-	VFMADD231PS Z13, Z12, Z2
-	VMOVUPS     320(DI), Z13
-	VFMADD231PS Z13, Z10, Z5
-	VFMADD231PS Z13, Z11, Z4
-	VFMADD231PS Z13, Z12, Z3
-	VMOVUPS     384(DI), Z13
-	VFMADD231PS Z13, Z10, Z6
-	VFMADD231PS Z13, Z11, Z5
-	VFMADD231PS Z13, Z12, Z4
-	VMOVUPS     448(DI), Z13
-	VFMADD231PS Z13, Z10, Z7
-	VFMADD231PS Z13, Z11, Z6
-	VFMADD231PS Z13, Z12, Z5
-	VMOVUPS     512(DI), Z13
-	VFMADD231PS Z13, Z10, Z8
-	VFMADD231PS Z13, Z11, Z7
-	VFMADD231PS Z13, Z12, Z6
-	VMOVUPS     576(DI), Z13
-	VFMADD231PS Z13, Z10, Z9
-	VFMADD231PS Z13, Z11, Z8
-	VFMADD231PS Z13, Z12, Z7
-	VMOVUPS     640(DI), Z13
-	VFMADD231PS Z13, Z11, Z9
-	VFMADD231PS Z13, Z12, Z8
-	VMOVUPS     704(DI), Z13
-	VFMADD231PS Z13, Z12, Z9
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+	VFMADD213PS Z12, Z11, Z0
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z10
-	VMOVUPS     128(DX), Z11
-	VFMADD213PS Z11, Z10, Z0
-	VFMADD213PS Z11, Z10, Z1
-	VFMADD213PS Z11, Z10, Z2
-	VFMADD213PS Z11, Z10, Z3
-	VFMADD213PS Z11, Z10, Z4
-	VFMADD213PS Z11, Z10, Z5
-	VFMADD213PS Z11, Z10, Z6
-	VFMADD213PS Z11, Z10, Z7
-	VFMADD213PS Z11, Z10, Z8
-	VFMADD213PS Z11, Z10, Z9
+pixels1scaled:
+	TESTQ  DI, DI
+	JZ     pixels1added
+	VADDPS (DI), Z0, Z0
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
+pixels1added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
 
-added:
-	VBROADCASTSS 88(AX), Z10
-	VBROADCASTSS 92(AX), Z11
-	VMAXPS       Z0, Z10, Z0
-	VMINPS       Z0, Z11, Z0
-	VMAXPS       Z1, Z10, Z1
-	VMINPS       Z1, Z11, Z1
-	VMAXPS       Z2, Z10, Z2
-	VMINPS       Z2, Z11, Z2
-	VMAXPS       Z3, Z10, Z3
-	VMINPS       Z3, Z11, Z3
-	VMAXPS       Z4, Z10, Z4
-	VMINPS       Z4, Z11, Z4
-	VMAXPS       Z5, Z10, Z5
-	VMINPS       Z5, Z11, Z5
-	VMAXPS       Z6, Z10, Z6
-	VMINPS       Z6, Z11, Z6
-	VMAXPS       Z7, Z10, Z7
-	VMINPS       Z7, Z11, Z7
-	VMAXPS       Z8, Z10, Z8
-	VMINPS       Z8, Z11, Z8
-	VMAXPS       Z9, Z10, Z9
-	VMINPS       Z9, Z11, Z9
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z10
-	VPANDD       Z10, Z0, Z0
-	VPANDD       Z10, Z1, Z1
-	VPANDD       Z10, Z2, Z2
-	VPANDD       Z10, Z3, Z3
-	VPANDD       Z10, Z4, Z4
-	VPANDD       Z10, Z5, Z5
-	VPANDD       Z10, Z6, Z6
-	VPANDD       Z10, Z7, Z7
-	VPANDD       Z10, Z8, Z8
-	VPANDD       Z10, Z9, Z9
+pixels1masked:
+	VMOVUPS Z0, (BX)
+	JMP     stored
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
+pixels2:
+	VMOVAPS Z0, Z1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
 
-// func tileAVX512P11S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P11S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+pixels2Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels2From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+pixels2From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	CMPQ        R10, $0x01
+	JE          pixels2RowDone
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z1
 
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+pixels2RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels2Row
 
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+
+pixels2scaled:
+	TESTQ  DI, DI
+	JZ     pixels2added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+
+pixels2masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels3From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels3From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	CMPQ        R10, $0x01
+	JE          pixels3RowDone
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z2
+
+pixels3RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+
+pixels3scaled:
+	TESTQ  DI, DI
+	JZ     pixels3added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+
+pixels3masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels4From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels4From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	CMPQ        R10, $0x01
+	JE          pixels4RowDone
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z3
+
+pixels4RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+
+pixels4scaled:
+	TESTQ  DI, DI
+	JZ     pixels4added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+
+pixels4masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels5From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels5From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	CMPQ        R10, $0x01
+	JE          pixels5RowDone
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z4
+
+pixels5RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+
+pixels5scaled:
+	TESTQ  DI, DI
+	JZ     pixels5added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+
+pixels5masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels6From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels6From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	CMPQ        R10, $0x01
+	JE          pixels6RowDone
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z5
+
+pixels6RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+
+pixels6scaled:
+	TESTQ  DI, DI
+	JZ     pixels6added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+
+pixels6masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels7From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels7From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	CMPQ        R10, $0x01
+	JE          pixels7RowDone
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z6
+
+pixels7RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+
+pixels7scaled:
+	TESTQ  DI, DI
+	JZ     pixels7added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+
+pixels7masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	JMP     stored
+
+pixels8:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
+
+pixels8Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels8From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels8From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	CMPQ        R10, $0x01
+	JE          pixels8RowDone
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z7
+
+pixels8RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+
+pixels8scaled:
+	TESTQ  DI, DI
+	JZ     pixels8added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+
+pixels8added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+
+pixels8masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	JMP     stored
+
+pixels9:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	CMPQ    32(SP), $0x00
+	JE      pixels9Summed
+
+pixels9Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels9From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels9From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z15, Z7
+	CMPQ        R10, $0x01
+	JE          pixels9RowDone
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z8
+
+pixels9RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels9Row
+
+pixels9Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels9scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+
+pixels9scaled:
+	TESTQ  DI, DI
+	JZ     pixels9added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+
+pixels9added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	CMPQ         88(AX), $0x00
+	JE           pixels9masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+
+pixels9masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	JMP     stored
+
+pixels10:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	CMPQ    32(SP), $0x00
+	JE      pixels10Summed
+
+pixels10Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels10From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels10From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z9
+	VFMADD231PS Z12, Z15, Z8
+	CMPQ        R10, $0x01
+	JE          pixels10RowDone
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z9
+
+pixels10RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels10Row
+
+pixels10Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels10scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+
+pixels10scaled:
+	TESTQ  DI, DI
+	JZ     pixels10added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+
+pixels10added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	CMPQ         88(AX), $0x00
+	JE           pixels10masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+
+pixels10masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	JMP     stored
+
+pixels11:
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -5810,87 +10357,82 @@ tile:
 	VMOVAPS Z0, Z8
 	VMOVAPS Z0, Z9
 	VMOVAPS Z0, Z10
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
+	CMPQ    32(SP), $0x00
+	JE      pixels11Summed
 
-row:
-	VMOVUPS     (SI), Z11
-	VMOVUPS     64(SI), Z12
-	VMOVUPS     128(SI), Z13
-	VMOVUPS     (DI), Z14
-	VFMADD231PS Z14, Z11, Z0
-	VMOVUPS     64(DI), Z14
-	VFMADD231PS Z14, Z11, Z1
-	VFMADD231PS Z14, Z12, Z0
-	VMOVUPS     128(DI), Z14
-	VFMADD231PS Z14, Z11, Z2
-	VFMADD231PS Z14, Z12, Z1
-	VFMADD231PS Z14, Z13, Z0
-	VMOVUPS     192(DI), Z14
-	VFMADD231PS Z14, Z11, Z3
-	VFMADD231PS Z14, Z12, Z2
-	VFMADD231PS Z14, Z13, Z1
-	VMOVUPS     256(DI), Z14
-	VFMADD231PS Z14, Z11, Z4
-	VFMADD231PS Z14, Z12, Z3
-	VFMADD231PS Z14, Z13, Z2
-	VMOVUPS     320(DI), Z14
-	VFMADD231PS Z14, Z11, Z5
-	VFMADD231PS Z14, Z12, Z4
-	VFMADD231PS Z14, Z13, Z3
-	VMOVUPS     384(DI), Z14
-	VFMADD231PS Z14, Z11, Z6
-	VFMADD231PS Z14, Z12, Z5
-	VFMADD231PS Z14, Z13, Z4
-	VMOVUPS     448(DI), Z14
-	VFMADD231PS Z14, Z11, Z7
-	VFMADD231PS Z14, Z12, Z6
-	VFMADD231PS Z14, Z13, Z5
-	VMOVUPS     512(DI), Z14
-	VFMADD231PS Z14, Z11, Z8
-	VFMADD231PS Z14, Z12, Z7
-	VFMADD231PS Z14, Z13, Z6
-	VMOVUPS     576(DI), Z14
-	VFMADD231PS Z14, Z11, Z9
-	VFMADD231PS Z14, Z12, Z8
-	VFMADD231PS Z14, Z13, Z7
-	VMOVUPS     640(DI), Z14
-	VFMADD231PS Z14, Z11, Z10
-	VFMADD231PS Z14, Z12, Z9
-	VFMADD231PS Z14, Z13, Z8
-	VMOVUPS     704(DI), Z14
-	VFMADD231PS Z14, Z12, Z10
-	VFMADD231PS Z14, Z13, Z9
-	VMOVUPS     768(DI), Z14
-	VFMADD231PS Z14, Z13, Z10
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels11Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels11From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z11
-	VMOVUPS     128(DX), Z12
+pixels11From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z10
+	VFMADD231PS Z12, Z14, Z9
+	VFMADD231PS Z12, Z15, Z8
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z10
+	VFMADD231PS Z12, Z15, Z9
+	CMPQ        R10, $0x01
+	JE          pixels11RowDone
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z10
+
+pixels11RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels11Row
+
+pixels11Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels11scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
 	VFMADD213PS Z12, Z11, Z0
 	VFMADD213PS Z12, Z11, Z1
 	VFMADD213PS Z12, Z11, Z2
@@ -5903,24 +10445,24 @@ summed:
 	VFMADD213PS Z12, Z11, Z9
 	VFMADD213PS Z12, Z11, Z10
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
+pixels11scaled:
+	TESTQ  DI, DI
+	JZ     pixels11added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+	VADDPS 640(DI), Z10, Z10
 
-added:
-	VBROADCASTSS 88(AX), Z11
-	VBROADCASTSS 92(AX), Z12
+pixels11added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
 	VMAXPS       Z0, Z11, Z0
 	VMINPS       Z0, Z12, Z0
 	VMAXPS       Z1, Z11, Z1
@@ -5943,9 +10485,9 @@ added:
 	VMINPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z11, Z10
 	VMINPS       Z10, Z12, Z10
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z11
+	CMPQ         88(AX), $0x00
+	JE           pixels11masked
+	VMOVUPS      192(SI), Z11
 	VPANDD       Z11, Z0, Z0
 	VPANDD       Z11, Z1, Z1
 	VPANDD       Z11, Z2, Z2
@@ -5958,3426 +10500,1278 @@ added:
 	VPANDD       Z11, Z9, Z9
 	VPANDD       Z11, Z10, Z10
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
+pixels11masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	VMOVUPS Z10, 640(BX)
+
+stored:
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
 	VZEROUPPER
 	RET
 
-// func tileAVX512P12S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// func taps3S2AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 // Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P12S1(SB), NOSPLIT, $56-64
+TEXT ·taps3S2AVX512(SB), NOSPLIT, $128-88
 	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
 
 line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
 
 tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	VMOVAPS Z0, Z9
-	VMOVAPS Z0, Z10
-	VMOVAPS Z0, Z11
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z12
-	VMOVUPS     64(SI), Z13
-	VMOVUPS     128(SI), Z14
-	VMOVUPS     (DI), Z15
-	VFMADD231PS Z15, Z12, Z0
-	VMOVUPS     64(DI), Z15
-	VFMADD231PS Z15, Z12, Z1
-	VFMADD231PS Z15, Z13, Z0
-	VMOVUPS     128(DI), Z15
-	VFMADD231PS Z15, Z12, Z2
-	VFMADD231PS Z15, Z13, Z1
-	VFMADD231PS Z15, Z14, Z0
-	VMOVUPS     192(DI), Z15
-	VFMADD231PS Z15, Z12, Z3
-	VFMADD231PS Z15, Z13, Z2
-	VFMADD231PS Z15, Z14, Z1
-	VMOVUPS     256(DI), Z15
-	VFMADD231PS Z15, Z12, Z4
-	VFMADD231PS Z15, Z13, Z3
-	VFMADD231PS Z15, Z14, Z2
-	VMOVUPS     320(DI), Z15
-	VFMADD231PS Z15, Z12, Z5
-	VFMADD231PS Z15, Z13, Z4
-	VFMADD231PS Z15, Z14, Z3
-	VMOVUPS     384(DI), Z15
-	VFMADD231PS Z15, Z12, Z6
-	VFMADD231PS Z15, Z13, Z5
-	VFMADD231PS Z15, Z14, Z4
-	VMOVUPS     448(DI), Z15
-	VFMADD231PS Z15, Z12, Z7
-	VFMADD231PS Z15, Z13, Z6
-	VFMADD231PS Z15, Z14, Z5
-	VMOVUPS     512(DI), Z15
-	VFMADD231PS Z15, Z12, Z8
-	VFMADD231PS Z15, Z13, Z7
-	VFMADD231PS Z15, Z14, Z6
-	VMOVUPS     576(DI), Z15
-	VFMADD231PS Z15, Z12, Z9
-	VFMADD231PS Z15, Z13, Z8
-	VFMADD231PS Z15, Z14, Z7
-	VMOVUPS     640(DI), Z15
-	VFMADD231PS Z15, Z12, Z10
-	VFMADD231PS Z15, Z13, Z9
-	VFMADD231PS Z15, Z14, Z8
-	VMOVUPS     704(DI), Z15
-	VFMADD231PS Z15, Z12, Z11
-	VFMADD231PS Z15, Z13, Z10
-	VFMADD231PS Z15, Z14, Z9
-	VMOVUPS     768(DI), Z15
-	VFMADD231PS Z15, Z13, Z11
-	VFMADD231PS Z15, Z14, Z10
-	VMOVUPS     832(DI), Z15
-	VFMADD231PS Z15, Z14, Z11
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	LEAQ        (R12)(R8*2), R13
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z12
-	VMOVUPS     128(DX), Z13
-	VFMADD213PS Z13, Z12, Z0
-	VFMADD213PS Z13, Z12, Z1
-	VFMADD213PS Z13, Z12, Z2
-	VFMADD213PS Z13, Z12, Z3
-	VFMADD213PS Z13, Z12, Z4
-	VFMADD213PS Z13, Z12, Z5
-	VFMADD213PS Z13, Z12, Z6
-	VFMADD213PS Z13, Z12, Z7
-	VFMADD213PS Z13, Z12, Z8
-	VFMADD213PS Z13, Z12, Z9
-	VFMADD213PS Z13, Z12, Z10
-	VFMADD213PS Z13, Z12, Z11
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
-	VADDPS (SI)(R13*1), Z11, Z11
-
-added:
-	VBROADCASTSS 88(AX), Z12
-	VBROADCASTSS 92(AX), Z13
-	VMAXPS       Z0, Z12, Z0
-	VMINPS       Z0, Z13, Z0
-	VMAXPS       Z1, Z12, Z1
-	VMINPS       Z1, Z13, Z1
-	VMAXPS       Z2, Z12, Z2
-	VMINPS       Z2, Z13, Z2
-	VMAXPS       Z3, Z12, Z3
-	VMINPS       Z3, Z13, Z3
-	VMAXPS       Z4, Z12, Z4
-	VMINPS       Z4, Z13, Z4
-	VMAXPS       Z5, Z12, Z5
-	VMINPS       Z5, Z13, Z5
-	VMAXPS       Z6, Z12, Z6
-	VMINPS       Z6, Z13, Z6
-	VMAXPS       Z7, Z12, Z7
-	VMINPS       Z7, Z13, Z7
-	VMAXPS       Z8, Z12, Z8
-	VMINPS       Z8, Z13, Z8
-	VMAXPS       Z9, Z12, Z9
-	VMINPS       Z9, Z13, Z9
-	VMAXPS       Z10, Z12, Z10
-	VMINPS       Z10, Z13, Z10
-	VMAXPS       Z11, Z12, Z11
-	VMINPS       Z11, Z13, Z11
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z12
-	VPANDD       Z12, Z0, Z0
-	VPANDD       Z12, Z1, Z1
-	VPANDD       Z12, Z2, Z2
-	VPANDD       Z12, Z3, Z3
-	VPANDD       Z12, Z4, Z4
-	VPANDD       Z12, Z5, Z5
-	VPANDD       Z12, Z6, Z6
-	VPANDD       Z12, Z7, Z7
-	VPANDD       Z12, Z8, Z8
-	VPANDD       Z12, Z9, Z9
-	VPANDD       Z12, Z10, Z10
-	VPANDD       Z12, Z11, Z11
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	VMOVUPS Z11, (DI)(R13*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P13S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P13S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	VMOVAPS Z0, Z9
-	VMOVAPS Z0, Z10
-	VMOVAPS Z0, Z11
-	VMOVAPS Z0, Z12
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z13
-	VMOVUPS     64(SI), Z14
-	VMOVUPS     128(SI), Z15
-	VMOVUPS     (DI), Z16
-	VFMADD231PS Z16, Z13, Z0
-	VMOVUPS     64(DI), Z16
-	VFMADD231PS Z16, Z13, Z1
-	VFMADD231PS Z16, Z14, Z0
-	VMOVUPS     128(DI), Z16
-	VFMADD231PS Z16, Z13, Z2
-	VFMADD231PS Z16, Z14, Z1
-	VFMADD231PS Z16, Z15, Z0
-	VMOVUPS     192(DI), Z16
-	VFMADD231PS Z16, Z13, Z3
-	VFMADD231PS Z16, Z14, Z2
-	VFMADD231PS Z16, Z15, Z1
-	VMOVUPS     256(DI), Z16
-	VFMADD231PS Z16, Z13, Z4
-	VFMADD231PS Z16, Z14, Z3
-	VFMADD231PS Z16, Z15, Z2
-	VMOVUPS     320(DI), Z16
-	VFMADD231PS Z16, Z13, Z5
-	VFMADD231PS Z16, Z14, Z4
-	VFMADD231PS Z16, Z15, Z3
-	VMOVUPS     384(DI), Z16
-	VFMADD231PS Z16, Z13, Z6
-	VFMADD231PS Z16, Z14, Z5
-	VFMADD231PS Z16, Z15, Z4
-	VMOVUPS     448(DI), Z16
-	VFMADD231PS Z16, Z13, Z7
-	VFMADD231PS Z16, Z14, Z6
-	VFMADD231PS Z16, Z15, Z5
-	VMOVUPS     512(DI), Z16
-	VFMADD231PS Z16, Z13, Z8
-	VFMADD231PS Z16, Z14, Z7
-	VFMADD231PS Z16, Z15, Z6
-	VMOVUPS     576(DI), Z16
-	VFMADD231PS Z16, Z13, Z9
-	VFMADD231PS Z16, Z14, Z8
-	VFMADD231PS Z16, Z15, Z7
-	VMOVUPS     640(DI), Z16
-	VFMADD231PS Z16, Z13, Z10
-	VFMADD231PS Z16, Z14, Z9
-	VFMADD231PS Z16, Z15, Z8
-	VMOVUPS     704(DI), Z16
-	VFMADD231PS Z16, Z13, Z11
-	VFMADD231PS Z16, Z14, Z10
-	VFMADD231PS Z16, Z15, Z9
-	VMOVUPS     768(DI), Z16
-	VFMADD231PS Z16, Z13, Z12
-	VFMADD231PS Z16, Z14, Z11
-	VFMADD231PS Z16, Z15, Z10
-	VMOVUPS     832(DI), Z16
-	VFMADD231PS Z16, Z14, Z12
-	VFMADD231PS Z16, Z15, Z11
-	VMOVUPS     896(DI), Z16
-	VFMADD231PS Z16, Z15, Z12
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	LEAQ        (R12)(R8*2), R13
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z13
-	VMOVUPS     128(DX), Z14
-	VFMADD213PS Z14, Z13, Z0
-	VFMADD213PS Z14, Z13, Z1
-	VFMADD213PS Z14, Z13, Z2
-	VFMADD213PS Z14, Z13, Z3
-	VFMADD213PS Z14, Z13, Z4
-	VFMADD213PS Z14, Z13, Z5
-	VFMADD213PS Z14, Z13, Z6
-	VFMADD213PS Z14, Z13, Z7
-	VFMADD213PS Z14, Z13, Z8
-	VFMADD213PS Z14, Z13, Z9
-	VFMADD213PS Z14, Z13, Z10
-	VFMADD213PS Z14, Z13, Z11
-	VFMADD213PS Z14, Z13, Z12
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
-	VADDPS (SI)(R13*1), Z11, Z11
-	VADDPS (SI)(R9*4), Z12, Z12
-
-added:
-	VBROADCASTSS 88(AX), Z13
-	VBROADCASTSS 92(AX), Z14
-	VMAXPS       Z0, Z13, Z0
-	VMINPS       Z0, Z14, Z0
-	VMAXPS       Z1, Z13, Z1
-	VMINPS       Z1, Z14, Z1
-	VMAXPS       Z2, Z13, Z2
-	VMINPS       Z2, Z14, Z2
-	VMAXPS       Z3, Z13, Z3
-	VMINPS       Z3, Z14, Z3
-	VMAXPS       Z4, Z13, Z4
-	VMINPS       Z4, Z14, Z4
-	VMAXPS       Z5, Z13, Z5
-	VMINPS       Z5, Z14, Z5
-	VMAXPS       Z6, Z13, Z6
-	VMINPS       Z6, Z14, Z6
-	VMAXPS       Z7, Z13, Z7
-	VMINPS       Z7, Z14, Z7
-	VMAXPS       Z8, Z13, Z8
-	VMINPS       Z8, Z14, Z8
-	VMAXPS       Z9, Z13, Z9
-	VMINPS       Z9, Z14, Z9
-	VMAXPS       Z10, Z13, Z10
-	VMINPS       Z10, Z14, Z10
-	VMAXPS       Z11, Z13, Z11
-	VMINPS       Z11, Z14, Z11
-	VMAXPS       Z12, Z13, Z12
-	VMINPS       Z12, Z14, Z12
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z13
-	VPANDD       Z13, Z0, Z0
-	VPANDD       Z13, Z1, Z1
-	VPANDD       Z13, Z2, Z2
-	VPANDD       Z13, Z3, Z3
-	VPANDD       Z13, Z4, Z4
-	VPANDD       Z13, Z5, Z5
-	VPANDD       Z13, Z6, Z6
-	VPANDD       Z13, Z7, Z7
-	VPANDD       Z13, Z8, Z8
-	VPANDD       Z13, Z9, Z9
-	VPANDD       Z13, Z10, Z10
-	VPANDD       Z13, Z11, Z11
-	VPANDD       Z13, Z12, Z12
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	VMOVUPS Z11, (DI)(R13*1)
-	VMOVUPS Z12, (DI)(R9*4)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P14S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P14S1(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	VMOVAPS Z0, Z9
-	VMOVAPS Z0, Z10
-	VMOVAPS Z0, Z11
-	VMOVAPS Z0, Z12
-	VMOVAPS Z0, Z13
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z14
-	VMOVUPS     64(SI), Z15
-	VMOVUPS     128(SI), Z16
-	VMOVUPS     (DI), Z17
-	VFMADD231PS Z17, Z14, Z0
-	VMOVUPS     64(DI), Z17
-	VFMADD231PS Z17, Z14, Z1
-	VFMADD231PS Z17, Z15, Z0
-	VMOVUPS     128(DI), Z17
-	VFMADD231PS Z17, Z14, Z2
-	VFMADD231PS Z17, Z15, Z1
-	VFMADD231PS Z17, Z16, Z0
-	VMOVUPS     192(DI), Z17
-	VFMADD231PS Z17, Z14, Z3
-	VFMADD231PS Z17, Z15, Z2
-	VFMADD231PS Z17, Z16, Z1
-	VMOVUPS     256(DI), Z17
-	VFMADD231PS Z17, Z14, Z4
-	VFMADD231PS Z17, Z15, Z3
-	VFMADD231PS Z17, Z16, Z2
-	VMOVUPS     320(DI), Z17
-	VFMADD231PS Z17, Z14, Z5
-	VFMADD231PS Z17, Z15, Z4
-	VFMADD231PS Z17, Z16, Z3
-	VMOVUPS     384(DI), Z17
-	VFMADD231PS Z17, Z14, Z6
-	VFMADD231PS Z17, Z15, Z5
-	VFMADD231PS Z17, Z16, Z4
-	VMOVUPS     448(DI), Z17
-	VFMADD231PS Z17, Z14, Z7
-	VFMADD231PS Z17, Z15, Z6
-	VFMADD231PS Z17, Z16, Z5
-	VMOVUPS     512(DI), Z17
-	VFMADD231PS Z17, Z14, Z8
-	VFMADD231PS Z17, Z15, Z7
-	VFMADD231PS Z17, Z16, Z6
-	VMOVUPS     576(DI), Z17
-	VFMADD231PS Z17, Z14, Z9
-	VFMADD231PS Z17, Z15, Z8
-	VFMADD231PS Z17, Z16, Z7
-	VMOVUPS     640(DI), Z17
-	VFMADD231PS Z17, Z14, Z10
-	VFMADD231PS Z17, Z15, Z9
-	VFMADD231PS Z17, Z16, Z8
-	VMOVUPS     704(DI), Z17
-	VFMADD231PS Z17, Z14, Z11
-	VFMADD231PS Z17, Z15, Z10
-	VFMADD231PS Z17, Z16, Z9
-	VMOVUPS     768(DI), Z17
-	VFMADD231PS Z17, Z14, Z12
-	VFMADD231PS Z17, Z15, Z11
-	VFMADD231PS Z17, Z16, Z10
-	VMOVUPS     832(DI), Z17
-	VFMADD231PS Z17, Z14, Z13
-	VFMADD231PS Z17, Z15, Z12
-	VFMADD231PS Z17, Z16, Z11
-	VMOVUPS     896(DI), Z17
-	VFMADD231PS Z17, Z15, Z13
-	VFMADD231PS Z17, Z16, Z12
-	VMOVUPS     960(DI), Z17
-	VFMADD231PS Z17, Z16, Z13
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	LEAQ        (R12)(R8*2), R13
-	LEAQ        (R13)(R8*2), R14
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z14
-	VMOVUPS     128(DX), Z15
-	VFMADD213PS Z15, Z14, Z0
-	VFMADD213PS Z15, Z14, Z1
-	VFMADD213PS Z15, Z14, Z2
-	VFMADD213PS Z15, Z14, Z3
-	VFMADD213PS Z15, Z14, Z4
-	VFMADD213PS Z15, Z14, Z5
-	VFMADD213PS Z15, Z14, Z6
-	VFMADD213PS Z15, Z14, Z7
-	VFMADD213PS Z15, Z14, Z8
-	VFMADD213PS Z15, Z14, Z9
-	VFMADD213PS Z15, Z14, Z10
-	VFMADD213PS Z15, Z14, Z11
-	VFMADD213PS Z15, Z14, Z12
-	VFMADD213PS Z15, Z14, Z13
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
-	VADDPS (SI)(R13*1), Z11, Z11
-	VADDPS (SI)(R9*4), Z12, Z12
-	VADDPS (SI)(R14*1), Z13, Z13
-
-added:
-	VBROADCASTSS 88(AX), Z14
-	VBROADCASTSS 92(AX), Z15
-	VMAXPS       Z0, Z14, Z0
-	VMINPS       Z0, Z15, Z0
-	VMAXPS       Z1, Z14, Z1
-	VMINPS       Z1, Z15, Z1
-	VMAXPS       Z2, Z14, Z2
-	VMINPS       Z2, Z15, Z2
-	VMAXPS       Z3, Z14, Z3
-	VMINPS       Z3, Z15, Z3
-	VMAXPS       Z4, Z14, Z4
-	VMINPS       Z4, Z15, Z4
-	VMAXPS       Z5, Z14, Z5
-	VMINPS       Z5, Z15, Z5
-	VMAXPS       Z6, Z14, Z6
-	VMINPS       Z6, Z15, Z6
-	VMAXPS       Z7, Z14, Z7
-	VMINPS       Z7, Z15, Z7
-	VMAXPS       Z8, Z14, Z8
-	VMINPS       Z8, Z15, Z8
-	VMAXPS       Z9, Z14, Z9
-	VMINPS       Z9, Z15, Z9
-	VMAXPS       Z10, Z14, Z10
-	VMINPS       Z10, Z15, Z10
-	VMAXPS       Z11, Z14, Z11
-	VMINPS       Z11, Z15, Z11
-	VMAXPS       Z12, Z14, Z12
-	VMINPS       Z12, Z15, Z12
-	VMAXPS       Z13, Z14, Z13
-	VMINPS       Z13, Z15, Z13
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z14
-	VPANDD       Z14, Z0, Z0
-	VPANDD       Z14, Z1, Z1
-	VPANDD       Z14, Z2, Z2
-	VPANDD       Z14, Z3, Z3
-	VPANDD       Z14, Z4, Z4
-	VPANDD       Z14, Z5, Z5
-	VPANDD       Z14, Z6, Z6
-	VPANDD       Z14, Z7, Z7
-	VPANDD       Z14, Z8, Z8
-	VPANDD       Z14, Z9, Z9
-	VPANDD       Z14, Z10, Z10
-	VPANDD       Z14, Z11, Z11
-	VPANDD       Z14, Z12, Z12
-	VPANDD       Z14, Z13, Z13
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	VMOVUPS Z11, (DI)(R13*1)
-	VMOVUPS Z12, (DI)(R9*4)
-	VMOVUPS Z13, (DI)(R14*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P1S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P1S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y2
-	VMOVUPS     64(SI), Y3
-	VMOVUPS     128(SI), Y4
-	VMOVUPS     (DI), Y5
-	VFMADD231PS Y5, Y2, Y0
-	VMOVUPS     64(DI), Y5
-	VFMADD231PS Y5, Y3, Y0
-	VMOVUPS     128(DI), Y5
-	VFMADD231PS Y5, Y4, Y0
-	VMOVUPS     32(SI), Y2
-	VMOVUPS     96(SI), Y3
-	VMOVUPS     160(SI), Y4
-	VMOVUPS     32(DI), Y5
-	VFMADD231PS Y5, Y2, Y1
-	VMOVUPS     96(DI), Y5
-	VFMADD231PS Y5, Y3, Y1
-	VMOVUPS     160(DI), Y5
-	VFMADD231PS Y5, Y4, Y1
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y2
-	VMOVUPS     128(DX), Y3
-	VFMADD213PS Y3, Y2, Y0
-	VMOVUPS     96(DX), Y2
-	VMOVUPS     160(DX), Y3
-	VFMADD213PS Y3, Y2, Y1
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-
-added:
-	VBROADCASTSS 88(AX), Y2
-	VBROADCASTSS 92(AX), Y3
-	VMAXPS       Y0, Y2, Y0
-	VMINPS       Y0, Y3, Y0
-	VMAXPS       Y1, Y2, Y1
-	VMINPS       Y1, Y3, Y1
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y2
-	VANDPS       Y2, Y0, Y0
-	VMOVUPS      224(DX), Y2
-	VANDPS       Y2, Y1, Y1
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P2S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P2S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y4
-	VMOVUPS     64(SI), Y5
-	VMOVUPS     128(SI), Y6
-	VMOVUPS     (DI), Y7
-	VFMADD231PS Y7, Y4, Y0
-	VMOVUPS     64(DI), Y7
-	VFMADD231PS Y7, Y5, Y0
-	VMOVUPS     128(DI), Y7
-	VFMADD231PS Y7, Y4, Y2
-	VFMADD231PS Y7, Y6, Y0
-	VMOVUPS     192(DI), Y7
-	VFMADD231PS Y7, Y5, Y2
-	VMOVUPS     256(DI), Y7
-	VFMADD231PS Y7, Y6, Y2
-	VMOVUPS     32(SI), Y4
-	VMOVUPS     96(SI), Y5
-	VMOVUPS     160(SI), Y6
-	VMOVUPS     32(DI), Y7
-	VFMADD231PS Y7, Y4, Y1
-	VMOVUPS     96(DI), Y7
-	VFMADD231PS Y7, Y5, Y1
-	VMOVUPS     160(DI), Y7
-	VFMADD231PS Y7, Y4, Y3
-	VFMADD231PS Y7, Y6, Y1
-	VMOVUPS     224(DI), Y7
-	VFMADD231PS Y7, Y5, Y3
-	VMOVUPS     288(DI), Y7
-	VFMADD231PS Y7, Y6, Y3
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y4
-	VMOVUPS     128(DX), Y5
-	VFMADD213PS Y5, Y4, Y0
-	VFMADD213PS Y5, Y4, Y2
-	VMOVUPS     96(DX), Y4
-	VMOVUPS     160(DX), Y5
-	VFMADD213PS Y5, Y4, Y1
-	VFMADD213PS Y5, Y4, Y3
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-
-added:
-	VBROADCASTSS 88(AX), Y4
-	VBROADCASTSS 92(AX), Y5
-	VMAXPS       Y0, Y4, Y0
-	VMINPS       Y0, Y5, Y0
-	VMAXPS       Y1, Y4, Y1
-	VMINPS       Y1, Y5, Y1
-	VMAXPS       Y2, Y4, Y2
-	VMINPS       Y2, Y5, Y2
-	VMAXPS       Y3, Y4, Y3
-	VMINPS       Y3, Y5, Y3
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y4
-	VANDPS       Y4, Y0, Y0
-	VANDPS       Y4, Y2, Y2
-	VMOVUPS      224(DX), Y4
-	VANDPS       Y4, Y1, Y1
-	VANDPS       Y4, Y3, Y3
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P3S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P3S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y6
-	VMOVUPS     64(SI), Y7
-	VMOVUPS     128(SI), Y8
-	VMOVUPS     (DI), Y9
-	VFMADD231PS Y9, Y6, Y0
-	VMOVUPS     64(DI), Y9
-	VFMADD231PS Y9, Y7, Y0
-	VMOVUPS     128(DI), Y9
-	VFMADD231PS Y9, Y6, Y2
-	VFMADD231PS Y9, Y8, Y0
-	VMOVUPS     192(DI), Y9
-	VFMADD231PS Y9, Y7, Y2
-	VMOVUPS     256(DI), Y9
-	VFMADD231PS Y9, Y6, Y4
-	VFMADD231PS Y9, Y8, Y2
-	VMOVUPS     320(DI), Y9
-	VFMADD231PS Y9, Y7, Y4
-	VMOVUPS     384(DI), Y9
-	VFMADD231PS Y9, Y8, Y4
-	VMOVUPS     32(SI), Y6
-	VMOVUPS     96(SI), Y7
-	VMOVUPS     160(SI), Y8
-	VMOVUPS     32(DI), Y9
-	VFMADD231PS Y9, Y6, Y1
-	VMOVUPS     96(DI), Y9
-	VFMADD231PS Y9, Y7, Y1
-	VMOVUPS     160(DI), Y9
-	VFMADD231PS Y9, Y6, Y3
-	VFMADD231PS Y9, Y8, Y1
-	VMOVUPS     224(DI), Y9
-	VFMADD231PS Y9, Y7, Y3
-	VMOVUPS     288(DI), Y9
-	VFMADD231PS Y9, Y6, Y5
-	VFMADD231PS Y9, Y8, Y3
-	VMOVUPS     352(DI), Y9
-	VFMADD231PS Y9, Y7, Y5
-	VMOVUPS     416(DI), Y9
-	VFMADD231PS Y9, Y8, Y5
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y6
-	VMOVUPS     128(DX), Y7
-	VFMADD213PS Y7, Y6, Y0
-	VFMADD213PS Y7, Y6, Y2
-	VFMADD213PS Y7, Y6, Y4
-	VMOVUPS     96(DX), Y6
-	VMOVUPS     160(DX), Y7
-	VFMADD213PS Y7, Y6, Y1
-	VFMADD213PS Y7, Y6, Y3
-	VFMADD213PS Y7, Y6, Y5
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-
-added:
-	VBROADCASTSS 88(AX), Y6
-	VBROADCASTSS 92(AX), Y7
-	VMAXPS       Y0, Y6, Y0
-	VMINPS       Y0, Y7, Y0
-	VMAXPS       Y1, Y6, Y1
-	VMINPS       Y1, Y7, Y1
-	VMAXPS       Y2, Y6, Y2
-	VMINPS       Y2, Y7, Y2
-	VMAXPS       Y3, Y6, Y3
-	VMINPS       Y3, Y7, Y3
-	VMAXPS       Y4, Y6, Y4
-	VMINPS       Y4, Y7, Y4
-	VMAXPS       Y5, Y6, Y5
-	VMINPS       Y5, Y7, Y5
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y6
-	VANDPS       Y6, Y0, Y0
-	VANDPS       Y6, Y2, Y2
-	VANDPS       Y6, Y4, Y4
-	VMOVUPS      224(DX), Y6
-	VANDPS       Y6, Y1, Y1
-	VANDPS       Y6, Y3, Y3
-	VANDPS       Y6, Y5, Y5
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P4S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P4S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	VMOVAPS Y0, Y6
-	VMOVAPS Y1, Y7
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y8
-	VMOVUPS     64(SI), Y9
-	VMOVUPS     128(SI), Y10
-	VMOVUPS     (DI), Y11
-	VFMADD231PS Y11, Y8, Y0
-	VMOVUPS     64(DI), Y11
-	VFMADD231PS Y11, Y9, Y0
-	VMOVUPS     128(DI), Y11
-	VFMADD231PS Y11, Y8, Y2
-	VFMADD231PS Y11, Y10, Y0
-	VMOVUPS     192(DI), Y11
-	VFMADD231PS Y11, Y9, Y2
-	VMOVUPS     256(DI), Y11
-	VFMADD231PS Y11, Y8, Y4
-	VFMADD231PS Y11, Y10, Y2
-	VMOVUPS     320(DI), Y11
-	VFMADD231PS Y11, Y9, Y4
-	VMOVUPS     384(DI), Y11
-	VFMADD231PS Y11, Y8, Y6
-	VFMADD231PS Y11, Y10, Y4
-	VMOVUPS     448(DI), Y11
-	VFMADD231PS Y11, Y9, Y6
-	VMOVUPS     512(DI), Y11
-	VFMADD231PS Y11, Y10, Y6
-	VMOVUPS     32(SI), Y8
-	VMOVUPS     96(SI), Y9
-	VMOVUPS     160(SI), Y10
-	VMOVUPS     32(DI), Y11
-	VFMADD231PS Y11, Y8, Y1
-	VMOVUPS     96(DI), Y11
-	VFMADD231PS Y11, Y9, Y1
-	VMOVUPS     160(DI), Y11
-	VFMADD231PS Y11, Y8, Y3
-	VFMADD231PS Y11, Y10, Y1
-	VMOVUPS     224(DI), Y11
-	VFMADD231PS Y11, Y9, Y3
-	VMOVUPS     288(DI), Y11
-	VFMADD231PS Y11, Y8, Y5
-	VFMADD231PS Y11, Y10, Y3
-	VMOVUPS     352(DI), Y11
-	VFMADD231PS Y11, Y9, Y5
-	VMOVUPS     416(DI), Y11
-	VFMADD231PS Y11, Y8, Y7
-	VFMADD231PS Y11, Y10, Y5
-	VMOVUPS     480(DI), Y11
-	VFMADD231PS Y11, Y9, Y7
-	VMOVUPS     544(DI), Y11
-	VFMADD231PS Y11, Y10, Y7
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y8
-	VMOVUPS     128(DX), Y9
-	VFMADD213PS Y9, Y8, Y0
-	VFMADD213PS Y9, Y8, Y2
-	VFMADD213PS Y9, Y8, Y4
-	VFMADD213PS Y9, Y8, Y6
-	VMOVUPS     96(DX), Y8
-	VMOVUPS     160(DX), Y9
-	VFMADD213PS Y9, Y8, Y1
-	VFMADD213PS Y9, Y8, Y3
-	VFMADD213PS Y9, Y8, Y5
-	VFMADD213PS Y9, Y8, Y7
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-	VADDPS (SI)(R9*1), Y6, Y6
-	VADDPS 32(SI)(R9*1), Y7, Y7
-
-added:
-	VBROADCASTSS 88(AX), Y8
-	VBROADCASTSS 92(AX), Y9
-	VMAXPS       Y0, Y8, Y0
-	VMINPS       Y0, Y9, Y0
-	VMAXPS       Y1, Y8, Y1
-	VMINPS       Y1, Y9, Y1
-	VMAXPS       Y2, Y8, Y2
-	VMINPS       Y2, Y9, Y2
-	VMAXPS       Y3, Y8, Y3
-	VMINPS       Y3, Y9, Y3
-	VMAXPS       Y4, Y8, Y4
-	VMINPS       Y4, Y9, Y4
-	VMAXPS       Y5, Y8, Y5
-	VMINPS       Y5, Y9, Y5
-	VMAXPS       Y6, Y8, Y6
-	VMINPS       Y6, Y9, Y6
-	VMAXPS       Y7, Y8, Y7
-	VMINPS       Y7, Y9, Y7
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y8
-	VANDPS       Y8, Y0, Y0
-	VANDPS       Y8, Y2, Y2
-	VANDPS       Y8, Y4, Y4
-	VANDPS       Y8, Y6, Y6
-	VMOVUPS      224(DX), Y8
-	VANDPS       Y8, Y1, Y1
-	VANDPS       Y8, Y3, Y3
-	VANDPS       Y8, Y5, Y5
-	VANDPS       Y8, Y7, Y7
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	VMOVUPS Y6, (DI)(R9*1)
-	VMOVUPS Y7, 32(DI)(R9*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P5S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P5S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	VMOVAPS Y0, Y6
-	VMOVAPS Y1, Y7
-	VMOVAPS Y0, Y8
-	VMOVAPS Y1, Y9
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y10
-	VMOVUPS     64(SI), Y11
-	VMOVUPS     128(SI), Y12
-	VMOVUPS     (DI), Y13
-	VFMADD231PS Y13, Y10, Y0
-	VMOVUPS     64(DI), Y13
-	VFMADD231PS Y13, Y11, Y0
-	VMOVUPS     128(DI), Y13
-	VFMADD231PS Y13, Y10, Y2
-	VFMADD231PS Y13, Y12, Y0
-	VMOVUPS     192(DI), Y13
-	VFMADD231PS Y13, Y11, Y2
-	VMOVUPS     256(DI), Y13
-	VFMADD231PS Y13, Y10, Y4
-	VFMADD231PS Y13, Y12, Y2
-	VMOVUPS     320(DI), Y13
-	VFMADD231PS Y13, Y11, Y4
-	VMOVUPS     384(DI), Y13
-	VFMADD231PS Y13, Y10, Y6
-	VFMADD231PS Y13, Y12, Y4
-	VMOVUPS     448(DI), Y13
-	VFMADD231PS Y13, Y11, Y6
-	VMOVUPS     512(DI), Y13
-	VFMADD231PS Y13, Y10, Y8
-	VFMADD231PS Y13, Y12, Y6
-	VMOVUPS     576(DI), Y13
-	VFMADD231PS Y13, Y11, Y8
-	VMOVUPS     640(DI), Y13
-	VFMADD231PS Y13, Y12, Y8
-	VMOVUPS     32(SI), Y10
-	VMOVUPS     96(SI), Y11
-	VMOVUPS     160(SI), Y12
-	VMOVUPS     32(DI), Y13
-	VFMADD231PS Y13, Y10, Y1
-	VMOVUPS     96(DI), Y13
-	VFMADD231PS Y13, Y11, Y1
-	VMOVUPS     160(DI), Y13
-	VFMADD231PS Y13, Y10, Y3
-	VFMADD231PS Y13, Y12, Y1
-	VMOVUPS     224(DI), Y13
-	VFMADD231PS Y13, Y11, Y3
-	VMOVUPS     288(DI), Y13
-	VFMADD231PS Y13, Y10, Y5
-	VFMADD231PS Y13, Y12, Y3
-	VMOVUPS     352(DI), Y13
-	VFMADD231PS Y13, Y11, Y5
-	VMOVUPS     416(DI), Y13
-	VFMADD231PS Y13, Y10, Y7
-	VFMADD231PS Y13, Y12, Y5
-	VMOVUPS     480(DI), Y13
-	VFMADD231PS Y13, Y11, Y7
-	VMOVUPS     544(DI), Y13
-	VFMADD231PS Y13, Y10, Y9
-	VFMADD231PS Y13, Y12, Y7
-	VMOVUPS     608(DI), Y13
-	VFMADD231PS Y13, Y11, Y9
-	VMOVUPS     672(DI), Y13
-	VFMADD231PS Y13, Y12, Y9
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y10
-	VMOVUPS     128(DX), Y11
-	VFMADD213PS Y11, Y10, Y0
-	VFMADD213PS Y11, Y10, Y2
-	VFMADD213PS Y11, Y10, Y4
-	VFMADD213PS Y11, Y10, Y6
-	VFMADD213PS Y11, Y10, Y8
-	VMOVUPS     96(DX), Y10
-	VMOVUPS     160(DX), Y11
-	VFMADD213PS Y11, Y10, Y1
-	VFMADD213PS Y11, Y10, Y3
-	VFMADD213PS Y11, Y10, Y5
-	VFMADD213PS Y11, Y10, Y7
-	VFMADD213PS Y11, Y10, Y9
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-	VADDPS (SI)(R9*1), Y6, Y6
-	VADDPS 32(SI)(R9*1), Y7, Y7
-	VADDPS (SI)(R8*4), Y8, Y8
-	VADDPS 32(SI)(R8*4), Y9, Y9
-
-added:
-	VBROADCASTSS 88(AX), Y10
-	VBROADCASTSS 92(AX), Y11
-	VMAXPS       Y0, Y10, Y0
-	VMINPS       Y0, Y11, Y0
-	VMAXPS       Y1, Y10, Y1
-	VMINPS       Y1, Y11, Y1
-	VMAXPS       Y2, Y10, Y2
-	VMINPS       Y2, Y11, Y2
-	VMAXPS       Y3, Y10, Y3
-	VMINPS       Y3, Y11, Y3
-	VMAXPS       Y4, Y10, Y4
-	VMINPS       Y4, Y11, Y4
-	VMAXPS       Y5, Y10, Y5
-	VMINPS       Y5, Y11, Y5
-	VMAXPS       Y6, Y10, Y6
-	VMINPS       Y6, Y11, Y6
-	VMAXPS       Y7, Y10, Y7
-	VMINPS       Y7, Y11, Y7
-	VMAXPS       Y8, Y10, Y8
-	VMINPS       Y8, Y11, Y8
-	VMAXPS       Y9, Y10, Y9
-	VMINPS       Y9, Y11, Y9
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y10
-	VANDPS       Y10, Y0, Y0
-	VANDPS       Y10, Y2, Y2
-	VANDPS       Y10, Y4, Y4
-	VANDPS       Y10, Y6, Y6
-	VANDPS       Y10, Y8, Y8
-	VMOVUPS      224(DX), Y10
-	VANDPS       Y10, Y1, Y1
-	VANDPS       Y10, Y3, Y3
-	VANDPS       Y10, Y5, Y5
-	VANDPS       Y10, Y7, Y7
-	VANDPS       Y10, Y9, Y9
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	VMOVUPS Y6, (DI)(R9*1)
-	VMOVUPS Y7, 32(DI)(R9*1)
-	VMOVUPS Y8, (DI)(R8*4)
-	VMOVUPS Y9, 32(DI)(R8*4)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX2P6S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, CMOV, FMA3
-TEXT ·tileAVX2P6S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y1, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
-	VMOVAPS Y0, Y6
-	VMOVAPS Y1, Y7
-	VMOVAPS Y0, Y8
-	VMOVAPS Y1, Y9
-	VMOVAPS Y0, Y10
-	VMOVAPS Y1, Y11
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Y12
-	VMOVUPS     64(SI), Y13
-	VMOVUPS     128(SI), Y14
-	VMOVUPS     (DI), Y15
-	VFMADD231PS Y15, Y12, Y0
-	VMOVUPS     64(DI), Y15
-	VFMADD231PS Y15, Y13, Y0
-	VMOVUPS     128(DI), Y15
-	VFMADD231PS Y15, Y12, Y2
-	VFMADD231PS Y15, Y14, Y0
-	VMOVUPS     192(DI), Y15
-	VFMADD231PS Y15, Y13, Y2
-	VMOVUPS     256(DI), Y15
-	VFMADD231PS Y15, Y12, Y4
-	VFMADD231PS Y15, Y14, Y2
-	VMOVUPS     320(DI), Y15
-	VFMADD231PS Y15, Y13, Y4
-	VMOVUPS     384(DI), Y15
-	VFMADD231PS Y15, Y12, Y6
-	VFMADD231PS Y15, Y14, Y4
-	VMOVUPS     448(DI), Y15
-	VFMADD231PS Y15, Y13, Y6
-	VMOVUPS     512(DI), Y15
-	VFMADD231PS Y15, Y12, Y8
-	VFMADD231PS Y15, Y14, Y6
-	VMOVUPS     576(DI), Y15
-	VFMADD231PS Y15, Y13, Y8
-	VMOVUPS     640(DI), Y15
-	VFMADD231PS Y15, Y12, Y10
-	VFMADD231PS Y15, Y14, Y8
-	VMOVUPS     704(DI), Y15
-	VFMADD231PS Y15, Y13, Y10
-	VMOVUPS     768(DI), Y15
-	VFMADD231PS Y15, Y14, Y10
-	VMOVUPS     32(SI), Y12
-	VMOVUPS     96(SI), Y13
-	VMOVUPS     160(SI), Y14
-	VMOVUPS     32(DI), Y15
-	VFMADD231PS Y15, Y12, Y1
-	VMOVUPS     96(DI), Y15
-	VFMADD231PS Y15, Y13, Y1
-	VMOVUPS     160(DI), Y15
-	VFMADD231PS Y15, Y12, Y3
-	VFMADD231PS Y15, Y14, Y1
-	VMOVUPS     224(DI), Y15
-	VFMADD231PS Y15, Y13, Y3
-	VMOVUPS     288(DI), Y15
-	VFMADD231PS Y15, Y12, Y5
-	VFMADD231PS Y15, Y14, Y3
-	VMOVUPS     352(DI), Y15
-	VFMADD231PS Y15, Y13, Y5
-	VMOVUPS     416(DI), Y15
-	VFMADD231PS Y15, Y12, Y7
-	VFMADD231PS Y15, Y14, Y5
-	VMOVUPS     480(DI), Y15
-	VFMADD231PS Y15, Y13, Y7
-	VMOVUPS     544(DI), Y15
-	VFMADD231PS Y15, Y12, Y9
-	VFMADD231PS Y15, Y14, Y7
-	VMOVUPS     608(DI), Y15
-	VFMADD231PS Y15, Y13, Y9
-	VMOVUPS     672(DI), Y15
-	VFMADD231PS Y15, Y12, Y11
-	VFMADD231PS Y15, Y14, Y9
-	VMOVUPS     736(DI), Y15
-	VFMADD231PS Y15, Y13, Y11
-	VMOVUPS     800(DI), Y15
-	VFMADD231PS Y15, Y14, Y11
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Y12
-	VMOVUPS     128(DX), Y13
-	VFMADD213PS Y13, Y12, Y0
-	VFMADD213PS Y13, Y12, Y2
-	VFMADD213PS Y13, Y12, Y4
-	VFMADD213PS Y13, Y12, Y6
-	VFMADD213PS Y13, Y12, Y8
-	VFMADD213PS Y13, Y12, Y10
-	VMOVUPS     96(DX), Y12
-	VMOVUPS     160(DX), Y13
-	VFMADD213PS Y13, Y12, Y1
-	VFMADD213PS Y13, Y12, Y3
-	VFMADD213PS Y13, Y12, Y5
-	VFMADD213PS Y13, Y12, Y7
-	VFMADD213PS Y13, Y12, Y9
-	VFMADD213PS Y13, Y12, Y11
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS (SI)(R8*1), Y2, Y2
-	VADDPS 32(SI)(R8*1), Y3, Y3
-	VADDPS (SI)(R8*2), Y4, Y4
-	VADDPS 32(SI)(R8*2), Y5, Y5
-	VADDPS (SI)(R9*1), Y6, Y6
-	VADDPS 32(SI)(R9*1), Y7, Y7
-	VADDPS (SI)(R8*4), Y8, Y8
-	VADDPS 32(SI)(R8*4), Y9, Y9
-	VADDPS (SI)(R10*1), Y10, Y10
-	VADDPS 32(SI)(R10*1), Y11, Y11
-
-added:
-	VBROADCASTSS 88(AX), Y12
-	VBROADCASTSS 92(AX), Y13
-	VMAXPS       Y0, Y12, Y0
-	VMINPS       Y0, Y13, Y0
-	VMAXPS       Y1, Y12, Y1
-	VMINPS       Y1, Y13, Y1
-	VMAXPS       Y2, Y12, Y2
-	VMINPS       Y2, Y13, Y2
-	VMAXPS       Y3, Y12, Y3
-	VMINPS       Y3, Y13, Y3
-	VMAXPS       Y4, Y12, Y4
-	VMINPS       Y4, Y13, Y4
-	VMAXPS       Y5, Y12, Y5
-	VMINPS       Y5, Y13, Y5
-	VMAXPS       Y6, Y12, Y6
-	VMINPS       Y6, Y13, Y6
-	VMAXPS       Y7, Y12, Y7
-	VMINPS       Y7, Y13, Y7
-	VMAXPS       Y8, Y12, Y8
-	VMINPS       Y8, Y13, Y8
-	VMAXPS       Y9, Y12, Y9
-	VMINPS       Y9, Y13, Y9
-	VMAXPS       Y10, Y12, Y10
-	VMINPS       Y10, Y13, Y10
-	VMAXPS       Y11, Y12, Y11
-	VMINPS       Y11, Y13, Y11
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Y12
-	VANDPS       Y12, Y0, Y0
-	VANDPS       Y12, Y2, Y2
-	VANDPS       Y12, Y4, Y4
-	VANDPS       Y12, Y6, Y6
-	VANDPS       Y12, Y8, Y8
-	VANDPS       Y12, Y10, Y10
-	VMOVUPS      224(DX), Y12
-	VANDPS       Y12, Y1, Y1
-	VANDPS       Y12, Y3, Y3
-	VANDPS       Y12, Y5, Y5
-	VANDPS       Y12, Y7, Y7
-	VANDPS       Y12, Y9, Y9
-	VANDPS       Y12, Y11, Y11
-
-masked:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R8*1)
-	VMOVUPS Y3, 32(DI)(R8*1)
-	VMOVUPS Y4, (DI)(R8*2)
-	VMOVUPS Y5, 32(DI)(R8*2)
-	VMOVUPS Y6, (DI)(R9*1)
-	VMOVUPS Y7, 32(DI)(R9*1)
-	VMOVUPS Y8, (DI)(R8*4)
-	VMOVUPS Y9, 32(DI)(R8*4)
-	VMOVUPS Y10, (DI)(R10*1)
-	VMOVUPS Y11, 32(DI)(R10*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P1S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P1S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z1
-	VMOVUPS     64(SI), Z2
-	VMOVUPS     128(SI), Z3
-	VMOVUPS     (DI), Z4
-	VFMADD231PS Z4, Z1, Z0
-	VMOVUPS     64(DI), Z4
-	VFMADD231PS Z4, Z2, Z0
-	VMOVUPS     128(DI), Z4
-	VFMADD231PS Z4, Z3, Z0
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z1
-	VMOVUPS     128(DX), Z2
-	VFMADD213PS Z2, Z1, Z0
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-
-added:
-	VBROADCASTSS 88(AX), Z1
-	VBROADCASTSS 92(AX), Z2
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z1
-	VPANDD       Z1, Z0, Z0
-
-masked:
-	VMOVUPS Z0, (DI)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P2S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P2S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z2
-	VMOVUPS     64(SI), Z3
-	VMOVUPS     128(SI), Z4
-	VMOVUPS     (DI), Z5
-	VFMADD231PS Z5, Z2, Z0
-	VMOVUPS     64(DI), Z5
-	VFMADD231PS Z5, Z3, Z0
-	VMOVUPS     128(DI), Z5
-	VFMADD231PS Z5, Z2, Z1
-	VFMADD231PS Z5, Z4, Z0
-	VMOVUPS     192(DI), Z5
-	VFMADD231PS Z5, Z3, Z1
-	VMOVUPS     256(DI), Z5
-	VFMADD231PS Z5, Z4, Z1
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z2
-	VMOVUPS     128(DX), Z3
-	VFMADD213PS Z3, Z2, Z0
-	VFMADD213PS Z3, Z2, Z1
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-
-added:
-	VBROADCASTSS 88(AX), Z2
-	VBROADCASTSS 92(AX), Z3
-	VMAXPS       Z0, Z2, Z0
-	VMINPS       Z0, Z3, Z0
-	VMAXPS       Z1, Z2, Z1
-	VMINPS       Z1, Z3, Z1
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z2
-	VPANDD       Z2, Z0, Z0
-	VPANDD       Z2, Z1, Z1
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P3S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P3S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z3
-	VMOVUPS     64(SI), Z4
-	VMOVUPS     128(SI), Z5
-	VMOVUPS     (DI), Z6
-	VFMADD231PS Z6, Z3, Z0
-	VMOVUPS     64(DI), Z6
-	VFMADD231PS Z6, Z4, Z0
-	VMOVUPS     128(DI), Z6
-	VFMADD231PS Z6, Z3, Z1
-	VFMADD231PS Z6, Z5, Z0
-	VMOVUPS     192(DI), Z6
-	VFMADD231PS Z6, Z4, Z1
-	VMOVUPS     256(DI), Z6
-	VFMADD231PS Z6, Z3, Z2
-	VFMADD231PS Z6, Z5, Z1
-	VMOVUPS     320(DI), Z6
-	VFMADD231PS Z6, Z4, Z2
-	VMOVUPS     384(DI), Z6
-	VFMADD231PS Z6, Z5, Z2
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z3
-	VMOVUPS     128(DX), Z4
-	VFMADD213PS Z4, Z3, Z0
-	VFMADD213PS Z4, Z3, Z1
-	VFMADD213PS Z4, Z3, Z2
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-
-added:
-	VBROADCASTSS 88(AX), Z3
-	VBROADCASTSS 92(AX), Z4
-	VMAXPS       Z0, Z3, Z0
-	VMINPS       Z0, Z4, Z0
-	VMAXPS       Z1, Z3, Z1
-	VMINPS       Z1, Z4, Z1
-	VMAXPS       Z2, Z3, Z2
-	VMINPS       Z2, Z4, Z2
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z3
-	VPANDD       Z3, Z0, Z0
-	VPANDD       Z3, Z1, Z1
-	VPANDD       Z3, Z2, Z2
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P4S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P4S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z4
-	VMOVUPS     64(SI), Z5
-	VMOVUPS     128(SI), Z6
-	VMOVUPS     (DI), Z7
-	VFMADD231PS Z7, Z4, Z0
-	VMOVUPS     64(DI), Z7
-	VFMADD231PS Z7, Z5, Z0
-	VMOVUPS     128(DI), Z7
-	VFMADD231PS Z7, Z4, Z1
-	VFMADD231PS Z7, Z6, Z0
-	VMOVUPS     192(DI), Z7
-	VFMADD231PS Z7, Z5, Z1
-	VMOVUPS     256(DI), Z7
-	VFMADD231PS Z7, Z4, Z2
-	VFMADD231PS Z7, Z6, Z1
-	VMOVUPS     320(DI), Z7
-	VFMADD231PS Z7, Z5, Z2
-	VMOVUPS     384(DI), Z7
-	VFMADD231PS Z7, Z4, Z3
-	VFMADD231PS Z7, Z6, Z2
-	VMOVUPS     448(DI), Z7
-	VFMADD231PS Z7, Z5, Z3
-	VMOVUPS     512(DI), Z7
-	VFMADD231PS Z7, Z6, Z3
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z4
-	VMOVUPS     128(DX), Z5
-	VFMADD213PS Z5, Z4, Z0
-	VFMADD213PS Z5, Z4, Z1
-	VFMADD213PS Z5, Z4, Z2
-	VFMADD213PS Z5, Z4, Z3
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-
-added:
-	VBROADCASTSS 88(AX), Z4
-	VBROADCASTSS 92(AX), Z5
-	VMAXPS       Z0, Z4, Z0
-	VMINPS       Z0, Z5, Z0
-	VMAXPS       Z1, Z4, Z1
-	VMINPS       Z1, Z5, Z1
-	VMAXPS       Z2, Z4, Z2
-	VMINPS       Z2, Z5, Z2
-	VMAXPS       Z3, Z4, Z3
-	VMINPS       Z3, Z5, Z3
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z4
-	VPANDD       Z4, Z0, Z0
-	VPANDD       Z4, Z1, Z1
-	VPANDD       Z4, Z2, Z2
-	VPANDD       Z4, Z3, Z3
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P5S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P5S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z5
-	VMOVUPS     64(SI), Z6
-	VMOVUPS     128(SI), Z7
-	VMOVUPS     (DI), Z8
-	VFMADD231PS Z8, Z5, Z0
-	VMOVUPS     64(DI), Z8
-	VFMADD231PS Z8, Z6, Z0
-	VMOVUPS     128(DI), Z8
-	VFMADD231PS Z8, Z5, Z1
-	VFMADD231PS Z8, Z7, Z0
-	VMOVUPS     192(DI), Z8
-	VFMADD231PS Z8, Z6, Z1
-	VMOVUPS     256(DI), Z8
-	VFMADD231PS Z8, Z5, Z2
-	VFMADD231PS Z8, Z7, Z1
-	VMOVUPS     320(DI), Z8
-	VFMADD231PS Z8, Z6, Z2
-	VMOVUPS     384(DI), Z8
-	VFMADD231PS Z8, Z5, Z3
-	VFMADD231PS Z8, Z7, Z2
-	VMOVUPS     448(DI), Z8
-	VFMADD231PS Z8, Z6, Z3
-	VMOVUPS     512(DI), Z8
-	VFMADD231PS Z8, Z5, Z4
-	VFMADD231PS Z8, Z7, Z3
-	VMOVUPS     576(DI), Z8
-	VFMADD231PS Z8, Z6, Z4
-	VMOVUPS     640(DI), Z8
-	VFMADD231PS Z8, Z7, Z4
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z5
-	VMOVUPS     128(DX), Z6
-	VFMADD213PS Z6, Z5, Z0
-	VFMADD213PS Z6, Z5, Z1
-	VFMADD213PS Z6, Z5, Z2
-	VFMADD213PS Z6, Z5, Z3
-	VFMADD213PS Z6, Z5, Z4
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-
-added:
-	VBROADCASTSS 88(AX), Z5
-	VBROADCASTSS 92(AX), Z6
-	VMAXPS       Z0, Z5, Z0
-	VMINPS       Z0, Z6, Z0
-	VMAXPS       Z1, Z5, Z1
-	VMINPS       Z1, Z6, Z1
-	VMAXPS       Z2, Z5, Z2
-	VMINPS       Z2, Z6, Z2
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z5
-	VPANDD       Z5, Z0, Z0
-	VPANDD       Z5, Z1, Z1
-	VPANDD       Z5, Z2, Z2
-	VPANDD       Z5, Z3, Z3
-	VPANDD       Z5, Z4, Z4
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P6S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P6S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z6
-	VMOVUPS     64(SI), Z7
-	VMOVUPS     128(SI), Z8
-	VMOVUPS     (DI), Z9
-	VFMADD231PS Z9, Z6, Z0
-	VMOVUPS     64(DI), Z9
-	VFMADD231PS Z9, Z7, Z0
-	VMOVUPS     128(DI), Z9
-	VFMADD231PS Z9, Z6, Z1
-	VFMADD231PS Z9, Z8, Z0
-	VMOVUPS     192(DI), Z9
-	VFMADD231PS Z9, Z7, Z1
-	VMOVUPS     256(DI), Z9
-	VFMADD231PS Z9, Z6, Z2
-	VFMADD231PS Z9, Z8, Z1
-	VMOVUPS     320(DI), Z9
-	VFMADD231PS Z9, Z7, Z2
-	VMOVUPS     384(DI), Z9
-	VFMADD231PS Z9, Z6, Z3
-	VFMADD231PS Z9, Z8, Z2
-	VMOVUPS     448(DI), Z9
-	VFMADD231PS Z9, Z7, Z3
-	VMOVUPS     512(DI), Z9
-	VFMADD231PS Z9, Z6, Z4
-	VFMADD231PS Z9, Z8, Z3
-	VMOVUPS     576(DI), Z9
-	VFMADD231PS Z9, Z7, Z4
-	VMOVUPS     640(DI), Z9
-	VFMADD231PS Z9, Z6, Z5
-	VFMADD231PS Z9, Z8, Z4
-	VMOVUPS     704(DI), Z9
-	VFMADD231PS Z9, Z7, Z5
-	VMOVUPS     768(DI), Z9
-	VFMADD231PS Z9, Z8, Z5
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z6
-	VMOVUPS     128(DX), Z7
-	VFMADD213PS Z7, Z6, Z0
-	VFMADD213PS Z7, Z6, Z1
-	VFMADD213PS Z7, Z6, Z2
-	VFMADD213PS Z7, Z6, Z3
-	VFMADD213PS Z7, Z6, Z4
-	VFMADD213PS Z7, Z6, Z5
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-
-added:
-	VBROADCASTSS 88(AX), Z6
-	VBROADCASTSS 92(AX), Z7
-	VMAXPS       Z0, Z6, Z0
-	VMINPS       Z0, Z7, Z0
-	VMAXPS       Z1, Z6, Z1
-	VMINPS       Z1, Z7, Z1
-	VMAXPS       Z2, Z6, Z2
-	VMINPS       Z2, Z7, Z2
-	VMAXPS       Z3, Z6, Z3
-	VMINPS       Z3, Z7, Z3
-	VMAXPS       Z4, Z6, Z4
-	VMINPS       Z4, Z7, Z4
-	VMAXPS       Z5, Z6, Z5
-	VMINPS       Z5, Z7, Z5
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z6
-	VPANDD       Z6, Z0, Z0
-	VPANDD       Z6, Z1, Z1
-	VPANDD       Z6, Z2, Z2
-	VPANDD       Z6, Z3, Z3
-	VPANDD       Z6, Z4, Z4
-	VPANDD       Z6, Z5, Z5
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P7S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P7S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z7
-	VMOVUPS     64(SI), Z8
-	VMOVUPS     128(SI), Z9
-	VMOVUPS     (DI), Z10
-	VFMADD231PS Z10, Z7, Z0
-	VMOVUPS     64(DI), Z10
-	VFMADD231PS Z10, Z8, Z0
-	VMOVUPS     128(DI), Z10
-	VFMADD231PS Z10, Z7, Z1
-	VFMADD231PS Z10, Z9, Z0
-	VMOVUPS     192(DI), Z10
-	VFMADD231PS Z10, Z8, Z1
-	VMOVUPS     256(DI), Z10
-	VFMADD231PS Z10, Z7, Z2
-	VFMADD231PS Z10, Z9, Z1
-	VMOVUPS     320(DI), Z10
-	VFMADD231PS Z10, Z8, Z2
-	VMOVUPS     384(DI), Z10
-	VFMADD231PS Z10, Z7, Z3
-	VFMADD231PS Z10, Z9, Z2
-	VMOVUPS     448(DI), Z10
-	VFMADD231PS Z10, Z8, Z3
-	VMOVUPS     512(DI), Z10
-	VFMADD231PS Z10, Z7, Z4
-	VFMADD231PS Z10, Z9, Z3
-	VMOVUPS     576(DI), Z10
-	VFMADD231PS Z10, Z8, Z4
-	VMOVUPS     640(DI), Z10
-	VFMADD231PS Z10, Z7, Z5
-	VFMADD231PS Z10, Z9, Z4
-	VMOVUPS     704(DI), Z10
-	VFMADD231PS Z10, Z8, Z5
-	VMOVUPS     768(DI), Z10
-	VFMADD231PS Z10, Z7, Z6
-	VFMADD231PS Z10, Z9, Z5
-	VMOVUPS     832(DI), Z10
-	VFMADD231PS Z10, Z8, Z6
-	VMOVUPS     896(DI), Z10
-	VFMADD231PS Z10, Z9, Z6
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z7
-	VMOVUPS     128(DX), Z8
-	VFMADD213PS Z8, Z7, Z0
-	VFMADD213PS Z8, Z7, Z1
-	VFMADD213PS Z8, Z7, Z2
-	VFMADD213PS Z8, Z7, Z3
-	VFMADD213PS Z8, Z7, Z4
-	VFMADD213PS Z8, Z7, Z5
-	VFMADD213PS Z8, Z7, Z6
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-
-added:
-	VBROADCASTSS 88(AX), Z7
-	VBROADCASTSS 92(AX), Z8
-	VMAXPS       Z0, Z7, Z0
-	VMINPS       Z0, Z8, Z0
-	VMAXPS       Z1, Z7, Z1
-	VMINPS       Z1, Z8, Z1
-	VMAXPS       Z2, Z7, Z2
-	VMINPS       Z2, Z8, Z2
-	VMAXPS       Z3, Z7, Z3
-	VMINPS       Z3, Z8, Z3
-	VMAXPS       Z4, Z7, Z4
-	VMINPS       Z4, Z8, Z4
-	VMAXPS       Z5, Z7, Z5
-	VMINPS       Z5, Z8, Z5
-	VMAXPS       Z6, Z7, Z6
-	VMINPS       Z6, Z8, Z6
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z7
-	VPANDD       Z7, Z0, Z0
-	VPANDD       Z7, Z1, Z1
-	VPANDD       Z7, Z2, Z2
-	VPANDD       Z7, Z3, Z3
-	VPANDD       Z7, Z4, Z4
-	VPANDD       Z7, Z5, Z5
-	VPANDD       Z7, Z6, Z6
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P8S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P8S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z8
-	VMOVUPS     64(SI), Z9
-	VMOVUPS     128(SI), Z10
-	VMOVUPS     (DI), Z11
-	VFMADD231PS Z11, Z8, Z0
-	VMOVUPS     64(DI), Z11
-	VFMADD231PS Z11, Z9, Z0
-	VMOVUPS     128(DI), Z11
-	VFMADD231PS Z11, Z8, Z1
-	VFMADD231PS Z11, Z10, Z0
-	VMOVUPS     192(DI), Z11
-	VFMADD231PS Z11, Z9, Z1
-	VMOVUPS     256(DI), Z11
-	VFMADD231PS Z11, Z8, Z2
-	VFMADD231PS Z11, Z10, Z1
-	VMOVUPS     320(DI), Z11
-	VFMADD231PS Z11, Z9, Z2
-	VMOVUPS     384(DI), Z11
-	VFMADD231PS Z11, Z8, Z3
-	VFMADD231PS Z11, Z10, Z2
-	VMOVUPS     448(DI), Z11
-	VFMADD231PS Z11, Z9, Z3
-	VMOVUPS     512(DI), Z11
-	VFMADD231PS Z11, Z8, Z4
-	VFMADD231PS Z11, Z10, Z3
-	VMOVUPS     576(DI), Z11
-	VFMADD231PS Z11, Z9, Z4
-	VMOVUPS     640(DI), Z11
-	VFMADD231PS Z11, Z8, Z5
-	VFMADD231PS Z11, Z10, Z4
-	VMOVUPS     704(DI), Z11
-	VFMADD231PS Z11, Z9, Z5
-	VMOVUPS     768(DI), Z11
-	VFMADD231PS Z11, Z8, Z6
-	VFMADD231PS Z11, Z10, Z5
-	VMOVUPS     832(DI), Z11
-	VFMADD231PS Z11, Z9, Z6
-	VMOVUPS     896(DI), Z11
-	VFMADD231PS Z11, Z8, Z7
-	VFMADD231PS Z11, Z10, Z6
-	VMOVUPS     960(DI), Z11
-	VFMADD231PS Z11, Z9, Z7
-	VMOVUPS     1024(DI), Z11
-	VFMADD231PS Z11, Z10, Z7
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z8
-	VMOVUPS     128(DX), Z9
-	VFMADD213PS Z9, Z8, Z0
-	VFMADD213PS Z9, Z8, Z1
-	VFMADD213PS Z9, Z8, Z2
-	VFMADD213PS Z9, Z8, Z3
-	VFMADD213PS Z9, Z8, Z4
-	VFMADD213PS Z9, Z8, Z5
-	VFMADD213PS Z9, Z8, Z6
-	VFMADD213PS Z9, Z8, Z7
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-
-added:
-	VBROADCASTSS 88(AX), Z8
-	VBROADCASTSS 92(AX), Z9
-	VMAXPS       Z0, Z8, Z0
-	VMINPS       Z0, Z9, Z0
-	VMAXPS       Z1, Z8, Z1
-	VMINPS       Z1, Z9, Z1
-	VMAXPS       Z2, Z8, Z2
-	VMINPS       Z2, Z9, Z2
-	VMAXPS       Z3, Z8, Z3
-	VMINPS       Z3, Z9, Z3
-	VMAXPS       Z4, Z8, Z4
-	VMINPS       Z4, Z9, Z4
-	VMAXPS       Z5, Z8, Z5
-	VMINPS       Z5, Z9, Z5
-	VMAXPS       Z6, Z8, Z6
-	VMINPS       Z6, Z9, Z6
-	VMAXPS       Z7, Z8, Z7
-	VMINPS       Z7, Z9, Z7
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z8
-	VPANDD       Z8, Z0, Z0
-	VPANDD       Z8, Z1, Z1
-	VPANDD       Z8, Z2, Z2
-	VPANDD       Z8, Z3, Z3
-	VPANDD       Z8, Z4, Z4
-	VPANDD       Z8, Z5, Z5
-	VPANDD       Z8, Z6, Z6
-	VPANDD       Z8, Z7, Z7
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P9S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P9S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z9
-	VMOVUPS     64(SI), Z10
-	VMOVUPS     128(SI), Z11
-	VMOVUPS     (DI), Z12
-	VFMADD231PS Z12, Z9, Z0
-	VMOVUPS     64(DI), Z12
-	VFMADD231PS Z12, Z10, Z0
-	VMOVUPS     128(DI), Z12
-	VFMADD231PS Z12, Z9, Z1
-	VFMADD231PS Z12, Z11, Z0
-	VMOVUPS     192(DI), Z12
-	VFMADD231PS Z12, Z10, Z1
-	VMOVUPS     256(DI), Z12
-	VFMADD231PS Z12, Z9, Z2
-	VFMADD231PS Z12, Z11, Z1
-	VMOVUPS     320(DI), Z12
-	VFMADD231PS Z12, Z10, Z2
-	VMOVUPS     384(DI), Z12
-	VFMADD231PS Z12, Z9, Z3
-	VFMADD231PS Z12, Z11, Z2
-	VMOVUPS     448(DI), Z12
-	VFMADD231PS Z12, Z10, Z3
-	VMOVUPS     512(DI), Z12
-	VFMADD231PS Z12, Z9, Z4
-	VFMADD231PS Z12, Z11, Z3
-	VMOVUPS     576(DI), Z12
-	VFMADD231PS Z12, Z10, Z4
-	VMOVUPS     640(DI), Z12
-	VFMADD231PS Z12, Z9, Z5
-	VFMADD231PS Z12, Z11, Z4
-	VMOVUPS     704(DI), Z12
-	VFMADD231PS Z12, Z10, Z5
-	VMOVUPS     768(DI), Z12
-	VFMADD231PS Z12, Z9, Z6
-	VFMADD231PS Z12, Z11, Z5
-	VMOVUPS     832(DI), Z12
-	VFMADD231PS Z12, Z10, Z6
-	VMOVUPS     896(DI), Z12
-	VFMADD231PS Z12, Z9, Z7
-	VFMADD231PS Z12, Z11, Z6
-	VMOVUPS     960(DI), Z12
-	VFMADD231PS Z12, Z10, Z7
-	VMOVUPS     1024(DI), Z12
-	VFMADD231PS Z12, Z9, Z8
-	VFMADD231PS Z12, Z11, Z7
-	VMOVUPS     1088(DI), Z12
-	VFMADD231PS Z12, Z10, Z8
-	VMOVUPS     1152(DI), Z12
-	VFMADD231PS Z12, Z11, Z8
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
-
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z9
-	VMOVUPS     128(DX), Z10
-	VFMADD213PS Z10, Z9, Z0
-	VFMADD213PS Z10, Z9, Z1
-	VFMADD213PS Z10, Z9, Z2
-	VFMADD213PS Z10, Z9, Z3
-	VFMADD213PS Z10, Z9, Z4
-	VFMADD213PS Z10, Z9, Z5
-	VFMADD213PS Z10, Z9, Z6
-	VFMADD213PS Z10, Z9, Z7
-	VFMADD213PS Z10, Z9, Z8
-
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-
-added:
-	VBROADCASTSS 88(AX), Z9
-	VBROADCASTSS 92(AX), Z10
-	VMAXPS       Z0, Z9, Z0
-	VMINPS       Z0, Z10, Z0
-	VMAXPS       Z1, Z9, Z1
-	VMINPS       Z1, Z10, Z1
-	VMAXPS       Z2, Z9, Z2
-	VMINPS       Z2, Z10, Z2
-	VMAXPS       Z3, Z9, Z3
-	VMINPS       Z3, Z10, Z3
-	VMAXPS       Z4, Z9, Z4
-	VMINPS       Z4, Z10, Z4
-	VMAXPS       Z5, Z9, Z5
-	VMINPS       Z5, Z10, Z5
-	VMAXPS       Z6, Z9, Z6
-	VMINPS       Z6, Z10, Z6
-	VMAXPS       Z7, Z9, Z7
-	VMINPS       Z7, Z10, Z7
-	VMAXPS       Z8, Z9, Z8
-	VMINPS       Z8, Z10, Z8
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z9
-	VPANDD       Z9, Z0, Z0
-	VPANDD       Z9, Z1, Z1
-	VPANDD       Z9, Z2, Z2
-	VPANDD       Z9, Z3, Z3
-	VPANDD       Z9, Z4, Z4
-	VPANDD       Z9, Z5, Z5
-	VPANDD       Z9, Z6, Z6
-	VPANDD       Z9, Z7, Z7
-	VPANDD       Z9, Z8, Z8
-
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
-
-// func tileAVX512P10S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P10S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
-
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
-
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
-
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z0, Z4
-	VMOVAPS Z0, Z5
-	VMOVAPS Z0, Z6
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z8
-	VMOVAPS Z0, Z9
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
-
-row:
-	VMOVUPS     (SI), Z10
+	MOVQ         72(SP), DI
+	ADDQ         (DX), DI
+	MOVQ         80(SP), BX
+	ADDQ         8(DX), BX
+	MOVQ         88(SP), CX
+	MOVQ         56(SP), SI
+	MOVQ         24(DX), R9
+	MOVQ         32(DX), R10
+	VMOVUPS      (SI), Z0
+	VBROADCASTSS 104(AX), Z11
+	MOVQ         CX, R8
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x06
+	JGE          from6
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
+
+from2:
+	JMP pixels2
+
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
+
+from4:
+	CMPQ CX, $0x05
+	JGE  from5
+	JMP  pixels4
+
+from5:
+	JMP pixels5
+
+from6:
+	CMPQ CX, $0x09
+	JGE  from9
+	CMPQ CX, $0x07
+	JGE  from7
+	JMP  pixels6
+
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
+
+from8:
+	JMP pixels8
+
+from9:
+	CMPQ CX, $0x0a
+	JGE  from10
+	JMP  pixels9
+
+from10:
+	CMPQ CX, $0x0b
+	JGE  from11
+	JMP  pixels10
+
+from11:
+	JMP pixels11
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels1From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels1From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	CMPQ        R10, $0x01
+	JE          pixels1RowDone
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z0
+
+pixels1RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
 	VMOVUPS     64(SI), Z11
 	VMOVUPS     128(SI), Z12
-	VMOVUPS     (DI), Z13
-	VFMADD231PS Z13, Z10, Z0
-	VMOVUPS     64(DI), Z13
-	VFMADD231PS Z13, Z11, Z0
-	VMOVUPS     128(DI), Z13
-	VFMADD231PS Z13, Z10, Z1
-	VFMADD231PS Z13, Z12, Z0
-	VMOVUPS     192(DI), Z13
-	VFMADD231PS Z13, Z11, Z1
-	VMOVUPS     256(DI), Z13
-	VFMADD231PS Z13, Z10, Z2
-	VFMADD231PS Z13, Z12, Z1
-	VMOVUPS     320(DI), Z13
-	VFMADD231PS Z13, Z11, Z2
-	VMOVUPS     384(DI), Z13
-	VFMADD231PS Z13, Z10, Z3
-	VFMADD231PS Z13, Z12, Z2
-	VMOVUPS     448(DI), Z13
-	VFMADD231PS Z13, Z11, Z3
-	VMOVUPS     512(DI), Z13
-	VFMADD231PS Z13, Z10, Z4
-	VFMADD231PS Z13, Z12, Z3
-	VMOVUPS     576(DI), Z13
-	VFMADD231PS Z13, Z11, Z4
-	VMOVUPS     640(DI), Z13
-	VFMADD231PS Z13, Z10, Z5
-	VFMADD231PS Z13, Z12, Z4
-	VMOVUPS     704(DI), Z13
-	VFMADD231PS Z13, Z11, Z5
-	VMOVUPS     768(DI), Z13
-	VFMADD231PS Z13, Z10, Z6
-	VFMADD231PS Z13, Z12, Z5
-	VMOVUPS     832(DI), Z13
-	VFMADD231PS Z13, Z11, Z6
-	VMOVUPS     896(DI), Z13
-	VFMADD231PS Z13, Z10, Z7
-	VFMADD231PS Z13, Z12, Z6
-	VMOVUPS     960(DI), Z13
-	VFMADD231PS Z13, Z11, Z7
-	VMOVUPS     1024(DI), Z13
-	VFMADD231PS Z13, Z10, Z8
-	VFMADD231PS Z13, Z12, Z7
-	VMOVUPS     1088(DI), Z13
-	VFMADD231PS Z13, Z11, Z8
-	VMOVUPS     1152(DI), Z13
-	VFMADD231PS Z13, Z10, Z9
-	VFMADD231PS Z13, Z12, Z8
-	VMOVUPS     1216(DI), Z13
-	VFMADD231PS Z13, Z11, Z9
-	VMOVUPS     1280(DI), Z13
-	VFMADD231PS Z13, Z12, Z9
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+	VFMADD213PS Z12, Z11, Z0
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z10
-	VMOVUPS     128(DX), Z11
-	VFMADD213PS Z11, Z10, Z0
-	VFMADD213PS Z11, Z10, Z1
-	VFMADD213PS Z11, Z10, Z2
-	VFMADD213PS Z11, Z10, Z3
-	VFMADD213PS Z11, Z10, Z4
-	VFMADD213PS Z11, Z10, Z5
-	VFMADD213PS Z11, Z10, Z6
-	VFMADD213PS Z11, Z10, Z7
-	VFMADD213PS Z11, Z10, Z8
-	VFMADD213PS Z11, Z10, Z9
+pixels1scaled:
+	TESTQ  DI, DI
+	JZ     pixels1added
+	VADDPS (DI), Z0, Z0
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
+pixels1added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
 
-added:
-	VBROADCASTSS 88(AX), Z10
-	VBROADCASTSS 92(AX), Z11
-	VMAXPS       Z0, Z10, Z0
-	VMINPS       Z0, Z11, Z0
-	VMAXPS       Z1, Z10, Z1
-	VMINPS       Z1, Z11, Z1
-	VMAXPS       Z2, Z10, Z2
-	VMINPS       Z2, Z11, Z2
-	VMAXPS       Z3, Z10, Z3
-	VMINPS       Z3, Z11, Z3
-	VMAXPS       Z4, Z10, Z4
-	VMINPS       Z4, Z11, Z4
-	VMAXPS       Z5, Z10, Z5
-	VMINPS       Z5, Z11, Z5
-	VMAXPS       Z6, Z10, Z6
-	VMINPS       Z6, Z11, Z6
-	VMAXPS       Z7, Z10, Z7
-	VMINPS       Z7, Z11, Z7
-	VMAXPS       Z8, Z10, Z8
-	VMINPS       Z8, Z11, Z8
-	VMAXPS       Z9, Z10, Z9
-	VMINPS       Z9, Z11, Z9
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z10
-	VPANDD       Z10, Z0, Z0
-	VPANDD       Z10, Z1, Z1
-	VPANDD       Z10, Z2, Z2
-	VPANDD       Z10, Z3, Z3
-	VPANDD       Z10, Z4, Z4
-	VPANDD       Z10, Z5, Z5
-	VPANDD       Z10, Z6, Z6
-	VPANDD       Z10, Z7, Z7
-	VPANDD       Z10, Z8, Z8
-	VPANDD       Z10, Z9, Z9
+pixels1masked:
+	VMOVUPS Z0, (BX)
+	JMP     stored
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
-	VZEROUPPER
-	RET
+pixels2:
+	VMOVAPS Z0, Z1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
 
-// func tileAVX512P11S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P11S2(SB), NOSPLIT, $56-64
-	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+pixels2Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels2From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+pixels2From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	CMPQ        R10, $0x01
+	JE          pixels2RowDone
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z1
 
-line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+pixels2RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels2Row
 
-tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+
+pixels2scaled:
+	TESTQ  DI, DI
+	JZ     pixels2added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+
+pixels2masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels3From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels3From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	CMPQ        R10, $0x01
+	JE          pixels3RowDone
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z2
+
+pixels3RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+
+pixels3scaled:
+	TESTQ  DI, DI
+	JZ     pixels3added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+
+pixels3masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels4From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels4From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	CMPQ        R10, $0x01
+	JE          pixels4RowDone
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z3
+
+pixels4RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+
+pixels4scaled:
+	TESTQ  DI, DI
+	JZ     pixels4added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+
+pixels4masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels5From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels5From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	CMPQ        R10, $0x01
+	JE          pixels5RowDone
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z4
+
+pixels5RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+
+pixels5scaled:
+	TESTQ  DI, DI
+	JZ     pixels5added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+
+pixels5masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels6From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels6From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	CMPQ        R10, $0x01
+	JE          pixels6RowDone
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z5
+
+pixels6RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+
+pixels6scaled:
+	TESTQ  DI, DI
+	JZ     pixels6added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+
+pixels6masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels7From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels7From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	CMPQ        R10, $0x01
+	JE          pixels7RowDone
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z6
+
+pixels7RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+
+pixels7scaled:
+	TESTQ  DI, DI
+	JZ     pixels7added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+
+pixels7masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	JMP     stored
+
+pixels8:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
+
+pixels8Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels8From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels8From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	CMPQ        R10, $0x01
+	JE          pixels8RowDone
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z7
+
+pixels8RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+
+pixels8scaled:
+	TESTQ  DI, DI
+	JZ     pixels8added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+
+pixels8added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+
+pixels8masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	JMP     stored
+
+pixels9:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	CMPQ    32(SP), $0x00
+	JE      pixels9Summed
+
+pixels9Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels9From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels9From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	CMPQ        R10, $0x01
+	JE          pixels9RowDone
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z8
+
+pixels9RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels9Row
+
+pixels9Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels9scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+
+pixels9scaled:
+	TESTQ  DI, DI
+	JZ     pixels9added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+
+pixels9added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	CMPQ         88(AX), $0x00
+	JE           pixels9masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+
+pixels9masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	JMP     stored
+
+pixels10:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	CMPQ    32(SP), $0x00
+	JE      pixels10Summed
+
+pixels10Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels10From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels10From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z15, Z8
+	VMAXPS      1216(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z9
+	CMPQ        R10, $0x01
+	JE          pixels10RowDone
+	VMAXPS      1280(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z9
+
+pixels10RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels10Row
+
+pixels10Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels10scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+
+pixels10scaled:
+	TESTQ  DI, DI
+	JZ     pixels10added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+
+pixels10added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	CMPQ         88(AX), $0x00
+	JE           pixels10masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+
+pixels10masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	JMP     stored
+
+pixels11:
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -9388,97 +11782,92 @@ tile:
 	VMOVAPS Z0, Z8
 	VMOVAPS Z0, Z9
 	VMOVAPS Z0, Z10
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
+	CMPQ    32(SP), $0x00
+	JE      pixels11Summed
 
-row:
-	VMOVUPS     (SI), Z11
-	VMOVUPS     64(SI), Z12
-	VMOVUPS     128(SI), Z13
-	VMOVUPS     (DI), Z14
-	VFMADD231PS Z14, Z11, Z0
-	VMOVUPS     64(DI), Z14
-	VFMADD231PS Z14, Z12, Z0
-	VMOVUPS     128(DI), Z14
-	VFMADD231PS Z14, Z11, Z1
-	VFMADD231PS Z14, Z13, Z0
-	VMOVUPS     192(DI), Z14
-	VFMADD231PS Z14, Z12, Z1
-	VMOVUPS     256(DI), Z14
-	VFMADD231PS Z14, Z11, Z2
-	VFMADD231PS Z14, Z13, Z1
-	VMOVUPS     320(DI), Z14
-	VFMADD231PS Z14, Z12, Z2
-	VMOVUPS     384(DI), Z14
-	VFMADD231PS Z14, Z11, Z3
-	VFMADD231PS Z14, Z13, Z2
-	VMOVUPS     448(DI), Z14
-	VFMADD231PS Z14, Z12, Z3
-	VMOVUPS     512(DI), Z14
-	VFMADD231PS Z14, Z11, Z4
-	VFMADD231PS Z14, Z13, Z3
-	VMOVUPS     576(DI), Z14
-	VFMADD231PS Z14, Z12, Z4
-	VMOVUPS     640(DI), Z14
-	VFMADD231PS Z14, Z11, Z5
-	VFMADD231PS Z14, Z13, Z4
-	VMOVUPS     704(DI), Z14
-	VFMADD231PS Z14, Z12, Z5
-	VMOVUPS     768(DI), Z14
-	VFMADD231PS Z14, Z11, Z6
-	VFMADD231PS Z14, Z13, Z5
-	VMOVUPS     832(DI), Z14
-	VFMADD231PS Z14, Z12, Z6
-	VMOVUPS     896(DI), Z14
-	VFMADD231PS Z14, Z11, Z7
-	VFMADD231PS Z14, Z13, Z6
-	VMOVUPS     960(DI), Z14
-	VFMADD231PS Z14, Z12, Z7
-	VMOVUPS     1024(DI), Z14
-	VFMADD231PS Z14, Z11, Z8
-	VFMADD231PS Z14, Z13, Z7
-	VMOVUPS     1088(DI), Z14
-	VFMADD231PS Z14, Z12, Z8
-	VMOVUPS     1152(DI), Z14
-	VFMADD231PS Z14, Z11, Z9
-	VFMADD231PS Z14, Z13, Z8
-	VMOVUPS     1216(DI), Z14
-	VFMADD231PS Z14, Z12, Z9
-	VMOVUPS     1280(DI), Z14
-	VFMADD231PS Z14, Z11, Z10
-	VFMADD231PS Z14, Z13, Z9
-	VMOVUPS     1344(DI), Z14
-	VFMADD231PS Z14, Z12, Z10
-	VMOVUPS     1408(DI), Z14
-	VFMADD231PS Z14, Z13, Z10
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels11Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	CMPQ        R9, $0x01
+	JE          pixels11From1
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z11
-	VMOVUPS     128(DX), Z12
+pixels11From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z15, Z8
+	VMAXPS      1216(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z9
+	VMAXPS      1280(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z10
+	VFMADD231PS Z12, Z15, Z9
+	VMAXPS      1344(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z10
+	CMPQ        R10, $0x01
+	JE          pixels11RowDone
+	VMAXPS      1408(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z10
+
+pixels11RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels11Row
+
+pixels11Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels11scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
 	VFMADD213PS Z12, Z11, Z0
 	VFMADD213PS Z12, Z11, Z1
 	VFMADD213PS Z12, Z11, Z2
@@ -9491,24 +11880,24 @@ summed:
 	VFMADD213PS Z12, Z11, Z9
 	VFMADD213PS Z12, Z11, Z10
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
+pixels11scaled:
+	TESTQ  DI, DI
+	JZ     pixels11added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+	VADDPS 640(DI), Z10, Z10
 
-added:
-	VBROADCASTSS 88(AX), Z11
-	VBROADCASTSS 92(AX), Z12
+pixels11added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
 	VMAXPS       Z0, Z11, Z0
 	VMINPS       Z0, Z12, Z0
 	VMAXPS       Z1, Z11, Z1
@@ -9531,9 +11920,9 @@ added:
 	VMINPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z11, Z10
 	VMINPS       Z10, Z12, Z10
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z11
+	CMPQ         88(AX), $0x00
+	JE           pixels11masked
+	VMOVUPS      192(SI), Z11
 	VPANDD       Z11, Z0, Z0
 	VPANDD       Z11, Z1, Z1
 	VPANDD       Z11, Z2, Z2
@@ -9546,63 +11935,1443 @@ added:
 	VPANDD       Z11, Z9, Z9
 	VPANDD       Z11, Z10, Z10
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
+pixels11masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	VMOVUPS Z10, 640(BX)
+
+stored:
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
 	VZEROUPPER
 	RET
 
-// func tileAVX512P12S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// func taps5S1AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 // Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P12S2(SB), NOSPLIT, $56-64
+TEXT ·taps5S1AVX512(SB), NOSPLIT, $128-88
 	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
 
 line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
 
 tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+	MOVQ         72(SP), DI
+	ADDQ         (DX), DI
+	MOVQ         80(SP), BX
+	ADDQ         8(DX), BX
+	MOVQ         88(SP), CX
+	MOVQ         56(SP), SI
+	MOVQ         24(DX), R9
+	MOVQ         32(DX), R10
+	VMOVUPS      (SI), Z0
+	VBROADCASTSS 104(AX), Z11
+	MOVQ         CX, R8
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x06
+	JGE          from6
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
+
+from2:
+	JMP pixels2
+
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
+
+from4:
+	CMPQ CX, $0x05
+	JGE  from5
+	JMP  pixels4
+
+from5:
+	JMP pixels5
+
+from6:
+	CMPQ CX, $0x09
+	JGE  from9
+	CMPQ CX, $0x07
+	JGE  from7
+	JMP  pixels6
+
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
+
+from8:
+	JMP pixels8
+
+from9:
+	CMPQ CX, $0x0a
+	JGE  from10
+	JMP  pixels9
+
+from10:
+	CMPQ CX, $0x0b
+	JGE  from11
+	JMP  pixels10
+
+from11:
+	JMP pixels11
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels1From1
+	CMPQ        R9, $0x02
+	JE          pixels1From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels1From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels1From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z0
+	CMPQ        R10, $0x02
+	JE          pixels1RowDone
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z0
+	CMPQ        R10, $0x01
+	JE          pixels1RowDone
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z0
+
+pixels1RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+
+pixels1scaled:
+	TESTQ  DI, DI
+	JZ     pixels1added
+	VADDPS (DI), Z0, Z0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+
+pixels1masked:
+	VMOVUPS Z0, (BX)
+	JMP     stored
+
+pixels2:
+	VMOVAPS Z0, Z1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
+
+pixels2Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels2From1
+	CMPQ        R9, $0x02
+	JE          pixels2From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels2From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels2From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	CMPQ        R10, $0x02
+	JE          pixels2RowDone
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	CMPQ        R10, $0x01
+	JE          pixels2RowDone
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z1
+
+pixels2RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels2Row
+
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+
+pixels2scaled:
+	TESTQ  DI, DI
+	JZ     pixels2added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+
+pixels2masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels3From1
+	CMPQ        R9, $0x02
+	JE          pixels3From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels3From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels3From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	CMPQ        R10, $0x02
+	JE          pixels3RowDone
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	CMPQ        R10, $0x01
+	JE          pixels3RowDone
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z2
+
+pixels3RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+
+pixels3scaled:
+	TESTQ  DI, DI
+	JZ     pixels3added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+
+pixels3masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels4From1
+	CMPQ        R9, $0x02
+	JE          pixels4From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels4From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels4From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	CMPQ        R10, $0x02
+	JE          pixels4RowDone
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	CMPQ        R10, $0x01
+	JE          pixels4RowDone
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z3
+
+pixels4RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+
+pixels4scaled:
+	TESTQ  DI, DI
+	JZ     pixels4added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+
+pixels4masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels5From1
+	CMPQ        R9, $0x02
+	JE          pixels5From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels5From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels5From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	CMPQ        R10, $0x02
+	JE          pixels5RowDone
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	CMPQ        R10, $0x01
+	JE          pixels5RowDone
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z4
+
+pixels5RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+
+pixels5scaled:
+	TESTQ  DI, DI
+	JZ     pixels5added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+
+pixels5masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels6From1
+	CMPQ        R9, $0x02
+	JE          pixels6From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels6From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels6From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	CMPQ        R10, $0x02
+	JE          pixels6RowDone
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	CMPQ        R10, $0x01
+	JE          pixels6RowDone
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z5
+
+pixels6RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+
+pixels6scaled:
+	TESTQ  DI, DI
+	JZ     pixels6added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+
+pixels6masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels7From1
+	CMPQ        R9, $0x02
+	JE          pixels7From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels7From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels7From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	CMPQ        R10, $0x02
+	JE          pixels7RowDone
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z17, Z5
+	CMPQ        R10, $0x01
+	JE          pixels7RowDone
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z6
+
+pixels7RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+
+pixels7scaled:
+	TESTQ  DI, DI
+	JZ     pixels7added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+
+pixels7masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	JMP     stored
+
+pixels8:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
+
+pixels8Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels8From1
+	CMPQ        R9, $0x02
+	JE          pixels8From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels8From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels8From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z17, Z5
+	CMPQ        R10, $0x02
+	JE          pixels8RowDone
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z17, Z6
+	CMPQ        R10, $0x01
+	JE          pixels8RowDone
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z7
+
+pixels8RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+
+pixels8scaled:
+	TESTQ  DI, DI
+	JZ     pixels8added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+
+pixels8added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+
+pixels8masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	JMP     stored
+
+pixels9:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	CMPQ    32(SP), $0x00
+	JE      pixels9Summed
+
+pixels9Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels9From1
+	CMPQ        R9, $0x02
+	JE          pixels9From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels9From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels9From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z17, Z6
+	CMPQ        R10, $0x02
+	JE          pixels9RowDone
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z8
+	VFMADD231PS Z12, Z17, Z7
+	CMPQ        R10, $0x01
+	JE          pixels9RowDone
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z8
+
+pixels9RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels9Row
+
+pixels9Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels9scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+
+pixels9scaled:
+	TESTQ  DI, DI
+	JZ     pixels9added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+
+pixels9added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	CMPQ         88(AX), $0x00
+	JE           pixels9masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+
+pixels9masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	JMP     stored
+
+pixels10:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	CMPQ    32(SP), $0x00
+	JE      pixels10Summed
+
+pixels10Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels10From1
+	CMPQ        R9, $0x02
+	JE          pixels10From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels10From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels10From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z9
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z9
+	VFMADD231PS Z12, Z16, Z8
+	VFMADD231PS Z12, Z17, Z7
+	CMPQ        R10, $0x02
+	JE          pixels10RowDone
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z9
+	VFMADD231PS Z12, Z17, Z8
+	CMPQ        R10, $0x01
+	JE          pixels10RowDone
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z9
+
+pixels10RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels10Row
+
+pixels10Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels10scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+
+pixels10scaled:
+	TESTQ  DI, DI
+	JZ     pixels10added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+
+pixels10added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	CMPQ         88(AX), $0x00
+	JE           pixels10masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+
+pixels10masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	JMP     stored
+
+pixels11:
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -9613,234 +13382,1663 @@ tile:
 	VMOVAPS Z0, Z8
 	VMOVAPS Z0, Z9
 	VMOVAPS Z0, Z10
-	VMOVAPS Z0, Z11
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
+	CMPQ    32(SP), $0x00
+	JE      pixels11Summed
 
-row:
-	VMOVUPS     (SI), Z12
-	VMOVUPS     64(SI), Z13
-	VMOVUPS     128(SI), Z14
-	VMOVUPS     (DI), Z15
-	VFMADD231PS Z15, Z12, Z0
-	VMOVUPS     64(DI), Z15
-	VFMADD231PS Z15, Z13, Z0
-	VMOVUPS     128(DI), Z15
-	VFMADD231PS Z15, Z12, Z1
-	VFMADD231PS Z15, Z14, Z0
-	VMOVUPS     192(DI), Z15
-	VFMADD231PS Z15, Z13, Z1
-	VMOVUPS     256(DI), Z15
-	VFMADD231PS Z15, Z12, Z2
-	VFMADD231PS Z15, Z14, Z1
-	VMOVUPS     320(DI), Z15
-	VFMADD231PS Z15, Z13, Z2
-	VMOVUPS     384(DI), Z15
-	VFMADD231PS Z15, Z12, Z3
-	VFMADD231PS Z15, Z14, Z2
-	VMOVUPS     448(DI), Z15
-	VFMADD231PS Z15, Z13, Z3
-	VMOVUPS     512(DI), Z15
-	VFMADD231PS Z15, Z12, Z4
-	VFMADD231PS Z15, Z14, Z3
-	VMOVUPS     576(DI), Z15
-	VFMADD231PS Z15, Z13, Z4
-	VMOVUPS     640(DI), Z15
-	VFMADD231PS Z15, Z12, Z5
-	VFMADD231PS Z15, Z14, Z4
-	VMOVUPS     704(DI), Z15
-	VFMADD231PS Z15, Z13, Z5
-	VMOVUPS     768(DI), Z15
-	VFMADD231PS Z15, Z12, Z6
-	VFMADD231PS Z15, Z14, Z5
-	VMOVUPS     832(DI), Z15
-	VFMADD231PS Z15, Z13, Z6
-	VMOVUPS     896(DI), Z15
-	VFMADD231PS Z15, Z12, Z7
-	VFMADD231PS Z15, Z14, Z6
-	VMOVUPS     960(DI), Z15
-	VFMADD231PS Z15, Z13, Z7
-	VMOVUPS     1024(DI), Z15
-	VFMADD231PS Z15, Z12, Z8
-	VFMADD231PS Z15, Z14, Z7
-	VMOVUPS     1088(DI), Z15
-	VFMADD231PS Z15, Z13, Z8
-	VMOVUPS     1152(DI), Z15
-	VFMADD231PS Z15, Z12, Z9
-	VFMADD231PS Z15, Z14, Z8
-	VMOVUPS     1216(DI), Z15
-	VFMADD231PS Z15, Z13, Z9
-	VMOVUPS     1280(DI), Z15
-	VFMADD231PS Z15, Z12, Z10
-	VFMADD231PS Z15, Z14, Z9
-	VMOVUPS     1344(DI), Z15
-	VFMADD231PS Z15, Z13, Z10
-	VMOVUPS     1408(DI), Z15
-	VFMADD231PS Z15, Z12, Z11
-	VFMADD231PS Z15, Z14, Z10
-	VMOVUPS     1472(DI), Z15
-	VFMADD231PS Z15, Z13, Z11
-	VMOVUPS     1536(DI), Z15
-	VFMADD231PS Z15, Z14, Z11
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels11Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels11From1
+	CMPQ        R9, $0x02
+	JE          pixels11From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	LEAQ        (R12)(R8*2), R13
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z12
-	VMOVUPS     128(DX), Z13
-	VFMADD213PS Z13, Z12, Z0
-	VFMADD213PS Z13, Z12, Z1
-	VFMADD213PS Z13, Z12, Z2
-	VFMADD213PS Z13, Z12, Z3
-	VFMADD213PS Z13, Z12, Z4
-	VFMADD213PS Z13, Z12, Z5
-	VFMADD213PS Z13, Z12, Z6
-	VFMADD213PS Z13, Z12, Z7
-	VFMADD213PS Z13, Z12, Z8
-	VFMADD213PS Z13, Z12, Z9
-	VFMADD213PS Z13, Z12, Z10
-	VFMADD213PS Z13, Z12, Z11
+pixels11From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
-	VADDPS (SI)(R13*1), Z11, Z11
+pixels11From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z10
+	VFMADD231PS Z12, Z14, Z9
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z10
+	VFMADD231PS Z12, Z15, Z9
+	VFMADD231PS Z12, Z16, Z8
+	VFMADD231PS Z12, Z17, Z7
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z10
+	VFMADD231PS Z12, Z16, Z9
+	VFMADD231PS Z12, Z17, Z8
+	CMPQ        R10, $0x02
+	JE          pixels11RowDone
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z10
+	VFMADD231PS Z12, Z17, Z9
+	CMPQ        R10, $0x01
+	JE          pixels11RowDone
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z10
 
-added:
-	VBROADCASTSS 88(AX), Z12
-	VBROADCASTSS 92(AX), Z13
-	VMAXPS       Z0, Z12, Z0
-	VMINPS       Z0, Z13, Z0
-	VMAXPS       Z1, Z12, Z1
-	VMINPS       Z1, Z13, Z1
-	VMAXPS       Z2, Z12, Z2
-	VMINPS       Z2, Z13, Z2
-	VMAXPS       Z3, Z12, Z3
-	VMINPS       Z3, Z13, Z3
-	VMAXPS       Z4, Z12, Z4
-	VMINPS       Z4, Z13, Z4
-	VMAXPS       Z5, Z12, Z5
-	VMINPS       Z5, Z13, Z5
-	VMAXPS       Z6, Z12, Z6
-	VMINPS       Z6, Z13, Z6
-	VMAXPS       Z7, Z12, Z7
-	VMINPS       Z7, Z13, Z7
-	VMAXPS       Z8, Z12, Z8
-	VMINPS       Z8, Z13, Z8
-	VMAXPS       Z9, Z12, Z9
-	VMINPS       Z9, Z13, Z9
-	VMAXPS       Z10, Z12, Z10
-	VMINPS       Z10, Z13, Z10
-	VMAXPS       Z11, Z12, Z11
-	VMINPS       Z11, Z13, Z11
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z12
-	VPANDD       Z12, Z0, Z0
-	VPANDD       Z12, Z1, Z1
-	VPANDD       Z12, Z2, Z2
-	VPANDD       Z12, Z3, Z3
-	VPANDD       Z12, Z4, Z4
-	VPANDD       Z12, Z5, Z5
-	VPANDD       Z12, Z6, Z6
-	VPANDD       Z12, Z7, Z7
-	VPANDD       Z12, Z8, Z8
-	VPANDD       Z12, Z9, Z9
-	VPANDD       Z12, Z10, Z10
-	VPANDD       Z12, Z11, Z11
+pixels11RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels11Row
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	VMOVUPS Z11, (DI)(R13*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
+pixels11Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels11scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+	VFMADD213PS Z12, Z11, Z10
+
+pixels11scaled:
+	TESTQ  DI, DI
+	JZ     pixels11added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+	VADDPS 640(DI), Z10, Z10
+
+pixels11added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+	CMPQ         88(AX), $0x00
+	JE           pixels11masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+	VPANDD       Z11, Z10, Z10
+
+pixels11masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	VMOVUPS Z10, 640(BX)
+
+stored:
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
 	VZEROUPPER
 	RET
 
-// func tileAVX512P13S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// func taps5S2AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 // Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P13S2(SB), NOSPLIT, $56-64
+TEXT ·taps5S2AVX512(SB), NOSPLIT, $128-88
 	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
 
 line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
 
 tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+	MOVQ         72(SP), DI
+	ADDQ         (DX), DI
+	MOVQ         80(SP), BX
+	ADDQ         8(DX), BX
+	MOVQ         88(SP), CX
+	MOVQ         56(SP), SI
+	MOVQ         24(DX), R9
+	MOVQ         32(DX), R10
+	VMOVUPS      (SI), Z0
+	VBROADCASTSS 104(AX), Z11
+	MOVQ         CX, R8
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x06
+	JGE          from6
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
+
+from2:
+	JMP pixels2
+
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
+
+from4:
+	CMPQ CX, $0x05
+	JGE  from5
+	JMP  pixels4
+
+from5:
+	JMP pixels5
+
+from6:
+	CMPQ CX, $0x09
+	JGE  from9
+	CMPQ CX, $0x07
+	JGE  from7
+	JMP  pixels6
+
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
+
+from8:
+	JMP pixels8
+
+from9:
+	CMPQ CX, $0x0a
+	JGE  from10
+	JMP  pixels9
+
+from10:
+	CMPQ CX, $0x0b
+	JGE  from11
+	JMP  pixels10
+
+from11:
+	JMP pixels11
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels1From1
+	CMPQ        R9, $0x02
+	JE          pixels1From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels1From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels1From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z0
+	CMPQ        R10, $0x02
+	JE          pixels1RowDone
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z0
+	CMPQ        R10, $0x01
+	JE          pixels1RowDone
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z0
+
+pixels1RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+
+pixels1scaled:
+	TESTQ  DI, DI
+	JZ     pixels1added
+	VADDPS (DI), Z0, Z0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+
+pixels1masked:
+	VMOVUPS Z0, (BX)
+	JMP     stored
+
+pixels2:
+	VMOVAPS Z0, Z1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
+
+pixels2Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels2From1
+	CMPQ        R9, $0x02
+	JE          pixels2From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels2From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels2From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	CMPQ        R10, $0x02
+	JE          pixels2RowDone
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z1
+	CMPQ        R10, $0x01
+	JE          pixels2RowDone
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z1
+
+pixels2RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels2Row
+
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+
+pixels2scaled:
+	TESTQ  DI, DI
+	JZ     pixels2added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+
+pixels2masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels3From1
+	CMPQ        R9, $0x02
+	JE          pixels3From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels3From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels3From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	CMPQ        R10, $0x02
+	JE          pixels3RowDone
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z2
+	CMPQ        R10, $0x01
+	JE          pixels3RowDone
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z2
+
+pixels3RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+
+pixels3scaled:
+	TESTQ  DI, DI
+	JZ     pixels3added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+
+pixels3masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels4From1
+	CMPQ        R9, $0x02
+	JE          pixels4From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels4From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels4From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	CMPQ        R10, $0x02
+	JE          pixels4RowDone
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z3
+	CMPQ        R10, $0x01
+	JE          pixels4RowDone
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z3
+
+pixels4RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+
+pixels4scaled:
+	TESTQ  DI, DI
+	JZ     pixels4added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+
+pixels4masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels5From1
+	CMPQ        R9, $0x02
+	JE          pixels5From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels5From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels5From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	CMPQ        R10, $0x02
+	JE          pixels5RowDone
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z4
+	CMPQ        R10, $0x01
+	JE          pixels5RowDone
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z4
+
+pixels5RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+
+pixels5scaled:
+	TESTQ  DI, DI
+	JZ     pixels5added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+
+pixels5masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels6From1
+	CMPQ        R9, $0x02
+	JE          pixels6From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels6From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels6From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	CMPQ        R10, $0x02
+	JE          pixels6RowDone
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z5
+	CMPQ        R10, $0x01
+	JE          pixels6RowDone
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z5
+
+pixels6RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+
+pixels6scaled:
+	TESTQ  DI, DI
+	JZ     pixels6added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+
+pixels6masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels7From1
+	CMPQ        R9, $0x02
+	JE          pixels7From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels7From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels7From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z17, Z5
+	CMPQ        R10, $0x02
+	JE          pixels7RowDone
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z6
+	CMPQ        R10, $0x01
+	JE          pixels7RowDone
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z6
+
+pixels7RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+
+pixels7scaled:
+	TESTQ  DI, DI
+	JZ     pixels7added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+
+pixels7masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	JMP     stored
+
+pixels8:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
+
+pixels8Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels8From1
+	CMPQ        R9, $0x02
+	JE          pixels8From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels8From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels8From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z17, Z6
+	CMPQ        R10, $0x02
+	JE          pixels8RowDone
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z7
+	CMPQ        R10, $0x01
+	JE          pixels8RowDone
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z7
+
+pixels8RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+
+pixels8scaled:
+	TESTQ  DI, DI
+	JZ     pixels8added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+
+pixels8added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+
+pixels8masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	JMP     stored
+
+pixels9:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	CMPQ    32(SP), $0x00
+	JE      pixels9Summed
+
+pixels9Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels9From1
+	CMPQ        R9, $0x02
+	JE          pixels9From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels9From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels9From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z17, Z7
+	CMPQ        R10, $0x02
+	JE          pixels9RowDone
+	VMAXPS      1216(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z8
+	CMPQ        R10, $0x01
+	JE          pixels9RowDone
+	VMAXPS      1280(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z8
+
+pixels9RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels9Row
+
+pixels9Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels9scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+
+pixels9scaled:
+	TESTQ  DI, DI
+	JZ     pixels9added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+
+pixels9added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	CMPQ         88(AX), $0x00
+	JE           pixels9masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+
+pixels9masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	JMP     stored
+
+pixels10:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	CMPQ    32(SP), $0x00
+	JE      pixels10Summed
+
+pixels10Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels10From1
+	CMPQ        R9, $0x02
+	JE          pixels10From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels10From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels10From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z17, Z7
+	VMAXPS      1216(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z9
+	VFMADD231PS Z12, Z16, Z8
+	VMAXPS      1280(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z9
+	VFMADD231PS Z12, Z17, Z8
+	CMPQ        R10, $0x02
+	JE          pixels10RowDone
+	VMAXPS      1344(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z9
+	CMPQ        R10, $0x01
+	JE          pixels10RowDone
+	VMAXPS      1408(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z9
+
+pixels10RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels10Row
+
+pixels10Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels10scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+
+pixels10scaled:
+	TESTQ  DI, DI
+	JZ     pixels10added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+
+pixels10added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	CMPQ         88(AX), $0x00
+	JE           pixels10masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+
+pixels10masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	JMP     stored
+
+pixels11:
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -9851,246 +15049,1838 @@ tile:
 	VMOVAPS Z0, Z8
 	VMOVAPS Z0, Z9
 	VMOVAPS Z0, Z10
-	VMOVAPS Z0, Z11
-	VMOVAPS Z0, Z12
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
+	CMPQ    32(SP), $0x00
+	JE      pixels11Summed
 
-row:
-	VMOVUPS     (SI), Z13
-	VMOVUPS     64(SI), Z14
-	VMOVUPS     128(SI), Z15
-	VMOVUPS     (DI), Z16
-	VFMADD231PS Z16, Z13, Z0
-	VMOVUPS     64(DI), Z16
-	VFMADD231PS Z16, Z14, Z0
-	VMOVUPS     128(DI), Z16
-	VFMADD231PS Z16, Z13, Z1
-	VFMADD231PS Z16, Z15, Z0
-	VMOVUPS     192(DI), Z16
-	VFMADD231PS Z16, Z14, Z1
-	VMOVUPS     256(DI), Z16
-	VFMADD231PS Z16, Z13, Z2
-	VFMADD231PS Z16, Z15, Z1
-	VMOVUPS     320(DI), Z16
-	VFMADD231PS Z16, Z14, Z2
-	VMOVUPS     384(DI), Z16
-	VFMADD231PS Z16, Z13, Z3
-	VFMADD231PS Z16, Z15, Z2
-	VMOVUPS     448(DI), Z16
-	VFMADD231PS Z16, Z14, Z3
-	VMOVUPS     512(DI), Z16
-	VFMADD231PS Z16, Z13, Z4
-	VFMADD231PS Z16, Z15, Z3
-	VMOVUPS     576(DI), Z16
-	VFMADD231PS Z16, Z14, Z4
-	VMOVUPS     640(DI), Z16
-	VFMADD231PS Z16, Z13, Z5
-	VFMADD231PS Z16, Z15, Z4
-	VMOVUPS     704(DI), Z16
-	VFMADD231PS Z16, Z14, Z5
-	VMOVUPS     768(DI), Z16
-	VFMADD231PS Z16, Z13, Z6
-	VFMADD231PS Z16, Z15, Z5
-	VMOVUPS     832(DI), Z16
-	VFMADD231PS Z16, Z14, Z6
-	VMOVUPS     896(DI), Z16
-	VFMADD231PS Z16, Z13, Z7
-	VFMADD231PS Z16, Z15, Z6
-	VMOVUPS     960(DI), Z16
-	VFMADD231PS Z16, Z14, Z7
-	VMOVUPS     1024(DI), Z16
-	VFMADD231PS Z16, Z13, Z8
-	VFMADD231PS Z16, Z15, Z7
-	VMOVUPS     1088(DI), Z16
-	VFMADD231PS Z16, Z14, Z8
-	VMOVUPS     1152(DI), Z16
-	VFMADD231PS Z16, Z13, Z9
-	VFMADD231PS Z16, Z15, Z8
-	VMOVUPS     1216(DI), Z16
-	VFMADD231PS Z16, Z14, Z9
-	VMOVUPS     1280(DI), Z16
-	VFMADD231PS Z16, Z13, Z10
-	VFMADD231PS Z16, Z15, Z9
-	VMOVUPS     1344(DI), Z16
-	VFMADD231PS Z16, Z14, Z10
-	VMOVUPS     1408(DI), Z16
-	VFMADD231PS Z16, Z13, Z11
-	VFMADD231PS Z16, Z15, Z10
-	VMOVUPS     1472(DI), Z16
-	VFMADD231PS Z16, Z14, Z11
-	VMOVUPS     1536(DI), Z16
-	VFMADD231PS Z16, Z13, Z12
-	VFMADD231PS Z16, Z15, Z11
-	VMOVUPS     1600(DI), Z16
-	VFMADD231PS Z16, Z14, Z12
-	VMOVUPS     1664(DI), Z16
-	VFMADD231PS Z16, Z15, Z12
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels11Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	CMPQ        R9, $0x01
+	JE          pixels11From1
+	CMPQ        R9, $0x02
+	JE          pixels11From2
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	LEAQ        (R12)(R8*2), R13
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z13
-	VMOVUPS     128(DX), Z14
-	VFMADD213PS Z14, Z13, Z0
-	VFMADD213PS Z14, Z13, Z1
-	VFMADD213PS Z14, Z13, Z2
-	VFMADD213PS Z14, Z13, Z3
-	VFMADD213PS Z14, Z13, Z4
-	VFMADD213PS Z14, Z13, Z5
-	VFMADD213PS Z14, Z13, Z6
-	VFMADD213PS Z14, Z13, Z7
-	VFMADD213PS Z14, Z13, Z8
-	VFMADD213PS Z14, Z13, Z9
-	VFMADD213PS Z14, Z13, Z10
-	VFMADD213PS Z14, Z13, Z11
-	VFMADD213PS Z14, Z13, Z12
+pixels11From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
-	VADDPS (SI)(R13*1), Z11, Z11
-	VADDPS (SI)(R9*4), Z12, Z12
+pixels11From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z17, Z7
+	VMAXPS      1216(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z9
+	VFMADD231PS Z12, Z16, Z8
+	VMAXPS      1280(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z10
+	VFMADD231PS Z12, Z15, Z9
+	VFMADD231PS Z12, Z17, Z8
+	VMAXPS      1344(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z10
+	VFMADD231PS Z12, Z16, Z9
+	VMAXPS      1408(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z10
+	VFMADD231PS Z12, Z17, Z9
+	CMPQ        R10, $0x02
+	JE          pixels11RowDone
+	VMAXPS      1472(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z10
+	CMPQ        R10, $0x01
+	JE          pixels11RowDone
+	VMAXPS      1536(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z10
 
-added:
-	VBROADCASTSS 88(AX), Z13
-	VBROADCASTSS 92(AX), Z14
-	VMAXPS       Z0, Z13, Z0
-	VMINPS       Z0, Z14, Z0
-	VMAXPS       Z1, Z13, Z1
-	VMINPS       Z1, Z14, Z1
-	VMAXPS       Z2, Z13, Z2
-	VMINPS       Z2, Z14, Z2
-	VMAXPS       Z3, Z13, Z3
-	VMINPS       Z3, Z14, Z3
-	VMAXPS       Z4, Z13, Z4
-	VMINPS       Z4, Z14, Z4
-	VMAXPS       Z5, Z13, Z5
-	VMINPS       Z5, Z14, Z5
-	VMAXPS       Z6, Z13, Z6
-	VMINPS       Z6, Z14, Z6
-	VMAXPS       Z7, Z13, Z7
-	VMINPS       Z7, Z14, Z7
-	VMAXPS       Z8, Z13, Z8
-	VMINPS       Z8, Z14, Z8
-	VMAXPS       Z9, Z13, Z9
-	VMINPS       Z9, Z14, Z9
-	VMAXPS       Z10, Z13, Z10
-	VMINPS       Z10, Z14, Z10
-	VMAXPS       Z11, Z13, Z11
-	VMINPS       Z11, Z14, Z11
-	VMAXPS       Z12, Z13, Z12
-	VMINPS       Z12, Z14, Z12
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z13
-	VPANDD       Z13, Z0, Z0
-	VPANDD       Z13, Z1, Z1
-	VPANDD       Z13, Z2, Z2
-	VPANDD       Z13, Z3, Z3
-	VPANDD       Z13, Z4, Z4
-	VPANDD       Z13, Z5, Z5
-	VPANDD       Z13, Z6, Z6
-	VPANDD       Z13, Z7, Z7
-	VPANDD       Z13, Z8, Z8
-	VPANDD       Z13, Z9, Z9
-	VPANDD       Z13, Z10, Z10
-	VPANDD       Z13, Z11, Z11
-	VPANDD       Z13, Z12, Z12
+pixels11RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels11Row
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	VMOVUPS Z11, (DI)(R13*1)
-	VMOVUPS Z12, (DI)(R9*4)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
+pixels11Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels11scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+	VFMADD213PS Z12, Z11, Z10
+
+pixels11scaled:
+	TESTQ  DI, DI
+	JZ     pixels11added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+	VADDPS 640(DI), Z10, Z10
+
+pixels11added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+	CMPQ         88(AX), $0x00
+	JE           pixels11masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+	VPANDD       Z11, Z10, Z10
+
+pixels11masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	VMOVUPS Z10, 640(BX)
+
+stored:
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
 	VZEROUPPER
 	RET
 
-// func tileAVX512P14S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// func taps7S1AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 // Requires: AVX, AVX512F, CMOV
-TEXT ·tileAVX512P14S2(SB), NOSPLIT, $56-64
+TEXT ·taps7S1AVX512(SB), NOSPLIT, $128-88
 	MOVQ s+0(FP), AX
-	MOVQ areas+8(FP), CX
-	MOVQ count+16(FP), DX
-	MOVQ DX, (SP)
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
 
-area:
-	MOVQ in+24(FP), BX
-	ADDQ (CX), BX
-	MOVQ BX, 32(SP)
-	MOVQ 8(CX), DX
-	MOVQ DX, 40(SP)
-	MOVQ 40(CX), DX
-	MOVQ DX, 8(SP)
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
 
 line:
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), DX
-	MOVQ DX, 48(SP)
-	MOVQ 48(CX), DX
-	MOVQ DX, 16(SP)
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
 
 tile:
-	MOVQ    epi+40(FP), DX
-	VMOVUPS (DX), Z0
+	MOVQ         72(SP), DI
+	ADDQ         (DX), DI
+	MOVQ         80(SP), BX
+	ADDQ         8(DX), BX
+	MOVQ         88(SP), CX
+	MOVQ         56(SP), SI
+	MOVQ         24(DX), R9
+	MOVQ         32(DX), R10
+	VMOVUPS      (SI), Z0
+	VBROADCASTSS 104(AX), Z11
+	MOVQ         CX, R8
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x06
+	JGE          from6
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
+
+from2:
+	JMP pixels2
+
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
+
+from4:
+	CMPQ CX, $0x05
+	JGE  from5
+	JMP  pixels4
+
+from5:
+	JMP pixels5
+
+from6:
+	CMPQ CX, $0x09
+	JGE  from9
+	CMPQ CX, $0x07
+	JGE  from7
+	JMP  pixels6
+
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
+
+from8:
+	JMP pixels8
+
+from9:
+	CMPQ CX, $0x0a
+	JGE  from10
+	JMP  pixels9
+
+from10:
+	CMPQ CX, $0x0b
+	JGE  from11
+	JMP  pixels10
+
+from11:
+	JMP pixels11
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels1From1
+	CMPQ        R9, $0x02
+	JE          pixels1From2
+	CMPQ        R9, $0x03
+	JE          pixels1From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels1From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels1From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z0
+
+pixels1From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z0
+	CMPQ        R10, $0x03
+	JE          pixels1RowDone
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z0
+	CMPQ        R10, $0x02
+	JE          pixels1RowDone
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z0
+	CMPQ        R10, $0x01
+	JE          pixels1RowDone
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z0
+
+pixels1RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+
+pixels1scaled:
+	TESTQ  DI, DI
+	JZ     pixels1added
+	VADDPS (DI), Z0, Z0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+
+pixels1masked:
+	VMOVUPS Z0, (BX)
+	JMP     stored
+
+pixels2:
+	VMOVAPS Z0, Z1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
+
+pixels2Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels2From1
+	CMPQ        R9, $0x02
+	JE          pixels2From2
+	CMPQ        R9, $0x03
+	JE          pixels2From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels2From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels2From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels2From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	CMPQ        R10, $0x03
+	JE          pixels2RowDone
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z18, Z0
+	CMPQ        R10, $0x02
+	JE          pixels2RowDone
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z1
+	VFMADD231PS Z12, Z19, Z0
+	CMPQ        R10, $0x01
+	JE          pixels2RowDone
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z1
+
+pixels2RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels2Row
+
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+
+pixels2scaled:
+	TESTQ  DI, DI
+	JZ     pixels2added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+
+pixels2masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels3From1
+	CMPQ        R9, $0x02
+	JE          pixels3From2
+	CMPQ        R9, $0x03
+	JE          pixels3From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels3From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels3From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels3From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z18, Z0
+	CMPQ        R10, $0x03
+	JE          pixels3RowDone
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VFMADD231PS Z12, Z19, Z0
+	CMPQ        R10, $0x02
+	JE          pixels3RowDone
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z2
+	VFMADD231PS Z12, Z19, Z1
+	CMPQ        R10, $0x01
+	JE          pixels3RowDone
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z2
+
+pixels3RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+
+pixels3scaled:
+	TESTQ  DI, DI
+	JZ     pixels3added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+
+pixels3masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels4From1
+	CMPQ        R9, $0x02
+	JE          pixels4From2
+	CMPQ        R9, $0x03
+	JE          pixels4From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels4From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels4From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels4From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VFMADD231PS Z12, Z19, Z0
+	CMPQ        R10, $0x03
+	JE          pixels4RowDone
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VFMADD231PS Z12, Z19, Z1
+	CMPQ        R10, $0x02
+	JE          pixels4RowDone
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z3
+	VFMADD231PS Z12, Z19, Z2
+	CMPQ        R10, $0x01
+	JE          pixels4RowDone
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z3
+
+pixels4RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+
+pixels4scaled:
+	TESTQ  DI, DI
+	JZ     pixels4added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+
+pixels4masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels5From1
+	CMPQ        R9, $0x02
+	JE          pixels5From2
+	CMPQ        R9, $0x03
+	JE          pixels5From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels5From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels5From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels5From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VFMADD231PS Z12, Z19, Z1
+	CMPQ        R10, $0x03
+	JE          pixels5RowDone
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VFMADD231PS Z12, Z19, Z2
+	CMPQ        R10, $0x02
+	JE          pixels5RowDone
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z4
+	VFMADD231PS Z12, Z19, Z3
+	CMPQ        R10, $0x01
+	JE          pixels5RowDone
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z4
+
+pixels5RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+
+pixels5scaled:
+	TESTQ  DI, DI
+	JZ     pixels5added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+
+pixels5masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels6From1
+	CMPQ        R9, $0x02
+	JE          pixels6From2
+	CMPQ        R9, $0x03
+	JE          pixels6From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels6From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels6From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels6From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VFMADD231PS Z12, Z19, Z2
+	CMPQ        R10, $0x03
+	JE          pixels6RowDone
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z18, Z4
+	VFMADD231PS Z12, Z19, Z3
+	CMPQ        R10, $0x02
+	JE          pixels6RowDone
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z5
+	VFMADD231PS Z12, Z19, Z4
+	CMPQ        R10, $0x01
+	JE          pixels6RowDone
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z5
+
+pixels6RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+
+pixels6scaled:
+	TESTQ  DI, DI
+	JZ     pixels6added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+
+pixels6masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels7From1
+	CMPQ        R9, $0x02
+	JE          pixels7From2
+	CMPQ        R9, $0x03
+	JE          pixels7From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels7From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels7From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels7From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z18, Z4
+	VFMADD231PS Z12, Z19, Z3
+	CMPQ        R10, $0x03
+	JE          pixels7RowDone
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z6
+	VFMADD231PS Z12, Z18, Z5
+	VFMADD231PS Z12, Z19, Z4
+	CMPQ        R10, $0x02
+	JE          pixels7RowDone
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z6
+	VFMADD231PS Z12, Z19, Z5
+	CMPQ        R10, $0x01
+	JE          pixels7RowDone
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z6
+
+pixels7RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+
+pixels7scaled:
+	TESTQ  DI, DI
+	JZ     pixels7added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+
+pixels7masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	JMP     stored
+
+pixels8:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
+
+pixels8Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels8From1
+	CMPQ        R9, $0x02
+	JE          pixels8From2
+	CMPQ        R9, $0x03
+	JE          pixels8From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels8From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels8From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels8From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z18, Z4
+	VFMADD231PS Z12, Z19, Z3
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VFMADD231PS Z12, Z18, Z5
+	VFMADD231PS Z12, Z19, Z4
+	CMPQ        R10, $0x03
+	JE          pixels8RowDone
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z7
+	VFMADD231PS Z12, Z18, Z6
+	VFMADD231PS Z12, Z19, Z5
+	CMPQ        R10, $0x02
+	JE          pixels8RowDone
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z7
+	VFMADD231PS Z12, Z19, Z6
+	CMPQ        R10, $0x01
+	JE          pixels8RowDone
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z7
+
+pixels8RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+
+pixels8scaled:
+	TESTQ  DI, DI
+	JZ     pixels8added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+
+pixels8added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+
+pixels8masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	JMP     stored
+
+pixels9:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	CMPQ    32(SP), $0x00
+	JE      pixels9Summed
+
+pixels9Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels9From1
+	CMPQ        R9, $0x02
+	JE          pixels9From2
+	CMPQ        R9, $0x03
+	JE          pixels9From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels9From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels9From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels9From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z18, Z4
+	VFMADD231PS Z12, Z19, Z3
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VFMADD231PS Z12, Z18, Z5
+	VFMADD231PS Z12, Z19, Z4
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z8
+	VFMADD231PS Z12, Z17, Z7
+	VFMADD231PS Z12, Z18, Z6
+	VFMADD231PS Z12, Z19, Z5
+	CMPQ        R10, $0x03
+	JE          pixels9RowDone
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z8
+	VFMADD231PS Z12, Z18, Z7
+	VFMADD231PS Z12, Z19, Z6
+	CMPQ        R10, $0x02
+	JE          pixels9RowDone
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z8
+	VFMADD231PS Z12, Z19, Z7
+	CMPQ        R10, $0x01
+	JE          pixels9RowDone
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z8
+
+pixels9RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels9Row
+
+pixels9Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels9scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+
+pixels9scaled:
+	TESTQ  DI, DI
+	JZ     pixels9added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+
+pixels9added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	CMPQ         88(AX), $0x00
+	JE           pixels9masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+
+pixels9masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	JMP     stored
+
+pixels10:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	CMPQ    32(SP), $0x00
+	JE      pixels10Summed
+
+pixels10Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels10From1
+	CMPQ        R9, $0x02
+	JE          pixels10From2
+	CMPQ        R9, $0x03
+	JE          pixels10From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels10From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
+
+pixels10From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels10From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z18, Z4
+	VFMADD231PS Z12, Z19, Z3
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z9
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VFMADD231PS Z12, Z18, Z5
+	VFMADD231PS Z12, Z19, Z4
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z9
+	VFMADD231PS Z12, Z16, Z8
+	VFMADD231PS Z12, Z17, Z7
+	VFMADD231PS Z12, Z18, Z6
+	VFMADD231PS Z12, Z19, Z5
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z9
+	VFMADD231PS Z12, Z17, Z8
+	VFMADD231PS Z12, Z18, Z7
+	VFMADD231PS Z12, Z19, Z6
+	CMPQ        R10, $0x03
+	JE          pixels10RowDone
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z9
+	VFMADD231PS Z12, Z18, Z8
+	VFMADD231PS Z12, Z19, Z7
+	CMPQ        R10, $0x02
+	JE          pixels10RowDone
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z9
+	VFMADD231PS Z12, Z19, Z8
+	CMPQ        R10, $0x01
+	JE          pixels10RowDone
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z9
+
+pixels10RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels10Row
+
+pixels10Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels10scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+
+pixels10scaled:
+	TESTQ  DI, DI
+	JZ     pixels10added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+
+pixels10added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	CMPQ         88(AX), $0x00
+	JE           pixels10masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+
+pixels10masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	JMP     stored
+
+pixels11:
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -10101,228 +16891,2167 @@ tile:
 	VMOVAPS Z0, Z8
 	VMOVAPS Z0, Z9
 	VMOVAPS Z0, Z10
-	VMOVAPS Z0, Z11
-	VMOVAPS Z0, Z12
-	VMOVAPS Z0, Z13
-	MOVQ    w+32(FP), SI
-	ADDQ    16(CX), SI
-	MOVQ    BX, DI
-	MOVQ    24(CX), DX
-	MOVQ    DX, 24(SP)
-	TESTQ   DX, DX
-	JZ      summed
+	CMPQ    32(SP), $0x00
+	JE      pixels11Summed
 
-row:
-	VMOVUPS     (SI), Z14
-	VMOVUPS     64(SI), Z15
-	VMOVUPS     128(SI), Z16
-	VMOVUPS     (DI), Z17
-	VFMADD231PS Z17, Z14, Z0
-	VMOVUPS     64(DI), Z17
-	VFMADD231PS Z17, Z15, Z0
-	VMOVUPS     128(DI), Z17
-	VFMADD231PS Z17, Z14, Z1
-	VFMADD231PS Z17, Z16, Z0
-	VMOVUPS     192(DI), Z17
-	VFMADD231PS Z17, Z15, Z1
-	VMOVUPS     256(DI), Z17
-	VFMADD231PS Z17, Z14, Z2
-	VFMADD231PS Z17, Z16, Z1
-	VMOVUPS     320(DI), Z17
-	VFMADD231PS Z17, Z15, Z2
-	VMOVUPS     384(DI), Z17
-	VFMADD231PS Z17, Z14, Z3
-	VFMADD231PS Z17, Z16, Z2
-	VMOVUPS     448(DI), Z17
-	VFMADD231PS Z17, Z15, Z3
-	VMOVUPS     512(DI), Z17
-	VFMADD231PS Z17, Z14, Z4
-	VFMADD231PS Z17, Z16, Z3
-	VMOVUPS     576(DI), Z17
-	VFMADD231PS Z17, Z15, Z4
-	VMOVUPS     640(DI), Z17
-	VFMADD231PS Z17, Z14, Z5
-	VFMADD231PS Z17, Z16, Z4
-	VMOVUPS     704(DI), Z17
-	VFMADD231PS Z17, Z15, Z5
-	VMOVUPS     768(DI), Z17
-	VFMADD231PS Z17, Z14, Z6
-	VFMADD231PS Z17, Z16, Z5
-	VMOVUPS     832(DI), Z17
-	VFMADD231PS Z17, Z15, Z6
-	VMOVUPS     896(DI), Z17
-	VFMADD231PS Z17, Z14, Z7
-	VFMADD231PS Z17, Z16, Z6
-	VMOVUPS     960(DI), Z17
-	VFMADD231PS Z17, Z15, Z7
-	VMOVUPS     1024(DI), Z17
-	VFMADD231PS Z17, Z14, Z8
-	VFMADD231PS Z17, Z16, Z7
-	VMOVUPS     1088(DI), Z17
-	VFMADD231PS Z17, Z15, Z8
-	VMOVUPS     1152(DI), Z17
-	VFMADD231PS Z17, Z14, Z9
-	VFMADD231PS Z17, Z16, Z8
-	VMOVUPS     1216(DI), Z17
-	VFMADD231PS Z17, Z15, Z9
-	VMOVUPS     1280(DI), Z17
-	VFMADD231PS Z17, Z14, Z10
-	VFMADD231PS Z17, Z16, Z9
-	VMOVUPS     1344(DI), Z17
-	VFMADD231PS Z17, Z15, Z10
-	VMOVUPS     1408(DI), Z17
-	VFMADD231PS Z17, Z14, Z11
-	VFMADD231PS Z17, Z16, Z10
-	VMOVUPS     1472(DI), Z17
-	VFMADD231PS Z17, Z15, Z11
-	VMOVUPS     1536(DI), Z17
-	VFMADD231PS Z17, Z14, Z12
-	VFMADD231PS Z17, Z16, Z11
-	VMOVUPS     1600(DI), Z17
-	VFMADD231PS Z17, Z15, Z12
-	VMOVUPS     1664(DI), Z17
-	VFMADD231PS Z17, Z14, Z13
-	VFMADD231PS Z17, Z16, Z12
-	VMOVUPS     1728(DI), Z17
-	VFMADD231PS Z17, Z15, Z13
-	VMOVUPS     1792(DI), Z17
-	VFMADD231PS Z17, Z16, Z13
-	ADDQ        (AX), DI
-	ADDQ        16(AX), SI
-	DECQ        24(SP)
-	JNZ         row
+pixels11Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels11From1
+	CMPQ        R9, $0x02
+	JE          pixels11From2
+	CMPQ        R9, $0x03
+	JE          pixels11From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
 
-summed:
-	MOVQ        out+56(FP), DI
-	ADDQ        48(SP), DI
-	MOVQ        res+48(FP), SI
-	MOVQ        SI, DX
-	ADDQ        48(SP), DX
-	TESTQ       SI, SI
-	CMOVQNE     DX, SI
-	MOVQ        epi+40(FP), DX
-	MOVQ        32(AX), R8
-	LEAQ        (R8)(R8*2), R9
-	LEAQ        (R9)(R8*2), R10
-	LEAQ        (R10)(R8*2), R11
-	LEAQ        (R11)(R8*2), R12
-	LEAQ        (R12)(R8*2), R13
-	LEAQ        (R13)(R8*2), R14
-	CMPQ        72(AX), $0x00
-	JE          scaled
-	VMOVUPS     64(DX), Z14
-	VMOVUPS     128(DX), Z15
-	VFMADD213PS Z15, Z14, Z0
-	VFMADD213PS Z15, Z14, Z1
-	VFMADD213PS Z15, Z14, Z2
-	VFMADD213PS Z15, Z14, Z3
-	VFMADD213PS Z15, Z14, Z4
-	VFMADD213PS Z15, Z14, Z5
-	VFMADD213PS Z15, Z14, Z6
-	VFMADD213PS Z15, Z14, Z7
-	VFMADD213PS Z15, Z14, Z8
-	VFMADD213PS Z15, Z14, Z9
-	VFMADD213PS Z15, Z14, Z10
-	VFMADD213PS Z15, Z14, Z11
-	VFMADD213PS Z15, Z14, Z12
-	VFMADD213PS Z15, Z14, Z13
+pixels11From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z14, Z0
 
-scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(R8*1), Z1, Z1
-	VADDPS (SI)(R8*2), Z2, Z2
-	VADDPS (SI)(R9*1), Z3, Z3
-	VADDPS (SI)(R8*4), Z4, Z4
-	VADDPS (SI)(R10*1), Z5, Z5
-	VADDPS (SI)(R9*2), Z6, Z6
-	VADDPS (SI)(R11*1), Z7, Z7
-	VADDPS (SI)(R8*8), Z8, Z8
-	VADDPS (SI)(R12*1), Z9, Z9
-	VADDPS (SI)(R10*2), Z10, Z10
-	VADDPS (SI)(R13*1), Z11, Z11
-	VADDPS (SI)(R9*4), Z12, Z12
-	VADDPS (SI)(R14*1), Z13, Z13
+pixels11From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z15, Z0
 
-added:
-	VBROADCASTSS 88(AX), Z14
-	VBROADCASTSS 92(AX), Z15
-	VMAXPS       Z0, Z14, Z0
-	VMINPS       Z0, Z15, Z0
-	VMAXPS       Z1, Z14, Z1
-	VMINPS       Z1, Z15, Z1
-	VMAXPS       Z2, Z14, Z2
-	VMINPS       Z2, Z15, Z2
-	VMAXPS       Z3, Z14, Z3
-	VMINPS       Z3, Z15, Z3
-	VMAXPS       Z4, Z14, Z4
-	VMINPS       Z4, Z15, Z4
-	VMAXPS       Z5, Z14, Z5
-	VMINPS       Z5, Z15, Z5
-	VMAXPS       Z6, Z14, Z6
-	VMINPS       Z6, Z15, Z6
-	VMAXPS       Z7, Z14, Z7
-	VMINPS       Z7, Z15, Z7
-	VMAXPS       Z8, Z14, Z8
-	VMINPS       Z8, Z15, Z8
-	VMAXPS       Z9, Z14, Z9
-	VMINPS       Z9, Z15, Z9
-	VMAXPS       Z10, Z14, Z10
-	VMINPS       Z10, Z15, Z10
-	VMAXPS       Z11, Z14, Z11
-	VMINPS       Z11, Z15, Z11
-	VMAXPS       Z12, Z14, Z12
-	VMINPS       Z12, Z15, Z12
-	VMAXPS       Z13, Z14, Z13
-	VMINPS       Z13, Z15, Z13
-	CMPQ         80(AX), $0x00
-	JE           masked
-	VMOVUPS      192(DX), Z14
-	VPANDD       Z14, Z0, Z0
-	VPANDD       Z14, Z1, Z1
-	VPANDD       Z14, Z2, Z2
-	VPANDD       Z14, Z3, Z3
-	VPANDD       Z14, Z4, Z4
-	VPANDD       Z14, Z5, Z5
-	VPANDD       Z14, Z6, Z6
-	VPANDD       Z14, Z7, Z7
-	VPANDD       Z14, Z8, Z8
-	VPANDD       Z14, Z9, Z9
-	VPANDD       Z14, Z10, Z10
-	VPANDD       Z14, Z11, Z11
-	VPANDD       Z14, Z12, Z12
-	VPANDD       Z14, Z13, Z13
+pixels11From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z18, Z4
+	VFMADD231PS Z12, Z19, Z3
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z10
+	VFMADD231PS Z12, Z14, Z9
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VFMADD231PS Z12, Z18, Z5
+	VFMADD231PS Z12, Z19, Z4
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z10
+	VFMADD231PS Z12, Z15, Z9
+	VFMADD231PS Z12, Z16, Z8
+	VFMADD231PS Z12, Z17, Z7
+	VFMADD231PS Z12, Z18, Z6
+	VFMADD231PS Z12, Z19, Z5
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z10
+	VFMADD231PS Z12, Z16, Z9
+	VFMADD231PS Z12, Z17, Z8
+	VFMADD231PS Z12, Z18, Z7
+	VFMADD231PS Z12, Z19, Z6
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z10
+	VFMADD231PS Z12, Z17, Z9
+	VFMADD231PS Z12, Z18, Z8
+	VFMADD231PS Z12, Z19, Z7
+	CMPQ        R10, $0x03
+	JE          pixels11RowDone
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z10
+	VFMADD231PS Z12, Z18, Z9
+	VFMADD231PS Z12, Z19, Z8
+	CMPQ        R10, $0x02
+	JE          pixels11RowDone
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z10
+	VFMADD231PS Z12, Z19, Z9
+	CMPQ        R10, $0x01
+	JE          pixels11RowDone
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z10
 
-masked:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, (DI)(R8*1)
-	VMOVUPS Z2, (DI)(R8*2)
-	VMOVUPS Z3, (DI)(R9*1)
-	VMOVUPS Z4, (DI)(R8*4)
-	VMOVUPS Z5, (DI)(R10*1)
-	VMOVUPS Z6, (DI)(R9*2)
-	VMOVUPS Z7, (DI)(R11*1)
-	VMOVUPS Z8, (DI)(R8*8)
-	VMOVUPS Z9, (DI)(R12*1)
-	VMOVUPS Z10, (DI)(R10*2)
-	VMOVUPS Z11, (DI)(R13*1)
-	VMOVUPS Z12, (DI)(R9*4)
-	VMOVUPS Z13, (DI)(R14*1)
-	MOVQ    40(AX), DX
-	ADDQ    DX, BX
-	MOVQ    48(AX), DX
-	ADDQ    DX, 48(SP)
-	DECQ    16(SP)
-	JNZ     tile
-	MOVQ    56(AX), DX
-	ADDQ    DX, 32(SP)
-	MOVQ    64(AX), DX
-	ADDQ    DX, 40(SP)
-	DECQ    8(SP)
-	JNZ     line
-	ADDQ    $0x38, CX
-	DECQ    (SP)
-	JNZ     area
+pixels11RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels11Row
+
+pixels11Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels11scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+	VFMADD213PS Z12, Z11, Z10
+
+pixels11scaled:
+	TESTQ  DI, DI
+	JZ     pixels11added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+	VADDPS 640(DI), Z10, Z10
+
+pixels11added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+	CMPQ         88(AX), $0x00
+	JE           pixels11masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+	VPANDD       Z11, Z10, Z10
+
+pixels11masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	VMOVUPS Z10, 640(BX)
+
+stored:
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
+	VZEROUPPER
+	RET
+
+// func taps7S2AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·taps7S2AVX512(SB), NOSPLIT, $128-88
+	MOVQ s+0(FP), AX
+	MOVQ blocks+40(FP), CX
+	MOVQ CX, (SP)
+	MOVQ in+48(FP), CX
+	MOVQ CX, 40(SP)
+	MOVQ w+56(FP), CX
+	MOVQ CX, 48(SP)
+	MOVQ epi+64(FP), CX
+	MOVQ CX, 56(SP)
+	MOVQ out+80(FP), CX
+	MOVQ CX, 64(SP)
+	MOVQ res+72(FP), CX
+	SUBQ 64(SP), CX
+	MOVQ CX, 104(SP)
+
+block:
+	MOVQ bands+8(FP), CX
+	MOVQ CX, 120(SP)
+	MOVQ bandCount+16(FP), CX
+	MOVQ CX, 8(SP)
+
+band:
+	MOVQ 120(SP), DX
+	MOVQ 32(DX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 24(DX), CX
+	MOVQ CX, 96(SP)
+	MOVQ (DX), CX
+	ADDQ 40(SP), CX
+	MOVQ CX, 72(SP)
+	MOVQ 8(DX), CX
+	ADDQ 64(SP), CX
+	MOVQ CX, 80(SP)
+	MOVQ 16(DX), CX
+	ADDQ 48(SP), CX
+	MOVQ CX, 88(SP)
+
+line:
+	MOVQ tiles+24(FP), DX
+	MOVQ tileCount+32(FP), CX
+	MOVQ CX, 24(SP)
+
+tile:
+	MOVQ         72(SP), DI
+	ADDQ         (DX), DI
+	MOVQ         80(SP), BX
+	ADDQ         8(DX), BX
+	MOVQ         88(SP), CX
+	MOVQ         56(SP), SI
+	MOVQ         24(DX), R9
+	MOVQ         32(DX), R10
+	VMOVUPS      (SI), Z0
+	VBROADCASTSS 104(AX), Z11
+	MOVQ         CX, R8
+	MOVQ         96(SP), CX
+	MOVQ         CX, 32(SP)
+	MOVQ         16(DX), CX
+	CMPQ         CX, $0x06
+	JGE          from6
+	CMPQ         CX, $0x03
+	JGE          from3
+	CMPQ         CX, $0x02
+	JGE          from2
+	JMP          pixels1
+
+from2:
+	JMP pixels2
+
+from3:
+	CMPQ CX, $0x04
+	JGE  from4
+	JMP  pixels3
+
+from4:
+	CMPQ CX, $0x05
+	JGE  from5
+	JMP  pixels4
+
+from5:
+	JMP pixels5
+
+from6:
+	CMPQ CX, $0x09
+	JGE  from9
+	CMPQ CX, $0x07
+	JGE  from7
+	JMP  pixels6
+
+from7:
+	CMPQ CX, $0x08
+	JGE  from8
+	JMP  pixels7
+
+from8:
+	JMP pixels8
+
+from9:
+	CMPQ CX, $0x0a
+	JGE  from10
+	JMP  pixels9
+
+from10:
+	CMPQ CX, $0x0b
+	JGE  from11
+	JMP  pixels10
+
+from11:
+	JMP pixels11
+
+pixels1:
+	CMPQ 32(SP), $0x00
+	JE   pixels1Summed
+
+pixels1Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels1From1
+	CMPQ        R9, $0x02
+	JE          pixels1From2
+	CMPQ        R9, $0x03
+	JE          pixels1From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels1From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels1From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z0
+
+pixels1From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z0
+	CMPQ        R10, $0x03
+	JE          pixels1RowDone
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z0
+	CMPQ        R10, $0x02
+	JE          pixels1RowDone
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z0
+	CMPQ        R10, $0x01
+	JE          pixels1RowDone
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z0
+
+pixels1RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels1Row
+
+pixels1Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels1scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+
+pixels1scaled:
+	TESTQ  DI, DI
+	JZ     pixels1added
+	VADDPS (DI), Z0, Z0
+
+pixels1added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	CMPQ         88(AX), $0x00
+	JE           pixels1masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+
+pixels1masked:
+	VMOVUPS Z0, (BX)
+	JMP     stored
+
+pixels2:
+	VMOVAPS Z0, Z1
+	CMPQ    32(SP), $0x00
+	JE      pixels2Summed
+
+pixels2Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels2From1
+	CMPQ        R9, $0x02
+	JE          pixels2From2
+	CMPQ        R9, $0x03
+	JE          pixels2From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels2From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels2From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels2From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z18, Z0
+	CMPQ        R10, $0x03
+	JE          pixels2RowDone
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z19, Z0
+	CMPQ        R10, $0x02
+	JE          pixels2RowDone
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z1
+	CMPQ        R10, $0x01
+	JE          pixels2RowDone
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z1
+
+pixels2RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels2Row
+
+pixels2Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels2scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+
+pixels2scaled:
+	TESTQ  DI, DI
+	JZ     pixels2added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+
+pixels2added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	CMPQ         88(AX), $0x00
+	JE           pixels2masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+
+pixels2masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	JMP     stored
+
+pixels3:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	CMPQ    32(SP), $0x00
+	JE      pixels3Summed
+
+pixels3Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels3From1
+	CMPQ        R9, $0x02
+	JE          pixels3From2
+	CMPQ        R9, $0x03
+	JE          pixels3From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels3From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels3From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels3From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z18, Z1
+	CMPQ        R10, $0x03
+	JE          pixels3RowDone
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z19, Z1
+	CMPQ        R10, $0x02
+	JE          pixels3RowDone
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z2
+	CMPQ        R10, $0x01
+	JE          pixels3RowDone
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z2
+
+pixels3RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels3Row
+
+pixels3Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels3scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+
+pixels3scaled:
+	TESTQ  DI, DI
+	JZ     pixels3added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+
+pixels3added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	CMPQ         88(AX), $0x00
+	JE           pixels3masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+
+pixels3masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	JMP     stored
+
+pixels4:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	CMPQ    32(SP), $0x00
+	JE      pixels4Summed
+
+pixels4Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels4From1
+	CMPQ        R9, $0x02
+	JE          pixels4From2
+	CMPQ        R9, $0x03
+	JE          pixels4From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels4From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels4From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels4From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z18, Z2
+	CMPQ        R10, $0x03
+	JE          pixels4RowDone
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z19, Z2
+	CMPQ        R10, $0x02
+	JE          pixels4RowDone
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z3
+	CMPQ        R10, $0x01
+	JE          pixels4RowDone
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z3
+
+pixels4RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels4Row
+
+pixels4Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels4scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+
+pixels4scaled:
+	TESTQ  DI, DI
+	JZ     pixels4added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+
+pixels4added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	CMPQ         88(AX), $0x00
+	JE           pixels4masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+
+pixels4masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	JMP     stored
+
+pixels5:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	CMPQ    32(SP), $0x00
+	JE      pixels5Summed
+
+pixels5Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels5From1
+	CMPQ        R9, $0x02
+	JE          pixels5From2
+	CMPQ        R9, $0x03
+	JE          pixels5From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels5From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels5From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels5From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z18, Z3
+	CMPQ        R10, $0x03
+	JE          pixels5RowDone
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z19, Z3
+	CMPQ        R10, $0x02
+	JE          pixels5RowDone
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z4
+	CMPQ        R10, $0x01
+	JE          pixels5RowDone
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z4
+
+pixels5RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels5Row
+
+pixels5Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels5scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+
+pixels5scaled:
+	TESTQ  DI, DI
+	JZ     pixels5added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+
+pixels5added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	CMPQ         88(AX), $0x00
+	JE           pixels5masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+
+pixels5masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	JMP     stored
+
+pixels6:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	CMPQ    32(SP), $0x00
+	JE      pixels6Summed
+
+pixels6Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels6From1
+	CMPQ        R9, $0x02
+	JE          pixels6From2
+	CMPQ        R9, $0x03
+	JE          pixels6From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels6From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels6From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels6From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z19, Z3
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z18, Z4
+	CMPQ        R10, $0x03
+	JE          pixels6RowDone
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z19, Z4
+	CMPQ        R10, $0x02
+	JE          pixels6RowDone
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z5
+	CMPQ        R10, $0x01
+	JE          pixels6RowDone
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z5
+
+pixels6RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels6Row
+
+pixels6Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels6scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+
+pixels6scaled:
+	TESTQ  DI, DI
+	JZ     pixels6added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+
+pixels6added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	CMPQ         88(AX), $0x00
+	JE           pixels6masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+
+pixels6masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	JMP     stored
+
+pixels7:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	CMPQ    32(SP), $0x00
+	JE      pixels7Summed
+
+pixels7Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels7From1
+	CMPQ        R9, $0x02
+	JE          pixels7From2
+	CMPQ        R9, $0x03
+	JE          pixels7From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels7From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels7From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels7From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z19, Z3
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z18, Z4
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z19, Z4
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z18, Z5
+	CMPQ        R10, $0x03
+	JE          pixels7RowDone
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z6
+	VFMADD231PS Z12, Z19, Z5
+	CMPQ        R10, $0x02
+	JE          pixels7RowDone
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z6
+	CMPQ        R10, $0x01
+	JE          pixels7RowDone
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z6
+
+pixels7RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels7Row
+
+pixels7Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels7scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+
+pixels7scaled:
+	TESTQ  DI, DI
+	JZ     pixels7added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+
+pixels7added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	CMPQ         88(AX), $0x00
+	JE           pixels7masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+
+pixels7masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	JMP     stored
+
+pixels8:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	CMPQ    32(SP), $0x00
+	JE      pixels8Summed
+
+pixels8Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels8From1
+	CMPQ        R9, $0x02
+	JE          pixels8From2
+	CMPQ        R9, $0x03
+	JE          pixels8From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels8From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels8From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels8From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z19, Z3
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z18, Z4
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z19, Z4
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z18, Z5
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VFMADD231PS Z12, Z19, Z5
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z18, Z6
+	CMPQ        R10, $0x03
+	JE          pixels8RowDone
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z7
+	VFMADD231PS Z12, Z19, Z6
+	CMPQ        R10, $0x02
+	JE          pixels8RowDone
+	VMAXPS      1216(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z7
+	CMPQ        R10, $0x01
+	JE          pixels8RowDone
+	VMAXPS      1280(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z7
+
+pixels8RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels8Row
+
+pixels8Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels8scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+
+pixels8scaled:
+	TESTQ  DI, DI
+	JZ     pixels8added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+
+pixels8added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	CMPQ         88(AX), $0x00
+	JE           pixels8masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+
+pixels8masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	JMP     stored
+
+pixels9:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	CMPQ    32(SP), $0x00
+	JE      pixels9Summed
+
+pixels9Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels9From1
+	CMPQ        R9, $0x02
+	JE          pixels9From2
+	CMPQ        R9, $0x03
+	JE          pixels9From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels9From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels9From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels9From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z19, Z3
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z18, Z4
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z19, Z4
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z18, Z5
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VFMADD231PS Z12, Z19, Z5
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z18, Z6
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z17, Z7
+	VFMADD231PS Z12, Z19, Z6
+	VMAXPS      1216(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z8
+	VFMADD231PS Z12, Z18, Z7
+	CMPQ        R10, $0x03
+	JE          pixels9RowDone
+	VMAXPS      1280(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z8
+	VFMADD231PS Z12, Z19, Z7
+	CMPQ        R10, $0x02
+	JE          pixels9RowDone
+	VMAXPS      1344(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z8
+	CMPQ        R10, $0x01
+	JE          pixels9RowDone
+	VMAXPS      1408(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z8
+
+pixels9RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels9Row
+
+pixels9Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels9scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+
+pixels9scaled:
+	TESTQ  DI, DI
+	JZ     pixels9added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+
+pixels9added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	CMPQ         88(AX), $0x00
+	JE           pixels9masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+
+pixels9masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	JMP     stored
+
+pixels10:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	CMPQ    32(SP), $0x00
+	JE      pixels10Summed
+
+pixels10Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels10From1
+	CMPQ        R9, $0x02
+	JE          pixels10From2
+	CMPQ        R9, $0x03
+	JE          pixels10From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels10From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels10From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels10From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z19, Z3
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z18, Z4
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z19, Z4
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z18, Z5
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VFMADD231PS Z12, Z19, Z5
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z18, Z6
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z17, Z7
+	VFMADD231PS Z12, Z19, Z6
+	VMAXPS      1216(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z9
+	VFMADD231PS Z12, Z16, Z8
+	VFMADD231PS Z12, Z18, Z7
+	VMAXPS      1280(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z9
+	VFMADD231PS Z12, Z17, Z8
+	VFMADD231PS Z12, Z19, Z7
+	VMAXPS      1344(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z9
+	VFMADD231PS Z12, Z18, Z8
+	CMPQ        R10, $0x03
+	JE          pixels10RowDone
+	VMAXPS      1408(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z9
+	VFMADD231PS Z12, Z19, Z8
+	CMPQ        R10, $0x02
+	JE          pixels10RowDone
+	VMAXPS      1472(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z9
+	CMPQ        R10, $0x01
+	JE          pixels10RowDone
+	VMAXPS      1536(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z9
+
+pixels10RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels10Row
+
+pixels10Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels10scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+
+pixels10scaled:
+	TESTQ  DI, DI
+	JZ     pixels10added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+
+pixels10added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	CMPQ         88(AX), $0x00
+	JE           pixels10masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+
+pixels10masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	JMP     stored
+
+pixels11:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	CMPQ    32(SP), $0x00
+	JE      pixels11Summed
+
+pixels11Row:
+	VMOVUPS     (R8), Z13
+	VMOVUPS     64(R8), Z14
+	VMOVUPS     128(R8), Z15
+	VMOVUPS     192(R8), Z16
+	VMOVUPS     256(R8), Z17
+	VMOVUPS     320(R8), Z18
+	VMOVUPS     384(R8), Z19
+	CMPQ        R9, $0x01
+	JE          pixels11From1
+	CMPQ        R9, $0x02
+	JE          pixels11From2
+	CMPQ        R9, $0x03
+	JE          pixels11From3
+	VMAXPS      (DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z0
+
+pixels11From1:
+	VMAXPS      64(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z0
+
+pixels11From2:
+	VMAXPS      128(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z1
+	VFMADD231PS Z12, Z15, Z0
+
+pixels11From3:
+	VMAXPS      192(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z1
+	VFMADD231PS Z12, Z16, Z0
+	VMAXPS      256(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z2
+	VFMADD231PS Z12, Z15, Z1
+	VFMADD231PS Z12, Z17, Z0
+	VMAXPS      320(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z2
+	VFMADD231PS Z12, Z16, Z1
+	VFMADD231PS Z12, Z18, Z0
+	VMAXPS      384(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z12, Z15, Z2
+	VFMADD231PS Z12, Z17, Z1
+	VFMADD231PS Z12, Z19, Z0
+	VMAXPS      448(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z3
+	VFMADD231PS Z12, Z16, Z2
+	VFMADD231PS Z12, Z18, Z1
+	VMAXPS      512(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z4
+	VFMADD231PS Z12, Z15, Z3
+	VFMADD231PS Z12, Z17, Z2
+	VFMADD231PS Z12, Z19, Z1
+	VMAXPS      576(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z4
+	VFMADD231PS Z12, Z16, Z3
+	VFMADD231PS Z12, Z18, Z2
+	VMAXPS      640(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z5
+	VFMADD231PS Z12, Z15, Z4
+	VFMADD231PS Z12, Z17, Z3
+	VFMADD231PS Z12, Z19, Z2
+	VMAXPS      704(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z5
+	VFMADD231PS Z12, Z16, Z4
+	VFMADD231PS Z12, Z18, Z3
+	VMAXPS      768(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VFMADD231PS Z12, Z15, Z5
+	VFMADD231PS Z12, Z17, Z4
+	VFMADD231PS Z12, Z19, Z3
+	VMAXPS      832(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z6
+	VFMADD231PS Z12, Z16, Z5
+	VFMADD231PS Z12, Z18, Z4
+	VMAXPS      896(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z12, Z15, Z6
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z12, Z19, Z4
+	VMAXPS      960(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z7
+	VFMADD231PS Z12, Z16, Z6
+	VFMADD231PS Z12, Z18, Z5
+	VMAXPS      1024(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z8
+	VFMADD231PS Z12, Z15, Z7
+	VFMADD231PS Z12, Z17, Z6
+	VFMADD231PS Z12, Z19, Z5
+	VMAXPS      1088(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z8
+	VFMADD231PS Z12, Z16, Z7
+	VFMADD231PS Z12, Z18, Z6
+	VMAXPS      1152(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z9
+	VFMADD231PS Z12, Z15, Z8
+	VFMADD231PS Z12, Z17, Z7
+	VFMADD231PS Z12, Z19, Z6
+	VMAXPS      1216(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z9
+	VFMADD231PS Z12, Z16, Z8
+	VFMADD231PS Z12, Z18, Z7
+	VMAXPS      1280(DI), Z11, Z12
+	VFMADD231PS Z12, Z13, Z10
+	VFMADD231PS Z12, Z15, Z9
+	VFMADD231PS Z12, Z17, Z8
+	VFMADD231PS Z12, Z19, Z7
+	VMAXPS      1344(DI), Z11, Z12
+	VFMADD231PS Z12, Z14, Z10
+	VFMADD231PS Z12, Z16, Z9
+	VFMADD231PS Z12, Z18, Z8
+	VMAXPS      1408(DI), Z11, Z12
+	VFMADD231PS Z12, Z15, Z10
+	VFMADD231PS Z12, Z17, Z9
+	VFMADD231PS Z12, Z19, Z8
+	VMAXPS      1472(DI), Z11, Z12
+	VFMADD231PS Z12, Z16, Z10
+	VFMADD231PS Z12, Z18, Z9
+	CMPQ        R10, $0x03
+	JE          pixels11RowDone
+	VMAXPS      1536(DI), Z11, Z12
+	VFMADD231PS Z12, Z17, Z10
+	VFMADD231PS Z12, Z19, Z9
+	CMPQ        R10, $0x02
+	JE          pixels11RowDone
+	VMAXPS      1600(DI), Z11, Z12
+	VFMADD231PS Z12, Z18, Z10
+	CMPQ        R10, $0x01
+	JE          pixels11RowDone
+	VMAXPS      1664(DI), Z11, Z12
+	VFMADD231PS Z12, Z19, Z10
+
+pixels11RowDone:
+	ADDQ (AX), DI
+	ADDQ 8(AX), R8
+	DECQ 32(SP)
+	JNZ  pixels11Row
+
+pixels11Summed:
+	MOVQ        104(SP), CX
+	ADDQ        BX, CX
+	MOVQ        res+72(FP), DI
+	TESTQ       DI, DI
+	CMOVQNE     CX, DI
+	CMPQ        80(AX), $0x00
+	JE          pixels11scaled
+	VMOVUPS     64(SI), Z11
+	VMOVUPS     128(SI), Z12
+	VFMADD213PS Z12, Z11, Z0
+	VFMADD213PS Z12, Z11, Z1
+	VFMADD213PS Z12, Z11, Z2
+	VFMADD213PS Z12, Z11, Z3
+	VFMADD213PS Z12, Z11, Z4
+	VFMADD213PS Z12, Z11, Z5
+	VFMADD213PS Z12, Z11, Z6
+	VFMADD213PS Z12, Z11, Z7
+	VFMADD213PS Z12, Z11, Z8
+	VFMADD213PS Z12, Z11, Z9
+	VFMADD213PS Z12, Z11, Z10
+
+pixels11scaled:
+	TESTQ  DI, DI
+	JZ     pixels11added
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VADDPS 128(DI), Z2, Z2
+	VADDPS 192(DI), Z3, Z3
+	VADDPS 256(DI), Z4, Z4
+	VADDPS 320(DI), Z5, Z5
+	VADDPS 384(DI), Z6, Z6
+	VADDPS 448(DI), Z7, Z7
+	VADDPS 512(DI), Z8, Z8
+	VADDPS 576(DI), Z9, Z9
+	VADDPS 640(DI), Z10, Z10
+
+pixels11added:
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+	CMPQ         88(AX), $0x00
+	JE           pixels11masked
+	VMOVUPS      192(SI), Z11
+	VPANDD       Z11, Z0, Z0
+	VPANDD       Z11, Z1, Z1
+	VPANDD       Z11, Z2, Z2
+	VPANDD       Z11, Z3, Z3
+	VPANDD       Z11, Z4, Z4
+	VPANDD       Z11, Z5, Z5
+	VPANDD       Z11, Z6, Z6
+	VPANDD       Z11, Z7, Z7
+	VPANDD       Z11, Z8, Z8
+	VPANDD       Z11, Z9, Z9
+	VPANDD       Z11, Z10, Z10
+
+pixels11masked:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	VMOVUPS Z2, 128(BX)
+	VMOVUPS Z3, 192(BX)
+	VMOVUPS Z4, 256(BX)
+	VMOVUPS Z5, 320(BX)
+	VMOVUPS Z6, 384(BX)
+	VMOVUPS Z7, 448(BX)
+	VMOVUPS Z8, 512(BX)
+	VMOVUPS Z9, 576(BX)
+	VMOVUPS Z10, 640(BX)
+
+stored:
+	ADDQ $0x28, DX
+	DECQ 24(SP)
+	JNZ  tile
+	MOVQ 32(AX), CX
+	ADDQ CX, 72(SP)
+	MOVQ 40(AX), CX
+	ADDQ CX, 80(SP)
+	DECQ 16(SP)
+	JNZ  line
+	ADDQ $0x28, 120(SP)
+	DECQ 8(SP)
+	JNZ  band
+	MOVQ 48(AX), CX
+	ADDQ CX, 40(SP)
+	MOVQ 56(AX), CX
+	ADDQ CX, 64(SP)
+	MOVQ 64(AX), CX
+	ADDQ CX, 48(SP)
+	MOVQ 72(AX), CX
+	ADDQ CX, 56(SP)
+	DECQ (SP)
+	JNZ  block
 	VZEROUPPER
 	RET

@@ -4,115 +4,1572 @@
 
 #include "textflag.h"
 
-// func tileNEONP1(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP1(SB), NOSPLIT, $0-64
+// func anyNEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
+TEXT ·anyNEON(SB), NOSPLIT, $0-88
 	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
+	ADD $104, R0, R16
+	VLD1R (R16), [V0.S4]
 
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
+block:
+	MOVD bands+8(FP), R1
+	MOVD bandCount+16(FP), R2
+
+band:
+	MOVD in+48(FP), R4
+	MOVD 0(R1), R16
+	ADD R16, R4
+	MOVD out+80(FP), R5
+	MOVD 8(R1), R16
+	ADD R16, R5
+	MOVD 32(R1), R3
 
 line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
+	MOVD tiles+24(FP), R6
+	MOVD tileCount+32(FP), R7
 
 tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
-	MOVD 24(R0), R20
+	MOVD R4, R9
+	MOVD 0(R6), R16
+	ADD R16, R9
+	MOVD R5, R10
+	MOVD 8(R6), R16
+	ADD R16, R10
+	MOVD w+56(FP), R11
+	MOVD 16(R1), R16
+	ADD R16, R11
+	MOVD epi+64(FP), R12
+	MOVD $4, R8
 
-row:
-	MOVD R10, R11
-	MOVD R12, R13
-	MOVD 32(R1), R17
+vector:
+	FMOVQ 0(R12), F1
+	MOVD R9, R13
+	MOVD R11, R14
+	MOVD 24(R1), R15
+	MOVD 16(R6), R16
+	CMP $5, R16
+	BGE pixelsFrom5
+	CMP $3, R16
+	BGE pixelsFrom3
+	CMP $2, R16
+	BGE pixelsFrom2
+	B pixels1
 
-tap:
-	FLDPQ 0(R13), (F4, F5)
-	FLDPQ 32(R13), (F6, F7)
-	MOVD R11, R19
-	FLDPQ 0(R19), (F8, F9)
-	FLDPQ 32(R19), (F10, F11)
-	VFMLA V8.S4, V4.S4, V0.S4
-	VFMLA V9.S4, V5.S4, V1.S4
+pixelsFrom2:
+	B pixels2
+
+pixelsFrom3:
+	CMP $4, R16
+	BGE pixelsFrom4
+	B pixels3
+
+pixelsFrom4:
+	B pixels4
+
+pixelsFrom5:
+	CMP $7, R16
+	BGE pixelsFrom7
+	CMP $6, R16
+	BGE pixelsFrom6
+	B pixels5
+
+pixelsFrom6:
+	B pixels6
+
+pixelsFrom7:
+	CMP $8, R16
+	BGE pixelsFrom8
+	B pixels7
+
+pixelsFrom8:
+	B pixels8
+
+pixels1:
+	CBZ R15, pixels1Summed
+
+pixels1Row:
+	MOVD R13, R17
+	MOVD R14, R19
+	MOVD 24(R6), R16
+	ADD R16, R19
+	MOVD 32(R6), R20
+	CBZ R20, pixels1RowDone
+
+pixels1Tap:
+	FMOVQ 0(R19), F2
+	MOVD R17, R21
+	MOVD 24(R0), R16
+	FMOVQ 0(R21), F3
+	WORD $0x4e20f463 // fmax v3.4s, v3.4s, v0.4s
+	VFMLA V3.S4, V2.S4, V1.S4
+	ADD $64, R19
+	MOVD 16(R0), R16
+	ADD R16, R17
+	SUBS $1, R20
+	BNE pixels1Tap
+
+pixels1RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels1Row
+
+pixels1Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels1Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels1Store:
+	MOVD 80(R0), R22
+	CBZ R22, pixels1scaled
+	FMOVQ 64(R12), F2
+	FMOVQ 128(R12), F3
+	VMOV V3.B16, V4.B16
+	VFMLA V2.S4, V1.S4, V4.S4
+	VMOV V4.B16, V1.B16
+
+pixels1scaled:
+	CBZ R13, pixels1added
+	FMOVQ 0(R13), F2
+	WORD $0x4e21d441 // fadd v1.4s, v2.4s, v1.4s
+	ADD $64, R13
+
+pixels1added:
+	ADD $96, R0, R22
+	VLD1R (R22), [V2.S4]
+	ADD $100, R0, R22
+	VLD1R (R22), [V3.S4]
+	WORD $0x6ea1e444 // fcmgt v4.4s, v2.4s, v1.4s
+	VBIT V4.B16, V2.B16, V1.B16
+	WORD $0x6ea3e424 // fcmgt v4.4s, v1.4s, v3.4s
+	VBIT V4.B16, V3.B16, V1.B16
+	MOVD 88(R0), R22
+	CBZ R22, pixels1masked
+	FMOVQ 192(R12), F2
+	VAND V1.B16, V2.B16, V1.B16
+
+pixels1masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels2:
+	VMOV V1.B16, V2.B16
+	CBZ R15, pixels2Summed
+
+pixels2Row:
+	MOVD R13, R17
+	MOVD R14, R19
+	MOVD 24(R6), R16
+	ADD R16, R19
+	MOVD 32(R6), R20
+	CBZ R20, pixels2RowDone
+
+pixels2Tap:
+	FMOVQ 0(R19), F3
+	MOVD R17, R21
+	MOVD 24(R0), R16
+	FMOVQ 0(R21), F4
+	WORD $0x4e20f484 // fmax v4.4s, v4.4s, v0.4s
+	VFMLA V4.S4, V3.S4, V1.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F4
+	WORD $0x4e20f484 // fmax v4.4s, v4.4s, v0.4s
+	VFMLA V4.S4, V3.S4, V2.S4
+	ADD $64, R19
+	MOVD 16(R0), R16
+	ADD R16, R17
+	SUBS $1, R20
+	BNE pixels2Tap
+
+pixels2RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels2Row
+
+pixels2Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels2Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels2Store:
+	MOVD 80(R0), R22
+	CBZ R22, pixels2scaled
+	FMOVQ 64(R12), F3
+	FMOVQ 128(R12), F4
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V1.S4, V5.S4
+	VMOV V5.B16, V1.B16
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V2.S4, V5.S4
+	VMOV V5.B16, V2.B16
+
+pixels2scaled:
+	CBZ R13, pixels2added
+	FMOVQ 0(R13), F3
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F3
+	WORD $0x4e22d462 // fadd v2.4s, v3.4s, v2.4s
+	ADD $64, R13
+
+pixels2added:
+	ADD $96, R0, R22
+	VLD1R (R22), [V3.S4]
+	ADD $100, R0, R22
+	VLD1R (R22), [V4.S4]
+	WORD $0x6ea1e465 // fcmgt v5.4s, v3.4s, v1.4s
+	VBIT V5.B16, V3.B16, V1.B16
+	WORD $0x6ea4e425 // fcmgt v5.4s, v1.4s, v4.4s
+	VBIT V5.B16, V4.B16, V1.B16
+	WORD $0x6ea2e465 // fcmgt v5.4s, v3.4s, v2.4s
+	VBIT V5.B16, V3.B16, V2.B16
+	WORD $0x6ea4e445 // fcmgt v5.4s, v2.4s, v4.4s
+	VBIT V5.B16, V4.B16, V2.B16
+	MOVD 88(R0), R22
+	CBZ R22, pixels2masked
+	FMOVQ 192(R12), F3
+	VAND V1.B16, V3.B16, V1.B16
+	VAND V2.B16, V3.B16, V2.B16
+
+pixels2masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels3:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	CBZ R15, pixels3Summed
+
+pixels3Row:
+	MOVD R13, R17
+	MOVD R14, R19
+	MOVD 24(R6), R16
+	ADD R16, R19
+	MOVD 32(R6), R20
+	CBZ R20, pixels3RowDone
+
+pixels3Tap:
+	FMOVQ 0(R19), F4
+	MOVD R17, R21
+	MOVD 24(R0), R16
+	FMOVQ 0(R21), F5
+	WORD $0x4e20f4a5 // fmax v5.4s, v5.4s, v0.4s
+	VFMLA V5.S4, V4.S4, V1.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F5
+	WORD $0x4e20f4a5 // fmax v5.4s, v5.4s, v0.4s
+	VFMLA V5.S4, V4.S4, V2.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F5
+	WORD $0x4e20f4a5 // fmax v5.4s, v5.4s, v0.4s
+	VFMLA V5.S4, V4.S4, V3.S4
+	ADD $64, R19
+	MOVD 16(R0), R16
+	ADD R16, R17
+	SUBS $1, R20
+	BNE pixels3Tap
+
+pixels3RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels3Row
+
+pixels3Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels3Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels3Store:
+	MOVD 80(R0), R22
+	CBZ R22, pixels3scaled
+	FMOVQ 64(R12), F4
+	FMOVQ 128(R12), F5
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V1.S4, V6.S4
+	VMOV V6.B16, V1.B16
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V2.S4, V6.S4
+	VMOV V6.B16, V2.B16
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V3.S4, V6.S4
+	VMOV V6.B16, V3.B16
+
+pixels3scaled:
+	CBZ R13, pixels3added
+	FMOVQ 0(R13), F4
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F4
+	WORD $0x4e22d482 // fadd v2.4s, v4.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F4
+	WORD $0x4e23d483 // fadd v3.4s, v4.4s, v3.4s
+	ADD $64, R13
+
+pixels3added:
+	ADD $96, R0, R22
+	VLD1R (R22), [V4.S4]
+	ADD $100, R0, R22
+	VLD1R (R22), [V5.S4]
+	WORD $0x6ea1e486 // fcmgt v6.4s, v4.4s, v1.4s
+	VBIT V6.B16, V4.B16, V1.B16
+	WORD $0x6ea5e426 // fcmgt v6.4s, v1.4s, v5.4s
+	VBIT V6.B16, V5.B16, V1.B16
+	WORD $0x6ea2e486 // fcmgt v6.4s, v4.4s, v2.4s
+	VBIT V6.B16, V4.B16, V2.B16
+	WORD $0x6ea5e446 // fcmgt v6.4s, v2.4s, v5.4s
+	VBIT V6.B16, V5.B16, V2.B16
+	WORD $0x6ea3e486 // fcmgt v6.4s, v4.4s, v3.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	WORD $0x6ea5e466 // fcmgt v6.4s, v3.4s, v5.4s
+	VBIT V6.B16, V5.B16, V3.B16
+	MOVD 88(R0), R22
+	CBZ R22, pixels3masked
+	FMOVQ 192(R12), F4
+	VAND V1.B16, V4.B16, V1.B16
+	VAND V2.B16, V4.B16, V2.B16
+	VAND V3.B16, V4.B16, V3.B16
+
+pixels3masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels4:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	CBZ R15, pixels4Summed
+
+pixels4Row:
+	MOVD R13, R17
+	MOVD R14, R19
+	MOVD 24(R6), R16
+	ADD R16, R19
+	MOVD 32(R6), R20
+	CBZ R20, pixels4RowDone
+
+pixels4Tap:
+	FMOVQ 0(R19), F5
+	MOVD R17, R21
+	MOVD 24(R0), R16
+	FMOVQ 0(R21), F6
+	WORD $0x4e20f4c6 // fmax v6.4s, v6.4s, v0.4s
+	VFMLA V6.S4, V5.S4, V1.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F6
+	WORD $0x4e20f4c6 // fmax v6.4s, v6.4s, v0.4s
+	VFMLA V6.S4, V5.S4, V2.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F6
+	WORD $0x4e20f4c6 // fmax v6.4s, v6.4s, v0.4s
+	VFMLA V6.S4, V5.S4, V3.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F6
+	WORD $0x4e20f4c6 // fmax v6.4s, v6.4s, v0.4s
+	VFMLA V6.S4, V5.S4, V4.S4
+	ADD $64, R19
+	MOVD 16(R0), R16
+	ADD R16, R17
+	SUBS $1, R20
+	BNE pixels4Tap
+
+pixels4RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels4Row
+
+pixels4Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels4Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels4Store:
+	MOVD 80(R0), R22
+	CBZ R22, pixels4scaled
+	FMOVQ 64(R12), F5
+	FMOVQ 128(R12), F6
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V1.S4, V7.S4
+	VMOV V7.B16, V1.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V2.S4, V7.S4
+	VMOV V7.B16, V2.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V3.S4, V7.S4
+	VMOV V7.B16, V3.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V4.S4, V7.S4
+	VMOV V7.B16, V4.B16
+
+pixels4scaled:
+	CBZ R13, pixels4added
+	FMOVQ 0(R13), F5
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e22d4a2 // fadd v2.4s, v5.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e23d4a3 // fadd v3.4s, v5.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e24d4a4 // fadd v4.4s, v5.4s, v4.4s
+	ADD $64, R13
+
+pixels4added:
+	ADD $96, R0, R22
+	VLD1R (R22), [V5.S4]
+	ADD $100, R0, R22
+	VLD1R (R22), [V6.S4]
+	WORD $0x6ea1e4a7 // fcmgt v7.4s, v5.4s, v1.4s
+	VBIT V7.B16, V5.B16, V1.B16
+	WORD $0x6ea6e427 // fcmgt v7.4s, v1.4s, v6.4s
+	VBIT V7.B16, V6.B16, V1.B16
+	WORD $0x6ea2e4a7 // fcmgt v7.4s, v5.4s, v2.4s
+	VBIT V7.B16, V5.B16, V2.B16
+	WORD $0x6ea6e447 // fcmgt v7.4s, v2.4s, v6.4s
+	VBIT V7.B16, V6.B16, V2.B16
+	WORD $0x6ea3e4a7 // fcmgt v7.4s, v5.4s, v3.4s
+	VBIT V7.B16, V5.B16, V3.B16
+	WORD $0x6ea6e467 // fcmgt v7.4s, v3.4s, v6.4s
+	VBIT V7.B16, V6.B16, V3.B16
+	WORD $0x6ea4e4a7 // fcmgt v7.4s, v5.4s, v4.4s
+	VBIT V7.B16, V5.B16, V4.B16
+	WORD $0x6ea6e487 // fcmgt v7.4s, v4.4s, v6.4s
+	VBIT V7.B16, V6.B16, V4.B16
+	MOVD 88(R0), R22
+	CBZ R22, pixels4masked
+	FMOVQ 192(R12), F5
+	VAND V1.B16, V5.B16, V1.B16
+	VAND V2.B16, V5.B16, V2.B16
+	VAND V3.B16, V5.B16, V3.B16
+	VAND V4.B16, V5.B16, V4.B16
+
+pixels4masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels5:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	CBZ R15, pixels5Summed
+
+pixels5Row:
+	MOVD R13, R17
+	MOVD R14, R19
+	MOVD 24(R6), R16
+	ADD R16, R19
+	MOVD 32(R6), R20
+	CBZ R20, pixels5RowDone
+
+pixels5Tap:
+	FMOVQ 0(R19), F6
+	MOVD R17, R21
+	MOVD 24(R0), R16
+	FMOVQ 0(R21), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V6.S4, V1.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V6.S4, V2.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V6.S4, V3.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V6.S4, V4.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V6.S4, V5.S4
+	ADD $64, R19
+	MOVD 16(R0), R16
+	ADD R16, R17
+	SUBS $1, R20
+	BNE pixels5Tap
+
+pixels5RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels5Row
+
+pixels5Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels5Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels5Store:
+	MOVD 80(R0), R22
+	CBZ R22, pixels5scaled
+	FMOVQ 64(R12), F6
+	FMOVQ 128(R12), F7
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V1.S4, V8.S4
+	VMOV V8.B16, V1.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V2.S4, V8.S4
+	VMOV V8.B16, V2.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V3.S4, V8.S4
+	VMOV V8.B16, V3.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V4.S4, V8.S4
+	VMOV V8.B16, V4.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V5.S4, V8.S4
+	VMOV V8.B16, V5.B16
+
+pixels5scaled:
+	CBZ R13, pixels5added
+	FMOVQ 0(R13), F6
+	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e22d4c2 // fadd v2.4s, v6.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e23d4c3 // fadd v3.4s, v6.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e24d4c4 // fadd v4.4s, v6.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e25d4c5 // fadd v5.4s, v6.4s, v5.4s
+	ADD $64, R13
+
+pixels5added:
+	ADD $96, R0, R22
+	VLD1R (R22), [V6.S4]
+	ADD $100, R0, R22
+	VLD1R (R22), [V7.S4]
+	WORD $0x6ea1e4c8 // fcmgt v8.4s, v6.4s, v1.4s
+	VBIT V8.B16, V6.B16, V1.B16
+	WORD $0x6ea7e428 // fcmgt v8.4s, v1.4s, v7.4s
+	VBIT V8.B16, V7.B16, V1.B16
+	WORD $0x6ea2e4c8 // fcmgt v8.4s, v6.4s, v2.4s
+	VBIT V8.B16, V6.B16, V2.B16
+	WORD $0x6ea7e448 // fcmgt v8.4s, v2.4s, v7.4s
+	VBIT V8.B16, V7.B16, V2.B16
+	WORD $0x6ea3e4c8 // fcmgt v8.4s, v6.4s, v3.4s
+	VBIT V8.B16, V6.B16, V3.B16
+	WORD $0x6ea7e468 // fcmgt v8.4s, v3.4s, v7.4s
+	VBIT V8.B16, V7.B16, V3.B16
+	WORD $0x6ea4e4c8 // fcmgt v8.4s, v6.4s, v4.4s
+	VBIT V8.B16, V6.B16, V4.B16
+	WORD $0x6ea7e488 // fcmgt v8.4s, v4.4s, v7.4s
+	VBIT V8.B16, V7.B16, V4.B16
+	WORD $0x6ea5e4c8 // fcmgt v8.4s, v6.4s, v5.4s
+	VBIT V8.B16, V6.B16, V5.B16
+	WORD $0x6ea7e4a8 // fcmgt v8.4s, v5.4s, v7.4s
+	VBIT V8.B16, V7.B16, V5.B16
+	MOVD 88(R0), R22
+	CBZ R22, pixels5masked
+	FMOVQ 192(R12), F6
+	VAND V1.B16, V6.B16, V1.B16
+	VAND V2.B16, V6.B16, V2.B16
+	VAND V3.B16, V6.B16, V3.B16
+	VAND V4.B16, V6.B16, V4.B16
+	VAND V5.B16, V6.B16, V5.B16
+
+pixels5masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels6:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	CBZ R15, pixels6Summed
+
+pixels6Row:
+	MOVD R13, R17
+	MOVD R14, R19
+	MOVD 24(R6), R16
+	ADD R16, R19
+	MOVD 32(R6), R20
+	CBZ R20, pixels6RowDone
+
+pixels6Tap:
+	FMOVQ 0(R19), F7
+	MOVD R17, R21
+	MOVD 24(R0), R16
+	FMOVQ 0(R21), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V7.S4, V1.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V7.S4, V2.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V7.S4, V3.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V7.S4, V4.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V7.S4, V5.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V7.S4, V6.S4
+	ADD $64, R19
+	MOVD 16(R0), R16
+	ADD R16, R17
+	SUBS $1, R20
+	BNE pixels6Tap
+
+pixels6RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels6Row
+
+pixels6Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels6Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels6Store:
+	MOVD 80(R0), R22
+	CBZ R22, pixels6scaled
+	FMOVQ 64(R12), F7
+	FMOVQ 128(R12), F8
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V1.S4, V9.S4
+	VMOV V9.B16, V1.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V2.S4, V9.S4
+	VMOV V9.B16, V2.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V3.S4, V9.S4
+	VMOV V9.B16, V3.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V4.S4, V9.S4
+	VMOV V9.B16, V4.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V5.S4, V9.S4
+	VMOV V9.B16, V5.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V6.S4, V9.S4
+	VMOV V9.B16, V6.B16
+
+pixels6scaled:
+	CBZ R13, pixels6added
+	FMOVQ 0(R13), F7
+	WORD $0x4e21d4e1 // fadd v1.4s, v7.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e23d4e3 // fadd v3.4s, v7.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e24d4e4 // fadd v4.4s, v7.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e26d4e6 // fadd v6.4s, v7.4s, v6.4s
+	ADD $64, R13
+
+pixels6added:
+	ADD $96, R0, R22
+	VLD1R (R22), [V7.S4]
+	ADD $100, R0, R22
+	VLD1R (R22), [V8.S4]
+	WORD $0x6ea1e4e9 // fcmgt v9.4s, v7.4s, v1.4s
+	VBIT V9.B16, V7.B16, V1.B16
+	WORD $0x6ea8e429 // fcmgt v9.4s, v1.4s, v8.4s
+	VBIT V9.B16, V8.B16, V1.B16
+	WORD $0x6ea2e4e9 // fcmgt v9.4s, v7.4s, v2.4s
+	VBIT V9.B16, V7.B16, V2.B16
+	WORD $0x6ea8e449 // fcmgt v9.4s, v2.4s, v8.4s
+	VBIT V9.B16, V8.B16, V2.B16
+	WORD $0x6ea3e4e9 // fcmgt v9.4s, v7.4s, v3.4s
+	VBIT V9.B16, V7.B16, V3.B16
+	WORD $0x6ea8e469 // fcmgt v9.4s, v3.4s, v8.4s
+	VBIT V9.B16, V8.B16, V3.B16
+	WORD $0x6ea4e4e9 // fcmgt v9.4s, v7.4s, v4.4s
+	VBIT V9.B16, V7.B16, V4.B16
+	WORD $0x6ea8e489 // fcmgt v9.4s, v4.4s, v8.4s
+	VBIT V9.B16, V8.B16, V4.B16
+	WORD $0x6ea5e4e9 // fcmgt v9.4s, v7.4s, v5.4s
+	VBIT V9.B16, V7.B16, V5.B16
+	WORD $0x6ea8e4a9 // fcmgt v9.4s, v5.4s, v8.4s
+	VBIT V9.B16, V8.B16, V5.B16
+	WORD $0x6ea6e4e9 // fcmgt v9.4s, v7.4s, v6.4s
+	VBIT V9.B16, V7.B16, V6.B16
+	WORD $0x6ea8e4c9 // fcmgt v9.4s, v6.4s, v8.4s
+	VBIT V9.B16, V8.B16, V6.B16
+	MOVD 88(R0), R22
+	CBZ R22, pixels6masked
+	FMOVQ 192(R12), F7
+	VAND V1.B16, V7.B16, V1.B16
+	VAND V2.B16, V7.B16, V2.B16
+	VAND V3.B16, V7.B16, V3.B16
+	VAND V4.B16, V7.B16, V4.B16
+	VAND V5.B16, V7.B16, V5.B16
+	VAND V6.B16, V7.B16, V6.B16
+
+pixels6masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels7:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	CBZ R15, pixels7Summed
+
+pixels7Row:
+	MOVD R13, R17
+	MOVD R14, R19
+	MOVD 24(R6), R16
+	ADD R16, R19
+	MOVD 32(R6), R20
+	CBZ R20, pixels7RowDone
+
+pixels7Tap:
+	FMOVQ 0(R19), F8
+	MOVD R17, R21
+	MOVD 24(R0), R16
+	FMOVQ 0(R21), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V8.S4, V1.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V8.S4, V2.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V8.S4, V3.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V8.S4, V4.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V8.S4, V5.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V8.S4, V6.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V8.S4, V7.S4
+	ADD $64, R19
+	MOVD 16(R0), R16
+	ADD R16, R17
+	SUBS $1, R20
+	BNE pixels7Tap
+
+pixels7RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels7Row
+
+pixels7Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels7Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels7Store:
+	MOVD 80(R0), R22
+	CBZ R22, pixels7scaled
+	FMOVQ 64(R12), F8
+	FMOVQ 128(R12), F9
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V1.S4, V10.S4
+	VMOV V10.B16, V1.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V2.S4, V10.S4
+	VMOV V10.B16, V2.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V3.S4, V10.S4
+	VMOV V10.B16, V3.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V4.S4, V10.S4
+	VMOV V10.B16, V4.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V5.S4, V10.S4
+	VMOV V10.B16, V5.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V6.S4, V10.S4
+	VMOV V10.B16, V6.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V7.S4, V10.S4
+	VMOV V10.B16, V7.B16
+
+pixels7scaled:
+	CBZ R13, pixels7added
+	FMOVQ 0(R13), F8
+	WORD $0x4e21d501 // fadd v1.4s, v8.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e22d502 // fadd v2.4s, v8.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e25d505 // fadd v5.4s, v8.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e27d507 // fadd v7.4s, v8.4s, v7.4s
+	ADD $64, R13
+
+pixels7added:
+	ADD $96, R0, R22
+	VLD1R (R22), [V8.S4]
+	ADD $100, R0, R22
+	VLD1R (R22), [V9.S4]
+	WORD $0x6ea1e50a // fcmgt v10.4s, v8.4s, v1.4s
+	VBIT V10.B16, V8.B16, V1.B16
+	WORD $0x6ea9e42a // fcmgt v10.4s, v1.4s, v9.4s
+	VBIT V10.B16, V9.B16, V1.B16
+	WORD $0x6ea2e50a // fcmgt v10.4s, v8.4s, v2.4s
+	VBIT V10.B16, V8.B16, V2.B16
+	WORD $0x6ea9e44a // fcmgt v10.4s, v2.4s, v9.4s
+	VBIT V10.B16, V9.B16, V2.B16
+	WORD $0x6ea3e50a // fcmgt v10.4s, v8.4s, v3.4s
+	VBIT V10.B16, V8.B16, V3.B16
+	WORD $0x6ea9e46a // fcmgt v10.4s, v3.4s, v9.4s
+	VBIT V10.B16, V9.B16, V3.B16
+	WORD $0x6ea4e50a // fcmgt v10.4s, v8.4s, v4.4s
+	VBIT V10.B16, V8.B16, V4.B16
+	WORD $0x6ea9e48a // fcmgt v10.4s, v4.4s, v9.4s
+	VBIT V10.B16, V9.B16, V4.B16
+	WORD $0x6ea5e50a // fcmgt v10.4s, v8.4s, v5.4s
+	VBIT V10.B16, V8.B16, V5.B16
+	WORD $0x6ea9e4aa // fcmgt v10.4s, v5.4s, v9.4s
+	VBIT V10.B16, V9.B16, V5.B16
+	WORD $0x6ea6e50a // fcmgt v10.4s, v8.4s, v6.4s
+	VBIT V10.B16, V8.B16, V6.B16
+	WORD $0x6ea9e4ca // fcmgt v10.4s, v6.4s, v9.4s
+	VBIT V10.B16, V9.B16, V6.B16
+	WORD $0x6ea7e50a // fcmgt v10.4s, v8.4s, v7.4s
+	VBIT V10.B16, V8.B16, V7.B16
+	WORD $0x6ea9e4ea // fcmgt v10.4s, v7.4s, v9.4s
+	VBIT V10.B16, V9.B16, V7.B16
+	MOVD 88(R0), R22
+	CBZ R22, pixels7masked
+	FMOVQ 192(R12), F8
+	VAND V1.B16, V8.B16, V1.B16
+	VAND V2.B16, V8.B16, V2.B16
+	VAND V3.B16, V8.B16, V3.B16
+	VAND V4.B16, V8.B16, V4.B16
+	VAND V5.B16, V8.B16, V5.B16
+	VAND V6.B16, V8.B16, V6.B16
+	VAND V7.B16, V8.B16, V7.B16
+
+pixels7masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels8:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	CBZ R15, pixels8Summed
+
+pixels8Row:
+	MOVD R13, R17
+	MOVD R14, R19
+	MOVD 24(R6), R16
+	ADD R16, R19
+	MOVD 32(R6), R20
+	CBZ R20, pixels8RowDone
+
+pixels8Tap:
+	FMOVQ 0(R19), F9
+	MOVD R17, R21
+	MOVD 24(R0), R16
+	FMOVQ 0(R21), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V9.S4, V1.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V9.S4, V2.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V9.S4, V3.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V9.S4, V4.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V9.S4, V5.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V9.S4, V6.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V9.S4, V7.S4
+	ADD R16, R21
+	FMOVQ 0(R21), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V9.S4, V8.S4
+	ADD $64, R19
+	MOVD 16(R0), R16
+	ADD R16, R17
+	SUBS $1, R20
+	BNE pixels8Tap
+
+pixels8RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels8Row
+
+pixels8Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels8Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels8Store:
+	MOVD 80(R0), R22
+	CBZ R22, pixels8scaled
+	FMOVQ 64(R12), F9
+	FMOVQ 128(R12), F10
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V1.S4, V11.S4
+	VMOV V11.B16, V1.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V2.S4, V11.S4
+	VMOV V11.B16, V2.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V3.S4, V11.S4
+	VMOV V11.B16, V3.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V4.S4, V11.S4
+	VMOV V11.B16, V4.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V5.S4, V11.S4
+	VMOV V11.B16, V5.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V6.S4, V11.S4
+	VMOV V11.B16, V6.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V7.S4, V11.S4
+	VMOV V11.B16, V7.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V8.S4, V11.S4
+	VMOV V11.B16, V8.B16
+
+pixels8scaled:
+	CBZ R13, pixels8added
+	FMOVQ 0(R13), F9
+	WORD $0x4e21d521 // fadd v1.4s, v9.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e22d522 // fadd v2.4s, v9.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e23d523 // fadd v3.4s, v9.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e24d524 // fadd v4.4s, v9.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e25d525 // fadd v5.4s, v9.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e26d526 // fadd v6.4s, v9.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e28d528 // fadd v8.4s, v9.4s, v8.4s
+	ADD $64, R13
+
+pixels8added:
+	ADD $96, R0, R22
+	VLD1R (R22), [V9.S4]
+	ADD $100, R0, R22
+	VLD1R (R22), [V10.S4]
+	WORD $0x6ea1e52b // fcmgt v11.4s, v9.4s, v1.4s
+	VBIT V11.B16, V9.B16, V1.B16
+	WORD $0x6eaae42b // fcmgt v11.4s, v1.4s, v10.4s
+	VBIT V11.B16, V10.B16, V1.B16
+	WORD $0x6ea2e52b // fcmgt v11.4s, v9.4s, v2.4s
+	VBIT V11.B16, V9.B16, V2.B16
+	WORD $0x6eaae44b // fcmgt v11.4s, v2.4s, v10.4s
+	VBIT V11.B16, V10.B16, V2.B16
+	WORD $0x6ea3e52b // fcmgt v11.4s, v9.4s, v3.4s
+	VBIT V11.B16, V9.B16, V3.B16
+	WORD $0x6eaae46b // fcmgt v11.4s, v3.4s, v10.4s
+	VBIT V11.B16, V10.B16, V3.B16
+	WORD $0x6ea4e52b // fcmgt v11.4s, v9.4s, v4.4s
+	VBIT V11.B16, V9.B16, V4.B16
+	WORD $0x6eaae48b // fcmgt v11.4s, v4.4s, v10.4s
+	VBIT V11.B16, V10.B16, V4.B16
+	WORD $0x6ea5e52b // fcmgt v11.4s, v9.4s, v5.4s
+	VBIT V11.B16, V9.B16, V5.B16
+	WORD $0x6eaae4ab // fcmgt v11.4s, v5.4s, v10.4s
+	VBIT V11.B16, V10.B16, V5.B16
+	WORD $0x6ea6e52b // fcmgt v11.4s, v9.4s, v6.4s
+	VBIT V11.B16, V9.B16, V6.B16
+	WORD $0x6eaae4cb // fcmgt v11.4s, v6.4s, v10.4s
+	VBIT V11.B16, V10.B16, V6.B16
+	WORD $0x6ea7e52b // fcmgt v11.4s, v9.4s, v7.4s
+	VBIT V11.B16, V9.B16, V7.B16
+	WORD $0x6eaae4eb // fcmgt v11.4s, v7.4s, v10.4s
+	VBIT V11.B16, V10.B16, V7.B16
+	WORD $0x6ea8e52b // fcmgt v11.4s, v9.4s, v8.4s
+	VBIT V11.B16, V9.B16, V8.B16
+	WORD $0x6eaae50b // fcmgt v11.4s, v8.4s, v10.4s
+	VBIT V11.B16, V10.B16, V8.B16
+	MOVD 88(R0), R22
+	CBZ R22, pixels8masked
+	FMOVQ 192(R12), F9
+	VAND V1.B16, V9.B16, V1.B16
+	VAND V2.B16, V9.B16, V2.B16
+	VAND V3.B16, V9.B16, V3.B16
+	VAND V4.B16, V9.B16, V4.B16
+	VAND V5.B16, V9.B16, V5.B16
+	VAND V6.B16, V9.B16, V6.B16
+	VAND V7.B16, V9.B16, V7.B16
+	VAND V8.B16, V9.B16, V8.B16
+
+pixels8masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+
+stored:
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $1, R8
+	BNE vector
+	ADD $40, R6
+	SUBS $1, R7
+	BNE tile
+	MOVD 32(R0), R16
+	ADD R16, R4
+	MOVD 40(R0), R16
+	ADD R16, R5
+	SUBS $1, R3
+	BNE line
+	ADD $40, R1
+	SUBS $1, R2
+	BNE band
+	MOVD in+48(FP), R9
+	MOVD 48(R0), R16
+	ADD R16, R9
+	MOVD R9, in+48(FP)
+	MOVD out+80(FP), R9
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, out+80(FP)
+	MOVD w+56(FP), R9
+	MOVD 64(R0), R16
+	ADD R16, R9
+	MOVD R9, w+56(FP)
+	MOVD epi+64(FP), R9
+	MOVD 72(R0), R16
+	ADD R16, R9
+	MOVD R9, epi+64(FP)
+	MOVD res+72(FP), R9
+	CBZ R9, noRes
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, res+72(FP)
+
+noRes:
+	MOVD blocks+40(FP), R9
+	SUBS $1, R9
+	MOVD R9, blocks+40(FP)
+	BNE block
+	RET
+
+// func taps3S1NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
+TEXT ·taps3S1NEON(SB), NOSPLIT, $0-88
+	MOVD s+0(FP), R0
+	ADD $104, R0, R16
+	VLD1R (R16), [V0.S4]
+
+block:
+	MOVD bands+8(FP), R1
+	MOVD bandCount+16(FP), R2
+
+band:
+	MOVD in+48(FP), R4
+	MOVD 0(R1), R16
+	ADD R16, R4
+	MOVD out+80(FP), R5
+	MOVD 8(R1), R16
+	ADD R16, R5
+	MOVD 32(R1), R3
+
+line:
+	MOVD tiles+24(FP), R6
+	MOVD tileCount+32(FP), R7
+
+tile:
+	MOVD R4, R9
+	MOVD 0(R6), R16
+	ADD R16, R9
+	MOVD R5, R10
+	MOVD 8(R6), R16
+	ADD R16, R10
+	MOVD w+56(FP), R11
+	MOVD 16(R1), R16
+	ADD R16, R11
+	MOVD epi+64(FP), R12
+	MOVD $4, R8
+
+vector:
+	FMOVQ 0(R12), F1
+	MOVD R9, R13
+	MOVD R11, R14
+	MOVD 24(R1), R15
+	MOVD 24(R6), R17
+	MOVD 32(R6), R19
+	MOVD 16(R6), R16
+	CMP $6, R16
+	BGE pixelsFrom6
+	CMP $3, R16
+	BGE pixelsFrom3
+	CMP $2, R16
+	BGE pixelsFrom2
+	B pixels1
+
+pixelsFrom2:
+	B pixels2
+
+pixelsFrom3:
+	CMP $4, R16
+	BGE pixelsFrom4
+	B pixels3
+
+pixelsFrom4:
+	CMP $5, R16
+	BGE pixelsFrom5
+	B pixels4
+
+pixelsFrom5:
+	B pixels5
+
+pixelsFrom6:
+	CMP $9, R16
+	BGE pixelsFrom9
+	CMP $7, R16
+	BGE pixelsFrom7
+	B pixels6
+
+pixelsFrom7:
+	CMP $8, R16
+	BGE pixelsFrom8
+	B pixels7
+
+pixelsFrom8:
+	B pixels8
+
+pixelsFrom9:
+	CMP $10, R16
+	BGE pixelsFrom10
+	B pixels9
+
+pixelsFrom10:
+	CMP $11, R16
+	BGE pixelsFrom11
+	B pixels10
+
+pixelsFrom11:
+	B pixels11
+
+pixels1:
+	CBZ R15, pixels1Summed
+
+pixels1Row:
+	FMOVQ 0(R14), F2
+	FMOVQ 64(R14), F3
+	FMOVQ 128(R14), F4
+	CMP $1, R17
+	BEQ pixels1From1
+	FMOVQ 0(R13), F5
+	WORD $0x4e20f4a5 // fmax v5.4s, v5.4s, v0.4s
+	VFMLA V5.S4, V2.S4, V1.S4
+
+pixels1From1:
+	FMOVQ 64(R13), F6
+	WORD $0x4e20f4c6 // fmax v6.4s, v6.4s, v0.4s
+	VFMLA V6.S4, V3.S4, V1.S4
+	CMP $1, R19
+	BEQ pixels1RowDone
+	FMOVQ 128(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V4.S4, V1.S4
+
+pixels1RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels1Row
+
+pixels1Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels1Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels1Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels1scaled
+	FMOVQ 64(R12), F2
+	FMOVQ 128(R12), F3
+	VMOV V3.B16, V4.B16
+	VFMLA V2.S4, V1.S4, V4.S4
+	VMOV V4.B16, V1.B16
+
+pixels1scaled:
+	CBZ R13, pixels1added
+	FMOVQ 0(R13), F2
+	WORD $0x4e21d441 // fadd v1.4s, v2.4s, v1.4s
+	ADD $64, R13
+
+pixels1added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V2.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V3.S4]
+	WORD $0x6ea1e444 // fcmgt v4.4s, v2.4s, v1.4s
+	VBIT V4.B16, V2.B16, V1.B16
+	WORD $0x6ea3e424 // fcmgt v4.4s, v1.4s, v3.4s
+	VBIT V4.B16, V3.B16, V1.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels1masked
+	FMOVQ 192(R12), F2
+	VAND V1.B16, V2.B16, V1.B16
+
+pixels1masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels2:
+	VMOV V1.B16, V2.B16
+	CBZ R15, pixels2Summed
+
+pixels2Row:
+	FMOVQ 0(R14), F3
+	FMOVQ 64(R14), F4
+	FMOVQ 128(R14), F5
+	CMP $1, R17
+	BEQ pixels2From1
+	FMOVQ 0(R13), F6
+	WORD $0x4e20f4c6 // fmax v6.4s, v6.4s, v0.4s
+	VFMLA V6.S4, V3.S4, V1.S4
+
+pixels2From1:
+	FMOVQ 64(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	FMOVQ 128(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V7.S4, V3.S4, V2.S4
+	VFMLA V7.S4, V4.S4, V1.S4
+	VFMLA V8.S4, V4.S4, V2.S4
+	VFMLA V8.S4, V5.S4, V1.S4
+	CMP $1, R19
+	BEQ pixels2RowDone
+	FMOVQ 192(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V5.S4, V2.S4
+
+pixels2RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels2Row
+
+pixels2Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels2Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels2Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels2scaled
+	FMOVQ 64(R12), F3
+	FMOVQ 128(R12), F4
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V1.S4, V5.S4
+	VMOV V5.B16, V1.B16
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V2.S4, V5.S4
+	VMOV V5.B16, V2.B16
+
+pixels2scaled:
+	CBZ R13, pixels2added
+	FMOVQ 0(R13), F3
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F3
+	WORD $0x4e22d462 // fadd v2.4s, v3.4s, v2.4s
+	ADD $64, R13
+
+pixels2added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V3.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V4.S4]
+	WORD $0x6ea1e465 // fcmgt v5.4s, v3.4s, v1.4s
+	VBIT V5.B16, V3.B16, V1.B16
+	WORD $0x6ea4e425 // fcmgt v5.4s, v1.4s, v4.4s
+	VBIT V5.B16, V4.B16, V1.B16
+	WORD $0x6ea2e465 // fcmgt v5.4s, v3.4s, v2.4s
+	VBIT V5.B16, V3.B16, V2.B16
+	WORD $0x6ea4e445 // fcmgt v5.4s, v2.4s, v4.4s
+	VBIT V5.B16, V4.B16, V2.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels2masked
+	FMOVQ 192(R12), F3
+	VAND V1.B16, V3.B16, V1.B16
+	VAND V2.B16, V3.B16, V2.B16
+
+pixels2masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels3:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	CBZ R15, pixels3Summed
+
+pixels3Row:
+	FMOVQ 0(R14), F4
+	FMOVQ 64(R14), F5
+	FMOVQ 128(R14), F6
+	CMP $1, R17
+	BEQ pixels3From1
+	FMOVQ 0(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V4.S4, V1.S4
+
+pixels3From1:
+	FMOVQ 64(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	FMOVQ 128(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	FMOVQ 192(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V8.S4, V4.S4, V2.S4
+	VFMLA V8.S4, V5.S4, V1.S4
+	VFMLA V9.S4, V4.S4, V3.S4
+	VFMLA V9.S4, V5.S4, V2.S4
+	VFMLA V9.S4, V6.S4, V1.S4
+	VFMLA V10.S4, V5.S4, V3.S4
 	VFMLA V10.S4, V6.S4, V2.S4
-	VFMLA V11.S4, V7.S4, V3.S4
-	ADD $64, R13
-	MOVD 8(R0), R21
-	ADD R21, R11
-	SUBS $1, R17
-	BNE tap
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
+	CMP $1, R19
+	BEQ pixels3RowDone
+	FMOVQ 256(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V6.S4, V3.S4
 
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F4
-	FMOVQ 128(R3), F5
-	VMOV V5.B16, V6.B16
-	VFMLA V4.S4, V0.S4, V6.S4
-	VMOV V6.B16, V0.B16
-	FMOVQ 80(R3), F4
-	FMOVQ 144(R3), F5
+pixels3RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels3Row
+
+pixels3Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels3Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels3Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels3scaled
+	FMOVQ 64(R12), F4
+	FMOVQ 128(R12), F5
 	VMOV V5.B16, V6.B16
 	VFMLA V4.S4, V1.S4, V6.S4
 	VMOV V6.B16, V1.B16
-	FMOVQ 96(R3), F4
-	FMOVQ 160(R3), F5
 	VMOV V5.B16, V6.B16
 	VFMLA V4.S4, V2.S4, V6.S4
 	VMOV V6.B16, V2.B16
-	FMOVQ 112(R3), F4
-	FMOVQ 176(R3), F5
 	VMOV V5.B16, V6.B16
 	VFMLA V4.S4, V3.S4, V6.S4
 	VMOV V6.B16, V3.B16
 
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F4
-	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
-	FMOVQ 16(R4), F4
+pixels3scaled:
+	CBZ R13, pixels3added
+	FMOVQ 0(R13), F4
 	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	FMOVQ 32(R4), F4
+	ADD $64, R13
+	FMOVQ 0(R13), F4
 	WORD $0x4e22d482 // fadd v2.4s, v4.4s, v2.4s
-	FMOVQ 48(R4), F4
+	ADD $64, R13
+	FMOVQ 0(R13), F4
 	WORD $0x4e23d483 // fadd v3.4s, v4.4s, v3.4s
-	ADD R20, R4
+	ADD $64, R13
 
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V4.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V5.S4]
-	WORD $0x6ea0e486 // fcmgt v6.4s, v4.4s, v0.4s
-	VBIT V6.B16, V4.B16, V0.B16
-	WORD $0x6ea5e406 // fcmgt v6.4s, v0.4s, v5.4s
-	VBIT V6.B16, V5.B16, V0.B16
+pixels3added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V4.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V5.S4]
 	WORD $0x6ea1e486 // fcmgt v6.4s, v4.4s, v1.4s
 	VBIT V6.B16, V4.B16, V1.B16
 	WORD $0x6ea5e426 // fcmgt v6.4s, v1.4s, v5.4s
@@ -125,1963 +1582,600 @@ added:
 	VBIT V6.B16, V4.B16, V3.B16
 	WORD $0x6ea5e466 // fcmgt v6.4s, v3.4s, v5.4s
 	VBIT V6.B16, V5.B16, V3.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F4
-	VAND V0.B16, V4.B16, V0.B16
-	FMOVQ 208(R3), F4
+	MOVD 88(R0), R20
+	CBZ R20, pixels3masked
+	FMOVQ 192(R12), F4
 	VAND V1.B16, V4.B16, V1.B16
-	FMOVQ 224(R3), F4
 	VAND V2.B16, V4.B16, V2.B16
-	FMOVQ 240(R3), F4
 	VAND V3.B16, V4.B16, V3.B16
 
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
+pixels3masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels4:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	CBZ R15, pixels4Summed
+
+pixels4Row:
+	FMOVQ 0(R14), F5
+	FMOVQ 64(R14), F6
+	FMOVQ 128(R14), F7
+	CMP $1, R17
+	BEQ pixels4From1
+	FMOVQ 0(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V5.S4, V1.S4
+
+pixels4From1:
+	FMOVQ 64(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	FMOVQ 128(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	FMOVQ 192(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 256(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V9.S4, V5.S4, V2.S4
+	VFMLA V9.S4, V6.S4, V1.S4
+	VFMLA V10.S4, V5.S4, V3.S4
+	VFMLA V10.S4, V6.S4, V2.S4
+	VFMLA V10.S4, V7.S4, V1.S4
+	VFMLA V11.S4, V5.S4, V4.S4
+	VFMLA V11.S4, V6.S4, V3.S4
+	VFMLA V11.S4, V7.S4, V2.S4
+	VFMLA V8.S4, V6.S4, V4.S4
+	VFMLA V8.S4, V7.S4, V3.S4
+	CMP $1, R19
+	BEQ pixels4RowDone
+	FMOVQ 320(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V7.S4, V4.S4
+
+pixels4RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
 	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
+	BNE pixels4Row
 
-// func tileNEONP2(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP2(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
+pixels4Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels4Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
 
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
-	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
-	MOVD 24(R0), R20
-
-row:
-	MOVD R10, R11
-	MOVD R12, R13
-	MOVD 32(R1), R17
-
-tap:
-	FLDPQ 0(R13), (F8, F9)
-	FLDPQ 32(R13), (F10, F11)
-	MOVD R11, R19
-	FLDPQ 0(R19), (F12, F13)
-	FLDPQ 32(R19), (F14, F15)
-	ADD R20, R19
-	VFMLA V12.S4, V8.S4, V0.S4
-	VFMLA V13.S4, V9.S4, V1.S4
-	VFMLA V14.S4, V10.S4, V2.S4
-	VFMLA V15.S4, V11.S4, V3.S4
-	FLDPQ 0(R19), (F12, F13)
-	FLDPQ 32(R19), (F14, F15)
-	VFMLA V12.S4, V8.S4, V4.S4
-	VFMLA V13.S4, V9.S4, V5.S4
-	VFMLA V14.S4, V10.S4, V6.S4
-	VFMLA V15.S4, V11.S4, V7.S4
-	ADD $64, R13
-	MOVD 8(R0), R21
-	ADD R21, R11
-	SUBS $1, R17
-	BNE tap
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
-
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F8
-	FMOVQ 128(R3), F9
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V0.S4, V10.S4
-	VMOV V10.B16, V0.B16
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V4.S4, V10.S4
-	VMOV V10.B16, V4.B16
-	FMOVQ 80(R3), F8
-	FMOVQ 144(R3), F9
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V1.S4, V10.S4
-	VMOV V10.B16, V1.B16
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V5.S4, V10.S4
-	VMOV V10.B16, V5.B16
-	FMOVQ 96(R3), F8
-	FMOVQ 160(R3), F9
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V2.S4, V10.S4
-	VMOV V10.B16, V2.B16
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V6.S4, V10.S4
-	VMOV V10.B16, V6.B16
-	FMOVQ 112(R3), F8
-	FMOVQ 176(R3), F9
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V3.S4, V10.S4
-	VMOV V10.B16, V3.B16
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V7.S4, V10.S4
-	VMOV V10.B16, V7.B16
-
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F8
-	WORD $0x4e20d500 // fadd v0.4s, v8.4s, v0.4s
-	FMOVQ 16(R4), F8
-	WORD $0x4e21d501 // fadd v1.4s, v8.4s, v1.4s
-	FMOVQ 32(R4), F8
-	WORD $0x4e22d502 // fadd v2.4s, v8.4s, v2.4s
-	FMOVQ 48(R4), F8
-	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F8
-	WORD $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
-	FMOVQ 16(R4), F8
-	WORD $0x4e25d505 // fadd v5.4s, v8.4s, v5.4s
-	FMOVQ 32(R4), F8
-	WORD $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
-	FMOVQ 48(R4), F8
-	WORD $0x4e27d507 // fadd v7.4s, v8.4s, v7.4s
-	ADD R20, R4
-
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V8.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V9.S4]
-	WORD $0x6ea0e50a // fcmgt v10.4s, v8.4s, v0.4s
-	VBIT V10.B16, V8.B16, V0.B16
-	WORD $0x6ea9e40a // fcmgt v10.4s, v0.4s, v9.4s
-	VBIT V10.B16, V9.B16, V0.B16
-	WORD $0x6ea1e50a // fcmgt v10.4s, v8.4s, v1.4s
-	VBIT V10.B16, V8.B16, V1.B16
-	WORD $0x6ea9e42a // fcmgt v10.4s, v1.4s, v9.4s
-	VBIT V10.B16, V9.B16, V1.B16
-	WORD $0x6ea2e50a // fcmgt v10.4s, v8.4s, v2.4s
-	VBIT V10.B16, V8.B16, V2.B16
-	WORD $0x6ea9e44a // fcmgt v10.4s, v2.4s, v9.4s
-	VBIT V10.B16, V9.B16, V2.B16
-	WORD $0x6ea3e50a // fcmgt v10.4s, v8.4s, v3.4s
-	VBIT V10.B16, V8.B16, V3.B16
-	WORD $0x6ea9e46a // fcmgt v10.4s, v3.4s, v9.4s
-	VBIT V10.B16, V9.B16, V3.B16
-	WORD $0x6ea4e50a // fcmgt v10.4s, v8.4s, v4.4s
-	VBIT V10.B16, V8.B16, V4.B16
-	WORD $0x6ea9e48a // fcmgt v10.4s, v4.4s, v9.4s
-	VBIT V10.B16, V9.B16, V4.B16
-	WORD $0x6ea5e50a // fcmgt v10.4s, v8.4s, v5.4s
-	VBIT V10.B16, V8.B16, V5.B16
-	WORD $0x6ea9e4aa // fcmgt v10.4s, v5.4s, v9.4s
-	VBIT V10.B16, V9.B16, V5.B16
-	WORD $0x6ea6e50a // fcmgt v10.4s, v8.4s, v6.4s
-	VBIT V10.B16, V8.B16, V6.B16
-	WORD $0x6ea9e4ca // fcmgt v10.4s, v6.4s, v9.4s
-	VBIT V10.B16, V9.B16, V6.B16
-	WORD $0x6ea7e50a // fcmgt v10.4s, v8.4s, v7.4s
-	VBIT V10.B16, V8.B16, V7.B16
-	WORD $0x6ea9e4ea // fcmgt v10.4s, v7.4s, v9.4s
-	VBIT V10.B16, V9.B16, V7.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F8
-	VAND V0.B16, V8.B16, V0.B16
-	VAND V4.B16, V8.B16, V4.B16
-	FMOVQ 208(R3), F8
-	VAND V1.B16, V8.B16, V1.B16
-	VAND V5.B16, V8.B16, V5.B16
-	FMOVQ 224(R3), F8
-	VAND V2.B16, V8.B16, V2.B16
-	VAND V6.B16, V8.B16, V6.B16
-	FMOVQ 240(R3), F8
-	VAND V3.B16, V8.B16, V3.B16
-	VAND V7.B16, V8.B16, V7.B16
-
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
-
-// func tileNEONP3(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP3(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
-	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
-	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
-	MOVD 24(R0), R20
-
-row:
-	MOVD R10, R11
-	MOVD R12, R13
-	MOVD 32(R1), R17
-
-tap:
-	FLDPQ 0(R13), (F12, F13)
-	FLDPQ 32(R13), (F14, F15)
-	MOVD R11, R19
-	FLDPQ 0(R19), (F16, F17)
-	FLDPQ 32(R19), (F18, F19)
-	ADD R20, R19
-	VFMLA V16.S4, V12.S4, V0.S4
-	VFMLA V17.S4, V13.S4, V1.S4
-	VFMLA V18.S4, V14.S4, V2.S4
-	VFMLA V19.S4, V15.S4, V3.S4
-	FLDPQ 0(R19), (F16, F17)
-	FLDPQ 32(R19), (F18, F19)
-	ADD R20, R19
-	VFMLA V16.S4, V12.S4, V4.S4
-	VFMLA V17.S4, V13.S4, V5.S4
-	VFMLA V18.S4, V14.S4, V6.S4
-	VFMLA V19.S4, V15.S4, V7.S4
-	FLDPQ 0(R19), (F16, F17)
-	FLDPQ 32(R19), (F18, F19)
-	VFMLA V16.S4, V12.S4, V8.S4
-	VFMLA V17.S4, V13.S4, V9.S4
-	VFMLA V18.S4, V14.S4, V10.S4
-	VFMLA V19.S4, V15.S4, V11.S4
-	ADD $64, R13
-	MOVD 8(R0), R21
-	ADD R21, R11
-	SUBS $1, R17
-	BNE tap
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
-
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F12
-	FMOVQ 128(R3), F13
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V0.S4, V14.S4
-	VMOV V14.B16, V0.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V4.S4, V14.S4
-	VMOV V14.B16, V4.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V8.S4, V14.S4
-	VMOV V14.B16, V8.B16
-	FMOVQ 80(R3), F12
-	FMOVQ 144(R3), F13
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V1.S4, V14.S4
-	VMOV V14.B16, V1.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V5.S4, V14.S4
-	VMOV V14.B16, V5.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V9.S4, V14.S4
-	VMOV V14.B16, V9.B16
-	FMOVQ 96(R3), F12
-	FMOVQ 160(R3), F13
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V2.S4, V14.S4
-	VMOV V14.B16, V2.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V6.S4, V14.S4
-	VMOV V14.B16, V6.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V10.S4, V14.S4
-	VMOV V14.B16, V10.B16
-	FMOVQ 112(R3), F12
-	FMOVQ 176(R3), F13
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V3.S4, V14.S4
-	VMOV V14.B16, V3.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V7.S4, V14.S4
-	VMOV V14.B16, V7.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V11.S4, V14.S4
-	VMOV V14.B16, V11.B16
-
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F12
-	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
-	FMOVQ 16(R4), F12
-	WORD $0x4e21d581 // fadd v1.4s, v12.4s, v1.4s
-	FMOVQ 32(R4), F12
-	WORD $0x4e22d582 // fadd v2.4s, v12.4s, v2.4s
-	FMOVQ 48(R4), F12
-	WORD $0x4e23d583 // fadd v3.4s, v12.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F12
-	WORD $0x4e24d584 // fadd v4.4s, v12.4s, v4.4s
-	FMOVQ 16(R4), F12
-	WORD $0x4e25d585 // fadd v5.4s, v12.4s, v5.4s
-	FMOVQ 32(R4), F12
-	WORD $0x4e26d586 // fadd v6.4s, v12.4s, v6.4s
-	FMOVQ 48(R4), F12
-	WORD $0x4e27d587 // fadd v7.4s, v12.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F12
-	WORD $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
-	FMOVQ 16(R4), F12
-	WORD $0x4e29d589 // fadd v9.4s, v12.4s, v9.4s
-	FMOVQ 32(R4), F12
-	WORD $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
-	FMOVQ 48(R4), F12
-	WORD $0x4e2bd58b // fadd v11.4s, v12.4s, v11.4s
-	ADD R20, R4
-
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V12.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V13.S4]
-	WORD $0x6ea0e58e // fcmgt v14.4s, v12.4s, v0.4s
-	VBIT V14.B16, V12.B16, V0.B16
-	WORD $0x6eade40e // fcmgt v14.4s, v0.4s, v13.4s
-	VBIT V14.B16, V13.B16, V0.B16
-	WORD $0x6ea1e58e // fcmgt v14.4s, v12.4s, v1.4s
-	VBIT V14.B16, V12.B16, V1.B16
-	WORD $0x6eade42e // fcmgt v14.4s, v1.4s, v13.4s
-	VBIT V14.B16, V13.B16, V1.B16
-	WORD $0x6ea2e58e // fcmgt v14.4s, v12.4s, v2.4s
-	VBIT V14.B16, V12.B16, V2.B16
-	WORD $0x6eade44e // fcmgt v14.4s, v2.4s, v13.4s
-	VBIT V14.B16, V13.B16, V2.B16
-	WORD $0x6ea3e58e // fcmgt v14.4s, v12.4s, v3.4s
-	VBIT V14.B16, V12.B16, V3.B16
-	WORD $0x6eade46e // fcmgt v14.4s, v3.4s, v13.4s
-	VBIT V14.B16, V13.B16, V3.B16
-	WORD $0x6ea4e58e // fcmgt v14.4s, v12.4s, v4.4s
-	VBIT V14.B16, V12.B16, V4.B16
-	WORD $0x6eade48e // fcmgt v14.4s, v4.4s, v13.4s
-	VBIT V14.B16, V13.B16, V4.B16
-	WORD $0x6ea5e58e // fcmgt v14.4s, v12.4s, v5.4s
-	VBIT V14.B16, V12.B16, V5.B16
-	WORD $0x6eade4ae // fcmgt v14.4s, v5.4s, v13.4s
-	VBIT V14.B16, V13.B16, V5.B16
-	WORD $0x6ea6e58e // fcmgt v14.4s, v12.4s, v6.4s
-	VBIT V14.B16, V12.B16, V6.B16
-	WORD $0x6eade4ce // fcmgt v14.4s, v6.4s, v13.4s
-	VBIT V14.B16, V13.B16, V6.B16
-	WORD $0x6ea7e58e // fcmgt v14.4s, v12.4s, v7.4s
-	VBIT V14.B16, V12.B16, V7.B16
-	WORD $0x6eade4ee // fcmgt v14.4s, v7.4s, v13.4s
-	VBIT V14.B16, V13.B16, V7.B16
-	WORD $0x6ea8e58e // fcmgt v14.4s, v12.4s, v8.4s
-	VBIT V14.B16, V12.B16, V8.B16
-	WORD $0x6eade50e // fcmgt v14.4s, v8.4s, v13.4s
-	VBIT V14.B16, V13.B16, V8.B16
-	WORD $0x6ea9e58e // fcmgt v14.4s, v12.4s, v9.4s
-	VBIT V14.B16, V12.B16, V9.B16
-	WORD $0x6eade52e // fcmgt v14.4s, v9.4s, v13.4s
-	VBIT V14.B16, V13.B16, V9.B16
-	WORD $0x6eaae58e // fcmgt v14.4s, v12.4s, v10.4s
-	VBIT V14.B16, V12.B16, V10.B16
-	WORD $0x6eade54e // fcmgt v14.4s, v10.4s, v13.4s
-	VBIT V14.B16, V13.B16, V10.B16
-	WORD $0x6eabe58e // fcmgt v14.4s, v12.4s, v11.4s
-	VBIT V14.B16, V12.B16, V11.B16
-	WORD $0x6eade56e // fcmgt v14.4s, v11.4s, v13.4s
-	VBIT V14.B16, V13.B16, V11.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F12
-	VAND V0.B16, V12.B16, V0.B16
-	VAND V4.B16, V12.B16, V4.B16
-	VAND V8.B16, V12.B16, V8.B16
-	FMOVQ 208(R3), F12
-	VAND V1.B16, V12.B16, V1.B16
-	VAND V5.B16, V12.B16, V5.B16
-	VAND V9.B16, V12.B16, V9.B16
-	FMOVQ 224(R3), F12
-	VAND V2.B16, V12.B16, V2.B16
-	VAND V6.B16, V12.B16, V6.B16
-	VAND V10.B16, V12.B16, V10.B16
-	FMOVQ 240(R3), F12
-	VAND V3.B16, V12.B16, V3.B16
-	VAND V7.B16, V12.B16, V7.B16
-	VAND V11.B16, V12.B16, V11.B16
-
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
-
-// func tileNEONP4(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP4(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
-	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
-	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	VMOV V0.B16, V12.B16
-	VMOV V1.B16, V13.B16
-	VMOV V2.B16, V14.B16
-	VMOV V3.B16, V15.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
-	MOVD 24(R0), R20
-
-row:
-	MOVD R10, R11
-	MOVD R12, R13
-	MOVD 32(R1), R17
-
-tap:
-	FLDPQ 0(R13), (F16, F17)
-	FLDPQ 32(R13), (F18, F19)
-	MOVD R11, R19
-	FLDPQ 0(R19), (F20, F21)
-	FLDPQ 32(R19), (F22, F23)
-	ADD R20, R19
-	VFMLA V20.S4, V16.S4, V0.S4
-	VFMLA V21.S4, V17.S4, V1.S4
-	VFMLA V22.S4, V18.S4, V2.S4
-	VFMLA V23.S4, V19.S4, V3.S4
-	FLDPQ 0(R19), (F20, F21)
-	FLDPQ 32(R19), (F22, F23)
-	ADD R20, R19
-	VFMLA V20.S4, V16.S4, V4.S4
-	VFMLA V21.S4, V17.S4, V5.S4
-	VFMLA V22.S4, V18.S4, V6.S4
-	VFMLA V23.S4, V19.S4, V7.S4
-	FLDPQ 0(R19), (F20, F21)
-	FLDPQ 32(R19), (F22, F23)
-	ADD R20, R19
-	VFMLA V20.S4, V16.S4, V8.S4
-	VFMLA V21.S4, V17.S4, V9.S4
-	VFMLA V22.S4, V18.S4, V10.S4
-	VFMLA V23.S4, V19.S4, V11.S4
-	FLDPQ 0(R19), (F20, F21)
-	FLDPQ 32(R19), (F22, F23)
-	VFMLA V20.S4, V16.S4, V12.S4
-	VFMLA V21.S4, V17.S4, V13.S4
-	VFMLA V22.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V19.S4, V15.S4
-	ADD $64, R13
-	MOVD 8(R0), R21
-	ADD R21, R11
-	SUBS $1, R17
-	BNE tap
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
-
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F16
-	FMOVQ 128(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V0.S4, V18.S4
-	VMOV V18.B16, V0.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V4.S4, V18.S4
-	VMOV V18.B16, V4.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V8.S4, V18.S4
-	VMOV V18.B16, V8.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V12.S4, V18.S4
-	VMOV V18.B16, V12.B16
-	FMOVQ 80(R3), F16
-	FMOVQ 144(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V1.S4, V18.S4
-	VMOV V18.B16, V1.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V5.S4, V18.S4
-	VMOV V18.B16, V5.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V9.S4, V18.S4
-	VMOV V18.B16, V9.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V13.S4, V18.S4
-	VMOV V18.B16, V13.B16
-	FMOVQ 96(R3), F16
-	FMOVQ 160(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V2.S4, V18.S4
-	VMOV V18.B16, V2.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V6.S4, V18.S4
-	VMOV V18.B16, V6.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V10.S4, V18.S4
-	VMOV V18.B16, V10.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V14.S4, V18.S4
-	VMOV V18.B16, V14.B16
-	FMOVQ 112(R3), F16
-	FMOVQ 176(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V3.S4, V18.S4
-	VMOV V18.B16, V3.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V7.S4, V18.S4
-	VMOV V18.B16, V7.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V11.S4, V18.S4
-	VMOV V18.B16, V11.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V15.S4, V18.S4
-	VMOV V18.B16, V15.B16
-
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F16
-	WORD $0x4e20d600 // fadd v0.4s, v16.4s, v0.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e21d601 // fadd v1.4s, v16.4s, v1.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e22d602 // fadd v2.4s, v16.4s, v2.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e23d603 // fadd v3.4s, v16.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F16
-	WORD $0x4e24d604 // fadd v4.4s, v16.4s, v4.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e25d605 // fadd v5.4s, v16.4s, v5.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e26d606 // fadd v6.4s, v16.4s, v6.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e27d607 // fadd v7.4s, v16.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F16
-	WORD $0x4e28d608 // fadd v8.4s, v16.4s, v8.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e29d609 // fadd v9.4s, v16.4s, v9.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e2ad60a // fadd v10.4s, v16.4s, v10.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e2bd60b // fadd v11.4s, v16.4s, v11.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F16
-	WORD $0x4e2cd60c // fadd v12.4s, v16.4s, v12.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e2dd60d // fadd v13.4s, v16.4s, v13.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e2ed60e // fadd v14.4s, v16.4s, v14.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e2fd60f // fadd v15.4s, v16.4s, v15.4s
-	ADD R20, R4
-
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V16.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V17.S4]
-	WORD $0x6ea0e612 // fcmgt v18.4s, v16.4s, v0.4s
-	VBIT V18.B16, V16.B16, V0.B16
-	WORD $0x6eb1e412 // fcmgt v18.4s, v0.4s, v17.4s
-	VBIT V18.B16, V17.B16, V0.B16
-	WORD $0x6ea1e612 // fcmgt v18.4s, v16.4s, v1.4s
-	VBIT V18.B16, V16.B16, V1.B16
-	WORD $0x6eb1e432 // fcmgt v18.4s, v1.4s, v17.4s
-	VBIT V18.B16, V17.B16, V1.B16
-	WORD $0x6ea2e612 // fcmgt v18.4s, v16.4s, v2.4s
-	VBIT V18.B16, V16.B16, V2.B16
-	WORD $0x6eb1e452 // fcmgt v18.4s, v2.4s, v17.4s
-	VBIT V18.B16, V17.B16, V2.B16
-	WORD $0x6ea3e612 // fcmgt v18.4s, v16.4s, v3.4s
-	VBIT V18.B16, V16.B16, V3.B16
-	WORD $0x6eb1e472 // fcmgt v18.4s, v3.4s, v17.4s
-	VBIT V18.B16, V17.B16, V3.B16
-	WORD $0x6ea4e612 // fcmgt v18.4s, v16.4s, v4.4s
-	VBIT V18.B16, V16.B16, V4.B16
-	WORD $0x6eb1e492 // fcmgt v18.4s, v4.4s, v17.4s
-	VBIT V18.B16, V17.B16, V4.B16
-	WORD $0x6ea5e612 // fcmgt v18.4s, v16.4s, v5.4s
-	VBIT V18.B16, V16.B16, V5.B16
-	WORD $0x6eb1e4b2 // fcmgt v18.4s, v5.4s, v17.4s
-	VBIT V18.B16, V17.B16, V5.B16
-	WORD $0x6ea6e612 // fcmgt v18.4s, v16.4s, v6.4s
-	VBIT V18.B16, V16.B16, V6.B16
-	WORD $0x6eb1e4d2 // fcmgt v18.4s, v6.4s, v17.4s
-	VBIT V18.B16, V17.B16, V6.B16
-	WORD $0x6ea7e612 // fcmgt v18.4s, v16.4s, v7.4s
-	VBIT V18.B16, V16.B16, V7.B16
-	WORD $0x6eb1e4f2 // fcmgt v18.4s, v7.4s, v17.4s
-	VBIT V18.B16, V17.B16, V7.B16
-	WORD $0x6ea8e612 // fcmgt v18.4s, v16.4s, v8.4s
-	VBIT V18.B16, V16.B16, V8.B16
-	WORD $0x6eb1e512 // fcmgt v18.4s, v8.4s, v17.4s
-	VBIT V18.B16, V17.B16, V8.B16
-	WORD $0x6ea9e612 // fcmgt v18.4s, v16.4s, v9.4s
-	VBIT V18.B16, V16.B16, V9.B16
-	WORD $0x6eb1e532 // fcmgt v18.4s, v9.4s, v17.4s
-	VBIT V18.B16, V17.B16, V9.B16
-	WORD $0x6eaae612 // fcmgt v18.4s, v16.4s, v10.4s
-	VBIT V18.B16, V16.B16, V10.B16
-	WORD $0x6eb1e552 // fcmgt v18.4s, v10.4s, v17.4s
-	VBIT V18.B16, V17.B16, V10.B16
-	WORD $0x6eabe612 // fcmgt v18.4s, v16.4s, v11.4s
-	VBIT V18.B16, V16.B16, V11.B16
-	WORD $0x6eb1e572 // fcmgt v18.4s, v11.4s, v17.4s
-	VBIT V18.B16, V17.B16, V11.B16
-	WORD $0x6eace612 // fcmgt v18.4s, v16.4s, v12.4s
-	VBIT V18.B16, V16.B16, V12.B16
-	WORD $0x6eb1e592 // fcmgt v18.4s, v12.4s, v17.4s
-	VBIT V18.B16, V17.B16, V12.B16
-	WORD $0x6eade612 // fcmgt v18.4s, v16.4s, v13.4s
-	VBIT V18.B16, V16.B16, V13.B16
-	WORD $0x6eb1e5b2 // fcmgt v18.4s, v13.4s, v17.4s
-	VBIT V18.B16, V17.B16, V13.B16
-	WORD $0x6eaee612 // fcmgt v18.4s, v16.4s, v14.4s
-	VBIT V18.B16, V16.B16, V14.B16
-	WORD $0x6eb1e5d2 // fcmgt v18.4s, v14.4s, v17.4s
-	VBIT V18.B16, V17.B16, V14.B16
-	WORD $0x6eafe612 // fcmgt v18.4s, v16.4s, v15.4s
-	VBIT V18.B16, V16.B16, V15.B16
-	WORD $0x6eb1e5f2 // fcmgt v18.4s, v15.4s, v17.4s
-	VBIT V18.B16, V17.B16, V15.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F16
-	VAND V0.B16, V16.B16, V0.B16
-	VAND V4.B16, V16.B16, V4.B16
-	VAND V8.B16, V16.B16, V8.B16
-	VAND V12.B16, V16.B16, V12.B16
-	FMOVQ 208(R3), F16
-	VAND V1.B16, V16.B16, V1.B16
-	VAND V5.B16, V16.B16, V5.B16
-	VAND V9.B16, V16.B16, V9.B16
-	VAND V13.B16, V16.B16, V13.B16
-	FMOVQ 224(R3), F16
-	VAND V2.B16, V16.B16, V2.B16
-	VAND V6.B16, V16.B16, V6.B16
-	VAND V10.B16, V16.B16, V10.B16
-	VAND V14.B16, V16.B16, V14.B16
-	FMOVQ 240(R3), F16
-	VAND V3.B16, V16.B16, V3.B16
-	VAND V7.B16, V16.B16, V7.B16
-	VAND V11.B16, V16.B16, V11.B16
-	VAND V15.B16, V16.B16, V15.B16
-
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	FSTPQ (F12, F13), 0(R5)
-	FSTPQ (F14, F15), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
-
-// func tileNEONP5(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP5(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
-	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
-	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	VMOV V0.B16, V12.B16
-	VMOV V1.B16, V13.B16
-	VMOV V2.B16, V14.B16
-	VMOV V3.B16, V15.B16
-	VMOV V0.B16, V16.B16
-	VMOV V1.B16, V17.B16
-	VMOV V2.B16, V18.B16
-	VMOV V3.B16, V19.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
-	MOVD 24(R0), R20
-
-row:
-	MOVD R10, R11
-	MOVD R12, R13
-	MOVD 32(R1), R17
-
-tap:
-	FLDPQ 0(R13), (F20, F21)
-	FLDPQ 32(R13), (F22, F23)
-	MOVD R11, R19
-	FLDPQ 0(R19), (F24, F25)
-	FLDPQ 32(R19), (F26, F27)
-	ADD R20, R19
-	VFMLA V24.S4, V20.S4, V0.S4
-	VFMLA V25.S4, V21.S4, V1.S4
-	VFMLA V26.S4, V22.S4, V2.S4
-	VFMLA V27.S4, V23.S4, V3.S4
-	FLDPQ 0(R19), (F24, F25)
-	FLDPQ 32(R19), (F26, F27)
-	ADD R20, R19
-	VFMLA V24.S4, V20.S4, V4.S4
-	VFMLA V25.S4, V21.S4, V5.S4
-	VFMLA V26.S4, V22.S4, V6.S4
-	VFMLA V27.S4, V23.S4, V7.S4
-	FLDPQ 0(R19), (F24, F25)
-	FLDPQ 32(R19), (F26, F27)
-	ADD R20, R19
-	VFMLA V24.S4, V20.S4, V8.S4
-	VFMLA V25.S4, V21.S4, V9.S4
-	VFMLA V26.S4, V22.S4, V10.S4
-	VFMLA V27.S4, V23.S4, V11.S4
-	FLDPQ 0(R19), (F24, F25)
-	FLDPQ 32(R19), (F26, F27)
-	ADD R20, R19
-	VFMLA V24.S4, V20.S4, V12.S4
-	VFMLA V25.S4, V21.S4, V13.S4
-	VFMLA V26.S4, V22.S4, V14.S4
-	VFMLA V27.S4, V23.S4, V15.S4
-	FLDPQ 0(R19), (F24, F25)
-	FLDPQ 32(R19), (F26, F27)
-	VFMLA V24.S4, V20.S4, V16.S4
-	VFMLA V25.S4, V21.S4, V17.S4
-	VFMLA V26.S4, V22.S4, V18.S4
-	VFMLA V27.S4, V23.S4, V19.S4
-	ADD $64, R13
-	MOVD 8(R0), R21
-	ADD R21, R11
-	SUBS $1, R17
-	BNE tap
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
-
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F20
-	FMOVQ 128(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V0.S4, V22.S4
-	VMOV V22.B16, V0.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V4.S4, V22.S4
-	VMOV V22.B16, V4.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V8.S4, V22.S4
-	VMOV V22.B16, V8.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V12.S4, V22.S4
-	VMOV V22.B16, V12.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V16.S4, V22.S4
-	VMOV V22.B16, V16.B16
-	FMOVQ 80(R3), F20
-	FMOVQ 144(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V1.S4, V22.S4
-	VMOV V22.B16, V1.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V5.S4, V22.S4
-	VMOV V22.B16, V5.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V9.S4, V22.S4
-	VMOV V22.B16, V9.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V13.S4, V22.S4
-	VMOV V22.B16, V13.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V17.S4, V22.S4
-	VMOV V22.B16, V17.B16
-	FMOVQ 96(R3), F20
-	FMOVQ 160(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V2.S4, V22.S4
-	VMOV V22.B16, V2.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V6.S4, V22.S4
-	VMOV V22.B16, V6.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V10.S4, V22.S4
-	VMOV V22.B16, V10.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V14.S4, V22.S4
-	VMOV V22.B16, V14.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V18.S4, V22.S4
-	VMOV V22.B16, V18.B16
-	FMOVQ 112(R3), F20
-	FMOVQ 176(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V3.S4, V22.S4
-	VMOV V22.B16, V3.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V7.S4, V22.S4
-	VMOV V22.B16, V7.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V11.S4, V22.S4
-	VMOV V22.B16, V11.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V15.S4, V22.S4
-	VMOV V22.B16, V15.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V19.S4, V22.S4
-	VMOV V22.B16, V19.B16
-
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F20
-	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e21d681 // fadd v1.4s, v20.4s, v1.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e22d682 // fadd v2.4s, v20.4s, v2.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e23d683 // fadd v3.4s, v20.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e24d684 // fadd v4.4s, v20.4s, v4.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e25d685 // fadd v5.4s, v20.4s, v5.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e26d686 // fadd v6.4s, v20.4s, v6.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e27d687 // fadd v7.4s, v20.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e28d688 // fadd v8.4s, v20.4s, v8.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e29d689 // fadd v9.4s, v20.4s, v9.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e2ad68a // fadd v10.4s, v20.4s, v10.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e2bd68b // fadd v11.4s, v20.4s, v11.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e2cd68c // fadd v12.4s, v20.4s, v12.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e2dd68d // fadd v13.4s, v20.4s, v13.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e2ed68e // fadd v14.4s, v20.4s, v14.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
-	ADD R20, R4
-
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V20.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V21.S4]
-	WORD $0x6ea0e696 // fcmgt v22.4s, v20.4s, v0.4s
-	VBIT V22.B16, V20.B16, V0.B16
-	WORD $0x6eb5e416 // fcmgt v22.4s, v0.4s, v21.4s
-	VBIT V22.B16, V21.B16, V0.B16
-	WORD $0x6ea1e696 // fcmgt v22.4s, v20.4s, v1.4s
-	VBIT V22.B16, V20.B16, V1.B16
-	WORD $0x6eb5e436 // fcmgt v22.4s, v1.4s, v21.4s
-	VBIT V22.B16, V21.B16, V1.B16
-	WORD $0x6ea2e696 // fcmgt v22.4s, v20.4s, v2.4s
-	VBIT V22.B16, V20.B16, V2.B16
-	WORD $0x6eb5e456 // fcmgt v22.4s, v2.4s, v21.4s
-	VBIT V22.B16, V21.B16, V2.B16
-	WORD $0x6ea3e696 // fcmgt v22.4s, v20.4s, v3.4s
-	VBIT V22.B16, V20.B16, V3.B16
-	WORD $0x6eb5e476 // fcmgt v22.4s, v3.4s, v21.4s
-	VBIT V22.B16, V21.B16, V3.B16
-	WORD $0x6ea4e696 // fcmgt v22.4s, v20.4s, v4.4s
-	VBIT V22.B16, V20.B16, V4.B16
-	WORD $0x6eb5e496 // fcmgt v22.4s, v4.4s, v21.4s
-	VBIT V22.B16, V21.B16, V4.B16
-	WORD $0x6ea5e696 // fcmgt v22.4s, v20.4s, v5.4s
-	VBIT V22.B16, V20.B16, V5.B16
-	WORD $0x6eb5e4b6 // fcmgt v22.4s, v5.4s, v21.4s
-	VBIT V22.B16, V21.B16, V5.B16
-	WORD $0x6ea6e696 // fcmgt v22.4s, v20.4s, v6.4s
-	VBIT V22.B16, V20.B16, V6.B16
-	WORD $0x6eb5e4d6 // fcmgt v22.4s, v6.4s, v21.4s
-	VBIT V22.B16, V21.B16, V6.B16
-	WORD $0x6ea7e696 // fcmgt v22.4s, v20.4s, v7.4s
-	VBIT V22.B16, V20.B16, V7.B16
-	WORD $0x6eb5e4f6 // fcmgt v22.4s, v7.4s, v21.4s
-	VBIT V22.B16, V21.B16, V7.B16
-	WORD $0x6ea8e696 // fcmgt v22.4s, v20.4s, v8.4s
-	VBIT V22.B16, V20.B16, V8.B16
-	WORD $0x6eb5e516 // fcmgt v22.4s, v8.4s, v21.4s
-	VBIT V22.B16, V21.B16, V8.B16
-	WORD $0x6ea9e696 // fcmgt v22.4s, v20.4s, v9.4s
-	VBIT V22.B16, V20.B16, V9.B16
-	WORD $0x6eb5e536 // fcmgt v22.4s, v9.4s, v21.4s
-	VBIT V22.B16, V21.B16, V9.B16
-	WORD $0x6eaae696 // fcmgt v22.4s, v20.4s, v10.4s
-	VBIT V22.B16, V20.B16, V10.B16
-	WORD $0x6eb5e556 // fcmgt v22.4s, v10.4s, v21.4s
-	VBIT V22.B16, V21.B16, V10.B16
-	WORD $0x6eabe696 // fcmgt v22.4s, v20.4s, v11.4s
-	VBIT V22.B16, V20.B16, V11.B16
-	WORD $0x6eb5e576 // fcmgt v22.4s, v11.4s, v21.4s
-	VBIT V22.B16, V21.B16, V11.B16
-	WORD $0x6eace696 // fcmgt v22.4s, v20.4s, v12.4s
-	VBIT V22.B16, V20.B16, V12.B16
-	WORD $0x6eb5e596 // fcmgt v22.4s, v12.4s, v21.4s
-	VBIT V22.B16, V21.B16, V12.B16
-	WORD $0x6eade696 // fcmgt v22.4s, v20.4s, v13.4s
-	VBIT V22.B16, V20.B16, V13.B16
-	WORD $0x6eb5e5b6 // fcmgt v22.4s, v13.4s, v21.4s
-	VBIT V22.B16, V21.B16, V13.B16
-	WORD $0x6eaee696 // fcmgt v22.4s, v20.4s, v14.4s
-	VBIT V22.B16, V20.B16, V14.B16
-	WORD $0x6eb5e5d6 // fcmgt v22.4s, v14.4s, v21.4s
-	VBIT V22.B16, V21.B16, V14.B16
-	WORD $0x6eafe696 // fcmgt v22.4s, v20.4s, v15.4s
-	VBIT V22.B16, V20.B16, V15.B16
-	WORD $0x6eb5e5f6 // fcmgt v22.4s, v15.4s, v21.4s
-	VBIT V22.B16, V21.B16, V15.B16
-	WORD $0x6eb0e696 // fcmgt v22.4s, v20.4s, v16.4s
-	VBIT V22.B16, V20.B16, V16.B16
-	WORD $0x6eb5e616 // fcmgt v22.4s, v16.4s, v21.4s
-	VBIT V22.B16, V21.B16, V16.B16
-	WORD $0x6eb1e696 // fcmgt v22.4s, v20.4s, v17.4s
-	VBIT V22.B16, V20.B16, V17.B16
-	WORD $0x6eb5e636 // fcmgt v22.4s, v17.4s, v21.4s
-	VBIT V22.B16, V21.B16, V17.B16
-	WORD $0x6eb2e696 // fcmgt v22.4s, v20.4s, v18.4s
-	VBIT V22.B16, V20.B16, V18.B16
-	WORD $0x6eb5e656 // fcmgt v22.4s, v18.4s, v21.4s
-	VBIT V22.B16, V21.B16, V18.B16
-	WORD $0x6eb3e696 // fcmgt v22.4s, v20.4s, v19.4s
-	VBIT V22.B16, V20.B16, V19.B16
-	WORD $0x6eb5e676 // fcmgt v22.4s, v19.4s, v21.4s
-	VBIT V22.B16, V21.B16, V19.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F20
-	VAND V0.B16, V20.B16, V0.B16
-	VAND V4.B16, V20.B16, V4.B16
-	VAND V8.B16, V20.B16, V8.B16
-	VAND V12.B16, V20.B16, V12.B16
-	VAND V16.B16, V20.B16, V16.B16
-	FMOVQ 208(R3), F20
-	VAND V1.B16, V20.B16, V1.B16
-	VAND V5.B16, V20.B16, V5.B16
-	VAND V9.B16, V20.B16, V9.B16
-	VAND V13.B16, V20.B16, V13.B16
-	VAND V17.B16, V20.B16, V17.B16
-	FMOVQ 224(R3), F20
-	VAND V2.B16, V20.B16, V2.B16
-	VAND V6.B16, V20.B16, V6.B16
-	VAND V10.B16, V20.B16, V10.B16
-	VAND V14.B16, V20.B16, V14.B16
-	VAND V18.B16, V20.B16, V18.B16
-	FMOVQ 240(R3), F20
-	VAND V3.B16, V20.B16, V3.B16
-	VAND V7.B16, V20.B16, V7.B16
-	VAND V11.B16, V20.B16, V11.B16
-	VAND V15.B16, V20.B16, V15.B16
-	VAND V19.B16, V20.B16, V19.B16
-
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	FSTPQ (F12, F13), 0(R5)
-	FSTPQ (F14, F15), 32(R5)
-	ADD R20, R5
-	FSTPQ (F16, F17), 0(R5)
-	FSTPQ (F18, F19), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
-
-// func tileNEONP6(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP6(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
-	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
-	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	VMOV V0.B16, V12.B16
-	VMOV V1.B16, V13.B16
-	VMOV V2.B16, V14.B16
-	VMOV V3.B16, V15.B16
-	VMOV V0.B16, V16.B16
-	VMOV V1.B16, V17.B16
-	VMOV V2.B16, V18.B16
-	VMOV V3.B16, V19.B16
-	VMOV V0.B16, V20.B16
-	VMOV V1.B16, V21.B16
-	VMOV V2.B16, V22.B16
-	VMOV V3.B16, V23.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
-	MOVD 24(R0), R20
-
-row:
-	MOVD R10, R11
-	MOVD R12, R13
-	MOVD 32(R1), R17
-
-tap:
-	FLDPQ 0(R13), (F24, F25)
-	FLDPQ 32(R13), (F26, F27)
-	MOVD R11, R19
-	FLDPQ 0(R19), (F28, F29)
-	FLDPQ 32(R19), (F30, F31)
-	ADD R20, R19
-	VFMLA V28.S4, V24.S4, V0.S4
-	VFMLA V29.S4, V25.S4, V1.S4
-	VFMLA V30.S4, V26.S4, V2.S4
-	VFMLA V31.S4, V27.S4, V3.S4
-	FLDPQ 0(R19), (F28, F29)
-	FLDPQ 32(R19), (F30, F31)
-	ADD R20, R19
-	VFMLA V28.S4, V24.S4, V4.S4
-	VFMLA V29.S4, V25.S4, V5.S4
-	VFMLA V30.S4, V26.S4, V6.S4
-	VFMLA V31.S4, V27.S4, V7.S4
-	FLDPQ 0(R19), (F28, F29)
-	FLDPQ 32(R19), (F30, F31)
-	ADD R20, R19
-	VFMLA V28.S4, V24.S4, V8.S4
-	VFMLA V29.S4, V25.S4, V9.S4
-	VFMLA V30.S4, V26.S4, V10.S4
-	VFMLA V31.S4, V27.S4, V11.S4
-	FLDPQ 0(R19), (F28, F29)
-	FLDPQ 32(R19), (F30, F31)
-	ADD R20, R19
-	VFMLA V28.S4, V24.S4, V12.S4
-	VFMLA V29.S4, V25.S4, V13.S4
-	VFMLA V30.S4, V26.S4, V14.S4
-	VFMLA V31.S4, V27.S4, V15.S4
-	FLDPQ 0(R19), (F28, F29)
-	FLDPQ 32(R19), (F30, F31)
-	ADD R20, R19
-	VFMLA V28.S4, V24.S4, V16.S4
-	VFMLA V29.S4, V25.S4, V17.S4
-	VFMLA V30.S4, V26.S4, V18.S4
-	VFMLA V31.S4, V27.S4, V19.S4
-	FLDPQ 0(R19), (F28, F29)
-	FLDPQ 32(R19), (F30, F31)
-	VFMLA V28.S4, V24.S4, V20.S4
-	VFMLA V29.S4, V25.S4, V21.S4
-	VFMLA V30.S4, V26.S4, V22.S4
-	VFMLA V31.S4, V27.S4, V23.S4
-	ADD $64, R13
-	MOVD 8(R0), R21
-	ADD R21, R11
-	SUBS $1, R17
-	BNE tap
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
-
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F24
-	FMOVQ 128(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V0.S4, V26.S4
-	VMOV V26.B16, V0.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V4.S4, V26.S4
-	VMOV V26.B16, V4.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V8.S4, V26.S4
-	VMOV V26.B16, V8.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V12.S4, V26.S4
-	VMOV V26.B16, V12.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V16.S4, V26.S4
-	VMOV V26.B16, V16.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V20.S4, V26.S4
-	VMOV V26.B16, V20.B16
-	FMOVQ 80(R3), F24
-	FMOVQ 144(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V1.S4, V26.S4
-	VMOV V26.B16, V1.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V5.S4, V26.S4
-	VMOV V26.B16, V5.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V9.S4, V26.S4
-	VMOV V26.B16, V9.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V13.S4, V26.S4
-	VMOV V26.B16, V13.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V17.S4, V26.S4
-	VMOV V26.B16, V17.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V21.S4, V26.S4
-	VMOV V26.B16, V21.B16
-	FMOVQ 96(R3), F24
-	FMOVQ 160(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V2.S4, V26.S4
-	VMOV V26.B16, V2.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V6.S4, V26.S4
-	VMOV V26.B16, V6.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V10.S4, V26.S4
-	VMOV V26.B16, V10.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V14.S4, V26.S4
-	VMOV V26.B16, V14.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V18.S4, V26.S4
-	VMOV V26.B16, V18.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V22.S4, V26.S4
-	VMOV V26.B16, V22.B16
-	FMOVQ 112(R3), F24
-	FMOVQ 176(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V3.S4, V26.S4
-	VMOV V26.B16, V3.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V7.S4, V26.S4
-	VMOV V26.B16, V7.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V11.S4, V26.S4
-	VMOV V26.B16, V11.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V15.S4, V26.S4
-	VMOV V26.B16, V15.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V19.S4, V26.S4
-	VMOV V26.B16, V19.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V23.S4, V26.S4
-	VMOV V26.B16, V23.B16
-
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F24
-	WORD $0x4e20d700 // fadd v0.4s, v24.4s, v0.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e21d701 // fadd v1.4s, v24.4s, v1.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e22d702 // fadd v2.4s, v24.4s, v2.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e23d703 // fadd v3.4s, v24.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e24d704 // fadd v4.4s, v24.4s, v4.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e25d705 // fadd v5.4s, v24.4s, v5.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e26d706 // fadd v6.4s, v24.4s, v6.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e27d707 // fadd v7.4s, v24.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e28d708 // fadd v8.4s, v24.4s, v8.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e29d709 // fadd v9.4s, v24.4s, v9.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e2ad70a // fadd v10.4s, v24.4s, v10.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e2bd70b // fadd v11.4s, v24.4s, v11.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e2cd70c // fadd v12.4s, v24.4s, v12.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e2dd70d // fadd v13.4s, v24.4s, v13.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e2ed70e // fadd v14.4s, v24.4s, v14.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e2fd70f // fadd v15.4s, v24.4s, v15.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e30d710 // fadd v16.4s, v24.4s, v16.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e32d712 // fadd v18.4s, v24.4s, v18.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e35d715 // fadd v21.4s, v24.4s, v21.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e36d716 // fadd v22.4s, v24.4s, v22.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e37d717 // fadd v23.4s, v24.4s, v23.4s
-	ADD R20, R4
-
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V24.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V25.S4]
-	WORD $0x6ea0e71a // fcmgt v26.4s, v24.4s, v0.4s
-	VBIT V26.B16, V24.B16, V0.B16
-	WORD $0x6eb9e41a // fcmgt v26.4s, v0.4s, v25.4s
-	VBIT V26.B16, V25.B16, V0.B16
-	WORD $0x6ea1e71a // fcmgt v26.4s, v24.4s, v1.4s
-	VBIT V26.B16, V24.B16, V1.B16
-	WORD $0x6eb9e43a // fcmgt v26.4s, v1.4s, v25.4s
-	VBIT V26.B16, V25.B16, V1.B16
-	WORD $0x6ea2e71a // fcmgt v26.4s, v24.4s, v2.4s
-	VBIT V26.B16, V24.B16, V2.B16
-	WORD $0x6eb9e45a // fcmgt v26.4s, v2.4s, v25.4s
-	VBIT V26.B16, V25.B16, V2.B16
-	WORD $0x6ea3e71a // fcmgt v26.4s, v24.4s, v3.4s
-	VBIT V26.B16, V24.B16, V3.B16
-	WORD $0x6eb9e47a // fcmgt v26.4s, v3.4s, v25.4s
-	VBIT V26.B16, V25.B16, V3.B16
-	WORD $0x6ea4e71a // fcmgt v26.4s, v24.4s, v4.4s
-	VBIT V26.B16, V24.B16, V4.B16
-	WORD $0x6eb9e49a // fcmgt v26.4s, v4.4s, v25.4s
-	VBIT V26.B16, V25.B16, V4.B16
-	WORD $0x6ea5e71a // fcmgt v26.4s, v24.4s, v5.4s
-	VBIT V26.B16, V24.B16, V5.B16
-	WORD $0x6eb9e4ba // fcmgt v26.4s, v5.4s, v25.4s
-	VBIT V26.B16, V25.B16, V5.B16
-	WORD $0x6ea6e71a // fcmgt v26.4s, v24.4s, v6.4s
-	VBIT V26.B16, V24.B16, V6.B16
-	WORD $0x6eb9e4da // fcmgt v26.4s, v6.4s, v25.4s
-	VBIT V26.B16, V25.B16, V6.B16
-	WORD $0x6ea7e71a // fcmgt v26.4s, v24.4s, v7.4s
-	VBIT V26.B16, V24.B16, V7.B16
-	WORD $0x6eb9e4fa // fcmgt v26.4s, v7.4s, v25.4s
-	VBIT V26.B16, V25.B16, V7.B16
-	WORD $0x6ea8e71a // fcmgt v26.4s, v24.4s, v8.4s
-	VBIT V26.B16, V24.B16, V8.B16
-	WORD $0x6eb9e51a // fcmgt v26.4s, v8.4s, v25.4s
-	VBIT V26.B16, V25.B16, V8.B16
-	WORD $0x6ea9e71a // fcmgt v26.4s, v24.4s, v9.4s
-	VBIT V26.B16, V24.B16, V9.B16
-	WORD $0x6eb9e53a // fcmgt v26.4s, v9.4s, v25.4s
-	VBIT V26.B16, V25.B16, V9.B16
-	WORD $0x6eaae71a // fcmgt v26.4s, v24.4s, v10.4s
-	VBIT V26.B16, V24.B16, V10.B16
-	WORD $0x6eb9e55a // fcmgt v26.4s, v10.4s, v25.4s
-	VBIT V26.B16, V25.B16, V10.B16
-	WORD $0x6eabe71a // fcmgt v26.4s, v24.4s, v11.4s
-	VBIT V26.B16, V24.B16, V11.B16
-	WORD $0x6eb9e57a // fcmgt v26.4s, v11.4s, v25.4s
-	VBIT V26.B16, V25.B16, V11.B16
-	WORD $0x6eace71a // fcmgt v26.4s, v24.4s, v12.4s
-	VBIT V26.B16, V24.B16, V12.B16
-	WORD $0x6eb9e59a // fcmgt v26.4s, v12.4s, v25.4s
-	VBIT V26.B16, V25.B16, V12.B16
-	WORD $0x6eade71a // fcmgt v26.4s, v24.4s, v13.4s
-	VBIT V26.B16, V24.B16, V13.B16
-	WORD $0x6eb9e5ba // fcmgt v26.4s, v13.4s, v25.4s
-	VBIT V26.B16, V25.B16, V13.B16
-	WORD $0x6eaee71a // fcmgt v26.4s, v24.4s, v14.4s
-	VBIT V26.B16, V24.B16, V14.B16
-	WORD $0x6eb9e5da // fcmgt v26.4s, v14.4s, v25.4s
-	VBIT V26.B16, V25.B16, V14.B16
-	WORD $0x6eafe71a // fcmgt v26.4s, v24.4s, v15.4s
-	VBIT V26.B16, V24.B16, V15.B16
-	WORD $0x6eb9e5fa // fcmgt v26.4s, v15.4s, v25.4s
-	VBIT V26.B16, V25.B16, V15.B16
-	WORD $0x6eb0e71a // fcmgt v26.4s, v24.4s, v16.4s
-	VBIT V26.B16, V24.B16, V16.B16
-	WORD $0x6eb9e61a // fcmgt v26.4s, v16.4s, v25.4s
-	VBIT V26.B16, V25.B16, V16.B16
-	WORD $0x6eb1e71a // fcmgt v26.4s, v24.4s, v17.4s
-	VBIT V26.B16, V24.B16, V17.B16
-	WORD $0x6eb9e63a // fcmgt v26.4s, v17.4s, v25.4s
-	VBIT V26.B16, V25.B16, V17.B16
-	WORD $0x6eb2e71a // fcmgt v26.4s, v24.4s, v18.4s
-	VBIT V26.B16, V24.B16, V18.B16
-	WORD $0x6eb9e65a // fcmgt v26.4s, v18.4s, v25.4s
-	VBIT V26.B16, V25.B16, V18.B16
-	WORD $0x6eb3e71a // fcmgt v26.4s, v24.4s, v19.4s
-	VBIT V26.B16, V24.B16, V19.B16
-	WORD $0x6eb9e67a // fcmgt v26.4s, v19.4s, v25.4s
-	VBIT V26.B16, V25.B16, V19.B16
-	WORD $0x6eb4e71a // fcmgt v26.4s, v24.4s, v20.4s
-	VBIT V26.B16, V24.B16, V20.B16
-	WORD $0x6eb9e69a // fcmgt v26.4s, v20.4s, v25.4s
-	VBIT V26.B16, V25.B16, V20.B16
-	WORD $0x6eb5e71a // fcmgt v26.4s, v24.4s, v21.4s
-	VBIT V26.B16, V24.B16, V21.B16
-	WORD $0x6eb9e6ba // fcmgt v26.4s, v21.4s, v25.4s
-	VBIT V26.B16, V25.B16, V21.B16
-	WORD $0x6eb6e71a // fcmgt v26.4s, v24.4s, v22.4s
-	VBIT V26.B16, V24.B16, V22.B16
-	WORD $0x6eb9e6da // fcmgt v26.4s, v22.4s, v25.4s
-	VBIT V26.B16, V25.B16, V22.B16
-	WORD $0x6eb7e71a // fcmgt v26.4s, v24.4s, v23.4s
-	VBIT V26.B16, V24.B16, V23.B16
-	WORD $0x6eb9e6fa // fcmgt v26.4s, v23.4s, v25.4s
-	VBIT V26.B16, V25.B16, V23.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F24
-	VAND V0.B16, V24.B16, V0.B16
-	VAND V4.B16, V24.B16, V4.B16
-	VAND V8.B16, V24.B16, V8.B16
-	VAND V12.B16, V24.B16, V12.B16
-	VAND V16.B16, V24.B16, V16.B16
-	VAND V20.B16, V24.B16, V20.B16
-	FMOVQ 208(R3), F24
-	VAND V1.B16, V24.B16, V1.B16
-	VAND V5.B16, V24.B16, V5.B16
-	VAND V9.B16, V24.B16, V9.B16
-	VAND V13.B16, V24.B16, V13.B16
-	VAND V17.B16, V24.B16, V17.B16
-	VAND V21.B16, V24.B16, V21.B16
-	FMOVQ 224(R3), F24
-	VAND V2.B16, V24.B16, V2.B16
-	VAND V6.B16, V24.B16, V6.B16
-	VAND V10.B16, V24.B16, V10.B16
-	VAND V14.B16, V24.B16, V14.B16
-	VAND V18.B16, V24.B16, V18.B16
-	VAND V22.B16, V24.B16, V22.B16
-	FMOVQ 240(R3), F24
-	VAND V3.B16, V24.B16, V3.B16
-	VAND V7.B16, V24.B16, V7.B16
-	VAND V11.B16, V24.B16, V11.B16
-	VAND V15.B16, V24.B16, V15.B16
-	VAND V19.B16, V24.B16, V19.B16
-	VAND V23.B16, V24.B16, V23.B16
-
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	FSTPQ (F12, F13), 0(R5)
-	FSTPQ (F14, F15), 32(R5)
-	ADD R20, R5
-	FSTPQ (F16, F17), 0(R5)
-	FSTPQ (F18, F19), 32(R5)
-	ADD R20, R5
-	FSTPQ (F20, F21), 0(R5)
-	FSTPQ (F22, F23), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
-
-// func tileNEONP1S1(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP1S1(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
-
-row:
-	FMOVQ 0(R12), F4
+pixels4Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels4scaled
 	FMOVQ 64(R12), F5
 	FMOVQ 128(R12), F6
-	FMOVQ 0(R10), F7
-	FMOVQ 64(R10), F8
-	FMOVQ 128(R10), F9
-	VFMLA V7.S4, V4.S4, V0.S4
-	VFMLA V8.S4, V5.S4, V0.S4
-	VFMLA V9.S4, V6.S4, V0.S4
-	FMOVQ 16(R12), F4
-	FMOVQ 80(R12), F5
-	FMOVQ 144(R12), F6
-	FMOVQ 16(R10), F7
-	FMOVQ 80(R10), F8
-	FMOVQ 144(R10), F9
-	VFMLA V7.S4, V4.S4, V1.S4
-	VFMLA V8.S4, V5.S4, V1.S4
-	VFMLA V9.S4, V6.S4, V1.S4
-	FMOVQ 32(R12), F4
-	FMOVQ 96(R12), F5
-	FMOVQ 160(R12), F6
-	FMOVQ 32(R10), F7
-	FMOVQ 96(R10), F8
-	FMOVQ 160(R10), F9
-	VFMLA V7.S4, V4.S4, V2.S4
-	VFMLA V8.S4, V5.S4, V2.S4
-	VFMLA V9.S4, V6.S4, V2.S4
-	FMOVQ 48(R12), F4
-	FMOVQ 112(R12), F5
-	FMOVQ 176(R12), F6
-	FMOVQ 48(R10), F7
-	FMOVQ 112(R10), F8
-	FMOVQ 176(R10), F9
-	VFMLA V7.S4, V4.S4, V3.S4
-	VFMLA V8.S4, V5.S4, V3.S4
-	VFMLA V9.S4, V6.S4, V3.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V1.S4, V7.S4
+	VMOV V7.B16, V1.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V2.S4, V7.S4
+	VMOV V7.B16, V2.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V3.S4, V7.S4
+	VMOV V7.B16, V3.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V4.S4, V7.S4
+	VMOV V7.B16, V4.B16
 
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F4
-	FMOVQ 128(R3), F5
-	VMOV V5.B16, V6.B16
-	VFMLA V4.S4, V0.S4, V6.S4
-	VMOV V6.B16, V0.B16
-	FMOVQ 80(R3), F4
-	FMOVQ 144(R3), F5
-	VMOV V5.B16, V6.B16
-	VFMLA V4.S4, V1.S4, V6.S4
-	VMOV V6.B16, V1.B16
-	FMOVQ 96(R3), F4
-	FMOVQ 160(R3), F5
-	VMOV V5.B16, V6.B16
-	VFMLA V4.S4, V2.S4, V6.S4
-	VMOV V6.B16, V2.B16
-	FMOVQ 112(R3), F4
-	FMOVQ 176(R3), F5
-	VMOV V5.B16, V6.B16
-	VFMLA V4.S4, V3.S4, V6.S4
-	VMOV V6.B16, V3.B16
+pixels4scaled:
+	CBZ R13, pixels4added
+	FMOVQ 0(R13), F5
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e22d4a2 // fadd v2.4s, v5.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e23d4a3 // fadd v3.4s, v5.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e24d4a4 // fadd v4.4s, v5.4s, v4.4s
+	ADD $64, R13
 
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F4
-	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
-	FMOVQ 16(R4), F4
-	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	FMOVQ 32(R4), F4
-	WORD $0x4e22d482 // fadd v2.4s, v4.4s, v2.4s
-	FMOVQ 48(R4), F4
-	WORD $0x4e23d483 // fadd v3.4s, v4.4s, v3.4s
-	ADD R20, R4
+pixels4added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V5.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V6.S4]
+	WORD $0x6ea1e4a7 // fcmgt v7.4s, v5.4s, v1.4s
+	VBIT V7.B16, V5.B16, V1.B16
+	WORD $0x6ea6e427 // fcmgt v7.4s, v1.4s, v6.4s
+	VBIT V7.B16, V6.B16, V1.B16
+	WORD $0x6ea2e4a7 // fcmgt v7.4s, v5.4s, v2.4s
+	VBIT V7.B16, V5.B16, V2.B16
+	WORD $0x6ea6e447 // fcmgt v7.4s, v2.4s, v6.4s
+	VBIT V7.B16, V6.B16, V2.B16
+	WORD $0x6ea3e4a7 // fcmgt v7.4s, v5.4s, v3.4s
+	VBIT V7.B16, V5.B16, V3.B16
+	WORD $0x6ea6e467 // fcmgt v7.4s, v3.4s, v6.4s
+	VBIT V7.B16, V6.B16, V3.B16
+	WORD $0x6ea4e4a7 // fcmgt v7.4s, v5.4s, v4.4s
+	VBIT V7.B16, V5.B16, V4.B16
+	WORD $0x6ea6e487 // fcmgt v7.4s, v4.4s, v6.4s
+	VBIT V7.B16, V6.B16, V4.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels4masked
+	FMOVQ 192(R12), F5
+	VAND V1.B16, V5.B16, V1.B16
+	VAND V2.B16, V5.B16, V2.B16
+	VAND V3.B16, V5.B16, V3.B16
+	VAND V4.B16, V5.B16, V4.B16
 
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V4.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V5.S4]
-	WORD $0x6ea0e486 // fcmgt v6.4s, v4.4s, v0.4s
-	VBIT V6.B16, V4.B16, V0.B16
-	WORD $0x6ea5e406 // fcmgt v6.4s, v0.4s, v5.4s
-	VBIT V6.B16, V5.B16, V0.B16
-	WORD $0x6ea1e486 // fcmgt v6.4s, v4.4s, v1.4s
-	VBIT V6.B16, V4.B16, V1.B16
-	WORD $0x6ea5e426 // fcmgt v6.4s, v1.4s, v5.4s
-	VBIT V6.B16, V5.B16, V1.B16
-	WORD $0x6ea2e486 // fcmgt v6.4s, v4.4s, v2.4s
-	VBIT V6.B16, V4.B16, V2.B16
-	WORD $0x6ea5e446 // fcmgt v6.4s, v2.4s, v5.4s
-	VBIT V6.B16, V5.B16, V2.B16
-	WORD $0x6ea3e486 // fcmgt v6.4s, v4.4s, v3.4s
-	VBIT V6.B16, V4.B16, V3.B16
-	WORD $0x6ea5e466 // fcmgt v6.4s, v3.4s, v5.4s
-	VBIT V6.B16, V5.B16, V3.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F4
-	VAND V0.B16, V4.B16, V0.B16
-	FMOVQ 208(R3), F4
-	VAND V1.B16, V4.B16, V1.B16
-	FMOVQ 224(R3), F4
-	VAND V2.B16, V4.B16, V2.B16
-	FMOVQ 240(R3), F4
-	VAND V3.B16, V4.B16, V3.B16
+pixels4masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	B stored
 
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
-
-// func tileNEONP2S1(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP2S1(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
+pixels5:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
 	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
+	CBZ R15, pixels5Summed
 
-row:
-	FMOVQ 0(R12), F8
-	FMOVQ 64(R12), F9
-	FMOVQ 128(R12), F10
-	FMOVQ 0(R10), F11
-	FMOVQ 64(R10), F12
-	FMOVQ 128(R10), F13
-	FMOVQ 192(R10), F14
-	VFMLA V11.S4, V8.S4, V0.S4
-	VFMLA V12.S4, V8.S4, V4.S4
-	VFMLA V12.S4, V9.S4, V0.S4
-	VFMLA V13.S4, V9.S4, V4.S4
-	VFMLA V13.S4, V10.S4, V0.S4
-	VFMLA V14.S4, V10.S4, V4.S4
-	FMOVQ 16(R12), F8
-	FMOVQ 80(R12), F9
-	FMOVQ 144(R12), F10
-	FMOVQ 16(R10), F11
-	FMOVQ 80(R10), F12
-	FMOVQ 144(R10), F13
-	FMOVQ 208(R10), F14
+pixels5Row:
+	FMOVQ 0(R14), F6
+	FMOVQ 64(R14), F7
+	FMOVQ 128(R14), F8
+	CMP $1, R17
+	BEQ pixels5From1
+	FMOVQ 0(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V6.S4, V1.S4
+
+pixels5From1:
+	FMOVQ 64(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	FMOVQ 128(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 192(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 256(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V10.S4, V6.S4, V2.S4
+	VFMLA V10.S4, V7.S4, V1.S4
+	FMOVQ 320(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V11.S4, V6.S4, V3.S4
+	VFMLA V11.S4, V7.S4, V2.S4
 	VFMLA V11.S4, V8.S4, V1.S4
-	VFMLA V12.S4, V8.S4, V5.S4
+	VFMLA V12.S4, V6.S4, V4.S4
+	VFMLA V12.S4, V7.S4, V3.S4
+	VFMLA V12.S4, V8.S4, V2.S4
+	VFMLA V9.S4, V6.S4, V5.S4
+	VFMLA V9.S4, V7.S4, V4.S4
+	VFMLA V9.S4, V8.S4, V3.S4
+	VFMLA V10.S4, V7.S4, V5.S4
+	VFMLA V10.S4, V8.S4, V4.S4
+	CMP $1, R19
+	BEQ pixels5RowDone
+	FMOVQ 384(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V5.S4
+
+pixels5RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels5Row
+
+pixels5Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels5Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels5Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels5scaled
+	FMOVQ 64(R12), F6
+	FMOVQ 128(R12), F7
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V1.S4, V8.S4
+	VMOV V8.B16, V1.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V2.S4, V8.S4
+	VMOV V8.B16, V2.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V3.S4, V8.S4
+	VMOV V8.B16, V3.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V4.S4, V8.S4
+	VMOV V8.B16, V4.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V5.S4, V8.S4
+	VMOV V8.B16, V5.B16
+
+pixels5scaled:
+	CBZ R13, pixels5added
+	FMOVQ 0(R13), F6
+	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e22d4c2 // fadd v2.4s, v6.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e23d4c3 // fadd v3.4s, v6.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e24d4c4 // fadd v4.4s, v6.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e25d4c5 // fadd v5.4s, v6.4s, v5.4s
+	ADD $64, R13
+
+pixels5added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V6.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V7.S4]
+	WORD $0x6ea1e4c8 // fcmgt v8.4s, v6.4s, v1.4s
+	VBIT V8.B16, V6.B16, V1.B16
+	WORD $0x6ea7e428 // fcmgt v8.4s, v1.4s, v7.4s
+	VBIT V8.B16, V7.B16, V1.B16
+	WORD $0x6ea2e4c8 // fcmgt v8.4s, v6.4s, v2.4s
+	VBIT V8.B16, V6.B16, V2.B16
+	WORD $0x6ea7e448 // fcmgt v8.4s, v2.4s, v7.4s
+	VBIT V8.B16, V7.B16, V2.B16
+	WORD $0x6ea3e4c8 // fcmgt v8.4s, v6.4s, v3.4s
+	VBIT V8.B16, V6.B16, V3.B16
+	WORD $0x6ea7e468 // fcmgt v8.4s, v3.4s, v7.4s
+	VBIT V8.B16, V7.B16, V3.B16
+	WORD $0x6ea4e4c8 // fcmgt v8.4s, v6.4s, v4.4s
+	VBIT V8.B16, V6.B16, V4.B16
+	WORD $0x6ea7e488 // fcmgt v8.4s, v4.4s, v7.4s
+	VBIT V8.B16, V7.B16, V4.B16
+	WORD $0x6ea5e4c8 // fcmgt v8.4s, v6.4s, v5.4s
+	VBIT V8.B16, V6.B16, V5.B16
+	WORD $0x6ea7e4a8 // fcmgt v8.4s, v5.4s, v7.4s
+	VBIT V8.B16, V7.B16, V5.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels5masked
+	FMOVQ 192(R12), F6
+	VAND V1.B16, V6.B16, V1.B16
+	VAND V2.B16, V6.B16, V2.B16
+	VAND V3.B16, V6.B16, V3.B16
+	VAND V4.B16, V6.B16, V4.B16
+	VAND V5.B16, V6.B16, V5.B16
+
+pixels5masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels6:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	CBZ R15, pixels6Summed
+
+pixels6Row:
+	FMOVQ 0(R14), F7
+	FMOVQ 64(R14), F8
+	FMOVQ 128(R14), F9
+	CMP $1, R17
+	BEQ pixels6From1
+	FMOVQ 0(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V7.S4, V1.S4
+
+pixels6From1:
+	FMOVQ 64(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 128(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 192(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 256(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V11.S4, V7.S4, V2.S4
+	VFMLA V11.S4, V8.S4, V1.S4
+	FMOVQ 320(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V3.S4
+	VFMLA V12.S4, V8.S4, V2.S4
 	VFMLA V12.S4, V9.S4, V1.S4
-	VFMLA V13.S4, V9.S4, V5.S4
-	VFMLA V13.S4, V10.S4, V1.S4
-	VFMLA V14.S4, V10.S4, V5.S4
-	FMOVQ 32(R12), F8
-	FMOVQ 96(R12), F9
-	FMOVQ 160(R12), F10
-	FMOVQ 32(R10), F11
-	FMOVQ 96(R10), F12
-	FMOVQ 160(R10), F13
-	FMOVQ 224(R10), F14
-	VFMLA V11.S4, V8.S4, V2.S4
+	FMOVQ 384(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V7.S4, V4.S4
+	VFMLA V13.S4, V8.S4, V3.S4
+	VFMLA V13.S4, V9.S4, V2.S4
+	VFMLA V10.S4, V7.S4, V5.S4
+	VFMLA V10.S4, V8.S4, V4.S4
+	VFMLA V10.S4, V9.S4, V3.S4
+	VFMLA V11.S4, V7.S4, V6.S4
+	VFMLA V11.S4, V8.S4, V5.S4
+	VFMLA V11.S4, V9.S4, V4.S4
 	VFMLA V12.S4, V8.S4, V6.S4
-	VFMLA V12.S4, V9.S4, V2.S4
+	VFMLA V12.S4, V9.S4, V5.S4
+	CMP $1, R19
+	BEQ pixels6RowDone
+	FMOVQ 448(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
 	VFMLA V13.S4, V9.S4, V6.S4
-	VFMLA V13.S4, V10.S4, V2.S4
-	VFMLA V14.S4, V10.S4, V6.S4
-	FMOVQ 48(R12), F8
-	FMOVQ 112(R12), F9
-	FMOVQ 176(R12), F10
-	FMOVQ 48(R10), F11
-	FMOVQ 112(R10), F12
-	FMOVQ 176(R10), F13
-	FMOVQ 240(R10), F14
-	VFMLA V11.S4, V8.S4, V3.S4
-	VFMLA V12.S4, V8.S4, V7.S4
-	VFMLA V12.S4, V9.S4, V3.S4
-	VFMLA V13.S4, V9.S4, V7.S4
-	VFMLA V13.S4, V10.S4, V3.S4
-	VFMLA V14.S4, V10.S4, V7.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
 
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F8
-	FMOVQ 128(R3), F9
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V0.S4, V10.S4
-	VMOV V10.B16, V0.B16
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V4.S4, V10.S4
-	VMOV V10.B16, V4.B16
-	FMOVQ 80(R3), F8
-	FMOVQ 144(R3), F9
+pixels6RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels6Row
+
+pixels6Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels6Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels6Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels6scaled
+	FMOVQ 64(R12), F7
+	FMOVQ 128(R12), F8
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V1.S4, V9.S4
+	VMOV V9.B16, V1.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V2.S4, V9.S4
+	VMOV V9.B16, V2.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V3.S4, V9.S4
+	VMOV V9.B16, V3.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V4.S4, V9.S4
+	VMOV V9.B16, V4.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V5.S4, V9.S4
+	VMOV V9.B16, V5.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V6.S4, V9.S4
+	VMOV V9.B16, V6.B16
+
+pixels6scaled:
+	CBZ R13, pixels6added
+	FMOVQ 0(R13), F7
+	WORD $0x4e21d4e1 // fadd v1.4s, v7.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e23d4e3 // fadd v3.4s, v7.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e24d4e4 // fadd v4.4s, v7.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e26d4e6 // fadd v6.4s, v7.4s, v6.4s
+	ADD $64, R13
+
+pixels6added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V7.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V8.S4]
+	WORD $0x6ea1e4e9 // fcmgt v9.4s, v7.4s, v1.4s
+	VBIT V9.B16, V7.B16, V1.B16
+	WORD $0x6ea8e429 // fcmgt v9.4s, v1.4s, v8.4s
+	VBIT V9.B16, V8.B16, V1.B16
+	WORD $0x6ea2e4e9 // fcmgt v9.4s, v7.4s, v2.4s
+	VBIT V9.B16, V7.B16, V2.B16
+	WORD $0x6ea8e449 // fcmgt v9.4s, v2.4s, v8.4s
+	VBIT V9.B16, V8.B16, V2.B16
+	WORD $0x6ea3e4e9 // fcmgt v9.4s, v7.4s, v3.4s
+	VBIT V9.B16, V7.B16, V3.B16
+	WORD $0x6ea8e469 // fcmgt v9.4s, v3.4s, v8.4s
+	VBIT V9.B16, V8.B16, V3.B16
+	WORD $0x6ea4e4e9 // fcmgt v9.4s, v7.4s, v4.4s
+	VBIT V9.B16, V7.B16, V4.B16
+	WORD $0x6ea8e489 // fcmgt v9.4s, v4.4s, v8.4s
+	VBIT V9.B16, V8.B16, V4.B16
+	WORD $0x6ea5e4e9 // fcmgt v9.4s, v7.4s, v5.4s
+	VBIT V9.B16, V7.B16, V5.B16
+	WORD $0x6ea8e4a9 // fcmgt v9.4s, v5.4s, v8.4s
+	VBIT V9.B16, V8.B16, V5.B16
+	WORD $0x6ea6e4e9 // fcmgt v9.4s, v7.4s, v6.4s
+	VBIT V9.B16, V7.B16, V6.B16
+	WORD $0x6ea8e4c9 // fcmgt v9.4s, v6.4s, v8.4s
+	VBIT V9.B16, V8.B16, V6.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels6masked
+	FMOVQ 192(R12), F7
+	VAND V1.B16, V7.B16, V1.B16
+	VAND V2.B16, V7.B16, V2.B16
+	VAND V3.B16, V7.B16, V3.B16
+	VAND V4.B16, V7.B16, V4.B16
+	VAND V5.B16, V7.B16, V5.B16
+	VAND V6.B16, V7.B16, V6.B16
+
+pixels6masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels7:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	CBZ R15, pixels7Summed
+
+pixels7Row:
+	FMOVQ 0(R14), F8
+	FMOVQ 64(R14), F9
+	FMOVQ 128(R14), F10
+	CMP $1, R17
+	BEQ pixels7From1
+	FMOVQ 0(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V1.S4
+
+pixels7From1:
+	FMOVQ 64(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 128(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 192(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 256(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V8.S4, V2.S4
+	VFMLA V12.S4, V9.S4, V1.S4
+	FMOVQ 320(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V3.S4
+	VFMLA V13.S4, V9.S4, V2.S4
+	VFMLA V13.S4, V10.S4, V1.S4
+	FMOVQ 384(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V8.S4, V4.S4
+	VFMLA V14.S4, V9.S4, V3.S4
+	VFMLA V14.S4, V10.S4, V2.S4
+	FMOVQ 448(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V5.S4
+	VFMLA V11.S4, V9.S4, V4.S4
+	VFMLA V11.S4, V10.S4, V3.S4
+	VFMLA V12.S4, V8.S4, V6.S4
+	VFMLA V12.S4, V9.S4, V5.S4
+	VFMLA V12.S4, V10.S4, V4.S4
+	VFMLA V13.S4, V8.S4, V7.S4
+	VFMLA V13.S4, V9.S4, V6.S4
+	VFMLA V13.S4, V10.S4, V5.S4
+	VFMLA V14.S4, V9.S4, V7.S4
+	VFMLA V14.S4, V10.S4, V6.S4
+	CMP $1, R19
+	BEQ pixels7RowDone
+	FMOVQ 512(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V10.S4, V7.S4
+
+pixels7RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels7Row
+
+pixels7Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels7Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels7Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels7scaled
+	FMOVQ 64(R12), F8
+	FMOVQ 128(R12), F9
 	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V1.S4, V10.S4
 	VMOV V10.B16, V1.B16
 	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V5.S4, V10.S4
-	VMOV V10.B16, V5.B16
-	FMOVQ 96(R3), F8
-	FMOVQ 160(R3), F9
-	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V2.S4, V10.S4
 	VMOV V10.B16, V2.B16
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V6.S4, V10.S4
-	VMOV V10.B16, V6.B16
-	FMOVQ 112(R3), F8
-	FMOVQ 176(R3), F9
 	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V3.S4, V10.S4
 	VMOV V10.B16, V3.B16
 	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V4.S4, V10.S4
+	VMOV V10.B16, V4.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V5.S4, V10.S4
+	VMOV V10.B16, V5.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V6.S4, V10.S4
+	VMOV V10.B16, V6.B16
+	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V7.S4, V10.S4
 	VMOV V10.B16, V7.B16
 
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F8
-	WORD $0x4e20d500 // fadd v0.4s, v8.4s, v0.4s
-	FMOVQ 16(R4), F8
+pixels7scaled:
+	CBZ R13, pixels7added
+	FMOVQ 0(R13), F8
 	WORD $0x4e21d501 // fadd v1.4s, v8.4s, v1.4s
-	FMOVQ 32(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e22d502 // fadd v2.4s, v8.4s, v2.4s
-	FMOVQ 48(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
-	FMOVQ 16(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e25d505 // fadd v5.4s, v8.4s, v5.4s
-	FMOVQ 32(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
-	FMOVQ 48(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e27d507 // fadd v7.4s, v8.4s, v7.4s
-	ADD R20, R4
+	ADD $64, R13
 
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V8.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V9.S4]
-	WORD $0x6ea0e50a // fcmgt v10.4s, v8.4s, v0.4s
-	VBIT V10.B16, V8.B16, V0.B16
-	WORD $0x6ea9e40a // fcmgt v10.4s, v0.4s, v9.4s
-	VBIT V10.B16, V9.B16, V0.B16
+pixels7added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V8.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V9.S4]
 	WORD $0x6ea1e50a // fcmgt v10.4s, v8.4s, v1.4s
 	VBIT V10.B16, V8.B16, V1.B16
 	WORD $0x6ea9e42a // fcmgt v10.4s, v1.4s, v9.4s
@@ -2110,252 +2204,888 @@ added:
 	VBIT V10.B16, V8.B16, V7.B16
 	WORD $0x6ea9e4ea // fcmgt v10.4s, v7.4s, v9.4s
 	VBIT V10.B16, V9.B16, V7.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F8
-	VAND V0.B16, V8.B16, V0.B16
-	VAND V4.B16, V8.B16, V4.B16
-	FMOVQ 208(R3), F8
+	MOVD 88(R0), R20
+	CBZ R20, pixels7masked
+	FMOVQ 192(R12), F8
 	VAND V1.B16, V8.B16, V1.B16
-	VAND V5.B16, V8.B16, V5.B16
-	FMOVQ 224(R3), F8
 	VAND V2.B16, V8.B16, V2.B16
-	VAND V6.B16, V8.B16, V6.B16
-	FMOVQ 240(R3), F8
 	VAND V3.B16, V8.B16, V3.B16
+	VAND V4.B16, V8.B16, V4.B16
+	VAND V5.B16, V8.B16, V5.B16
+	VAND V6.B16, V8.B16, V6.B16
 	VAND V7.B16, V8.B16, V7.B16
 
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
+pixels7masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	B stored
 
-// func tileNEONP3S1(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP3S1(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
+pixels8:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
 	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	CBZ R15, pixels8Summed
+
+pixels8Row:
+	FMOVQ 0(R14), F9
+	FMOVQ 64(R14), F10
+	FMOVQ 128(R14), F11
+	CMP $1, R17
+	BEQ pixels8From1
+	FMOVQ 0(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V9.S4, V1.S4
+
+pixels8From1:
+	FMOVQ 64(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 128(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 192(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 256(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V9.S4, V2.S4
+	VFMLA V13.S4, V10.S4, V1.S4
+	FMOVQ 320(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V3.S4
+	VFMLA V14.S4, V10.S4, V2.S4
+	VFMLA V14.S4, V11.S4, V1.S4
+	FMOVQ 384(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V9.S4, V4.S4
+	VFMLA V15.S4, V10.S4, V3.S4
+	VFMLA V15.S4, V11.S4, V2.S4
+	FMOVQ 448(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V12.S4, V9.S4, V5.S4
+	VFMLA V12.S4, V10.S4, V4.S4
+	VFMLA V12.S4, V11.S4, V3.S4
+	FMOVQ 512(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V9.S4, V6.S4
+	VFMLA V13.S4, V10.S4, V5.S4
+	VFMLA V13.S4, V11.S4, V4.S4
+	VFMLA V14.S4, V9.S4, V7.S4
+	VFMLA V14.S4, V10.S4, V6.S4
+	VFMLA V14.S4, V11.S4, V5.S4
+	VFMLA V15.S4, V9.S4, V8.S4
+	VFMLA V15.S4, V10.S4, V7.S4
+	VFMLA V15.S4, V11.S4, V6.S4
+	VFMLA V12.S4, V10.S4, V8.S4
+	VFMLA V12.S4, V11.S4, V7.S4
+	CMP $1, R19
+	BEQ pixels8RowDone
+	FMOVQ 576(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V11.S4, V8.S4
+
+pixels8RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels8Row
+
+pixels8Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels8Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels8Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels8scaled
+	FMOVQ 64(R12), F9
+	FMOVQ 128(R12), F10
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V1.S4, V11.S4
+	VMOV V11.B16, V1.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V2.S4, V11.S4
+	VMOV V11.B16, V2.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V3.S4, V11.S4
+	VMOV V11.B16, V3.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V4.S4, V11.S4
+	VMOV V11.B16, V4.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V5.S4, V11.S4
+	VMOV V11.B16, V5.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V6.S4, V11.S4
+	VMOV V11.B16, V6.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V7.S4, V11.S4
+	VMOV V11.B16, V7.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V8.S4, V11.S4
+	VMOV V11.B16, V8.B16
+
+pixels8scaled:
+	CBZ R13, pixels8added
+	FMOVQ 0(R13), F9
+	WORD $0x4e21d521 // fadd v1.4s, v9.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e22d522 // fadd v2.4s, v9.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e23d523 // fadd v3.4s, v9.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e24d524 // fadd v4.4s, v9.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e25d525 // fadd v5.4s, v9.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e26d526 // fadd v6.4s, v9.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e28d528 // fadd v8.4s, v9.4s, v8.4s
+	ADD $64, R13
+
+pixels8added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V9.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V10.S4]
+	WORD $0x6ea1e52b // fcmgt v11.4s, v9.4s, v1.4s
+	VBIT V11.B16, V9.B16, V1.B16
+	WORD $0x6eaae42b // fcmgt v11.4s, v1.4s, v10.4s
+	VBIT V11.B16, V10.B16, V1.B16
+	WORD $0x6ea2e52b // fcmgt v11.4s, v9.4s, v2.4s
+	VBIT V11.B16, V9.B16, V2.B16
+	WORD $0x6eaae44b // fcmgt v11.4s, v2.4s, v10.4s
+	VBIT V11.B16, V10.B16, V2.B16
+	WORD $0x6ea3e52b // fcmgt v11.4s, v9.4s, v3.4s
+	VBIT V11.B16, V9.B16, V3.B16
+	WORD $0x6eaae46b // fcmgt v11.4s, v3.4s, v10.4s
+	VBIT V11.B16, V10.B16, V3.B16
+	WORD $0x6ea4e52b // fcmgt v11.4s, v9.4s, v4.4s
+	VBIT V11.B16, V9.B16, V4.B16
+	WORD $0x6eaae48b // fcmgt v11.4s, v4.4s, v10.4s
+	VBIT V11.B16, V10.B16, V4.B16
+	WORD $0x6ea5e52b // fcmgt v11.4s, v9.4s, v5.4s
+	VBIT V11.B16, V9.B16, V5.B16
+	WORD $0x6eaae4ab // fcmgt v11.4s, v5.4s, v10.4s
+	VBIT V11.B16, V10.B16, V5.B16
+	WORD $0x6ea6e52b // fcmgt v11.4s, v9.4s, v6.4s
+	VBIT V11.B16, V9.B16, V6.B16
+	WORD $0x6eaae4cb // fcmgt v11.4s, v6.4s, v10.4s
+	VBIT V11.B16, V10.B16, V6.B16
+	WORD $0x6ea7e52b // fcmgt v11.4s, v9.4s, v7.4s
+	VBIT V11.B16, V9.B16, V7.B16
+	WORD $0x6eaae4eb // fcmgt v11.4s, v7.4s, v10.4s
+	VBIT V11.B16, V10.B16, V7.B16
+	WORD $0x6ea8e52b // fcmgt v11.4s, v9.4s, v8.4s
+	VBIT V11.B16, V9.B16, V8.B16
+	WORD $0x6eaae50b // fcmgt v11.4s, v8.4s, v10.4s
+	VBIT V11.B16, V10.B16, V8.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels8masked
+	FMOVQ 192(R12), F9
+	VAND V1.B16, V9.B16, V1.B16
+	VAND V2.B16, V9.B16, V2.B16
+	VAND V3.B16, V9.B16, V3.B16
+	VAND V4.B16, V9.B16, V4.B16
+	VAND V5.B16, V9.B16, V5.B16
+	VAND V6.B16, V9.B16, V6.B16
+	VAND V7.B16, V9.B16, V7.B16
+	VAND V8.B16, V9.B16, V8.B16
+
+pixels8masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels9:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
 	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
+	CBZ R15, pixels9Summed
 
-row:
-	FMOVQ 0(R12), F12
-	FMOVQ 64(R12), F13
-	FMOVQ 128(R12), F14
-	FMOVQ 0(R10), F15
-	FMOVQ 64(R10), F16
-	FMOVQ 128(R10), F17
-	FMOVQ 192(R10), F18
-	VFMLA V15.S4, V12.S4, V0.S4
-	FMOVQ 256(R10), F15
-	VFMLA V16.S4, V12.S4, V4.S4
-	VFMLA V16.S4, V13.S4, V0.S4
-	VFMLA V17.S4, V12.S4, V8.S4
-	VFMLA V17.S4, V13.S4, V4.S4
-	VFMLA V17.S4, V14.S4, V0.S4
-	VFMLA V18.S4, V13.S4, V8.S4
-	VFMLA V18.S4, V14.S4, V4.S4
-	VFMLA V15.S4, V14.S4, V8.S4
-	FMOVQ 16(R12), F12
-	FMOVQ 80(R12), F13
-	FMOVQ 144(R12), F14
-	FMOVQ 16(R10), F15
-	FMOVQ 80(R10), F16
-	FMOVQ 144(R10), F17
-	FMOVQ 208(R10), F18
+pixels9Row:
+	FMOVQ 0(R14), F10
+	FMOVQ 64(R14), F11
+	FMOVQ 128(R14), F12
+	CMP $1, R17
+	BEQ pixels9From1
+	FMOVQ 0(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V1.S4
+
+pixels9From1:
+	FMOVQ 64(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 128(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 192(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 256(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V10.S4, V2.S4
+	VFMLA V14.S4, V11.S4, V1.S4
+	FMOVQ 320(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V3.S4
+	VFMLA V15.S4, V11.S4, V2.S4
 	VFMLA V15.S4, V12.S4, V1.S4
-	FMOVQ 272(R10), F15
-	VFMLA V16.S4, V12.S4, V5.S4
-	VFMLA V16.S4, V13.S4, V1.S4
-	VFMLA V17.S4, V12.S4, V9.S4
-	VFMLA V17.S4, V13.S4, V5.S4
-	VFMLA V17.S4, V14.S4, V1.S4
-	VFMLA V18.S4, V13.S4, V9.S4
-	VFMLA V18.S4, V14.S4, V5.S4
-	VFMLA V15.S4, V14.S4, V9.S4
-	FMOVQ 32(R12), F12
-	FMOVQ 96(R12), F13
-	FMOVQ 160(R12), F14
-	FMOVQ 32(R10), F15
-	FMOVQ 96(R10), F16
-	FMOVQ 160(R10), F17
-	FMOVQ 224(R10), F18
-	VFMLA V15.S4, V12.S4, V2.S4
-	FMOVQ 288(R10), F15
+	FMOVQ 384(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V10.S4, V4.S4
+	VFMLA V16.S4, V11.S4, V3.S4
+	VFMLA V16.S4, V12.S4, V2.S4
+	FMOVQ 448(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V5.S4
+	VFMLA V13.S4, V11.S4, V4.S4
+	VFMLA V13.S4, V12.S4, V3.S4
+	FMOVQ 512(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V10.S4, V6.S4
+	VFMLA V14.S4, V11.S4, V5.S4
+	VFMLA V14.S4, V12.S4, V4.S4
+	FMOVQ 576(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V7.S4
+	VFMLA V15.S4, V11.S4, V6.S4
+	VFMLA V15.S4, V12.S4, V5.S4
+	VFMLA V16.S4, V10.S4, V8.S4
+	VFMLA V16.S4, V11.S4, V7.S4
 	VFMLA V16.S4, V12.S4, V6.S4
-	VFMLA V16.S4, V13.S4, V2.S4
-	VFMLA V17.S4, V12.S4, V10.S4
-	VFMLA V17.S4, V13.S4, V6.S4
-	VFMLA V17.S4, V14.S4, V2.S4
-	VFMLA V18.S4, V13.S4, V10.S4
-	VFMLA V18.S4, V14.S4, V6.S4
-	VFMLA V15.S4, V14.S4, V10.S4
-	FMOVQ 48(R12), F12
-	FMOVQ 112(R12), F13
-	FMOVQ 176(R12), F14
-	FMOVQ 48(R10), F15
-	FMOVQ 112(R10), F16
-	FMOVQ 176(R10), F17
-	FMOVQ 240(R10), F18
-	VFMLA V15.S4, V12.S4, V3.S4
-	FMOVQ 304(R10), F15
-	VFMLA V16.S4, V12.S4, V7.S4
-	VFMLA V16.S4, V13.S4, V3.S4
-	VFMLA V17.S4, V12.S4, V11.S4
-	VFMLA V17.S4, V13.S4, V7.S4
-	VFMLA V17.S4, V14.S4, V3.S4
-	VFMLA V18.S4, V13.S4, V11.S4
-	VFMLA V18.S4, V14.S4, V7.S4
-	VFMLA V15.S4, V14.S4, V11.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
+	VFMLA V13.S4, V10.S4, V9.S4
+	VFMLA V13.S4, V11.S4, V8.S4
+	VFMLA V13.S4, V12.S4, V7.S4
+	VFMLA V14.S4, V11.S4, V9.S4
+	VFMLA V14.S4, V12.S4, V8.S4
+	CMP $1, R19
+	BEQ pixels9RowDone
+	FMOVQ 640(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V9.S4
 
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F12
-	FMOVQ 128(R3), F13
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V0.S4, V14.S4
-	VMOV V14.B16, V0.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V4.S4, V14.S4
-	VMOV V14.B16, V4.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V8.S4, V14.S4
-	VMOV V14.B16, V8.B16
-	FMOVQ 80(R3), F12
-	FMOVQ 144(R3), F13
+pixels9RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels9Row
+
+pixels9Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels9Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels9Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels9scaled
+	FMOVQ 64(R12), F10
+	FMOVQ 128(R12), F11
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V1.S4, V12.S4
+	VMOV V12.B16, V1.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V2.S4, V12.S4
+	VMOV V12.B16, V2.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V3.S4, V12.S4
+	VMOV V12.B16, V3.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V4.S4, V12.S4
+	VMOV V12.B16, V4.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V5.S4, V12.S4
+	VMOV V12.B16, V5.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V6.S4, V12.S4
+	VMOV V12.B16, V6.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V7.S4, V12.S4
+	VMOV V12.B16, V7.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V8.S4, V12.S4
+	VMOV V12.B16, V8.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V9.S4, V12.S4
+	VMOV V12.B16, V9.B16
+
+pixels9scaled:
+	CBZ R13, pixels9added
+	FMOVQ 0(R13), F10
+	WORD $0x4e21d541 // fadd v1.4s, v10.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e22d542 // fadd v2.4s, v10.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e23d543 // fadd v3.4s, v10.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e24d544 // fadd v4.4s, v10.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e25d545 // fadd v5.4s, v10.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e26d546 // fadd v6.4s, v10.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e27d547 // fadd v7.4s, v10.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e28d548 // fadd v8.4s, v10.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e29d549 // fadd v9.4s, v10.4s, v9.4s
+	ADD $64, R13
+
+pixels9added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V10.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V11.S4]
+	WORD $0x6ea1e54c // fcmgt v12.4s, v10.4s, v1.4s
+	VBIT V12.B16, V10.B16, V1.B16
+	WORD $0x6eabe42c // fcmgt v12.4s, v1.4s, v11.4s
+	VBIT V12.B16, V11.B16, V1.B16
+	WORD $0x6ea2e54c // fcmgt v12.4s, v10.4s, v2.4s
+	VBIT V12.B16, V10.B16, V2.B16
+	WORD $0x6eabe44c // fcmgt v12.4s, v2.4s, v11.4s
+	VBIT V12.B16, V11.B16, V2.B16
+	WORD $0x6ea3e54c // fcmgt v12.4s, v10.4s, v3.4s
+	VBIT V12.B16, V10.B16, V3.B16
+	WORD $0x6eabe46c // fcmgt v12.4s, v3.4s, v11.4s
+	VBIT V12.B16, V11.B16, V3.B16
+	WORD $0x6ea4e54c // fcmgt v12.4s, v10.4s, v4.4s
+	VBIT V12.B16, V10.B16, V4.B16
+	WORD $0x6eabe48c // fcmgt v12.4s, v4.4s, v11.4s
+	VBIT V12.B16, V11.B16, V4.B16
+	WORD $0x6ea5e54c // fcmgt v12.4s, v10.4s, v5.4s
+	VBIT V12.B16, V10.B16, V5.B16
+	WORD $0x6eabe4ac // fcmgt v12.4s, v5.4s, v11.4s
+	VBIT V12.B16, V11.B16, V5.B16
+	WORD $0x6ea6e54c // fcmgt v12.4s, v10.4s, v6.4s
+	VBIT V12.B16, V10.B16, V6.B16
+	WORD $0x6eabe4cc // fcmgt v12.4s, v6.4s, v11.4s
+	VBIT V12.B16, V11.B16, V6.B16
+	WORD $0x6ea7e54c // fcmgt v12.4s, v10.4s, v7.4s
+	VBIT V12.B16, V10.B16, V7.B16
+	WORD $0x6eabe4ec // fcmgt v12.4s, v7.4s, v11.4s
+	VBIT V12.B16, V11.B16, V7.B16
+	WORD $0x6ea8e54c // fcmgt v12.4s, v10.4s, v8.4s
+	VBIT V12.B16, V10.B16, V8.B16
+	WORD $0x6eabe50c // fcmgt v12.4s, v8.4s, v11.4s
+	VBIT V12.B16, V11.B16, V8.B16
+	WORD $0x6ea9e54c // fcmgt v12.4s, v10.4s, v9.4s
+	VBIT V12.B16, V10.B16, V9.B16
+	WORD $0x6eabe52c // fcmgt v12.4s, v9.4s, v11.4s
+	VBIT V12.B16, V11.B16, V9.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels9masked
+	FMOVQ 192(R12), F10
+	VAND V1.B16, V10.B16, V1.B16
+	VAND V2.B16, V10.B16, V2.B16
+	VAND V3.B16, V10.B16, V3.B16
+	VAND V4.B16, V10.B16, V4.B16
+	VAND V5.B16, V10.B16, V5.B16
+	VAND V6.B16, V10.B16, V6.B16
+	VAND V7.B16, V10.B16, V7.B16
+	VAND V8.B16, V10.B16, V8.B16
+	VAND V9.B16, V10.B16, V9.B16
+
+pixels9masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels10:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	CBZ R15, pixels10Summed
+
+pixels10Row:
+	FMOVQ 0(R14), F11
+	FMOVQ 64(R14), F12
+	FMOVQ 128(R14), F13
+	CMP $1, R17
+	BEQ pixels10From1
+	FMOVQ 0(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V1.S4
+
+pixels10From1:
+	FMOVQ 64(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 128(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 192(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 256(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V11.S4, V2.S4
+	VFMLA V15.S4, V12.S4, V1.S4
+	FMOVQ 320(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V3.S4
+	VFMLA V16.S4, V12.S4, V2.S4
+	VFMLA V16.S4, V13.S4, V1.S4
+	FMOVQ 384(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V11.S4, V4.S4
+	VFMLA V17.S4, V12.S4, V3.S4
+	VFMLA V17.S4, V13.S4, V2.S4
+	FMOVQ 448(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V5.S4
+	VFMLA V14.S4, V12.S4, V4.S4
+	VFMLA V14.S4, V13.S4, V3.S4
+	FMOVQ 512(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V11.S4, V6.S4
+	VFMLA V15.S4, V12.S4, V5.S4
+	VFMLA V15.S4, V13.S4, V4.S4
+	FMOVQ 576(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V7.S4
+	VFMLA V16.S4, V12.S4, V6.S4
+	VFMLA V16.S4, V13.S4, V5.S4
+	FMOVQ 640(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V11.S4, V8.S4
+	VFMLA V17.S4, V12.S4, V7.S4
+	VFMLA V17.S4, V13.S4, V6.S4
+	VFMLA V14.S4, V11.S4, V9.S4
+	VFMLA V14.S4, V12.S4, V8.S4
+	VFMLA V14.S4, V13.S4, V7.S4
+	VFMLA V15.S4, V11.S4, V10.S4
+	VFMLA V15.S4, V12.S4, V9.S4
+	VFMLA V15.S4, V13.S4, V8.S4
+	VFMLA V16.S4, V12.S4, V10.S4
+	VFMLA V16.S4, V13.S4, V9.S4
+	CMP $1, R19
+	BEQ pixels10RowDone
+	FMOVQ 704(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V13.S4, V10.S4
+
+pixels10RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels10Row
+
+pixels10Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels10Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels10Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels10scaled
+	FMOVQ 64(R12), F11
+	FMOVQ 128(R12), F12
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V1.S4, V13.S4
+	VMOV V13.B16, V1.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V2.S4, V13.S4
+	VMOV V13.B16, V2.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V3.S4, V13.S4
+	VMOV V13.B16, V3.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V4.S4, V13.S4
+	VMOV V13.B16, V4.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V5.S4, V13.S4
+	VMOV V13.B16, V5.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V6.S4, V13.S4
+	VMOV V13.B16, V6.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VMOV V13.B16, V7.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V8.S4, V13.S4
+	VMOV V13.B16, V8.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V9.S4, V13.S4
+	VMOV V13.B16, V9.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VMOV V13.B16, V10.B16
+
+pixels10scaled:
+	CBZ R13, pixels10added
+	FMOVQ 0(R13), F11
+	WORD $0x4e21d561 // fadd v1.4s, v11.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e23d563 // fadd v3.4s, v11.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e24d564 // fadd v4.4s, v11.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e25d565 // fadd v5.4s, v11.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e26d566 // fadd v6.4s, v11.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e27d567 // fadd v7.4s, v11.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e28d568 // fadd v8.4s, v11.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e29d569 // fadd v9.4s, v11.4s, v9.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e2ad56a // fadd v10.4s, v11.4s, v10.4s
+	ADD $64, R13
+
+pixels10added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V11.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V12.S4]
+	WORD $0x6ea1e56d // fcmgt v13.4s, v11.4s, v1.4s
+	VBIT V13.B16, V11.B16, V1.B16
+	WORD $0x6eace42d // fcmgt v13.4s, v1.4s, v12.4s
+	VBIT V13.B16, V12.B16, V1.B16
+	WORD $0x6ea2e56d // fcmgt v13.4s, v11.4s, v2.4s
+	VBIT V13.B16, V11.B16, V2.B16
+	WORD $0x6eace44d // fcmgt v13.4s, v2.4s, v12.4s
+	VBIT V13.B16, V12.B16, V2.B16
+	WORD $0x6ea3e56d // fcmgt v13.4s, v11.4s, v3.4s
+	VBIT V13.B16, V11.B16, V3.B16
+	WORD $0x6eace46d // fcmgt v13.4s, v3.4s, v12.4s
+	VBIT V13.B16, V12.B16, V3.B16
+	WORD $0x6ea4e56d // fcmgt v13.4s, v11.4s, v4.4s
+	VBIT V13.B16, V11.B16, V4.B16
+	WORD $0x6eace48d // fcmgt v13.4s, v4.4s, v12.4s
+	VBIT V13.B16, V12.B16, V4.B16
+	WORD $0x6ea5e56d // fcmgt v13.4s, v11.4s, v5.4s
+	VBIT V13.B16, V11.B16, V5.B16
+	WORD $0x6eace4ad // fcmgt v13.4s, v5.4s, v12.4s
+	VBIT V13.B16, V12.B16, V5.B16
+	WORD $0x6ea6e56d // fcmgt v13.4s, v11.4s, v6.4s
+	VBIT V13.B16, V11.B16, V6.B16
+	WORD $0x6eace4cd // fcmgt v13.4s, v6.4s, v12.4s
+	VBIT V13.B16, V12.B16, V6.B16
+	WORD $0x6ea7e56d // fcmgt v13.4s, v11.4s, v7.4s
+	VBIT V13.B16, V11.B16, V7.B16
+	WORD $0x6eace4ed // fcmgt v13.4s, v7.4s, v12.4s
+	VBIT V13.B16, V12.B16, V7.B16
+	WORD $0x6ea8e56d // fcmgt v13.4s, v11.4s, v8.4s
+	VBIT V13.B16, V11.B16, V8.B16
+	WORD $0x6eace50d // fcmgt v13.4s, v8.4s, v12.4s
+	VBIT V13.B16, V12.B16, V8.B16
+	WORD $0x6ea9e56d // fcmgt v13.4s, v11.4s, v9.4s
+	VBIT V13.B16, V11.B16, V9.B16
+	WORD $0x6eace52d // fcmgt v13.4s, v9.4s, v12.4s
+	VBIT V13.B16, V12.B16, V9.B16
+	WORD $0x6eaae56d // fcmgt v13.4s, v11.4s, v10.4s
+	VBIT V13.B16, V11.B16, V10.B16
+	WORD $0x6eace54d // fcmgt v13.4s, v10.4s, v12.4s
+	VBIT V13.B16, V12.B16, V10.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels10masked
+	FMOVQ 192(R12), F11
+	VAND V1.B16, V11.B16, V1.B16
+	VAND V2.B16, V11.B16, V2.B16
+	VAND V3.B16, V11.B16, V3.B16
+	VAND V4.B16, V11.B16, V4.B16
+	VAND V5.B16, V11.B16, V5.B16
+	VAND V6.B16, V11.B16, V6.B16
+	VAND V7.B16, V11.B16, V7.B16
+	VAND V8.B16, V11.B16, V8.B16
+	VAND V9.B16, V11.B16, V9.B16
+	VAND V10.B16, V11.B16, V10.B16
+
+pixels10masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels11:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	VMOV V1.B16, V11.B16
+	CBZ R15, pixels11Summed
+
+pixels11Row:
+	FMOVQ 0(R14), F12
+	FMOVQ 64(R14), F13
+	FMOVQ 128(R14), F14
+	CMP $1, R17
+	BEQ pixels11From1
+	FMOVQ 0(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V1.S4
+
+pixels11From1:
+	FMOVQ 64(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 128(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 192(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 256(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V12.S4, V2.S4
+	VFMLA V16.S4, V13.S4, V1.S4
+	FMOVQ 320(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V3.S4
+	VFMLA V17.S4, V13.S4, V2.S4
+	VFMLA V17.S4, V14.S4, V1.S4
+	FMOVQ 384(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V12.S4, V4.S4
+	VFMLA V18.S4, V13.S4, V3.S4
+	VFMLA V18.S4, V14.S4, V2.S4
+	FMOVQ 448(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V5.S4
+	VFMLA V15.S4, V13.S4, V4.S4
+	VFMLA V15.S4, V14.S4, V3.S4
+	FMOVQ 512(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V12.S4, V6.S4
+	VFMLA V16.S4, V13.S4, V5.S4
+	VFMLA V16.S4, V14.S4, V4.S4
+	FMOVQ 576(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V7.S4
+	VFMLA V17.S4, V13.S4, V6.S4
+	VFMLA V17.S4, V14.S4, V5.S4
+	FMOVQ 640(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V12.S4, V8.S4
+	VFMLA V18.S4, V13.S4, V7.S4
+	VFMLA V18.S4, V14.S4, V6.S4
+	FMOVQ 704(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V9.S4
+	VFMLA V15.S4, V13.S4, V8.S4
+	VFMLA V15.S4, V14.S4, V7.S4
+	VFMLA V16.S4, V12.S4, V10.S4
+	VFMLA V16.S4, V13.S4, V9.S4
+	VFMLA V16.S4, V14.S4, V8.S4
+	VFMLA V17.S4, V12.S4, V11.S4
+	VFMLA V17.S4, V13.S4, V10.S4
+	VFMLA V17.S4, V14.S4, V9.S4
+	VFMLA V18.S4, V13.S4, V11.S4
+	VFMLA V18.S4, V14.S4, V10.S4
+	CMP $1, R19
+	BEQ pixels11RowDone
+	FMOVQ 768(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V14.S4, V11.S4
+
+pixels11RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels11Row
+
+pixels11Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels11Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels11Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels11scaled
+	FMOVQ 64(R12), F12
+	FMOVQ 128(R12), F13
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V1.S4, V14.S4
 	VMOV V14.B16, V1.B16
 	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V5.S4, V14.S4
-	VMOV V14.B16, V5.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V9.S4, V14.S4
-	VMOV V14.B16, V9.B16
-	FMOVQ 96(R3), F12
-	FMOVQ 160(R3), F13
-	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V2.S4, V14.S4
 	VMOV V14.B16, V2.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V6.S4, V14.S4
-	VMOV V14.B16, V6.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V10.S4, V14.S4
-	VMOV V14.B16, V10.B16
-	FMOVQ 112(R3), F12
-	FMOVQ 176(R3), F13
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V3.S4, V14.S4
 	VMOV V14.B16, V3.B16
 	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V4.S4, V14.S4
+	VMOV V14.B16, V4.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V5.S4, V14.S4
+	VMOV V14.B16, V5.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V6.S4, V14.S4
+	VMOV V14.B16, V6.B16
+	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V7.S4, V14.S4
 	VMOV V14.B16, V7.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V8.S4, V14.S4
+	VMOV V14.B16, V8.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V9.S4, V14.S4
+	VMOV V14.B16, V9.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V10.S4, V14.S4
+	VMOV V14.B16, V10.B16
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V11.S4, V14.S4
 	VMOV V14.B16, V11.B16
 
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F12
-	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
-	FMOVQ 16(R4), F12
+pixels11scaled:
+	CBZ R13, pixels11added
+	FMOVQ 0(R13), F12
 	WORD $0x4e21d581 // fadd v1.4s, v12.4s, v1.4s
-	FMOVQ 32(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e22d582 // fadd v2.4s, v12.4s, v2.4s
-	FMOVQ 48(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e23d583 // fadd v3.4s, v12.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e24d584 // fadd v4.4s, v12.4s, v4.4s
-	FMOVQ 16(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e25d585 // fadd v5.4s, v12.4s, v5.4s
-	FMOVQ 32(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e26d586 // fadd v6.4s, v12.4s, v6.4s
-	FMOVQ 48(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e27d587 // fadd v7.4s, v12.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
-	FMOVQ 16(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e29d589 // fadd v9.4s, v12.4s, v9.4s
-	FMOVQ 32(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
-	FMOVQ 48(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e2bd58b // fadd v11.4s, v12.4s, v11.4s
-	ADD R20, R4
+	ADD $64, R13
 
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V12.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V13.S4]
-	WORD $0x6ea0e58e // fcmgt v14.4s, v12.4s, v0.4s
-	VBIT V14.B16, V12.B16, V0.B16
-	WORD $0x6eade40e // fcmgt v14.4s, v0.4s, v13.4s
-	VBIT V14.B16, V13.B16, V0.B16
+pixels11added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V12.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V13.S4]
 	WORD $0x6ea1e58e // fcmgt v14.4s, v12.4s, v1.4s
 	VBIT V14.B16, V12.B16, V1.B16
 	WORD $0x6eade42e // fcmgt v14.4s, v1.4s, v13.4s
@@ -2400,1452 +3130,443 @@ added:
 	VBIT V14.B16, V12.B16, V11.B16
 	WORD $0x6eade56e // fcmgt v14.4s, v11.4s, v13.4s
 	VBIT V14.B16, V13.B16, V11.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F12
-	VAND V0.B16, V12.B16, V0.B16
-	VAND V4.B16, V12.B16, V4.B16
-	VAND V8.B16, V12.B16, V8.B16
-	FMOVQ 208(R3), F12
+	MOVD 88(R0), R20
+	CBZ R20, pixels11masked
+	FMOVQ 192(R12), F12
 	VAND V1.B16, V12.B16, V1.B16
-	VAND V5.B16, V12.B16, V5.B16
-	VAND V9.B16, V12.B16, V9.B16
-	FMOVQ 224(R3), F12
 	VAND V2.B16, V12.B16, V2.B16
-	VAND V6.B16, V12.B16, V6.B16
-	VAND V10.B16, V12.B16, V10.B16
-	FMOVQ 240(R3), F12
 	VAND V3.B16, V12.B16, V3.B16
+	VAND V4.B16, V12.B16, V4.B16
+	VAND V5.B16, V12.B16, V5.B16
+	VAND V6.B16, V12.B16, V6.B16
 	VAND V7.B16, V12.B16, V7.B16
+	VAND V8.B16, V12.B16, V8.B16
+	VAND V9.B16, V12.B16, V9.B16
+	VAND V10.B16, V12.B16, V10.B16
 	VAND V11.B16, V12.B16, V11.B16
 
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
+pixels11masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	FMOVQ F11, 0(R14)
+	ADD $64, R14
+
+stored:
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $1, R8
+	BNE vector
+	ADD $40, R6
+	SUBS $1, R7
 	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
+	MOVD 32(R0), R16
+	ADD R16, R4
+	MOVD 40(R0), R16
+	ADD R16, R5
+	SUBS $1, R3
 	BNE line
-	ADD $56, R1
+	ADD $40, R1
 	SUBS $1, R2
-	BNE area
+	BNE band
+	MOVD in+48(FP), R9
+	MOVD 48(R0), R16
+	ADD R16, R9
+	MOVD R9, in+48(FP)
+	MOVD out+80(FP), R9
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, out+80(FP)
+	MOVD w+56(FP), R9
+	MOVD 64(R0), R16
+	ADD R16, R9
+	MOVD R9, w+56(FP)
+	MOVD epi+64(FP), R9
+	MOVD 72(R0), R16
+	ADD R16, R9
+	MOVD R9, epi+64(FP)
+	MOVD res+72(FP), R9
+	CBZ R9, noRes
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, res+72(FP)
+
+noRes:
+	MOVD blocks+40(FP), R9
+	SUBS $1, R9
+	MOVD R9, blocks+40(FP)
+	BNE block
 	RET
 
-// func tileNEONP4S1(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP4S1(SB), NOSPLIT, $0-64
+// func taps3S2NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
+TEXT ·taps3S2NEON(SB), NOSPLIT, $0-88
 	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
+	ADD $104, R0, R16
+	VLD1R (R16), [V0.S4]
 
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
+block:
+	MOVD bands+8(FP), R1
+	MOVD bandCount+16(FP), R2
+
+band:
+	MOVD in+48(FP), R4
+	MOVD 0(R1), R16
+	ADD R16, R4
+	MOVD out+80(FP), R5
+	MOVD 8(R1), R16
+	ADD R16, R5
+	MOVD 32(R1), R3
 
 line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
+	MOVD tiles+24(FP), R6
+	MOVD tileCount+32(FP), R7
 
 tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
-	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
-	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	VMOV V0.B16, V12.B16
-	VMOV V1.B16, V13.B16
-	VMOV V2.B16, V14.B16
-	VMOV V3.B16, V15.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
+	MOVD R4, R9
+	MOVD 0(R6), R16
+	ADD R16, R9
+	MOVD R5, R10
+	MOVD 8(R6), R16
+	ADD R16, R10
+	MOVD w+56(FP), R11
+	MOVD 16(R1), R16
+	ADD R16, R11
+	MOVD epi+64(FP), R12
+	MOVD $4, R8
 
-row:
-	FMOVQ 0(R12), F16
-	FMOVQ 64(R12), F17
-	FMOVQ 128(R12), F18
-	FMOVQ 0(R10), F19
-	FMOVQ 64(R10), F20
-	FMOVQ 128(R10), F21
-	FMOVQ 192(R10), F22
-	VFMLA V19.S4, V16.S4, V0.S4
-	FMOVQ 256(R10), F19
-	VFMLA V20.S4, V16.S4, V4.S4
-	VFMLA V20.S4, V17.S4, V0.S4
-	FMOVQ 320(R10), F20
-	VFMLA V21.S4, V16.S4, V8.S4
-	VFMLA V21.S4, V17.S4, V4.S4
-	VFMLA V21.S4, V18.S4, V0.S4
-	VFMLA V22.S4, V16.S4, V12.S4
-	VFMLA V22.S4, V17.S4, V8.S4
-	VFMLA V22.S4, V18.S4, V4.S4
-	VFMLA V19.S4, V17.S4, V12.S4
-	VFMLA V19.S4, V18.S4, V8.S4
-	VFMLA V20.S4, V18.S4, V12.S4
-	FMOVQ 16(R12), F16
-	FMOVQ 80(R12), F17
-	FMOVQ 144(R12), F18
-	FMOVQ 16(R10), F19
-	FMOVQ 80(R10), F20
-	FMOVQ 144(R10), F21
-	FMOVQ 208(R10), F22
-	VFMLA V19.S4, V16.S4, V1.S4
-	FMOVQ 272(R10), F19
-	VFMLA V20.S4, V16.S4, V5.S4
-	VFMLA V20.S4, V17.S4, V1.S4
-	FMOVQ 336(R10), F20
-	VFMLA V21.S4, V16.S4, V9.S4
-	VFMLA V21.S4, V17.S4, V5.S4
-	VFMLA V21.S4, V18.S4, V1.S4
-	VFMLA V22.S4, V16.S4, V13.S4
-	VFMLA V22.S4, V17.S4, V9.S4
-	VFMLA V22.S4, V18.S4, V5.S4
-	VFMLA V19.S4, V17.S4, V13.S4
-	VFMLA V19.S4, V18.S4, V9.S4
-	VFMLA V20.S4, V18.S4, V13.S4
-	FMOVQ 32(R12), F16
-	FMOVQ 96(R12), F17
-	FMOVQ 160(R12), F18
-	FMOVQ 32(R10), F19
-	FMOVQ 96(R10), F20
-	FMOVQ 160(R10), F21
-	FMOVQ 224(R10), F22
-	VFMLA V19.S4, V16.S4, V2.S4
-	FMOVQ 288(R10), F19
-	VFMLA V20.S4, V16.S4, V6.S4
-	VFMLA V20.S4, V17.S4, V2.S4
-	FMOVQ 352(R10), F20
-	VFMLA V21.S4, V16.S4, V10.S4
-	VFMLA V21.S4, V17.S4, V6.S4
-	VFMLA V21.S4, V18.S4, V2.S4
-	VFMLA V22.S4, V16.S4, V14.S4
-	VFMLA V22.S4, V17.S4, V10.S4
-	VFMLA V22.S4, V18.S4, V6.S4
-	VFMLA V19.S4, V17.S4, V14.S4
-	VFMLA V19.S4, V18.S4, V10.S4
-	VFMLA V20.S4, V18.S4, V14.S4
-	FMOVQ 48(R12), F16
-	FMOVQ 112(R12), F17
-	FMOVQ 176(R12), F18
-	FMOVQ 48(R10), F19
-	FMOVQ 112(R10), F20
-	FMOVQ 176(R10), F21
-	FMOVQ 240(R10), F22
-	VFMLA V19.S4, V16.S4, V3.S4
-	FMOVQ 304(R10), F19
-	VFMLA V20.S4, V16.S4, V7.S4
-	VFMLA V20.S4, V17.S4, V3.S4
-	FMOVQ 368(R10), F20
-	VFMLA V21.S4, V16.S4, V11.S4
-	VFMLA V21.S4, V17.S4, V7.S4
-	VFMLA V21.S4, V18.S4, V3.S4
-	VFMLA V22.S4, V16.S4, V15.S4
-	VFMLA V22.S4, V17.S4, V11.S4
-	VFMLA V22.S4, V18.S4, V7.S4
-	VFMLA V19.S4, V17.S4, V15.S4
-	VFMLA V19.S4, V18.S4, V11.S4
-	VFMLA V20.S4, V18.S4, V15.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
+vector:
+	FMOVQ 0(R12), F1
+	MOVD R9, R13
+	MOVD R11, R14
+	MOVD 24(R1), R15
+	MOVD 24(R6), R17
+	MOVD 32(R6), R19
+	MOVD 16(R6), R16
+	CMP $6, R16
+	BGE pixelsFrom6
+	CMP $3, R16
+	BGE pixelsFrom3
+	CMP $2, R16
+	BGE pixelsFrom2
+	B pixels1
 
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F16
-	FMOVQ 128(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V0.S4, V18.S4
-	VMOV V18.B16, V0.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V4.S4, V18.S4
-	VMOV V18.B16, V4.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V8.S4, V18.S4
-	VMOV V18.B16, V8.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V12.S4, V18.S4
-	VMOV V18.B16, V12.B16
-	FMOVQ 80(R3), F16
-	FMOVQ 144(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V1.S4, V18.S4
-	VMOV V18.B16, V1.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V5.S4, V18.S4
-	VMOV V18.B16, V5.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V9.S4, V18.S4
-	VMOV V18.B16, V9.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V13.S4, V18.S4
-	VMOV V18.B16, V13.B16
-	FMOVQ 96(R3), F16
-	FMOVQ 160(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V2.S4, V18.S4
-	VMOV V18.B16, V2.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V6.S4, V18.S4
-	VMOV V18.B16, V6.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V10.S4, V18.S4
-	VMOV V18.B16, V10.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V14.S4, V18.S4
-	VMOV V18.B16, V14.B16
-	FMOVQ 112(R3), F16
-	FMOVQ 176(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V3.S4, V18.S4
-	VMOV V18.B16, V3.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V7.S4, V18.S4
-	VMOV V18.B16, V7.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V11.S4, V18.S4
-	VMOV V18.B16, V11.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V15.S4, V18.S4
-	VMOV V18.B16, V15.B16
+pixelsFrom2:
+	B pixels2
 
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F16
-	WORD $0x4e20d600 // fadd v0.4s, v16.4s, v0.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e21d601 // fadd v1.4s, v16.4s, v1.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e22d602 // fadd v2.4s, v16.4s, v2.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e23d603 // fadd v3.4s, v16.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F16
-	WORD $0x4e24d604 // fadd v4.4s, v16.4s, v4.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e25d605 // fadd v5.4s, v16.4s, v5.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e26d606 // fadd v6.4s, v16.4s, v6.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e27d607 // fadd v7.4s, v16.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F16
-	WORD $0x4e28d608 // fadd v8.4s, v16.4s, v8.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e29d609 // fadd v9.4s, v16.4s, v9.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e2ad60a // fadd v10.4s, v16.4s, v10.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e2bd60b // fadd v11.4s, v16.4s, v11.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F16
-	WORD $0x4e2cd60c // fadd v12.4s, v16.4s, v12.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e2dd60d // fadd v13.4s, v16.4s, v13.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e2ed60e // fadd v14.4s, v16.4s, v14.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e2fd60f // fadd v15.4s, v16.4s, v15.4s
-	ADD R20, R4
+pixelsFrom3:
+	CMP $4, R16
+	BGE pixelsFrom4
+	B pixels3
 
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V16.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V17.S4]
-	WORD $0x6ea0e612 // fcmgt v18.4s, v16.4s, v0.4s
-	VBIT V18.B16, V16.B16, V0.B16
-	WORD $0x6eb1e412 // fcmgt v18.4s, v0.4s, v17.4s
-	VBIT V18.B16, V17.B16, V0.B16
-	WORD $0x6ea1e612 // fcmgt v18.4s, v16.4s, v1.4s
-	VBIT V18.B16, V16.B16, V1.B16
-	WORD $0x6eb1e432 // fcmgt v18.4s, v1.4s, v17.4s
-	VBIT V18.B16, V17.B16, V1.B16
-	WORD $0x6ea2e612 // fcmgt v18.4s, v16.4s, v2.4s
-	VBIT V18.B16, V16.B16, V2.B16
-	WORD $0x6eb1e452 // fcmgt v18.4s, v2.4s, v17.4s
-	VBIT V18.B16, V17.B16, V2.B16
-	WORD $0x6ea3e612 // fcmgt v18.4s, v16.4s, v3.4s
-	VBIT V18.B16, V16.B16, V3.B16
-	WORD $0x6eb1e472 // fcmgt v18.4s, v3.4s, v17.4s
-	VBIT V18.B16, V17.B16, V3.B16
-	WORD $0x6ea4e612 // fcmgt v18.4s, v16.4s, v4.4s
-	VBIT V18.B16, V16.B16, V4.B16
-	WORD $0x6eb1e492 // fcmgt v18.4s, v4.4s, v17.4s
-	VBIT V18.B16, V17.B16, V4.B16
-	WORD $0x6ea5e612 // fcmgt v18.4s, v16.4s, v5.4s
-	VBIT V18.B16, V16.B16, V5.B16
-	WORD $0x6eb1e4b2 // fcmgt v18.4s, v5.4s, v17.4s
-	VBIT V18.B16, V17.B16, V5.B16
-	WORD $0x6ea6e612 // fcmgt v18.4s, v16.4s, v6.4s
-	VBIT V18.B16, V16.B16, V6.B16
-	WORD $0x6eb1e4d2 // fcmgt v18.4s, v6.4s, v17.4s
-	VBIT V18.B16, V17.B16, V6.B16
-	WORD $0x6ea7e612 // fcmgt v18.4s, v16.4s, v7.4s
-	VBIT V18.B16, V16.B16, V7.B16
-	WORD $0x6eb1e4f2 // fcmgt v18.4s, v7.4s, v17.4s
-	VBIT V18.B16, V17.B16, V7.B16
-	WORD $0x6ea8e612 // fcmgt v18.4s, v16.4s, v8.4s
-	VBIT V18.B16, V16.B16, V8.B16
-	WORD $0x6eb1e512 // fcmgt v18.4s, v8.4s, v17.4s
-	VBIT V18.B16, V17.B16, V8.B16
-	WORD $0x6ea9e612 // fcmgt v18.4s, v16.4s, v9.4s
-	VBIT V18.B16, V16.B16, V9.B16
-	WORD $0x6eb1e532 // fcmgt v18.4s, v9.4s, v17.4s
-	VBIT V18.B16, V17.B16, V9.B16
-	WORD $0x6eaae612 // fcmgt v18.4s, v16.4s, v10.4s
-	VBIT V18.B16, V16.B16, V10.B16
-	WORD $0x6eb1e552 // fcmgt v18.4s, v10.4s, v17.4s
-	VBIT V18.B16, V17.B16, V10.B16
-	WORD $0x6eabe612 // fcmgt v18.4s, v16.4s, v11.4s
-	VBIT V18.B16, V16.B16, V11.B16
-	WORD $0x6eb1e572 // fcmgt v18.4s, v11.4s, v17.4s
-	VBIT V18.B16, V17.B16, V11.B16
-	WORD $0x6eace612 // fcmgt v18.4s, v16.4s, v12.4s
-	VBIT V18.B16, V16.B16, V12.B16
-	WORD $0x6eb1e592 // fcmgt v18.4s, v12.4s, v17.4s
-	VBIT V18.B16, V17.B16, V12.B16
-	WORD $0x6eade612 // fcmgt v18.4s, v16.4s, v13.4s
-	VBIT V18.B16, V16.B16, V13.B16
-	WORD $0x6eb1e5b2 // fcmgt v18.4s, v13.4s, v17.4s
-	VBIT V18.B16, V17.B16, V13.B16
-	WORD $0x6eaee612 // fcmgt v18.4s, v16.4s, v14.4s
-	VBIT V18.B16, V16.B16, V14.B16
-	WORD $0x6eb1e5d2 // fcmgt v18.4s, v14.4s, v17.4s
-	VBIT V18.B16, V17.B16, V14.B16
-	WORD $0x6eafe612 // fcmgt v18.4s, v16.4s, v15.4s
-	VBIT V18.B16, V16.B16, V15.B16
-	WORD $0x6eb1e5f2 // fcmgt v18.4s, v15.4s, v17.4s
-	VBIT V18.B16, V17.B16, V15.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F16
-	VAND V0.B16, V16.B16, V0.B16
-	VAND V4.B16, V16.B16, V4.B16
-	VAND V8.B16, V16.B16, V8.B16
-	VAND V12.B16, V16.B16, V12.B16
-	FMOVQ 208(R3), F16
-	VAND V1.B16, V16.B16, V1.B16
-	VAND V5.B16, V16.B16, V5.B16
-	VAND V9.B16, V16.B16, V9.B16
-	VAND V13.B16, V16.B16, V13.B16
-	FMOVQ 224(R3), F16
-	VAND V2.B16, V16.B16, V2.B16
-	VAND V6.B16, V16.B16, V6.B16
-	VAND V10.B16, V16.B16, V10.B16
-	VAND V14.B16, V16.B16, V14.B16
-	FMOVQ 240(R3), F16
-	VAND V3.B16, V16.B16, V3.B16
-	VAND V7.B16, V16.B16, V7.B16
-	VAND V11.B16, V16.B16, V11.B16
-	VAND V15.B16, V16.B16, V15.B16
+pixelsFrom4:
+	CMP $5, R16
+	BGE pixelsFrom5
+	B pixels4
 
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	FSTPQ (F12, F13), 0(R5)
-	FSTPQ (F14, F15), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
+pixelsFrom5:
+	B pixels5
 
-// func tileNEONP5S1(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP5S1(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
+pixelsFrom6:
+	CMP $9, R16
+	BGE pixelsFrom9
+	CMP $7, R16
+	BGE pixelsFrom7
+	B pixels6
 
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
+pixelsFrom7:
+	CMP $8, R16
+	BGE pixelsFrom8
+	B pixels7
 
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
+pixelsFrom8:
+	B pixels8
 
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
-	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
-	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	VMOV V0.B16, V12.B16
-	VMOV V1.B16, V13.B16
-	VMOV V2.B16, V14.B16
-	VMOV V3.B16, V15.B16
-	VMOV V0.B16, V16.B16
-	VMOV V1.B16, V17.B16
-	VMOV V2.B16, V18.B16
-	VMOV V3.B16, V19.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
+pixelsFrom9:
+	CMP $10, R16
+	BGE pixelsFrom10
+	B pixels9
 
-row:
-	FMOVQ 0(R12), F20
-	FMOVQ 64(R12), F21
-	FMOVQ 128(R12), F22
-	FMOVQ 0(R10), F23
-	FMOVQ 64(R10), F24
-	FMOVQ 128(R10), F25
-	FMOVQ 192(R10), F26
-	VFMLA V23.S4, V20.S4, V0.S4
-	FMOVQ 256(R10), F23
-	VFMLA V24.S4, V20.S4, V4.S4
-	VFMLA V24.S4, V21.S4, V0.S4
-	FMOVQ 320(R10), F24
-	VFMLA V25.S4, V20.S4, V8.S4
-	VFMLA V25.S4, V21.S4, V4.S4
-	VFMLA V25.S4, V22.S4, V0.S4
-	FMOVQ 384(R10), F25
-	VFMLA V26.S4, V20.S4, V12.S4
-	VFMLA V26.S4, V21.S4, V8.S4
-	VFMLA V26.S4, V22.S4, V4.S4
-	VFMLA V23.S4, V20.S4, V16.S4
-	VFMLA V23.S4, V21.S4, V12.S4
-	VFMLA V23.S4, V22.S4, V8.S4
-	VFMLA V24.S4, V21.S4, V16.S4
-	VFMLA V24.S4, V22.S4, V12.S4
-	VFMLA V25.S4, V22.S4, V16.S4
-	FMOVQ 16(R12), F20
-	FMOVQ 80(R12), F21
-	FMOVQ 144(R12), F22
-	FMOVQ 16(R10), F23
-	FMOVQ 80(R10), F24
-	FMOVQ 144(R10), F25
-	FMOVQ 208(R10), F26
-	VFMLA V23.S4, V20.S4, V1.S4
-	FMOVQ 272(R10), F23
-	VFMLA V24.S4, V20.S4, V5.S4
-	VFMLA V24.S4, V21.S4, V1.S4
-	FMOVQ 336(R10), F24
-	VFMLA V25.S4, V20.S4, V9.S4
-	VFMLA V25.S4, V21.S4, V5.S4
-	VFMLA V25.S4, V22.S4, V1.S4
-	FMOVQ 400(R10), F25
-	VFMLA V26.S4, V20.S4, V13.S4
-	VFMLA V26.S4, V21.S4, V9.S4
-	VFMLA V26.S4, V22.S4, V5.S4
-	VFMLA V23.S4, V20.S4, V17.S4
-	VFMLA V23.S4, V21.S4, V13.S4
-	VFMLA V23.S4, V22.S4, V9.S4
-	VFMLA V24.S4, V21.S4, V17.S4
-	VFMLA V24.S4, V22.S4, V13.S4
-	VFMLA V25.S4, V22.S4, V17.S4
-	FMOVQ 32(R12), F20
-	FMOVQ 96(R12), F21
-	FMOVQ 160(R12), F22
-	FMOVQ 32(R10), F23
-	FMOVQ 96(R10), F24
-	FMOVQ 160(R10), F25
-	FMOVQ 224(R10), F26
-	VFMLA V23.S4, V20.S4, V2.S4
-	FMOVQ 288(R10), F23
-	VFMLA V24.S4, V20.S4, V6.S4
-	VFMLA V24.S4, V21.S4, V2.S4
-	FMOVQ 352(R10), F24
-	VFMLA V25.S4, V20.S4, V10.S4
-	VFMLA V25.S4, V21.S4, V6.S4
-	VFMLA V25.S4, V22.S4, V2.S4
-	FMOVQ 416(R10), F25
-	VFMLA V26.S4, V20.S4, V14.S4
-	VFMLA V26.S4, V21.S4, V10.S4
-	VFMLA V26.S4, V22.S4, V6.S4
-	VFMLA V23.S4, V20.S4, V18.S4
-	VFMLA V23.S4, V21.S4, V14.S4
-	VFMLA V23.S4, V22.S4, V10.S4
-	VFMLA V24.S4, V21.S4, V18.S4
-	VFMLA V24.S4, V22.S4, V14.S4
-	VFMLA V25.S4, V22.S4, V18.S4
-	FMOVQ 48(R12), F20
-	FMOVQ 112(R12), F21
-	FMOVQ 176(R12), F22
-	FMOVQ 48(R10), F23
-	FMOVQ 112(R10), F24
-	FMOVQ 176(R10), F25
-	FMOVQ 240(R10), F26
-	VFMLA V23.S4, V20.S4, V3.S4
-	FMOVQ 304(R10), F23
-	VFMLA V24.S4, V20.S4, V7.S4
-	VFMLA V24.S4, V21.S4, V3.S4
-	FMOVQ 368(R10), F24
-	VFMLA V25.S4, V20.S4, V11.S4
-	VFMLA V25.S4, V21.S4, V7.S4
-	VFMLA V25.S4, V22.S4, V3.S4
-	FMOVQ 432(R10), F25
-	VFMLA V26.S4, V20.S4, V15.S4
-	VFMLA V26.S4, V21.S4, V11.S4
-	VFMLA V26.S4, V22.S4, V7.S4
-	VFMLA V23.S4, V20.S4, V19.S4
-	VFMLA V23.S4, V21.S4, V15.S4
-	VFMLA V23.S4, V22.S4, V11.S4
-	VFMLA V24.S4, V21.S4, V19.S4
-	VFMLA V24.S4, V22.S4, V15.S4
-	VFMLA V25.S4, V22.S4, V19.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
+pixelsFrom10:
+	CMP $11, R16
+	BGE pixelsFrom11
+	B pixels10
 
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F20
-	FMOVQ 128(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V0.S4, V22.S4
-	VMOV V22.B16, V0.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V4.S4, V22.S4
-	VMOV V22.B16, V4.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V8.S4, V22.S4
-	VMOV V22.B16, V8.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V12.S4, V22.S4
-	VMOV V22.B16, V12.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V16.S4, V22.S4
-	VMOV V22.B16, V16.B16
-	FMOVQ 80(R3), F20
-	FMOVQ 144(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V1.S4, V22.S4
-	VMOV V22.B16, V1.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V5.S4, V22.S4
-	VMOV V22.B16, V5.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V9.S4, V22.S4
-	VMOV V22.B16, V9.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V13.S4, V22.S4
-	VMOV V22.B16, V13.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V17.S4, V22.S4
-	VMOV V22.B16, V17.B16
-	FMOVQ 96(R3), F20
-	FMOVQ 160(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V2.S4, V22.S4
-	VMOV V22.B16, V2.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V6.S4, V22.S4
-	VMOV V22.B16, V6.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V10.S4, V22.S4
-	VMOV V22.B16, V10.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V14.S4, V22.S4
-	VMOV V22.B16, V14.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V18.S4, V22.S4
-	VMOV V22.B16, V18.B16
-	FMOVQ 112(R3), F20
-	FMOVQ 176(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V3.S4, V22.S4
-	VMOV V22.B16, V3.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V7.S4, V22.S4
-	VMOV V22.B16, V7.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V11.S4, V22.S4
-	VMOV V22.B16, V11.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V15.S4, V22.S4
-	VMOV V22.B16, V15.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V19.S4, V22.S4
-	VMOV V22.B16, V19.B16
+pixelsFrom11:
+	B pixels11
 
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F20
-	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e21d681 // fadd v1.4s, v20.4s, v1.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e22d682 // fadd v2.4s, v20.4s, v2.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e23d683 // fadd v3.4s, v20.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e24d684 // fadd v4.4s, v20.4s, v4.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e25d685 // fadd v5.4s, v20.4s, v5.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e26d686 // fadd v6.4s, v20.4s, v6.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e27d687 // fadd v7.4s, v20.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e28d688 // fadd v8.4s, v20.4s, v8.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e29d689 // fadd v9.4s, v20.4s, v9.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e2ad68a // fadd v10.4s, v20.4s, v10.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e2bd68b // fadd v11.4s, v20.4s, v11.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e2cd68c // fadd v12.4s, v20.4s, v12.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e2dd68d // fadd v13.4s, v20.4s, v13.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e2ed68e // fadd v14.4s, v20.4s, v14.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
-	ADD R20, R4
+pixels1:
+	CBZ R15, pixels1Summed
 
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V20.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V21.S4]
-	WORD $0x6ea0e696 // fcmgt v22.4s, v20.4s, v0.4s
-	VBIT V22.B16, V20.B16, V0.B16
-	WORD $0x6eb5e416 // fcmgt v22.4s, v0.4s, v21.4s
-	VBIT V22.B16, V21.B16, V0.B16
-	WORD $0x6ea1e696 // fcmgt v22.4s, v20.4s, v1.4s
-	VBIT V22.B16, V20.B16, V1.B16
-	WORD $0x6eb5e436 // fcmgt v22.4s, v1.4s, v21.4s
-	VBIT V22.B16, V21.B16, V1.B16
-	WORD $0x6ea2e696 // fcmgt v22.4s, v20.4s, v2.4s
-	VBIT V22.B16, V20.B16, V2.B16
-	WORD $0x6eb5e456 // fcmgt v22.4s, v2.4s, v21.4s
-	VBIT V22.B16, V21.B16, V2.B16
-	WORD $0x6ea3e696 // fcmgt v22.4s, v20.4s, v3.4s
-	VBIT V22.B16, V20.B16, V3.B16
-	WORD $0x6eb5e476 // fcmgt v22.4s, v3.4s, v21.4s
-	VBIT V22.B16, V21.B16, V3.B16
-	WORD $0x6ea4e696 // fcmgt v22.4s, v20.4s, v4.4s
-	VBIT V22.B16, V20.B16, V4.B16
-	WORD $0x6eb5e496 // fcmgt v22.4s, v4.4s, v21.4s
-	VBIT V22.B16, V21.B16, V4.B16
-	WORD $0x6ea5e696 // fcmgt v22.4s, v20.4s, v5.4s
-	VBIT V22.B16, V20.B16, V5.B16
-	WORD $0x6eb5e4b6 // fcmgt v22.4s, v5.4s, v21.4s
-	VBIT V22.B16, V21.B16, V5.B16
-	WORD $0x6ea6e696 // fcmgt v22.4s, v20.4s, v6.4s
-	VBIT V22.B16, V20.B16, V6.B16
-	WORD $0x6eb5e4d6 // fcmgt v22.4s, v6.4s, v21.4s
-	VBIT V22.B16, V21.B16, V6.B16
-	WORD $0x6ea7e696 // fcmgt v22.4s, v20.4s, v7.4s
-	VBIT V22.B16, V20.B16, V7.B16
-	WORD $0x6eb5e4f6 // fcmgt v22.4s, v7.4s, v21.4s
-	VBIT V22.B16, V21.B16, V7.B16
-	WORD $0x6ea8e696 // fcmgt v22.4s, v20.4s, v8.4s
-	VBIT V22.B16, V20.B16, V8.B16
-	WORD $0x6eb5e516 // fcmgt v22.4s, v8.4s, v21.4s
-	VBIT V22.B16, V21.B16, V8.B16
-	WORD $0x6ea9e696 // fcmgt v22.4s, v20.4s, v9.4s
-	VBIT V22.B16, V20.B16, V9.B16
-	WORD $0x6eb5e536 // fcmgt v22.4s, v9.4s, v21.4s
-	VBIT V22.B16, V21.B16, V9.B16
-	WORD $0x6eaae696 // fcmgt v22.4s, v20.4s, v10.4s
-	VBIT V22.B16, V20.B16, V10.B16
-	WORD $0x6eb5e556 // fcmgt v22.4s, v10.4s, v21.4s
-	VBIT V22.B16, V21.B16, V10.B16
-	WORD $0x6eabe696 // fcmgt v22.4s, v20.4s, v11.4s
-	VBIT V22.B16, V20.B16, V11.B16
-	WORD $0x6eb5e576 // fcmgt v22.4s, v11.4s, v21.4s
-	VBIT V22.B16, V21.B16, V11.B16
-	WORD $0x6eace696 // fcmgt v22.4s, v20.4s, v12.4s
-	VBIT V22.B16, V20.B16, V12.B16
-	WORD $0x6eb5e596 // fcmgt v22.4s, v12.4s, v21.4s
-	VBIT V22.B16, V21.B16, V12.B16
-	WORD $0x6eade696 // fcmgt v22.4s, v20.4s, v13.4s
-	VBIT V22.B16, V20.B16, V13.B16
-	WORD $0x6eb5e5b6 // fcmgt v22.4s, v13.4s, v21.4s
-	VBIT V22.B16, V21.B16, V13.B16
-	WORD $0x6eaee696 // fcmgt v22.4s, v20.4s, v14.4s
-	VBIT V22.B16, V20.B16, V14.B16
-	WORD $0x6eb5e5d6 // fcmgt v22.4s, v14.4s, v21.4s
-	VBIT V22.B16, V21.B16, V14.B16
-	WORD $0x6eafe696 // fcmgt v22.4s, v20.4s, v15.4s
-	VBIT V22.B16, V20.B16, V15.B16
-	WORD $0x6eb5e5f6 // fcmgt v22.4s, v15.4s, v21.4s
-	VBIT V22.B16, V21.B16, V15.B16
-	WORD $0x6eb0e696 // fcmgt v22.4s, v20.4s, v16.4s
-	VBIT V22.B16, V20.B16, V16.B16
-	WORD $0x6eb5e616 // fcmgt v22.4s, v16.4s, v21.4s
-	VBIT V22.B16, V21.B16, V16.B16
-	WORD $0x6eb1e696 // fcmgt v22.4s, v20.4s, v17.4s
-	VBIT V22.B16, V20.B16, V17.B16
-	WORD $0x6eb5e636 // fcmgt v22.4s, v17.4s, v21.4s
-	VBIT V22.B16, V21.B16, V17.B16
-	WORD $0x6eb2e696 // fcmgt v22.4s, v20.4s, v18.4s
-	VBIT V22.B16, V20.B16, V18.B16
-	WORD $0x6eb5e656 // fcmgt v22.4s, v18.4s, v21.4s
-	VBIT V22.B16, V21.B16, V18.B16
-	WORD $0x6eb3e696 // fcmgt v22.4s, v20.4s, v19.4s
-	VBIT V22.B16, V20.B16, V19.B16
-	WORD $0x6eb5e676 // fcmgt v22.4s, v19.4s, v21.4s
-	VBIT V22.B16, V21.B16, V19.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F20
-	VAND V0.B16, V20.B16, V0.B16
-	VAND V4.B16, V20.B16, V4.B16
-	VAND V8.B16, V20.B16, V8.B16
-	VAND V12.B16, V20.B16, V12.B16
-	VAND V16.B16, V20.B16, V16.B16
-	FMOVQ 208(R3), F20
-	VAND V1.B16, V20.B16, V1.B16
-	VAND V5.B16, V20.B16, V5.B16
-	VAND V9.B16, V20.B16, V9.B16
-	VAND V13.B16, V20.B16, V13.B16
-	VAND V17.B16, V20.B16, V17.B16
-	FMOVQ 224(R3), F20
-	VAND V2.B16, V20.B16, V2.B16
-	VAND V6.B16, V20.B16, V6.B16
-	VAND V10.B16, V20.B16, V10.B16
-	VAND V14.B16, V20.B16, V14.B16
-	VAND V18.B16, V20.B16, V18.B16
-	FMOVQ 240(R3), F20
-	VAND V3.B16, V20.B16, V3.B16
-	VAND V7.B16, V20.B16, V7.B16
-	VAND V11.B16, V20.B16, V11.B16
-	VAND V15.B16, V20.B16, V15.B16
-	VAND V19.B16, V20.B16, V19.B16
+pixels1Row:
+	FMOVQ 0(R14), F2
+	FMOVQ 64(R14), F3
+	FMOVQ 128(R14), F4
+	CMP $1, R17
+	BEQ pixels1From1
+	FMOVQ 0(R13), F5
+	WORD $0x4e20f4a5 // fmax v5.4s, v5.4s, v0.4s
+	VFMLA V5.S4, V2.S4, V1.S4
 
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	FSTPQ (F12, F13), 0(R5)
-	FSTPQ (F14, F15), 32(R5)
-	ADD R20, R5
-	FSTPQ (F16, F17), 0(R5)
-	FSTPQ (F18, F19), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
-
-// func tileNEONP6S1(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP6S1(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
-	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
-	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	VMOV V0.B16, V12.B16
-	VMOV V1.B16, V13.B16
-	VMOV V2.B16, V14.B16
-	VMOV V3.B16, V15.B16
-	VMOV V0.B16, V16.B16
-	VMOV V1.B16, V17.B16
-	VMOV V2.B16, V18.B16
-	VMOV V3.B16, V19.B16
-	VMOV V0.B16, V20.B16
-	VMOV V1.B16, V21.B16
-	VMOV V2.B16, V22.B16
-	VMOV V3.B16, V23.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
-
-row:
-	FMOVQ 0(R12), F24
-	FMOVQ 64(R12), F25
-	FMOVQ 128(R12), F26
-	FMOVQ 0(R10), F27
-	FMOVQ 64(R10), F28
-	FMOVQ 128(R10), F29
-	FMOVQ 192(R10), F30
-	VFMLA V27.S4, V24.S4, V0.S4
-	FMOVQ 256(R10), F27
-	VFMLA V28.S4, V24.S4, V4.S4
-	VFMLA V28.S4, V25.S4, V0.S4
-	FMOVQ 320(R10), F28
-	VFMLA V29.S4, V24.S4, V8.S4
-	VFMLA V29.S4, V25.S4, V4.S4
-	VFMLA V29.S4, V26.S4, V0.S4
-	FMOVQ 384(R10), F29
-	VFMLA V30.S4, V24.S4, V12.S4
-	VFMLA V30.S4, V25.S4, V8.S4
-	VFMLA V30.S4, V26.S4, V4.S4
-	FMOVQ 448(R10), F30
-	VFMLA V27.S4, V24.S4, V16.S4
-	VFMLA V27.S4, V25.S4, V12.S4
-	VFMLA V27.S4, V26.S4, V8.S4
-	VFMLA V28.S4, V24.S4, V20.S4
-	VFMLA V28.S4, V25.S4, V16.S4
-	VFMLA V28.S4, V26.S4, V12.S4
-	VFMLA V29.S4, V25.S4, V20.S4
-	VFMLA V29.S4, V26.S4, V16.S4
-	VFMLA V30.S4, V26.S4, V20.S4
-	FMOVQ 16(R12), F24
-	FMOVQ 80(R12), F25
-	FMOVQ 144(R12), F26
-	FMOVQ 16(R10), F27
-	FMOVQ 80(R10), F28
-	FMOVQ 144(R10), F29
-	FMOVQ 208(R10), F30
-	VFMLA V27.S4, V24.S4, V1.S4
-	FMOVQ 272(R10), F27
-	VFMLA V28.S4, V24.S4, V5.S4
-	VFMLA V28.S4, V25.S4, V1.S4
-	FMOVQ 336(R10), F28
-	VFMLA V29.S4, V24.S4, V9.S4
-	VFMLA V29.S4, V25.S4, V5.S4
-	VFMLA V29.S4, V26.S4, V1.S4
-	FMOVQ 400(R10), F29
-	VFMLA V30.S4, V24.S4, V13.S4
-	VFMLA V30.S4, V25.S4, V9.S4
-	VFMLA V30.S4, V26.S4, V5.S4
-	FMOVQ 464(R10), F30
-	VFMLA V27.S4, V24.S4, V17.S4
-	VFMLA V27.S4, V25.S4, V13.S4
-	VFMLA V27.S4, V26.S4, V9.S4
-	VFMLA V28.S4, V24.S4, V21.S4
-	VFMLA V28.S4, V25.S4, V17.S4
-	VFMLA V28.S4, V26.S4, V13.S4
-	VFMLA V29.S4, V25.S4, V21.S4
-	VFMLA V29.S4, V26.S4, V17.S4
-	VFMLA V30.S4, V26.S4, V21.S4
-	FMOVQ 32(R12), F24
-	FMOVQ 96(R12), F25
-	FMOVQ 160(R12), F26
-	FMOVQ 32(R10), F27
-	FMOVQ 96(R10), F28
-	FMOVQ 160(R10), F29
-	FMOVQ 224(R10), F30
-	VFMLA V27.S4, V24.S4, V2.S4
-	FMOVQ 288(R10), F27
-	VFMLA V28.S4, V24.S4, V6.S4
-	VFMLA V28.S4, V25.S4, V2.S4
-	FMOVQ 352(R10), F28
-	VFMLA V29.S4, V24.S4, V10.S4
-	VFMLA V29.S4, V25.S4, V6.S4
-	VFMLA V29.S4, V26.S4, V2.S4
-	FMOVQ 416(R10), F29
-	VFMLA V30.S4, V24.S4, V14.S4
-	VFMLA V30.S4, V25.S4, V10.S4
-	VFMLA V30.S4, V26.S4, V6.S4
-	FMOVQ 480(R10), F30
-	VFMLA V27.S4, V24.S4, V18.S4
-	VFMLA V27.S4, V25.S4, V14.S4
-	VFMLA V27.S4, V26.S4, V10.S4
-	VFMLA V28.S4, V24.S4, V22.S4
-	VFMLA V28.S4, V25.S4, V18.S4
-	VFMLA V28.S4, V26.S4, V14.S4
-	VFMLA V29.S4, V25.S4, V22.S4
-	VFMLA V29.S4, V26.S4, V18.S4
-	VFMLA V30.S4, V26.S4, V22.S4
-	FMOVQ 48(R12), F24
-	FMOVQ 112(R12), F25
-	FMOVQ 176(R12), F26
-	FMOVQ 48(R10), F27
-	FMOVQ 112(R10), F28
-	FMOVQ 176(R10), F29
-	FMOVQ 240(R10), F30
-	VFMLA V27.S4, V24.S4, V3.S4
-	FMOVQ 304(R10), F27
-	VFMLA V28.S4, V24.S4, V7.S4
-	VFMLA V28.S4, V25.S4, V3.S4
-	FMOVQ 368(R10), F28
-	VFMLA V29.S4, V24.S4, V11.S4
-	VFMLA V29.S4, V25.S4, V7.S4
-	VFMLA V29.S4, V26.S4, V3.S4
-	FMOVQ 432(R10), F29
-	VFMLA V30.S4, V24.S4, V15.S4
-	VFMLA V30.S4, V25.S4, V11.S4
-	VFMLA V30.S4, V26.S4, V7.S4
-	FMOVQ 496(R10), F30
-	VFMLA V27.S4, V24.S4, V19.S4
-	VFMLA V27.S4, V25.S4, V15.S4
-	VFMLA V27.S4, V26.S4, V11.S4
-	VFMLA V28.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V25.S4, V19.S4
-	VFMLA V28.S4, V26.S4, V15.S4
-	VFMLA V29.S4, V25.S4, V23.S4
-	VFMLA V29.S4, V26.S4, V19.S4
-	VFMLA V30.S4, V26.S4, V23.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
-
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F24
-	FMOVQ 128(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V0.S4, V26.S4
-	VMOV V26.B16, V0.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V4.S4, V26.S4
-	VMOV V26.B16, V4.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V8.S4, V26.S4
-	VMOV V26.B16, V8.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V12.S4, V26.S4
-	VMOV V26.B16, V12.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V16.S4, V26.S4
-	VMOV V26.B16, V16.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V20.S4, V26.S4
-	VMOV V26.B16, V20.B16
-	FMOVQ 80(R3), F24
-	FMOVQ 144(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V1.S4, V26.S4
-	VMOV V26.B16, V1.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V5.S4, V26.S4
-	VMOV V26.B16, V5.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V9.S4, V26.S4
-	VMOV V26.B16, V9.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V13.S4, V26.S4
-	VMOV V26.B16, V13.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V17.S4, V26.S4
-	VMOV V26.B16, V17.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V21.S4, V26.S4
-	VMOV V26.B16, V21.B16
-	FMOVQ 96(R3), F24
-	FMOVQ 160(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V2.S4, V26.S4
-	VMOV V26.B16, V2.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V6.S4, V26.S4
-	VMOV V26.B16, V6.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V10.S4, V26.S4
-	VMOV V26.B16, V10.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V14.S4, V26.S4
-	VMOV V26.B16, V14.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V18.S4, V26.S4
-	VMOV V26.B16, V18.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V22.S4, V26.S4
-	VMOV V26.B16, V22.B16
-	FMOVQ 112(R3), F24
-	FMOVQ 176(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V3.S4, V26.S4
-	VMOV V26.B16, V3.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V7.S4, V26.S4
-	VMOV V26.B16, V7.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V11.S4, V26.S4
-	VMOV V26.B16, V11.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V15.S4, V26.S4
-	VMOV V26.B16, V15.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V19.S4, V26.S4
-	VMOV V26.B16, V19.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V23.S4, V26.S4
-	VMOV V26.B16, V23.B16
-
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F24
-	WORD $0x4e20d700 // fadd v0.4s, v24.4s, v0.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e21d701 // fadd v1.4s, v24.4s, v1.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e22d702 // fadd v2.4s, v24.4s, v2.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e23d703 // fadd v3.4s, v24.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e24d704 // fadd v4.4s, v24.4s, v4.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e25d705 // fadd v5.4s, v24.4s, v5.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e26d706 // fadd v6.4s, v24.4s, v6.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e27d707 // fadd v7.4s, v24.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e28d708 // fadd v8.4s, v24.4s, v8.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e29d709 // fadd v9.4s, v24.4s, v9.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e2ad70a // fadd v10.4s, v24.4s, v10.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e2bd70b // fadd v11.4s, v24.4s, v11.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e2cd70c // fadd v12.4s, v24.4s, v12.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e2dd70d // fadd v13.4s, v24.4s, v13.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e2ed70e // fadd v14.4s, v24.4s, v14.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e2fd70f // fadd v15.4s, v24.4s, v15.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e30d710 // fadd v16.4s, v24.4s, v16.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e32d712 // fadd v18.4s, v24.4s, v18.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e35d715 // fadd v21.4s, v24.4s, v21.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e36d716 // fadd v22.4s, v24.4s, v22.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e37d717 // fadd v23.4s, v24.4s, v23.4s
-	ADD R20, R4
-
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V24.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V25.S4]
-	WORD $0x6ea0e71a // fcmgt v26.4s, v24.4s, v0.4s
-	VBIT V26.B16, V24.B16, V0.B16
-	WORD $0x6eb9e41a // fcmgt v26.4s, v0.4s, v25.4s
-	VBIT V26.B16, V25.B16, V0.B16
-	WORD $0x6ea1e71a // fcmgt v26.4s, v24.4s, v1.4s
-	VBIT V26.B16, V24.B16, V1.B16
-	WORD $0x6eb9e43a // fcmgt v26.4s, v1.4s, v25.4s
-	VBIT V26.B16, V25.B16, V1.B16
-	WORD $0x6ea2e71a // fcmgt v26.4s, v24.4s, v2.4s
-	VBIT V26.B16, V24.B16, V2.B16
-	WORD $0x6eb9e45a // fcmgt v26.4s, v2.4s, v25.4s
-	VBIT V26.B16, V25.B16, V2.B16
-	WORD $0x6ea3e71a // fcmgt v26.4s, v24.4s, v3.4s
-	VBIT V26.B16, V24.B16, V3.B16
-	WORD $0x6eb9e47a // fcmgt v26.4s, v3.4s, v25.4s
-	VBIT V26.B16, V25.B16, V3.B16
-	WORD $0x6ea4e71a // fcmgt v26.4s, v24.4s, v4.4s
-	VBIT V26.B16, V24.B16, V4.B16
-	WORD $0x6eb9e49a // fcmgt v26.4s, v4.4s, v25.4s
-	VBIT V26.B16, V25.B16, V4.B16
-	WORD $0x6ea5e71a // fcmgt v26.4s, v24.4s, v5.4s
-	VBIT V26.B16, V24.B16, V5.B16
-	WORD $0x6eb9e4ba // fcmgt v26.4s, v5.4s, v25.4s
-	VBIT V26.B16, V25.B16, V5.B16
-	WORD $0x6ea6e71a // fcmgt v26.4s, v24.4s, v6.4s
-	VBIT V26.B16, V24.B16, V6.B16
-	WORD $0x6eb9e4da // fcmgt v26.4s, v6.4s, v25.4s
-	VBIT V26.B16, V25.B16, V6.B16
-	WORD $0x6ea7e71a // fcmgt v26.4s, v24.4s, v7.4s
-	VBIT V26.B16, V24.B16, V7.B16
-	WORD $0x6eb9e4fa // fcmgt v26.4s, v7.4s, v25.4s
-	VBIT V26.B16, V25.B16, V7.B16
-	WORD $0x6ea8e71a // fcmgt v26.4s, v24.4s, v8.4s
-	VBIT V26.B16, V24.B16, V8.B16
-	WORD $0x6eb9e51a // fcmgt v26.4s, v8.4s, v25.4s
-	VBIT V26.B16, V25.B16, V8.B16
-	WORD $0x6ea9e71a // fcmgt v26.4s, v24.4s, v9.4s
-	VBIT V26.B16, V24.B16, V9.B16
-	WORD $0x6eb9e53a // fcmgt v26.4s, v9.4s, v25.4s
-	VBIT V26.B16, V25.B16, V9.B16
-	WORD $0x6eaae71a // fcmgt v26.4s, v24.4s, v10.4s
-	VBIT V26.B16, V24.B16, V10.B16
-	WORD $0x6eb9e55a // fcmgt v26.4s, v10.4s, v25.4s
-	VBIT V26.B16, V25.B16, V10.B16
-	WORD $0x6eabe71a // fcmgt v26.4s, v24.4s, v11.4s
-	VBIT V26.B16, V24.B16, V11.B16
-	WORD $0x6eb9e57a // fcmgt v26.4s, v11.4s, v25.4s
-	VBIT V26.B16, V25.B16, V11.B16
-	WORD $0x6eace71a // fcmgt v26.4s, v24.4s, v12.4s
-	VBIT V26.B16, V24.B16, V12.B16
-	WORD $0x6eb9e59a // fcmgt v26.4s, v12.4s, v25.4s
-	VBIT V26.B16, V25.B16, V12.B16
-	WORD $0x6eade71a // fcmgt v26.4s, v24.4s, v13.4s
-	VBIT V26.B16, V24.B16, V13.B16
-	WORD $0x6eb9e5ba // fcmgt v26.4s, v13.4s, v25.4s
-	VBIT V26.B16, V25.B16, V13.B16
-	WORD $0x6eaee71a // fcmgt v26.4s, v24.4s, v14.4s
-	VBIT V26.B16, V24.B16, V14.B16
-	WORD $0x6eb9e5da // fcmgt v26.4s, v14.4s, v25.4s
-	VBIT V26.B16, V25.B16, V14.B16
-	WORD $0x6eafe71a // fcmgt v26.4s, v24.4s, v15.4s
-	VBIT V26.B16, V24.B16, V15.B16
-	WORD $0x6eb9e5fa // fcmgt v26.4s, v15.4s, v25.4s
-	VBIT V26.B16, V25.B16, V15.B16
-	WORD $0x6eb0e71a // fcmgt v26.4s, v24.4s, v16.4s
-	VBIT V26.B16, V24.B16, V16.B16
-	WORD $0x6eb9e61a // fcmgt v26.4s, v16.4s, v25.4s
-	VBIT V26.B16, V25.B16, V16.B16
-	WORD $0x6eb1e71a // fcmgt v26.4s, v24.4s, v17.4s
-	VBIT V26.B16, V24.B16, V17.B16
-	WORD $0x6eb9e63a // fcmgt v26.4s, v17.4s, v25.4s
-	VBIT V26.B16, V25.B16, V17.B16
-	WORD $0x6eb2e71a // fcmgt v26.4s, v24.4s, v18.4s
-	VBIT V26.B16, V24.B16, V18.B16
-	WORD $0x6eb9e65a // fcmgt v26.4s, v18.4s, v25.4s
-	VBIT V26.B16, V25.B16, V18.B16
-	WORD $0x6eb3e71a // fcmgt v26.4s, v24.4s, v19.4s
-	VBIT V26.B16, V24.B16, V19.B16
-	WORD $0x6eb9e67a // fcmgt v26.4s, v19.4s, v25.4s
-	VBIT V26.B16, V25.B16, V19.B16
-	WORD $0x6eb4e71a // fcmgt v26.4s, v24.4s, v20.4s
-	VBIT V26.B16, V24.B16, V20.B16
-	WORD $0x6eb9e69a // fcmgt v26.4s, v20.4s, v25.4s
-	VBIT V26.B16, V25.B16, V20.B16
-	WORD $0x6eb5e71a // fcmgt v26.4s, v24.4s, v21.4s
-	VBIT V26.B16, V24.B16, V21.B16
-	WORD $0x6eb9e6ba // fcmgt v26.4s, v21.4s, v25.4s
-	VBIT V26.B16, V25.B16, V21.B16
-	WORD $0x6eb6e71a // fcmgt v26.4s, v24.4s, v22.4s
-	VBIT V26.B16, V24.B16, V22.B16
-	WORD $0x6eb9e6da // fcmgt v26.4s, v22.4s, v25.4s
-	VBIT V26.B16, V25.B16, V22.B16
-	WORD $0x6eb7e71a // fcmgt v26.4s, v24.4s, v23.4s
-	VBIT V26.B16, V24.B16, V23.B16
-	WORD $0x6eb9e6fa // fcmgt v26.4s, v23.4s, v25.4s
-	VBIT V26.B16, V25.B16, V23.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F24
-	VAND V0.B16, V24.B16, V0.B16
-	VAND V4.B16, V24.B16, V4.B16
-	VAND V8.B16, V24.B16, V8.B16
-	VAND V12.B16, V24.B16, V12.B16
-	VAND V16.B16, V24.B16, V16.B16
-	VAND V20.B16, V24.B16, V20.B16
-	FMOVQ 208(R3), F24
-	VAND V1.B16, V24.B16, V1.B16
-	VAND V5.B16, V24.B16, V5.B16
-	VAND V9.B16, V24.B16, V9.B16
-	VAND V13.B16, V24.B16, V13.B16
-	VAND V17.B16, V24.B16, V17.B16
-	VAND V21.B16, V24.B16, V21.B16
-	FMOVQ 224(R3), F24
-	VAND V2.B16, V24.B16, V2.B16
-	VAND V6.B16, V24.B16, V6.B16
-	VAND V10.B16, V24.B16, V10.B16
-	VAND V14.B16, V24.B16, V14.B16
-	VAND V18.B16, V24.B16, V18.B16
-	VAND V22.B16, V24.B16, V22.B16
-	FMOVQ 240(R3), F24
-	VAND V3.B16, V24.B16, V3.B16
-	VAND V7.B16, V24.B16, V7.B16
-	VAND V11.B16, V24.B16, V11.B16
-	VAND V15.B16, V24.B16, V15.B16
-	VAND V19.B16, V24.B16, V19.B16
-	VAND V23.B16, V24.B16, V23.B16
-
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	FSTPQ (F12, F13), 0(R5)
-	FSTPQ (F14, F15), 32(R5)
-	ADD R20, R5
-	FSTPQ (F16, F17), 0(R5)
-	FSTPQ (F18, F19), 32(R5)
-	ADD R20, R5
-	FSTPQ (F20, F21), 0(R5)
-	FSTPQ (F22, F23), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
-
-// func tileNEONP1S2(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP1S2(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
-
-row:
-	FMOVQ 0(R12), F4
-	FMOVQ 64(R12), F5
-	FMOVQ 128(R12), F6
-	FMOVQ 0(R10), F7
-	FMOVQ 64(R10), F8
-	FMOVQ 128(R10), F9
-	VFMLA V7.S4, V4.S4, V0.S4
-	VFMLA V8.S4, V5.S4, V0.S4
-	VFMLA V9.S4, V6.S4, V0.S4
-	FMOVQ 16(R12), F4
-	FMOVQ 80(R12), F5
-	FMOVQ 144(R12), F6
-	FMOVQ 16(R10), F7
-	FMOVQ 80(R10), F8
-	FMOVQ 144(R10), F9
+pixels1From1:
+	FMOVQ 64(R13), F6
+	WORD $0x4e20f4c6 // fmax v6.4s, v6.4s, v0.4s
+	VFMLA V6.S4, V3.S4, V1.S4
+	CMP $1, R19
+	BEQ pixels1RowDone
+	FMOVQ 128(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
 	VFMLA V7.S4, V4.S4, V1.S4
-	VFMLA V8.S4, V5.S4, V1.S4
-	VFMLA V9.S4, V6.S4, V1.S4
-	FMOVQ 32(R12), F4
-	FMOVQ 96(R12), F5
-	FMOVQ 160(R12), F6
-	FMOVQ 32(R10), F7
-	FMOVQ 96(R10), F8
-	FMOVQ 160(R10), F9
-	VFMLA V7.S4, V4.S4, V2.S4
-	VFMLA V8.S4, V5.S4, V2.S4
-	VFMLA V9.S4, V6.S4, V2.S4
-	FMOVQ 48(R12), F4
-	FMOVQ 112(R12), F5
-	FMOVQ 176(R12), F6
-	FMOVQ 48(R10), F7
-	FMOVQ 112(R10), F8
-	FMOVQ 176(R10), F9
-	VFMLA V7.S4, V4.S4, V3.S4
-	VFMLA V8.S4, V5.S4, V3.S4
-	VFMLA V9.S4, V6.S4, V3.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
 
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F4
-	FMOVQ 128(R3), F5
-	VMOV V5.B16, V6.B16
-	VFMLA V4.S4, V0.S4, V6.S4
-	VMOV V6.B16, V0.B16
-	FMOVQ 80(R3), F4
-	FMOVQ 144(R3), F5
+pixels1RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels1Row
+
+pixels1Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels1Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels1Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels1scaled
+	FMOVQ 64(R12), F2
+	FMOVQ 128(R12), F3
+	VMOV V3.B16, V4.B16
+	VFMLA V2.S4, V1.S4, V4.S4
+	VMOV V4.B16, V1.B16
+
+pixels1scaled:
+	CBZ R13, pixels1added
+	FMOVQ 0(R13), F2
+	WORD $0x4e21d441 // fadd v1.4s, v2.4s, v1.4s
+	ADD $64, R13
+
+pixels1added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V2.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V3.S4]
+	WORD $0x6ea1e444 // fcmgt v4.4s, v2.4s, v1.4s
+	VBIT V4.B16, V2.B16, V1.B16
+	WORD $0x6ea3e424 // fcmgt v4.4s, v1.4s, v3.4s
+	VBIT V4.B16, V3.B16, V1.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels1masked
+	FMOVQ 192(R12), F2
+	VAND V1.B16, V2.B16, V1.B16
+
+pixels1masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels2:
+	VMOV V1.B16, V2.B16
+	CBZ R15, pixels2Summed
+
+pixels2Row:
+	FMOVQ 0(R14), F3
+	FMOVQ 64(R14), F4
+	FMOVQ 128(R14), F5
+	CMP $1, R17
+	BEQ pixels2From1
+	FMOVQ 0(R13), F6
+	WORD $0x4e20f4c6 // fmax v6.4s, v6.4s, v0.4s
+	VFMLA V6.S4, V3.S4, V1.S4
+
+pixels2From1:
+	FMOVQ 64(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	FMOVQ 128(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	FMOVQ 192(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V7.S4, V4.S4, V1.S4
+	VFMLA V8.S4, V3.S4, V2.S4
+	VFMLA V8.S4, V5.S4, V1.S4
+	VFMLA V9.S4, V4.S4, V2.S4
+	CMP $1, R19
+	BEQ pixels2RowDone
+	FMOVQ 256(R13), F6
+	WORD $0x4e20f4c6 // fmax v6.4s, v6.4s, v0.4s
+	VFMLA V6.S4, V5.S4, V2.S4
+
+pixels2RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels2Row
+
+pixels2Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels2Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels2Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels2scaled
+	FMOVQ 64(R12), F3
+	FMOVQ 128(R12), F4
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V1.S4, V5.S4
+	VMOV V5.B16, V1.B16
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V2.S4, V5.S4
+	VMOV V5.B16, V2.B16
+
+pixels2scaled:
+	CBZ R13, pixels2added
+	FMOVQ 0(R13), F3
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F3
+	WORD $0x4e22d462 // fadd v2.4s, v3.4s, v2.4s
+	ADD $64, R13
+
+pixels2added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V3.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V4.S4]
+	WORD $0x6ea1e465 // fcmgt v5.4s, v3.4s, v1.4s
+	VBIT V5.B16, V3.B16, V1.B16
+	WORD $0x6ea4e425 // fcmgt v5.4s, v1.4s, v4.4s
+	VBIT V5.B16, V4.B16, V1.B16
+	WORD $0x6ea2e465 // fcmgt v5.4s, v3.4s, v2.4s
+	VBIT V5.B16, V3.B16, V2.B16
+	WORD $0x6ea4e445 // fcmgt v5.4s, v2.4s, v4.4s
+	VBIT V5.B16, V4.B16, V2.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels2masked
+	FMOVQ 192(R12), F3
+	VAND V1.B16, V3.B16, V1.B16
+	VAND V2.B16, V3.B16, V2.B16
+
+pixels2masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels3:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	CBZ R15, pixels3Summed
+
+pixels3Row:
+	FMOVQ 0(R14), F4
+	FMOVQ 64(R14), F5
+	FMOVQ 128(R14), F6
+	CMP $1, R17
+	BEQ pixels3From1
+	FMOVQ 0(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V4.S4, V1.S4
+
+pixels3From1:
+	FMOVQ 64(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	FMOVQ 128(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	FMOVQ 192(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	FMOVQ 256(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V8.S4, V5.S4, V1.S4
+	FMOVQ 320(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V9.S4, V4.S4, V2.S4
+	VFMLA V9.S4, V6.S4, V1.S4
+	VFMLA V10.S4, V5.S4, V2.S4
+	VFMLA V7.S4, V4.S4, V3.S4
+	VFMLA V7.S4, V6.S4, V2.S4
+	VFMLA V8.S4, V5.S4, V3.S4
+	CMP $1, R19
+	BEQ pixels3RowDone
+	FMOVQ 384(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V6.S4, V3.S4
+
+pixels3RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels3Row
+
+pixels3Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels3Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels3Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels3scaled
+	FMOVQ 64(R12), F4
+	FMOVQ 128(R12), F5
 	VMOV V5.B16, V6.B16
 	VFMLA V4.S4, V1.S4, V6.S4
 	VMOV V6.B16, V1.B16
-	FMOVQ 96(R3), F4
-	FMOVQ 160(R3), F5
 	VMOV V5.B16, V6.B16
 	VFMLA V4.S4, V2.S4, V6.S4
 	VMOV V6.B16, V2.B16
-	FMOVQ 112(R3), F4
-	FMOVQ 176(R3), F5
 	VMOV V5.B16, V6.B16
 	VFMLA V4.S4, V3.S4, V6.S4
 	VMOV V6.B16, V3.B16
 
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F4
-	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
-	FMOVQ 16(R4), F4
+pixels3scaled:
+	CBZ R13, pixels3added
+	FMOVQ 0(R13), F4
 	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	FMOVQ 32(R4), F4
+	ADD $64, R13
+	FMOVQ 0(R13), F4
 	WORD $0x4e22d482 // fadd v2.4s, v4.4s, v2.4s
-	FMOVQ 48(R4), F4
+	ADD $64, R13
+	FMOVQ 0(R13), F4
 	WORD $0x4e23d483 // fadd v3.4s, v4.4s, v3.4s
-	ADD R20, R4
+	ADD $64, R13
 
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V4.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V5.S4]
-	WORD $0x6ea0e486 // fcmgt v6.4s, v4.4s, v0.4s
-	VBIT V6.B16, V4.B16, V0.B16
-	WORD $0x6ea5e406 // fcmgt v6.4s, v0.4s, v5.4s
-	VBIT V6.B16, V5.B16, V0.B16
+pixels3added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V4.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V5.S4]
 	WORD $0x6ea1e486 // fcmgt v6.4s, v4.4s, v1.4s
 	VBIT V6.B16, V4.B16, V1.B16
 	WORD $0x6ea5e426 // fcmgt v6.4s, v1.4s, v5.4s
@@ -3858,208 +3579,636 @@ added:
 	VBIT V6.B16, V4.B16, V3.B16
 	WORD $0x6ea5e466 // fcmgt v6.4s, v3.4s, v5.4s
 	VBIT V6.B16, V5.B16, V3.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F4
-	VAND V0.B16, V4.B16, V0.B16
-	FMOVQ 208(R3), F4
+	MOVD 88(R0), R20
+	CBZ R20, pixels3masked
+	FMOVQ 192(R12), F4
 	VAND V1.B16, V4.B16, V1.B16
-	FMOVQ 224(R3), F4
 	VAND V2.B16, V4.B16, V2.B16
-	FMOVQ 240(R3), F4
 	VAND V3.B16, V4.B16, V3.B16
 
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
+pixels3masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels4:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	CBZ R15, pixels4Summed
+
+pixels4Row:
+	FMOVQ 0(R14), F5
+	FMOVQ 64(R14), F6
+	FMOVQ 128(R14), F7
+	CMP $1, R17
+	BEQ pixels4From1
+	FMOVQ 0(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V5.S4, V1.S4
+
+pixels4From1:
+	FMOVQ 64(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	FMOVQ 128(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	FMOVQ 192(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 256(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V9.S4, V6.S4, V1.S4
+	FMOVQ 320(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V10.S4, V5.S4, V2.S4
+	VFMLA V10.S4, V7.S4, V1.S4
+	FMOVQ 384(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V11.S4, V6.S4, V2.S4
+	FMOVQ 448(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V8.S4, V5.S4, V3.S4
+	VFMLA V8.S4, V7.S4, V2.S4
+	VFMLA V9.S4, V6.S4, V3.S4
+	VFMLA V10.S4, V5.S4, V4.S4
+	VFMLA V10.S4, V7.S4, V3.S4
+	VFMLA V11.S4, V6.S4, V4.S4
+	CMP $1, R19
+	BEQ pixels4RowDone
+	FMOVQ 512(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V7.S4, V4.S4
+
+pixels4RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
 	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
+	BNE pixels4Row
 
-// func tileNEONP2S2(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP2S2(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
+pixels4Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels4Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
 
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
+pixels4Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels4scaled
+	FMOVQ 64(R12), F5
+	FMOVQ 128(R12), F6
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V1.S4, V7.S4
+	VMOV V7.B16, V1.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V2.S4, V7.S4
+	VMOV V7.B16, V2.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V3.S4, V7.S4
+	VMOV V7.B16, V3.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V4.S4, V7.S4
+	VMOV V7.B16, V4.B16
 
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
+pixels4scaled:
+	CBZ R13, pixels4added
+	FMOVQ 0(R13), F5
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e22d4a2 // fadd v2.4s, v5.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e23d4a3 // fadd v3.4s, v5.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e24d4a4 // fadd v4.4s, v5.4s, v4.4s
+	ADD $64, R13
 
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
+pixels4added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V5.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V6.S4]
+	WORD $0x6ea1e4a7 // fcmgt v7.4s, v5.4s, v1.4s
+	VBIT V7.B16, V5.B16, V1.B16
+	WORD $0x6ea6e427 // fcmgt v7.4s, v1.4s, v6.4s
+	VBIT V7.B16, V6.B16, V1.B16
+	WORD $0x6ea2e4a7 // fcmgt v7.4s, v5.4s, v2.4s
+	VBIT V7.B16, V5.B16, V2.B16
+	WORD $0x6ea6e447 // fcmgt v7.4s, v2.4s, v6.4s
+	VBIT V7.B16, V6.B16, V2.B16
+	WORD $0x6ea3e4a7 // fcmgt v7.4s, v5.4s, v3.4s
+	VBIT V7.B16, V5.B16, V3.B16
+	WORD $0x6ea6e467 // fcmgt v7.4s, v3.4s, v6.4s
+	VBIT V7.B16, V6.B16, V3.B16
+	WORD $0x6ea4e4a7 // fcmgt v7.4s, v5.4s, v4.4s
+	VBIT V7.B16, V5.B16, V4.B16
+	WORD $0x6ea6e487 // fcmgt v7.4s, v4.4s, v6.4s
+	VBIT V7.B16, V6.B16, V4.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels4masked
+	FMOVQ 192(R12), F5
+	VAND V1.B16, V5.B16, V1.B16
+	VAND V2.B16, V5.B16, V2.B16
+	VAND V3.B16, V5.B16, V3.B16
+	VAND V4.B16, V5.B16, V4.B16
+
+pixels4masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels5:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
 	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
+	CBZ R15, pixels5Summed
 
-row:
-	FMOVQ 0(R12), F8
-	FMOVQ 64(R12), F9
-	FMOVQ 128(R12), F10
-	FMOVQ 0(R10), F11
-	FMOVQ 64(R10), F12
-	FMOVQ 128(R10), F13
-	FMOVQ 192(R10), F14
-	VFMLA V11.S4, V8.S4, V0.S4
-	FMOVQ 256(R10), F11
-	VFMLA V12.S4, V9.S4, V0.S4
-	VFMLA V13.S4, V8.S4, V4.S4
-	VFMLA V13.S4, V10.S4, V0.S4
-	VFMLA V14.S4, V9.S4, V4.S4
-	VFMLA V11.S4, V10.S4, V4.S4
-	FMOVQ 16(R12), F8
-	FMOVQ 80(R12), F9
-	FMOVQ 144(R12), F10
-	FMOVQ 16(R10), F11
-	FMOVQ 80(R10), F12
-	FMOVQ 144(R10), F13
-	FMOVQ 208(R10), F14
+pixels5Row:
+	FMOVQ 0(R14), F6
+	FMOVQ 64(R14), F7
+	FMOVQ 128(R14), F8
+	CMP $1, R17
+	BEQ pixels5From1
+	FMOVQ 0(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V6.S4, V1.S4
+
+pixels5From1:
+	FMOVQ 64(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	FMOVQ 128(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 192(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 256(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V10.S4, V7.S4, V1.S4
+	FMOVQ 320(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V11.S4, V6.S4, V2.S4
 	VFMLA V11.S4, V8.S4, V1.S4
-	FMOVQ 272(R10), F11
-	VFMLA V12.S4, V9.S4, V1.S4
-	VFMLA V13.S4, V8.S4, V5.S4
-	VFMLA V13.S4, V10.S4, V1.S4
-	VFMLA V14.S4, V9.S4, V5.S4
-	VFMLA V11.S4, V10.S4, V5.S4
-	FMOVQ 32(R12), F8
-	FMOVQ 96(R12), F9
-	FMOVQ 160(R12), F10
-	FMOVQ 32(R10), F11
-	FMOVQ 96(R10), F12
-	FMOVQ 160(R10), F13
-	FMOVQ 224(R10), F14
-	VFMLA V11.S4, V8.S4, V2.S4
-	FMOVQ 288(R10), F11
-	VFMLA V12.S4, V9.S4, V2.S4
-	VFMLA V13.S4, V8.S4, V6.S4
-	VFMLA V13.S4, V10.S4, V2.S4
-	VFMLA V14.S4, V9.S4, V6.S4
-	VFMLA V11.S4, V10.S4, V6.S4
-	FMOVQ 48(R12), F8
-	FMOVQ 112(R12), F9
-	FMOVQ 176(R12), F10
-	FMOVQ 48(R10), F11
-	FMOVQ 112(R10), F12
-	FMOVQ 176(R10), F13
-	FMOVQ 240(R10), F14
+	FMOVQ 384(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V2.S4
+	FMOVQ 448(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V9.S4, V6.S4, V3.S4
+	VFMLA V9.S4, V8.S4, V2.S4
+	FMOVQ 512(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V10.S4, V7.S4, V3.S4
+	FMOVQ 576(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V11.S4, V6.S4, V4.S4
 	VFMLA V11.S4, V8.S4, V3.S4
-	FMOVQ 304(R10), F11
-	VFMLA V12.S4, V9.S4, V3.S4
-	VFMLA V13.S4, V8.S4, V7.S4
-	VFMLA V13.S4, V10.S4, V3.S4
-	VFMLA V14.S4, V9.S4, V7.S4
-	VFMLA V11.S4, V10.S4, V7.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
+	VFMLA V12.S4, V7.S4, V4.S4
+	VFMLA V9.S4, V6.S4, V5.S4
+	VFMLA V9.S4, V8.S4, V4.S4
+	VFMLA V10.S4, V7.S4, V5.S4
+	CMP $1, R19
+	BEQ pixels5RowDone
+	FMOVQ 640(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V5.S4
 
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F8
-	FMOVQ 128(R3), F9
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V0.S4, V10.S4
-	VMOV V10.B16, V0.B16
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V4.S4, V10.S4
-	VMOV V10.B16, V4.B16
-	FMOVQ 80(R3), F8
-	FMOVQ 144(R3), F9
+pixels5RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels5Row
+
+pixels5Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels5Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels5Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels5scaled
+	FMOVQ 64(R12), F6
+	FMOVQ 128(R12), F7
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V1.S4, V8.S4
+	VMOV V8.B16, V1.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V2.S4, V8.S4
+	VMOV V8.B16, V2.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V3.S4, V8.S4
+	VMOV V8.B16, V3.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V4.S4, V8.S4
+	VMOV V8.B16, V4.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V5.S4, V8.S4
+	VMOV V8.B16, V5.B16
+
+pixels5scaled:
+	CBZ R13, pixels5added
+	FMOVQ 0(R13), F6
+	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e22d4c2 // fadd v2.4s, v6.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e23d4c3 // fadd v3.4s, v6.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e24d4c4 // fadd v4.4s, v6.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e25d4c5 // fadd v5.4s, v6.4s, v5.4s
+	ADD $64, R13
+
+pixels5added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V6.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V7.S4]
+	WORD $0x6ea1e4c8 // fcmgt v8.4s, v6.4s, v1.4s
+	VBIT V8.B16, V6.B16, V1.B16
+	WORD $0x6ea7e428 // fcmgt v8.4s, v1.4s, v7.4s
+	VBIT V8.B16, V7.B16, V1.B16
+	WORD $0x6ea2e4c8 // fcmgt v8.4s, v6.4s, v2.4s
+	VBIT V8.B16, V6.B16, V2.B16
+	WORD $0x6ea7e448 // fcmgt v8.4s, v2.4s, v7.4s
+	VBIT V8.B16, V7.B16, V2.B16
+	WORD $0x6ea3e4c8 // fcmgt v8.4s, v6.4s, v3.4s
+	VBIT V8.B16, V6.B16, V3.B16
+	WORD $0x6ea7e468 // fcmgt v8.4s, v3.4s, v7.4s
+	VBIT V8.B16, V7.B16, V3.B16
+	WORD $0x6ea4e4c8 // fcmgt v8.4s, v6.4s, v4.4s
+	VBIT V8.B16, V6.B16, V4.B16
+	WORD $0x6ea7e488 // fcmgt v8.4s, v4.4s, v7.4s
+	VBIT V8.B16, V7.B16, V4.B16
+	WORD $0x6ea5e4c8 // fcmgt v8.4s, v6.4s, v5.4s
+	VBIT V8.B16, V6.B16, V5.B16
+	WORD $0x6ea7e4a8 // fcmgt v8.4s, v5.4s, v7.4s
+	VBIT V8.B16, V7.B16, V5.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels5masked
+	FMOVQ 192(R12), F6
+	VAND V1.B16, V6.B16, V1.B16
+	VAND V2.B16, V6.B16, V2.B16
+	VAND V3.B16, V6.B16, V3.B16
+	VAND V4.B16, V6.B16, V4.B16
+	VAND V5.B16, V6.B16, V5.B16
+
+pixels5masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels6:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	CBZ R15, pixels6Summed
+
+pixels6Row:
+	FMOVQ 0(R14), F7
+	FMOVQ 64(R14), F8
+	FMOVQ 128(R14), F9
+	CMP $1, R17
+	BEQ pixels6From1
+	FMOVQ 0(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V7.S4, V1.S4
+
+pixels6From1:
+	FMOVQ 64(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 128(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 192(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 256(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V1.S4
+	FMOVQ 320(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V2.S4
+	VFMLA V12.S4, V9.S4, V1.S4
+	FMOVQ 384(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V2.S4
+	FMOVQ 448(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V10.S4, V7.S4, V3.S4
+	VFMLA V10.S4, V9.S4, V2.S4
+	FMOVQ 512(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V3.S4
+	FMOVQ 576(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V4.S4
+	VFMLA V12.S4, V9.S4, V3.S4
+	FMOVQ 640(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V4.S4
+	FMOVQ 704(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V10.S4, V7.S4, V5.S4
+	VFMLA V10.S4, V9.S4, V4.S4
+	VFMLA V11.S4, V8.S4, V5.S4
+	VFMLA V12.S4, V7.S4, V6.S4
+	VFMLA V12.S4, V9.S4, V5.S4
+	VFMLA V13.S4, V8.S4, V6.S4
+	CMP $1, R19
+	BEQ pixels6RowDone
+	FMOVQ 768(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V9.S4, V6.S4
+
+pixels6RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels6Row
+
+pixels6Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels6Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels6Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels6scaled
+	FMOVQ 64(R12), F7
+	FMOVQ 128(R12), F8
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V1.S4, V9.S4
+	VMOV V9.B16, V1.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V2.S4, V9.S4
+	VMOV V9.B16, V2.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V3.S4, V9.S4
+	VMOV V9.B16, V3.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V4.S4, V9.S4
+	VMOV V9.B16, V4.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V5.S4, V9.S4
+	VMOV V9.B16, V5.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V6.S4, V9.S4
+	VMOV V9.B16, V6.B16
+
+pixels6scaled:
+	CBZ R13, pixels6added
+	FMOVQ 0(R13), F7
+	WORD $0x4e21d4e1 // fadd v1.4s, v7.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e23d4e3 // fadd v3.4s, v7.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e24d4e4 // fadd v4.4s, v7.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e26d4e6 // fadd v6.4s, v7.4s, v6.4s
+	ADD $64, R13
+
+pixels6added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V7.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V8.S4]
+	WORD $0x6ea1e4e9 // fcmgt v9.4s, v7.4s, v1.4s
+	VBIT V9.B16, V7.B16, V1.B16
+	WORD $0x6ea8e429 // fcmgt v9.4s, v1.4s, v8.4s
+	VBIT V9.B16, V8.B16, V1.B16
+	WORD $0x6ea2e4e9 // fcmgt v9.4s, v7.4s, v2.4s
+	VBIT V9.B16, V7.B16, V2.B16
+	WORD $0x6ea8e449 // fcmgt v9.4s, v2.4s, v8.4s
+	VBIT V9.B16, V8.B16, V2.B16
+	WORD $0x6ea3e4e9 // fcmgt v9.4s, v7.4s, v3.4s
+	VBIT V9.B16, V7.B16, V3.B16
+	WORD $0x6ea8e469 // fcmgt v9.4s, v3.4s, v8.4s
+	VBIT V9.B16, V8.B16, V3.B16
+	WORD $0x6ea4e4e9 // fcmgt v9.4s, v7.4s, v4.4s
+	VBIT V9.B16, V7.B16, V4.B16
+	WORD $0x6ea8e489 // fcmgt v9.4s, v4.4s, v8.4s
+	VBIT V9.B16, V8.B16, V4.B16
+	WORD $0x6ea5e4e9 // fcmgt v9.4s, v7.4s, v5.4s
+	VBIT V9.B16, V7.B16, V5.B16
+	WORD $0x6ea8e4a9 // fcmgt v9.4s, v5.4s, v8.4s
+	VBIT V9.B16, V8.B16, V5.B16
+	WORD $0x6ea6e4e9 // fcmgt v9.4s, v7.4s, v6.4s
+	VBIT V9.B16, V7.B16, V6.B16
+	WORD $0x6ea8e4c9 // fcmgt v9.4s, v6.4s, v8.4s
+	VBIT V9.B16, V8.B16, V6.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels6masked
+	FMOVQ 192(R12), F7
+	VAND V1.B16, V7.B16, V1.B16
+	VAND V2.B16, V7.B16, V2.B16
+	VAND V3.B16, V7.B16, V3.B16
+	VAND V4.B16, V7.B16, V4.B16
+	VAND V5.B16, V7.B16, V5.B16
+	VAND V6.B16, V7.B16, V6.B16
+
+pixels6masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels7:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	CBZ R15, pixels7Summed
+
+pixels7Row:
+	FMOVQ 0(R14), F8
+	FMOVQ 64(R14), F9
+	FMOVQ 128(R14), F10
+	CMP $1, R17
+	BEQ pixels7From1
+	FMOVQ 0(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V1.S4
+
+pixels7From1:
+	FMOVQ 64(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 128(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 192(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 256(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V9.S4, V1.S4
+	FMOVQ 320(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V2.S4
+	VFMLA V13.S4, V10.S4, V1.S4
+	FMOVQ 384(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V2.S4
+	FMOVQ 448(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V3.S4
+	VFMLA V11.S4, V10.S4, V2.S4
+	FMOVQ 512(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V9.S4, V3.S4
+	FMOVQ 576(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V4.S4
+	VFMLA V13.S4, V10.S4, V3.S4
+	FMOVQ 640(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V4.S4
+	FMOVQ 704(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V5.S4
+	VFMLA V11.S4, V10.S4, V4.S4
+	FMOVQ 768(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V9.S4, V5.S4
+	FMOVQ 832(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V6.S4
+	VFMLA V13.S4, V10.S4, V5.S4
+	VFMLA V14.S4, V9.S4, V6.S4
+	VFMLA V11.S4, V8.S4, V7.S4
+	VFMLA V11.S4, V10.S4, V6.S4
+	VFMLA V12.S4, V9.S4, V7.S4
+	CMP $1, R19
+	BEQ pixels7RowDone
+	FMOVQ 896(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V7.S4
+
+pixels7RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels7Row
+
+pixels7Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels7Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels7Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels7scaled
+	FMOVQ 64(R12), F8
+	FMOVQ 128(R12), F9
 	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V1.S4, V10.S4
 	VMOV V10.B16, V1.B16
 	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V5.S4, V10.S4
-	VMOV V10.B16, V5.B16
-	FMOVQ 96(R3), F8
-	FMOVQ 160(R3), F9
-	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V2.S4, V10.S4
 	VMOV V10.B16, V2.B16
-	VMOV V9.B16, V10.B16
-	VFMLA V8.S4, V6.S4, V10.S4
-	VMOV V10.B16, V6.B16
-	FMOVQ 112(R3), F8
-	FMOVQ 176(R3), F9
 	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V3.S4, V10.S4
 	VMOV V10.B16, V3.B16
 	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V4.S4, V10.S4
+	VMOV V10.B16, V4.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V5.S4, V10.S4
+	VMOV V10.B16, V5.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V6.S4, V10.S4
+	VMOV V10.B16, V6.B16
+	VMOV V9.B16, V10.B16
 	VFMLA V8.S4, V7.S4, V10.S4
 	VMOV V10.B16, V7.B16
 
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F8
-	WORD $0x4e20d500 // fadd v0.4s, v8.4s, v0.4s
-	FMOVQ 16(R4), F8
+pixels7scaled:
+	CBZ R13, pixels7added
+	FMOVQ 0(R13), F8
 	WORD $0x4e21d501 // fadd v1.4s, v8.4s, v1.4s
-	FMOVQ 32(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e22d502 // fadd v2.4s, v8.4s, v2.4s
-	FMOVQ 48(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
-	FMOVQ 16(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e25d505 // fadd v5.4s, v8.4s, v5.4s
-	FMOVQ 32(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
-	FMOVQ 48(R4), F8
+	ADD $64, R13
+	FMOVQ 0(R13), F8
 	WORD $0x4e27d507 // fadd v7.4s, v8.4s, v7.4s
-	ADD R20, R4
+	ADD $64, R13
 
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V8.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V9.S4]
-	WORD $0x6ea0e50a // fcmgt v10.4s, v8.4s, v0.4s
-	VBIT V10.B16, V8.B16, V0.B16
-	WORD $0x6ea9e40a // fcmgt v10.4s, v0.4s, v9.4s
-	VBIT V10.B16, V9.B16, V0.B16
+pixels7added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V8.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V9.S4]
 	WORD $0x6ea1e50a // fcmgt v10.4s, v8.4s, v1.4s
 	VBIT V10.B16, V8.B16, V1.B16
 	WORD $0x6ea9e42a // fcmgt v10.4s, v1.4s, v9.4s
@@ -4088,260 +4237,956 @@ added:
 	VBIT V10.B16, V8.B16, V7.B16
 	WORD $0x6ea9e4ea // fcmgt v10.4s, v7.4s, v9.4s
 	VBIT V10.B16, V9.B16, V7.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F8
-	VAND V0.B16, V8.B16, V0.B16
-	VAND V4.B16, V8.B16, V4.B16
-	FMOVQ 208(R3), F8
+	MOVD 88(R0), R20
+	CBZ R20, pixels7masked
+	FMOVQ 192(R12), F8
 	VAND V1.B16, V8.B16, V1.B16
-	VAND V5.B16, V8.B16, V5.B16
-	FMOVQ 224(R3), F8
 	VAND V2.B16, V8.B16, V2.B16
-	VAND V6.B16, V8.B16, V6.B16
-	FMOVQ 240(R3), F8
 	VAND V3.B16, V8.B16, V3.B16
+	VAND V4.B16, V8.B16, V4.B16
+	VAND V5.B16, V8.B16, V5.B16
+	VAND V6.B16, V8.B16, V6.B16
 	VAND V7.B16, V8.B16, V7.B16
 
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
+pixels7masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	B stored
 
-// func tileNEONP3S2(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP3S2(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
+pixels8:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
 	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	CBZ R15, pixels8Summed
+
+pixels8Row:
+	FMOVQ 0(R14), F9
+	FMOVQ 64(R14), F10
+	FMOVQ 128(R14), F11
+	CMP $1, R17
+	BEQ pixels8From1
+	FMOVQ 0(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V9.S4, V1.S4
+
+pixels8From1:
+	FMOVQ 64(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 128(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 192(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 256(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V1.S4
+	FMOVQ 320(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V2.S4
+	VFMLA V14.S4, V11.S4, V1.S4
+	FMOVQ 384(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V2.S4
+	FMOVQ 448(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V12.S4, V9.S4, V3.S4
+	VFMLA V12.S4, V11.S4, V2.S4
+	FMOVQ 512(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V3.S4
+	FMOVQ 576(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V4.S4
+	VFMLA V14.S4, V11.S4, V3.S4
+	FMOVQ 640(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V4.S4
+	FMOVQ 704(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V12.S4, V9.S4, V5.S4
+	VFMLA V12.S4, V11.S4, V4.S4
+	FMOVQ 768(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V5.S4
+	FMOVQ 832(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V6.S4
+	VFMLA V14.S4, V11.S4, V5.S4
+	FMOVQ 896(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V6.S4
+	FMOVQ 960(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V12.S4, V9.S4, V7.S4
+	VFMLA V12.S4, V11.S4, V6.S4
+	VFMLA V13.S4, V10.S4, V7.S4
+	VFMLA V14.S4, V9.S4, V8.S4
+	VFMLA V14.S4, V11.S4, V7.S4
+	VFMLA V15.S4, V10.S4, V8.S4
+	CMP $1, R19
+	BEQ pixels8RowDone
+	FMOVQ 1024(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V11.S4, V8.S4
+
+pixels8RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels8Row
+
+pixels8Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels8Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels8Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels8scaled
+	FMOVQ 64(R12), F9
+	FMOVQ 128(R12), F10
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V1.S4, V11.S4
+	VMOV V11.B16, V1.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V2.S4, V11.S4
+	VMOV V11.B16, V2.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V3.S4, V11.S4
+	VMOV V11.B16, V3.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V4.S4, V11.S4
+	VMOV V11.B16, V4.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V5.S4, V11.S4
+	VMOV V11.B16, V5.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V6.S4, V11.S4
+	VMOV V11.B16, V6.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V7.S4, V11.S4
+	VMOV V11.B16, V7.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V8.S4, V11.S4
+	VMOV V11.B16, V8.B16
+
+pixels8scaled:
+	CBZ R13, pixels8added
+	FMOVQ 0(R13), F9
+	WORD $0x4e21d521 // fadd v1.4s, v9.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e22d522 // fadd v2.4s, v9.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e23d523 // fadd v3.4s, v9.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e24d524 // fadd v4.4s, v9.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e25d525 // fadd v5.4s, v9.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e26d526 // fadd v6.4s, v9.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e28d528 // fadd v8.4s, v9.4s, v8.4s
+	ADD $64, R13
+
+pixels8added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V9.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V10.S4]
+	WORD $0x6ea1e52b // fcmgt v11.4s, v9.4s, v1.4s
+	VBIT V11.B16, V9.B16, V1.B16
+	WORD $0x6eaae42b // fcmgt v11.4s, v1.4s, v10.4s
+	VBIT V11.B16, V10.B16, V1.B16
+	WORD $0x6ea2e52b // fcmgt v11.4s, v9.4s, v2.4s
+	VBIT V11.B16, V9.B16, V2.B16
+	WORD $0x6eaae44b // fcmgt v11.4s, v2.4s, v10.4s
+	VBIT V11.B16, V10.B16, V2.B16
+	WORD $0x6ea3e52b // fcmgt v11.4s, v9.4s, v3.4s
+	VBIT V11.B16, V9.B16, V3.B16
+	WORD $0x6eaae46b // fcmgt v11.4s, v3.4s, v10.4s
+	VBIT V11.B16, V10.B16, V3.B16
+	WORD $0x6ea4e52b // fcmgt v11.4s, v9.4s, v4.4s
+	VBIT V11.B16, V9.B16, V4.B16
+	WORD $0x6eaae48b // fcmgt v11.4s, v4.4s, v10.4s
+	VBIT V11.B16, V10.B16, V4.B16
+	WORD $0x6ea5e52b // fcmgt v11.4s, v9.4s, v5.4s
+	VBIT V11.B16, V9.B16, V5.B16
+	WORD $0x6eaae4ab // fcmgt v11.4s, v5.4s, v10.4s
+	VBIT V11.B16, V10.B16, V5.B16
+	WORD $0x6ea6e52b // fcmgt v11.4s, v9.4s, v6.4s
+	VBIT V11.B16, V9.B16, V6.B16
+	WORD $0x6eaae4cb // fcmgt v11.4s, v6.4s, v10.4s
+	VBIT V11.B16, V10.B16, V6.B16
+	WORD $0x6ea7e52b // fcmgt v11.4s, v9.4s, v7.4s
+	VBIT V11.B16, V9.B16, V7.B16
+	WORD $0x6eaae4eb // fcmgt v11.4s, v7.4s, v10.4s
+	VBIT V11.B16, V10.B16, V7.B16
+	WORD $0x6ea8e52b // fcmgt v11.4s, v9.4s, v8.4s
+	VBIT V11.B16, V9.B16, V8.B16
+	WORD $0x6eaae50b // fcmgt v11.4s, v8.4s, v10.4s
+	VBIT V11.B16, V10.B16, V8.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels8masked
+	FMOVQ 192(R12), F9
+	VAND V1.B16, V9.B16, V1.B16
+	VAND V2.B16, V9.B16, V2.B16
+	VAND V3.B16, V9.B16, V3.B16
+	VAND V4.B16, V9.B16, V4.B16
+	VAND V5.B16, V9.B16, V5.B16
+	VAND V6.B16, V9.B16, V6.B16
+	VAND V7.B16, V9.B16, V7.B16
+	VAND V8.B16, V9.B16, V8.B16
+
+pixels8masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels9:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
 	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
+	CBZ R15, pixels9Summed
 
-row:
-	FMOVQ 0(R12), F12
-	FMOVQ 64(R12), F13
-	FMOVQ 128(R12), F14
-	FMOVQ 0(R10), F15
-	FMOVQ 64(R10), F16
-	FMOVQ 128(R10), F17
-	FMOVQ 192(R10), F18
-	VFMLA V15.S4, V12.S4, V0.S4
-	FMOVQ 256(R10), F15
-	VFMLA V16.S4, V13.S4, V0.S4
-	FMOVQ 320(R10), F16
-	VFMLA V17.S4, V12.S4, V4.S4
-	VFMLA V17.S4, V14.S4, V0.S4
-	FMOVQ 384(R10), F17
-	VFMLA V18.S4, V13.S4, V4.S4
-	VFMLA V15.S4, V12.S4, V8.S4
-	VFMLA V15.S4, V14.S4, V4.S4
-	VFMLA V16.S4, V13.S4, V8.S4
-	VFMLA V17.S4, V14.S4, V8.S4
-	FMOVQ 16(R12), F12
-	FMOVQ 80(R12), F13
-	FMOVQ 144(R12), F14
-	FMOVQ 16(R10), F15
-	FMOVQ 80(R10), F16
-	FMOVQ 144(R10), F17
-	FMOVQ 208(R10), F18
+pixels9Row:
+	FMOVQ 0(R14), F10
+	FMOVQ 64(R14), F11
+	FMOVQ 128(R14), F12
+	CMP $1, R17
+	BEQ pixels9From1
+	FMOVQ 0(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V1.S4
+
+pixels9From1:
+	FMOVQ 64(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 128(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 192(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 256(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V1.S4
+	FMOVQ 320(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V2.S4
 	VFMLA V15.S4, V12.S4, V1.S4
-	FMOVQ 272(R10), F15
-	VFMLA V16.S4, V13.S4, V1.S4
-	FMOVQ 336(R10), F16
-	VFMLA V17.S4, V12.S4, V5.S4
-	VFMLA V17.S4, V14.S4, V1.S4
-	FMOVQ 400(R10), F17
-	VFMLA V18.S4, V13.S4, V5.S4
-	VFMLA V15.S4, V12.S4, V9.S4
-	VFMLA V15.S4, V14.S4, V5.S4
-	VFMLA V16.S4, V13.S4, V9.S4
-	VFMLA V17.S4, V14.S4, V9.S4
-	FMOVQ 32(R12), F12
-	FMOVQ 96(R12), F13
-	FMOVQ 160(R12), F14
-	FMOVQ 32(R10), F15
-	FMOVQ 96(R10), F16
-	FMOVQ 160(R10), F17
-	FMOVQ 224(R10), F18
-	VFMLA V15.S4, V12.S4, V2.S4
-	FMOVQ 288(R10), F15
-	VFMLA V16.S4, V13.S4, V2.S4
-	FMOVQ 352(R10), F16
-	VFMLA V17.S4, V12.S4, V6.S4
-	VFMLA V17.S4, V14.S4, V2.S4
-	FMOVQ 416(R10), F17
-	VFMLA V18.S4, V13.S4, V6.S4
-	VFMLA V15.S4, V12.S4, V10.S4
-	VFMLA V15.S4, V14.S4, V6.S4
-	VFMLA V16.S4, V13.S4, V10.S4
-	VFMLA V17.S4, V14.S4, V10.S4
-	FMOVQ 48(R12), F12
-	FMOVQ 112(R12), F13
-	FMOVQ 176(R12), F14
-	FMOVQ 48(R10), F15
-	FMOVQ 112(R10), F16
-	FMOVQ 176(R10), F17
-	FMOVQ 240(R10), F18
+	FMOVQ 384(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V2.S4
+	FMOVQ 448(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V3.S4
+	VFMLA V13.S4, V12.S4, V2.S4
+	FMOVQ 512(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V3.S4
+	FMOVQ 576(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V4.S4
 	VFMLA V15.S4, V12.S4, V3.S4
-	FMOVQ 304(R10), F15
-	VFMLA V16.S4, V13.S4, V3.S4
-	FMOVQ 368(R10), F16
-	VFMLA V17.S4, V12.S4, V7.S4
-	VFMLA V17.S4, V14.S4, V3.S4
-	FMOVQ 432(R10), F17
-	VFMLA V18.S4, V13.S4, V7.S4
-	VFMLA V15.S4, V12.S4, V11.S4
-	VFMLA V15.S4, V14.S4, V7.S4
-	VFMLA V16.S4, V13.S4, V11.S4
-	VFMLA V17.S4, V14.S4, V11.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
+	FMOVQ 640(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V4.S4
+	FMOVQ 704(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V5.S4
+	VFMLA V13.S4, V12.S4, V4.S4
+	FMOVQ 768(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V5.S4
+	FMOVQ 832(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V6.S4
+	VFMLA V15.S4, V12.S4, V5.S4
+	FMOVQ 896(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V6.S4
+	FMOVQ 960(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V7.S4
+	VFMLA V13.S4, V12.S4, V6.S4
+	FMOVQ 1024(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V7.S4
+	FMOVQ 1088(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V8.S4
+	VFMLA V15.S4, V12.S4, V7.S4
+	VFMLA V16.S4, V11.S4, V8.S4
+	VFMLA V13.S4, V10.S4, V9.S4
+	VFMLA V13.S4, V12.S4, V8.S4
+	VFMLA V14.S4, V11.S4, V9.S4
+	CMP $1, R19
+	BEQ pixels9RowDone
+	FMOVQ 1152(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V9.S4
 
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F12
-	FMOVQ 128(R3), F13
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V0.S4, V14.S4
-	VMOV V14.B16, V0.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V4.S4, V14.S4
-	VMOV V14.B16, V4.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V8.S4, V14.S4
-	VMOV V14.B16, V8.B16
-	FMOVQ 80(R3), F12
-	FMOVQ 144(R3), F13
+pixels9RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels9Row
+
+pixels9Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels9Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels9Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels9scaled
+	FMOVQ 64(R12), F10
+	FMOVQ 128(R12), F11
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V1.S4, V12.S4
+	VMOV V12.B16, V1.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V2.S4, V12.S4
+	VMOV V12.B16, V2.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V3.S4, V12.S4
+	VMOV V12.B16, V3.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V4.S4, V12.S4
+	VMOV V12.B16, V4.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V5.S4, V12.S4
+	VMOV V12.B16, V5.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V6.S4, V12.S4
+	VMOV V12.B16, V6.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V7.S4, V12.S4
+	VMOV V12.B16, V7.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V8.S4, V12.S4
+	VMOV V12.B16, V8.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V9.S4, V12.S4
+	VMOV V12.B16, V9.B16
+
+pixels9scaled:
+	CBZ R13, pixels9added
+	FMOVQ 0(R13), F10
+	WORD $0x4e21d541 // fadd v1.4s, v10.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e22d542 // fadd v2.4s, v10.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e23d543 // fadd v3.4s, v10.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e24d544 // fadd v4.4s, v10.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e25d545 // fadd v5.4s, v10.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e26d546 // fadd v6.4s, v10.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e27d547 // fadd v7.4s, v10.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e28d548 // fadd v8.4s, v10.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e29d549 // fadd v9.4s, v10.4s, v9.4s
+	ADD $64, R13
+
+pixels9added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V10.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V11.S4]
+	WORD $0x6ea1e54c // fcmgt v12.4s, v10.4s, v1.4s
+	VBIT V12.B16, V10.B16, V1.B16
+	WORD $0x6eabe42c // fcmgt v12.4s, v1.4s, v11.4s
+	VBIT V12.B16, V11.B16, V1.B16
+	WORD $0x6ea2e54c // fcmgt v12.4s, v10.4s, v2.4s
+	VBIT V12.B16, V10.B16, V2.B16
+	WORD $0x6eabe44c // fcmgt v12.4s, v2.4s, v11.4s
+	VBIT V12.B16, V11.B16, V2.B16
+	WORD $0x6ea3e54c // fcmgt v12.4s, v10.4s, v3.4s
+	VBIT V12.B16, V10.B16, V3.B16
+	WORD $0x6eabe46c // fcmgt v12.4s, v3.4s, v11.4s
+	VBIT V12.B16, V11.B16, V3.B16
+	WORD $0x6ea4e54c // fcmgt v12.4s, v10.4s, v4.4s
+	VBIT V12.B16, V10.B16, V4.B16
+	WORD $0x6eabe48c // fcmgt v12.4s, v4.4s, v11.4s
+	VBIT V12.B16, V11.B16, V4.B16
+	WORD $0x6ea5e54c // fcmgt v12.4s, v10.4s, v5.4s
+	VBIT V12.B16, V10.B16, V5.B16
+	WORD $0x6eabe4ac // fcmgt v12.4s, v5.4s, v11.4s
+	VBIT V12.B16, V11.B16, V5.B16
+	WORD $0x6ea6e54c // fcmgt v12.4s, v10.4s, v6.4s
+	VBIT V12.B16, V10.B16, V6.B16
+	WORD $0x6eabe4cc // fcmgt v12.4s, v6.4s, v11.4s
+	VBIT V12.B16, V11.B16, V6.B16
+	WORD $0x6ea7e54c // fcmgt v12.4s, v10.4s, v7.4s
+	VBIT V12.B16, V10.B16, V7.B16
+	WORD $0x6eabe4ec // fcmgt v12.4s, v7.4s, v11.4s
+	VBIT V12.B16, V11.B16, V7.B16
+	WORD $0x6ea8e54c // fcmgt v12.4s, v10.4s, v8.4s
+	VBIT V12.B16, V10.B16, V8.B16
+	WORD $0x6eabe50c // fcmgt v12.4s, v8.4s, v11.4s
+	VBIT V12.B16, V11.B16, V8.B16
+	WORD $0x6ea9e54c // fcmgt v12.4s, v10.4s, v9.4s
+	VBIT V12.B16, V10.B16, V9.B16
+	WORD $0x6eabe52c // fcmgt v12.4s, v9.4s, v11.4s
+	VBIT V12.B16, V11.B16, V9.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels9masked
+	FMOVQ 192(R12), F10
+	VAND V1.B16, V10.B16, V1.B16
+	VAND V2.B16, V10.B16, V2.B16
+	VAND V3.B16, V10.B16, V3.B16
+	VAND V4.B16, V10.B16, V4.B16
+	VAND V5.B16, V10.B16, V5.B16
+	VAND V6.B16, V10.B16, V6.B16
+	VAND V7.B16, V10.B16, V7.B16
+	VAND V8.B16, V10.B16, V8.B16
+	VAND V9.B16, V10.B16, V9.B16
+
+pixels9masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels10:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	CBZ R15, pixels10Summed
+
+pixels10Row:
+	FMOVQ 0(R14), F11
+	FMOVQ 64(R14), F12
+	FMOVQ 128(R14), F13
+	CMP $1, R17
+	BEQ pixels10From1
+	FMOVQ 0(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V1.S4
+
+pixels10From1:
+	FMOVQ 64(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 128(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 192(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 256(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V1.S4
+	FMOVQ 320(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V2.S4
+	VFMLA V16.S4, V13.S4, V1.S4
+	FMOVQ 384(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V2.S4
+	FMOVQ 448(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V3.S4
+	VFMLA V14.S4, V13.S4, V2.S4
+	FMOVQ 512(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V3.S4
+	FMOVQ 576(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V4.S4
+	VFMLA V16.S4, V13.S4, V3.S4
+	FMOVQ 640(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V4.S4
+	FMOVQ 704(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V5.S4
+	VFMLA V14.S4, V13.S4, V4.S4
+	FMOVQ 768(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V5.S4
+	FMOVQ 832(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V6.S4
+	VFMLA V16.S4, V13.S4, V5.S4
+	FMOVQ 896(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V6.S4
+	FMOVQ 960(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V7.S4
+	VFMLA V14.S4, V13.S4, V6.S4
+	FMOVQ 1024(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V7.S4
+	FMOVQ 1088(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V8.S4
+	VFMLA V16.S4, V13.S4, V7.S4
+	FMOVQ 1152(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V8.S4
+	FMOVQ 1216(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V9.S4
+	VFMLA V14.S4, V13.S4, V8.S4
+	VFMLA V15.S4, V12.S4, V9.S4
+	VFMLA V16.S4, V11.S4, V10.S4
+	VFMLA V16.S4, V13.S4, V9.S4
+	VFMLA V17.S4, V12.S4, V10.S4
+	CMP $1, R19
+	BEQ pixels10RowDone
+	FMOVQ 1280(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V13.S4, V10.S4
+
+pixels10RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels10Row
+
+pixels10Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels10Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels10Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels10scaled
+	FMOVQ 64(R12), F11
+	FMOVQ 128(R12), F12
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V1.S4, V13.S4
+	VMOV V13.B16, V1.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V2.S4, V13.S4
+	VMOV V13.B16, V2.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V3.S4, V13.S4
+	VMOV V13.B16, V3.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V4.S4, V13.S4
+	VMOV V13.B16, V4.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V5.S4, V13.S4
+	VMOV V13.B16, V5.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V6.S4, V13.S4
+	VMOV V13.B16, V6.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VMOV V13.B16, V7.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V8.S4, V13.S4
+	VMOV V13.B16, V8.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V9.S4, V13.S4
+	VMOV V13.B16, V9.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VMOV V13.B16, V10.B16
+
+pixels10scaled:
+	CBZ R13, pixels10added
+	FMOVQ 0(R13), F11
+	WORD $0x4e21d561 // fadd v1.4s, v11.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e23d563 // fadd v3.4s, v11.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e24d564 // fadd v4.4s, v11.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e25d565 // fadd v5.4s, v11.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e26d566 // fadd v6.4s, v11.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e27d567 // fadd v7.4s, v11.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e28d568 // fadd v8.4s, v11.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e29d569 // fadd v9.4s, v11.4s, v9.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e2ad56a // fadd v10.4s, v11.4s, v10.4s
+	ADD $64, R13
+
+pixels10added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V11.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V12.S4]
+	WORD $0x6ea1e56d // fcmgt v13.4s, v11.4s, v1.4s
+	VBIT V13.B16, V11.B16, V1.B16
+	WORD $0x6eace42d // fcmgt v13.4s, v1.4s, v12.4s
+	VBIT V13.B16, V12.B16, V1.B16
+	WORD $0x6ea2e56d // fcmgt v13.4s, v11.4s, v2.4s
+	VBIT V13.B16, V11.B16, V2.B16
+	WORD $0x6eace44d // fcmgt v13.4s, v2.4s, v12.4s
+	VBIT V13.B16, V12.B16, V2.B16
+	WORD $0x6ea3e56d // fcmgt v13.4s, v11.4s, v3.4s
+	VBIT V13.B16, V11.B16, V3.B16
+	WORD $0x6eace46d // fcmgt v13.4s, v3.4s, v12.4s
+	VBIT V13.B16, V12.B16, V3.B16
+	WORD $0x6ea4e56d // fcmgt v13.4s, v11.4s, v4.4s
+	VBIT V13.B16, V11.B16, V4.B16
+	WORD $0x6eace48d // fcmgt v13.4s, v4.4s, v12.4s
+	VBIT V13.B16, V12.B16, V4.B16
+	WORD $0x6ea5e56d // fcmgt v13.4s, v11.4s, v5.4s
+	VBIT V13.B16, V11.B16, V5.B16
+	WORD $0x6eace4ad // fcmgt v13.4s, v5.4s, v12.4s
+	VBIT V13.B16, V12.B16, V5.B16
+	WORD $0x6ea6e56d // fcmgt v13.4s, v11.4s, v6.4s
+	VBIT V13.B16, V11.B16, V6.B16
+	WORD $0x6eace4cd // fcmgt v13.4s, v6.4s, v12.4s
+	VBIT V13.B16, V12.B16, V6.B16
+	WORD $0x6ea7e56d // fcmgt v13.4s, v11.4s, v7.4s
+	VBIT V13.B16, V11.B16, V7.B16
+	WORD $0x6eace4ed // fcmgt v13.4s, v7.4s, v12.4s
+	VBIT V13.B16, V12.B16, V7.B16
+	WORD $0x6ea8e56d // fcmgt v13.4s, v11.4s, v8.4s
+	VBIT V13.B16, V11.B16, V8.B16
+	WORD $0x6eace50d // fcmgt v13.4s, v8.4s, v12.4s
+	VBIT V13.B16, V12.B16, V8.B16
+	WORD $0x6ea9e56d // fcmgt v13.4s, v11.4s, v9.4s
+	VBIT V13.B16, V11.B16, V9.B16
+	WORD $0x6eace52d // fcmgt v13.4s, v9.4s, v12.4s
+	VBIT V13.B16, V12.B16, V9.B16
+	WORD $0x6eaae56d // fcmgt v13.4s, v11.4s, v10.4s
+	VBIT V13.B16, V11.B16, V10.B16
+	WORD $0x6eace54d // fcmgt v13.4s, v10.4s, v12.4s
+	VBIT V13.B16, V12.B16, V10.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels10masked
+	FMOVQ 192(R12), F11
+	VAND V1.B16, V11.B16, V1.B16
+	VAND V2.B16, V11.B16, V2.B16
+	VAND V3.B16, V11.B16, V3.B16
+	VAND V4.B16, V11.B16, V4.B16
+	VAND V5.B16, V11.B16, V5.B16
+	VAND V6.B16, V11.B16, V6.B16
+	VAND V7.B16, V11.B16, V7.B16
+	VAND V8.B16, V11.B16, V8.B16
+	VAND V9.B16, V11.B16, V9.B16
+	VAND V10.B16, V11.B16, V10.B16
+
+pixels10masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels11:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	VMOV V1.B16, V11.B16
+	CBZ R15, pixels11Summed
+
+pixels11Row:
+	FMOVQ 0(R14), F12
+	FMOVQ 64(R14), F13
+	FMOVQ 128(R14), F14
+	CMP $1, R17
+	BEQ pixels11From1
+	FMOVQ 0(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V1.S4
+
+pixels11From1:
+	FMOVQ 64(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 128(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 192(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 256(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V13.S4, V1.S4
+	FMOVQ 320(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V2.S4
+	VFMLA V17.S4, V14.S4, V1.S4
+	FMOVQ 384(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V2.S4
+	FMOVQ 448(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V3.S4
+	VFMLA V15.S4, V14.S4, V2.S4
+	FMOVQ 512(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V13.S4, V3.S4
+	FMOVQ 576(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V4.S4
+	VFMLA V17.S4, V14.S4, V3.S4
+	FMOVQ 640(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V4.S4
+	FMOVQ 704(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V5.S4
+	VFMLA V15.S4, V14.S4, V4.S4
+	FMOVQ 768(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V13.S4, V5.S4
+	FMOVQ 832(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V6.S4
+	VFMLA V17.S4, V14.S4, V5.S4
+	FMOVQ 896(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V6.S4
+	FMOVQ 960(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V7.S4
+	VFMLA V15.S4, V14.S4, V6.S4
+	FMOVQ 1024(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V13.S4, V7.S4
+	FMOVQ 1088(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V8.S4
+	VFMLA V17.S4, V14.S4, V7.S4
+	FMOVQ 1152(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V8.S4
+	FMOVQ 1216(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V9.S4
+	VFMLA V15.S4, V14.S4, V8.S4
+	FMOVQ 1280(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V13.S4, V9.S4
+	FMOVQ 1344(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V10.S4
+	VFMLA V17.S4, V14.S4, V9.S4
+	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V12.S4, V11.S4
+	VFMLA V15.S4, V14.S4, V10.S4
+	VFMLA V16.S4, V13.S4, V11.S4
+	CMP $1, R19
+	BEQ pixels11RowDone
+	FMOVQ 1408(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V14.S4, V11.S4
+
+pixels11RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels11Row
+
+pixels11Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels11Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels11Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels11scaled
+	FMOVQ 64(R12), F12
+	FMOVQ 128(R12), F13
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V1.S4, V14.S4
 	VMOV V14.B16, V1.B16
 	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V5.S4, V14.S4
-	VMOV V14.B16, V5.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V9.S4, V14.S4
-	VMOV V14.B16, V9.B16
-	FMOVQ 96(R3), F12
-	FMOVQ 160(R3), F13
-	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V2.S4, V14.S4
 	VMOV V14.B16, V2.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V6.S4, V14.S4
-	VMOV V14.B16, V6.B16
-	VMOV V13.B16, V14.B16
-	VFMLA V12.S4, V10.S4, V14.S4
-	VMOV V14.B16, V10.B16
-	FMOVQ 112(R3), F12
-	FMOVQ 176(R3), F13
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V3.S4, V14.S4
 	VMOV V14.B16, V3.B16
 	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V4.S4, V14.S4
+	VMOV V14.B16, V4.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V5.S4, V14.S4
+	VMOV V14.B16, V5.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V6.S4, V14.S4
+	VMOV V14.B16, V6.B16
+	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V7.S4, V14.S4
 	VMOV V14.B16, V7.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V8.S4, V14.S4
+	VMOV V14.B16, V8.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V9.S4, V14.S4
+	VMOV V14.B16, V9.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V10.S4, V14.S4
+	VMOV V14.B16, V10.B16
 	VMOV V13.B16, V14.B16
 	VFMLA V12.S4, V11.S4, V14.S4
 	VMOV V14.B16, V11.B16
 
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F12
-	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
-	FMOVQ 16(R4), F12
+pixels11scaled:
+	CBZ R13, pixels11added
+	FMOVQ 0(R13), F12
 	WORD $0x4e21d581 // fadd v1.4s, v12.4s, v1.4s
-	FMOVQ 32(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e22d582 // fadd v2.4s, v12.4s, v2.4s
-	FMOVQ 48(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e23d583 // fadd v3.4s, v12.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e24d584 // fadd v4.4s, v12.4s, v4.4s
-	FMOVQ 16(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e25d585 // fadd v5.4s, v12.4s, v5.4s
-	FMOVQ 32(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e26d586 // fadd v6.4s, v12.4s, v6.4s
-	FMOVQ 48(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e27d587 // fadd v7.4s, v12.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
-	FMOVQ 16(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e29d589 // fadd v9.4s, v12.4s, v9.4s
-	FMOVQ 32(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
-	FMOVQ 48(R4), F12
+	ADD $64, R13
+	FMOVQ 0(R13), F12
 	WORD $0x4e2bd58b // fadd v11.4s, v12.4s, v11.4s
-	ADD R20, R4
+	ADD $64, R13
 
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V12.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V13.S4]
-	WORD $0x6ea0e58e // fcmgt v14.4s, v12.4s, v0.4s
-	VBIT V14.B16, V12.B16, V0.B16
-	WORD $0x6eade40e // fcmgt v14.4s, v0.4s, v13.4s
-	VBIT V14.B16, V13.B16, V0.B16
+pixels11added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V12.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V13.S4]
 	WORD $0x6ea1e58e // fcmgt v14.4s, v12.4s, v1.4s
 	VBIT V14.B16, V12.B16, V1.B16
 	WORD $0x6eade42e // fcmgt v14.4s, v1.4s, v13.4s
@@ -4386,1371 +5231,9857 @@ added:
 	VBIT V14.B16, V12.B16, V11.B16
 	WORD $0x6eade56e // fcmgt v14.4s, v11.4s, v13.4s
 	VBIT V14.B16, V13.B16, V11.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F12
-	VAND V0.B16, V12.B16, V0.B16
-	VAND V4.B16, V12.B16, V4.B16
-	VAND V8.B16, V12.B16, V8.B16
-	FMOVQ 208(R3), F12
+	MOVD 88(R0), R20
+	CBZ R20, pixels11masked
+	FMOVQ 192(R12), F12
 	VAND V1.B16, V12.B16, V1.B16
-	VAND V5.B16, V12.B16, V5.B16
-	VAND V9.B16, V12.B16, V9.B16
-	FMOVQ 224(R3), F12
 	VAND V2.B16, V12.B16, V2.B16
-	VAND V6.B16, V12.B16, V6.B16
-	VAND V10.B16, V12.B16, V10.B16
-	FMOVQ 240(R3), F12
 	VAND V3.B16, V12.B16, V3.B16
+	VAND V4.B16, V12.B16, V4.B16
+	VAND V5.B16, V12.B16, V5.B16
+	VAND V6.B16, V12.B16, V6.B16
 	VAND V7.B16, V12.B16, V7.B16
+	VAND V8.B16, V12.B16, V8.B16
+	VAND V9.B16, V12.B16, V9.B16
+	VAND V10.B16, V12.B16, V10.B16
 	VAND V11.B16, V12.B16, V11.B16
 
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
+pixels11masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	FMOVQ F11, 0(R14)
+	ADD $64, R14
+
+stored:
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $1, R8
+	BNE vector
+	ADD $40, R6
+	SUBS $1, R7
 	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
+	MOVD 32(R0), R16
+	ADD R16, R4
+	MOVD 40(R0), R16
+	ADD R16, R5
+	SUBS $1, R3
 	BNE line
-	ADD $56, R1
+	ADD $40, R1
 	SUBS $1, R2
-	BNE area
+	BNE band
+	MOVD in+48(FP), R9
+	MOVD 48(R0), R16
+	ADD R16, R9
+	MOVD R9, in+48(FP)
+	MOVD out+80(FP), R9
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, out+80(FP)
+	MOVD w+56(FP), R9
+	MOVD 64(R0), R16
+	ADD R16, R9
+	MOVD R9, w+56(FP)
+	MOVD epi+64(FP), R9
+	MOVD 72(R0), R16
+	ADD R16, R9
+	MOVD R9, epi+64(FP)
+	MOVD res+72(FP), R9
+	CBZ R9, noRes
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, res+72(FP)
+
+noRes:
+	MOVD blocks+40(FP), R9
+	SUBS $1, R9
+	MOVD R9, blocks+40(FP)
+	BNE block
 	RET
 
-// func tileNEONP4S2(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP4S2(SB), NOSPLIT, $0-64
+// func taps5S1NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
+TEXT ·taps5S1NEON(SB), NOSPLIT, $0-88
 	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
+	ADD $104, R0, R16
+	VLD1R (R16), [V0.S4]
 
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
+block:
+	MOVD bands+8(FP), R1
+	MOVD bandCount+16(FP), R2
+
+band:
+	MOVD in+48(FP), R4
+	MOVD 0(R1), R16
+	ADD R16, R4
+	MOVD out+80(FP), R5
+	MOVD 8(R1), R16
+	ADD R16, R5
+	MOVD 32(R1), R3
 
 line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
+	MOVD tiles+24(FP), R6
+	MOVD tileCount+32(FP), R7
 
 tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
-	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
-	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	VMOV V0.B16, V12.B16
-	VMOV V1.B16, V13.B16
-	VMOV V2.B16, V14.B16
-	VMOV V3.B16, V15.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
+	MOVD R4, R9
+	MOVD 0(R6), R16
+	ADD R16, R9
+	MOVD R5, R10
+	MOVD 8(R6), R16
+	ADD R16, R10
+	MOVD w+56(FP), R11
+	MOVD 16(R1), R16
+	ADD R16, R11
+	MOVD epi+64(FP), R12
+	MOVD $4, R8
 
-row:
-	FMOVQ 0(R12), F16
-	FMOVQ 64(R12), F17
-	FMOVQ 128(R12), F18
-	FMOVQ 0(R10), F19
-	FMOVQ 64(R10), F20
-	FMOVQ 128(R10), F21
-	FMOVQ 192(R10), F22
-	VFMLA V19.S4, V16.S4, V0.S4
-	FMOVQ 256(R10), F19
-	VFMLA V20.S4, V17.S4, V0.S4
-	FMOVQ 320(R10), F20
-	VFMLA V21.S4, V16.S4, V4.S4
-	VFMLA V21.S4, V18.S4, V0.S4
-	FMOVQ 384(R10), F21
-	VFMLA V22.S4, V17.S4, V4.S4
-	FMOVQ 448(R10), F22
-	VFMLA V19.S4, V16.S4, V8.S4
-	VFMLA V19.S4, V18.S4, V4.S4
-	FMOVQ 512(R10), F19
-	VFMLA V20.S4, V17.S4, V8.S4
-	VFMLA V21.S4, V16.S4, V12.S4
-	VFMLA V21.S4, V18.S4, V8.S4
-	VFMLA V22.S4, V17.S4, V12.S4
-	VFMLA V19.S4, V18.S4, V12.S4
-	FMOVQ 16(R12), F16
-	FMOVQ 80(R12), F17
-	FMOVQ 144(R12), F18
-	FMOVQ 16(R10), F19
-	FMOVQ 80(R10), F20
-	FMOVQ 144(R10), F21
-	FMOVQ 208(R10), F22
-	VFMLA V19.S4, V16.S4, V1.S4
-	FMOVQ 272(R10), F19
-	VFMLA V20.S4, V17.S4, V1.S4
-	FMOVQ 336(R10), F20
-	VFMLA V21.S4, V16.S4, V5.S4
-	VFMLA V21.S4, V18.S4, V1.S4
-	FMOVQ 400(R10), F21
-	VFMLA V22.S4, V17.S4, V5.S4
-	FMOVQ 464(R10), F22
-	VFMLA V19.S4, V16.S4, V9.S4
-	VFMLA V19.S4, V18.S4, V5.S4
-	FMOVQ 528(R10), F19
-	VFMLA V20.S4, V17.S4, V9.S4
-	VFMLA V21.S4, V16.S4, V13.S4
-	VFMLA V21.S4, V18.S4, V9.S4
-	VFMLA V22.S4, V17.S4, V13.S4
-	VFMLA V19.S4, V18.S4, V13.S4
-	FMOVQ 32(R12), F16
-	FMOVQ 96(R12), F17
-	FMOVQ 160(R12), F18
-	FMOVQ 32(R10), F19
-	FMOVQ 96(R10), F20
-	FMOVQ 160(R10), F21
-	FMOVQ 224(R10), F22
-	VFMLA V19.S4, V16.S4, V2.S4
-	FMOVQ 288(R10), F19
-	VFMLA V20.S4, V17.S4, V2.S4
-	FMOVQ 352(R10), F20
-	VFMLA V21.S4, V16.S4, V6.S4
-	VFMLA V21.S4, V18.S4, V2.S4
-	FMOVQ 416(R10), F21
-	VFMLA V22.S4, V17.S4, V6.S4
-	FMOVQ 480(R10), F22
-	VFMLA V19.S4, V16.S4, V10.S4
-	VFMLA V19.S4, V18.S4, V6.S4
-	FMOVQ 544(R10), F19
-	VFMLA V20.S4, V17.S4, V10.S4
-	VFMLA V21.S4, V16.S4, V14.S4
-	VFMLA V21.S4, V18.S4, V10.S4
-	VFMLA V22.S4, V17.S4, V14.S4
-	VFMLA V19.S4, V18.S4, V14.S4
-	FMOVQ 48(R12), F16
-	FMOVQ 112(R12), F17
-	FMOVQ 176(R12), F18
-	FMOVQ 48(R10), F19
-	FMOVQ 112(R10), F20
-	FMOVQ 176(R10), F21
-	FMOVQ 240(R10), F22
+vector:
+	FMOVQ 0(R12), F1
+	MOVD R9, R13
+	MOVD R11, R14
+	MOVD 24(R1), R15
+	MOVD 24(R6), R17
+	MOVD 32(R6), R19
+	MOVD 16(R6), R16
+	CMP $6, R16
+	BGE pixelsFrom6
+	CMP $3, R16
+	BGE pixelsFrom3
+	CMP $2, R16
+	BGE pixelsFrom2
+	B pixels1
+
+pixelsFrom2:
+	B pixels2
+
+pixelsFrom3:
+	CMP $4, R16
+	BGE pixelsFrom4
+	B pixels3
+
+pixelsFrom4:
+	CMP $5, R16
+	BGE pixelsFrom5
+	B pixels4
+
+pixelsFrom5:
+	B pixels5
+
+pixelsFrom6:
+	CMP $9, R16
+	BGE pixelsFrom9
+	CMP $7, R16
+	BGE pixelsFrom7
+	B pixels6
+
+pixelsFrom7:
+	CMP $8, R16
+	BGE pixelsFrom8
+	B pixels7
+
+pixelsFrom8:
+	B pixels8
+
+pixelsFrom9:
+	CMP $10, R16
+	BGE pixelsFrom10
+	B pixels9
+
+pixelsFrom10:
+	CMP $11, R16
+	BGE pixelsFrom11
+	B pixels10
+
+pixelsFrom11:
+	B pixels11
+
+pixels1:
+	CBZ R15, pixels1Summed
+
+pixels1Row:
+	FMOVQ 0(R14), F2
+	FMOVQ 64(R14), F3
+	FMOVQ 128(R14), F4
+	FMOVQ 192(R14), F5
+	FMOVQ 256(R14), F6
+	CMP $1, R17
+	BEQ pixels1From1
+	CMP $2, R17
+	BEQ pixels1From2
+	FMOVQ 0(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V2.S4, V1.S4
+
+pixels1From1:
+	FMOVQ 64(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V3.S4, V1.S4
+
+pixels1From2:
+	FMOVQ 128(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V4.S4, V1.S4
+	CMP $2, R19
+	BEQ pixels1RowDone
+	FMOVQ 192(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V5.S4, V1.S4
+	CMP $1, R19
+	BEQ pixels1RowDone
+	FMOVQ 256(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V6.S4, V1.S4
+
+pixels1RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels1Row
+
+pixels1Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels1Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels1Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels1scaled
+	FMOVQ 64(R12), F2
+	FMOVQ 128(R12), F3
+	VMOV V3.B16, V4.B16
+	VFMLA V2.S4, V1.S4, V4.S4
+	VMOV V4.B16, V1.B16
+
+pixels1scaled:
+	CBZ R13, pixels1added
+	FMOVQ 0(R13), F2
+	WORD $0x4e21d441 // fadd v1.4s, v2.4s, v1.4s
+	ADD $64, R13
+
+pixels1added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V2.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V3.S4]
+	WORD $0x6ea1e444 // fcmgt v4.4s, v2.4s, v1.4s
+	VBIT V4.B16, V2.B16, V1.B16
+	WORD $0x6ea3e424 // fcmgt v4.4s, v1.4s, v3.4s
+	VBIT V4.B16, V3.B16, V1.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels1masked
+	FMOVQ 192(R12), F2
+	VAND V1.B16, V2.B16, V1.B16
+
+pixels1masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels2:
+	VMOV V1.B16, V2.B16
+	CBZ R15, pixels2Summed
+
+pixels2Row:
+	FMOVQ 0(R14), F3
+	FMOVQ 64(R14), F4
+	FMOVQ 128(R14), F5
+	FMOVQ 192(R14), F6
+	FMOVQ 256(R14), F7
+	CMP $1, R17
+	BEQ pixels2From1
+	CMP $2, R17
+	BEQ pixels2From2
+	FMOVQ 0(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V3.S4, V1.S4
+
+pixels2From1:
+	FMOVQ 64(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V3.S4, V2.S4
+	VFMLA V9.S4, V4.S4, V1.S4
+
+pixels2From2:
+	FMOVQ 128(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	FMOVQ 192(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V10.S4, V4.S4, V2.S4
+	VFMLA V10.S4, V5.S4, V1.S4
+	VFMLA V11.S4, V5.S4, V2.S4
+	VFMLA V11.S4, V6.S4, V1.S4
+	CMP $2, R19
+	BEQ pixels2RowDone
+	FMOVQ 256(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V6.S4, V2.S4
+	VFMLA V8.S4, V7.S4, V1.S4
+	CMP $1, R19
+	BEQ pixels2RowDone
+	FMOVQ 320(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V7.S4, V2.S4
+
+pixels2RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels2Row
+
+pixels2Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels2Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels2Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels2scaled
+	FMOVQ 64(R12), F3
+	FMOVQ 128(R12), F4
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V1.S4, V5.S4
+	VMOV V5.B16, V1.B16
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V2.S4, V5.S4
+	VMOV V5.B16, V2.B16
+
+pixels2scaled:
+	CBZ R13, pixels2added
+	FMOVQ 0(R13), F3
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F3
+	WORD $0x4e22d462 // fadd v2.4s, v3.4s, v2.4s
+	ADD $64, R13
+
+pixels2added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V3.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V4.S4]
+	WORD $0x6ea1e465 // fcmgt v5.4s, v3.4s, v1.4s
+	VBIT V5.B16, V3.B16, V1.B16
+	WORD $0x6ea4e425 // fcmgt v5.4s, v1.4s, v4.4s
+	VBIT V5.B16, V4.B16, V1.B16
+	WORD $0x6ea2e465 // fcmgt v5.4s, v3.4s, v2.4s
+	VBIT V5.B16, V3.B16, V2.B16
+	WORD $0x6ea4e445 // fcmgt v5.4s, v2.4s, v4.4s
+	VBIT V5.B16, V4.B16, V2.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels2masked
+	FMOVQ 192(R12), F3
+	VAND V1.B16, V3.B16, V1.B16
+	VAND V2.B16, V3.B16, V2.B16
+
+pixels2masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels3:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	CBZ R15, pixels3Summed
+
+pixels3Row:
+	FMOVQ 0(R14), F4
+	FMOVQ 64(R14), F5
+	FMOVQ 128(R14), F6
+	FMOVQ 192(R14), F7
+	FMOVQ 256(R14), F8
+	CMP $1, R17
+	BEQ pixels3From1
+	CMP $2, R17
+	BEQ pixels3From2
+	FMOVQ 0(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V4.S4, V1.S4
+
+pixels3From1:
+	FMOVQ 64(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V4.S4, V2.S4
+	VFMLA V10.S4, V5.S4, V1.S4
+
+pixels3From2:
+	FMOVQ 128(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 192(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 256(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V11.S4, V4.S4, V3.S4
+	VFMLA V11.S4, V5.S4, V2.S4
+	VFMLA V11.S4, V6.S4, V1.S4
+	VFMLA V12.S4, V5.S4, V3.S4
+	VFMLA V12.S4, V6.S4, V2.S4
+	VFMLA V12.S4, V7.S4, V1.S4
+	VFMLA V9.S4, V6.S4, V3.S4
+	VFMLA V9.S4, V7.S4, V2.S4
+	VFMLA V9.S4, V8.S4, V1.S4
+	CMP $2, R19
+	BEQ pixels3RowDone
+	FMOVQ 320(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V7.S4, V3.S4
+	VFMLA V10.S4, V8.S4, V2.S4
+	CMP $1, R19
+	BEQ pixels3RowDone
+	FMOVQ 384(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V3.S4
+
+pixels3RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels3Row
+
+pixels3Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels3Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels3Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels3scaled
+	FMOVQ 64(R12), F4
+	FMOVQ 128(R12), F5
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V1.S4, V6.S4
+	VMOV V6.B16, V1.B16
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V2.S4, V6.S4
+	VMOV V6.B16, V2.B16
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V3.S4, V6.S4
+	VMOV V6.B16, V3.B16
+
+pixels3scaled:
+	CBZ R13, pixels3added
+	FMOVQ 0(R13), F4
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F4
+	WORD $0x4e22d482 // fadd v2.4s, v4.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F4
+	WORD $0x4e23d483 // fadd v3.4s, v4.4s, v3.4s
+	ADD $64, R13
+
+pixels3added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V4.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V5.S4]
+	WORD $0x6ea1e486 // fcmgt v6.4s, v4.4s, v1.4s
+	VBIT V6.B16, V4.B16, V1.B16
+	WORD $0x6ea5e426 // fcmgt v6.4s, v1.4s, v5.4s
+	VBIT V6.B16, V5.B16, V1.B16
+	WORD $0x6ea2e486 // fcmgt v6.4s, v4.4s, v2.4s
+	VBIT V6.B16, V4.B16, V2.B16
+	WORD $0x6ea5e446 // fcmgt v6.4s, v2.4s, v5.4s
+	VBIT V6.B16, V5.B16, V2.B16
+	WORD $0x6ea3e486 // fcmgt v6.4s, v4.4s, v3.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	WORD $0x6ea5e466 // fcmgt v6.4s, v3.4s, v5.4s
+	VBIT V6.B16, V5.B16, V3.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels3masked
+	FMOVQ 192(R12), F4
+	VAND V1.B16, V4.B16, V1.B16
+	VAND V2.B16, V4.B16, V2.B16
+	VAND V3.B16, V4.B16, V3.B16
+
+pixels3masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels4:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	CBZ R15, pixels4Summed
+
+pixels4Row:
+	FMOVQ 0(R14), F5
+	FMOVQ 64(R14), F6
+	FMOVQ 128(R14), F7
+	FMOVQ 192(R14), F8
+	FMOVQ 256(R14), F9
+	CMP $1, R17
+	BEQ pixels4From1
+	CMP $2, R17
+	BEQ pixels4From2
+	FMOVQ 0(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V5.S4, V1.S4
+
+pixels4From1:
+	FMOVQ 64(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V5.S4, V2.S4
+	VFMLA V11.S4, V6.S4, V1.S4
+
+pixels4From2:
+	FMOVQ 128(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 192(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 256(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	FMOVQ 320(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V5.S4, V3.S4
+	VFMLA V12.S4, V6.S4, V2.S4
+	VFMLA V12.S4, V7.S4, V1.S4
+	VFMLA V13.S4, V5.S4, V4.S4
+	VFMLA V13.S4, V6.S4, V3.S4
+	VFMLA V13.S4, V7.S4, V2.S4
+	VFMLA V13.S4, V8.S4, V1.S4
+	VFMLA V10.S4, V6.S4, V4.S4
+	VFMLA V10.S4, V7.S4, V3.S4
+	VFMLA V10.S4, V8.S4, V2.S4
+	VFMLA V10.S4, V9.S4, V1.S4
+	VFMLA V11.S4, V7.S4, V4.S4
+	VFMLA V11.S4, V8.S4, V3.S4
+	VFMLA V11.S4, V9.S4, V2.S4
+	CMP $2, R19
+	BEQ pixels4RowDone
+	FMOVQ 384(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V8.S4, V4.S4
+	VFMLA V12.S4, V9.S4, V3.S4
+	CMP $1, R19
+	BEQ pixels4RowDone
+	FMOVQ 448(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V9.S4, V4.S4
+
+pixels4RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels4Row
+
+pixels4Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels4Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels4Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels4scaled
+	FMOVQ 64(R12), F5
+	FMOVQ 128(R12), F6
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V1.S4, V7.S4
+	VMOV V7.B16, V1.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V2.S4, V7.S4
+	VMOV V7.B16, V2.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V3.S4, V7.S4
+	VMOV V7.B16, V3.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V4.S4, V7.S4
+	VMOV V7.B16, V4.B16
+
+pixels4scaled:
+	CBZ R13, pixels4added
+	FMOVQ 0(R13), F5
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e22d4a2 // fadd v2.4s, v5.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e23d4a3 // fadd v3.4s, v5.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e24d4a4 // fadd v4.4s, v5.4s, v4.4s
+	ADD $64, R13
+
+pixels4added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V5.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V6.S4]
+	WORD $0x6ea1e4a7 // fcmgt v7.4s, v5.4s, v1.4s
+	VBIT V7.B16, V5.B16, V1.B16
+	WORD $0x6ea6e427 // fcmgt v7.4s, v1.4s, v6.4s
+	VBIT V7.B16, V6.B16, V1.B16
+	WORD $0x6ea2e4a7 // fcmgt v7.4s, v5.4s, v2.4s
+	VBIT V7.B16, V5.B16, V2.B16
+	WORD $0x6ea6e447 // fcmgt v7.4s, v2.4s, v6.4s
+	VBIT V7.B16, V6.B16, V2.B16
+	WORD $0x6ea3e4a7 // fcmgt v7.4s, v5.4s, v3.4s
+	VBIT V7.B16, V5.B16, V3.B16
+	WORD $0x6ea6e467 // fcmgt v7.4s, v3.4s, v6.4s
+	VBIT V7.B16, V6.B16, V3.B16
+	WORD $0x6ea4e4a7 // fcmgt v7.4s, v5.4s, v4.4s
+	VBIT V7.B16, V5.B16, V4.B16
+	WORD $0x6ea6e487 // fcmgt v7.4s, v4.4s, v6.4s
+	VBIT V7.B16, V6.B16, V4.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels4masked
+	FMOVQ 192(R12), F5
+	VAND V1.B16, V5.B16, V1.B16
+	VAND V2.B16, V5.B16, V2.B16
+	VAND V3.B16, V5.B16, V3.B16
+	VAND V4.B16, V5.B16, V4.B16
+
+pixels4masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels5:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	CBZ R15, pixels5Summed
+
+pixels5Row:
+	FMOVQ 0(R14), F6
+	FMOVQ 64(R14), F7
+	FMOVQ 128(R14), F8
+	FMOVQ 192(R14), F9
+	FMOVQ 256(R14), F10
+	CMP $1, R17
+	BEQ pixels5From1
+	CMP $2, R17
+	BEQ pixels5From2
+	FMOVQ 0(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V6.S4, V1.S4
+
+pixels5From1:
+	FMOVQ 64(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V6.S4, V2.S4
+	VFMLA V12.S4, V7.S4, V1.S4
+
+pixels5From2:
+	FMOVQ 128(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 192(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 256(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 320(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V6.S4, V3.S4
+	VFMLA V13.S4, V7.S4, V2.S4
+	VFMLA V13.S4, V8.S4, V1.S4
+	FMOVQ 384(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V6.S4, V4.S4
+	VFMLA V14.S4, V7.S4, V3.S4
+	VFMLA V14.S4, V8.S4, V2.S4
+	VFMLA V14.S4, V9.S4, V1.S4
+	VFMLA V11.S4, V6.S4, V5.S4
+	VFMLA V11.S4, V7.S4, V4.S4
+	VFMLA V11.S4, V8.S4, V3.S4
+	VFMLA V11.S4, V9.S4, V2.S4
+	VFMLA V11.S4, V10.S4, V1.S4
+	VFMLA V12.S4, V7.S4, V5.S4
+	VFMLA V12.S4, V8.S4, V4.S4
+	VFMLA V12.S4, V9.S4, V3.S4
+	VFMLA V12.S4, V10.S4, V2.S4
+	VFMLA V13.S4, V8.S4, V5.S4
+	VFMLA V13.S4, V9.S4, V4.S4
+	VFMLA V13.S4, V10.S4, V3.S4
+	CMP $2, R19
+	BEQ pixels5RowDone
+	FMOVQ 448(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V5.S4
+	VFMLA V14.S4, V10.S4, V4.S4
+	CMP $1, R19
+	BEQ pixels5RowDone
+	FMOVQ 512(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V10.S4, V5.S4
+
+pixels5RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels5Row
+
+pixels5Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels5Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels5Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels5scaled
+	FMOVQ 64(R12), F6
+	FMOVQ 128(R12), F7
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V1.S4, V8.S4
+	VMOV V8.B16, V1.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V2.S4, V8.S4
+	VMOV V8.B16, V2.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V3.S4, V8.S4
+	VMOV V8.B16, V3.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V4.S4, V8.S4
+	VMOV V8.B16, V4.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V5.S4, V8.S4
+	VMOV V8.B16, V5.B16
+
+pixels5scaled:
+	CBZ R13, pixels5added
+	FMOVQ 0(R13), F6
+	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e22d4c2 // fadd v2.4s, v6.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e23d4c3 // fadd v3.4s, v6.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e24d4c4 // fadd v4.4s, v6.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e25d4c5 // fadd v5.4s, v6.4s, v5.4s
+	ADD $64, R13
+
+pixels5added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V6.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V7.S4]
+	WORD $0x6ea1e4c8 // fcmgt v8.4s, v6.4s, v1.4s
+	VBIT V8.B16, V6.B16, V1.B16
+	WORD $0x6ea7e428 // fcmgt v8.4s, v1.4s, v7.4s
+	VBIT V8.B16, V7.B16, V1.B16
+	WORD $0x6ea2e4c8 // fcmgt v8.4s, v6.4s, v2.4s
+	VBIT V8.B16, V6.B16, V2.B16
+	WORD $0x6ea7e448 // fcmgt v8.4s, v2.4s, v7.4s
+	VBIT V8.B16, V7.B16, V2.B16
+	WORD $0x6ea3e4c8 // fcmgt v8.4s, v6.4s, v3.4s
+	VBIT V8.B16, V6.B16, V3.B16
+	WORD $0x6ea7e468 // fcmgt v8.4s, v3.4s, v7.4s
+	VBIT V8.B16, V7.B16, V3.B16
+	WORD $0x6ea4e4c8 // fcmgt v8.4s, v6.4s, v4.4s
+	VBIT V8.B16, V6.B16, V4.B16
+	WORD $0x6ea7e488 // fcmgt v8.4s, v4.4s, v7.4s
+	VBIT V8.B16, V7.B16, V4.B16
+	WORD $0x6ea5e4c8 // fcmgt v8.4s, v6.4s, v5.4s
+	VBIT V8.B16, V6.B16, V5.B16
+	WORD $0x6ea7e4a8 // fcmgt v8.4s, v5.4s, v7.4s
+	VBIT V8.B16, V7.B16, V5.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels5masked
+	FMOVQ 192(R12), F6
+	VAND V1.B16, V6.B16, V1.B16
+	VAND V2.B16, V6.B16, V2.B16
+	VAND V3.B16, V6.B16, V3.B16
+	VAND V4.B16, V6.B16, V4.B16
+	VAND V5.B16, V6.B16, V5.B16
+
+pixels5masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels6:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	CBZ R15, pixels6Summed
+
+pixels6Row:
+	FMOVQ 0(R14), F7
+	FMOVQ 64(R14), F8
+	FMOVQ 128(R14), F9
+	FMOVQ 192(R14), F10
+	FMOVQ 256(R14), F11
+	CMP $1, R17
+	BEQ pixels6From1
+	CMP $2, R17
+	BEQ pixels6From2
+	FMOVQ 0(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V1.S4
+
+pixels6From1:
+	FMOVQ 64(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V7.S4, V2.S4
+	VFMLA V13.S4, V8.S4, V1.S4
+
+pixels6From2:
+	FMOVQ 128(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 192(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 256(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 320(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V3.S4
+	VFMLA V14.S4, V8.S4, V2.S4
+	VFMLA V14.S4, V9.S4, V1.S4
+	FMOVQ 384(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V7.S4, V4.S4
+	VFMLA V15.S4, V8.S4, V3.S4
+	VFMLA V15.S4, V9.S4, V2.S4
+	VFMLA V15.S4, V10.S4, V1.S4
+	FMOVQ 448(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V5.S4
+	VFMLA V12.S4, V8.S4, V4.S4
+	VFMLA V12.S4, V9.S4, V3.S4
+	VFMLA V12.S4, V10.S4, V2.S4
+	VFMLA V12.S4, V11.S4, V1.S4
+	VFMLA V13.S4, V7.S4, V6.S4
+	VFMLA V13.S4, V8.S4, V5.S4
+	VFMLA V13.S4, V9.S4, V4.S4
+	VFMLA V13.S4, V10.S4, V3.S4
+	VFMLA V13.S4, V11.S4, V2.S4
+	VFMLA V14.S4, V8.S4, V6.S4
+	VFMLA V14.S4, V9.S4, V5.S4
+	VFMLA V14.S4, V10.S4, V4.S4
+	VFMLA V14.S4, V11.S4, V3.S4
+	VFMLA V15.S4, V9.S4, V6.S4
+	VFMLA V15.S4, V10.S4, V5.S4
+	VFMLA V15.S4, V11.S4, V4.S4
+	CMP $2, R19
+	BEQ pixels6RowDone
+	FMOVQ 512(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V10.S4, V6.S4
+	VFMLA V12.S4, V11.S4, V5.S4
+	CMP $1, R19
+	BEQ pixels6RowDone
+	FMOVQ 576(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V11.S4, V6.S4
+
+pixels6RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels6Row
+
+pixels6Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels6Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels6Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels6scaled
+	FMOVQ 64(R12), F7
+	FMOVQ 128(R12), F8
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V1.S4, V9.S4
+	VMOV V9.B16, V1.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V2.S4, V9.S4
+	VMOV V9.B16, V2.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V3.S4, V9.S4
+	VMOV V9.B16, V3.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V4.S4, V9.S4
+	VMOV V9.B16, V4.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V5.S4, V9.S4
+	VMOV V9.B16, V5.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V6.S4, V9.S4
+	VMOV V9.B16, V6.B16
+
+pixels6scaled:
+	CBZ R13, pixels6added
+	FMOVQ 0(R13), F7
+	WORD $0x4e21d4e1 // fadd v1.4s, v7.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e23d4e3 // fadd v3.4s, v7.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e24d4e4 // fadd v4.4s, v7.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e26d4e6 // fadd v6.4s, v7.4s, v6.4s
+	ADD $64, R13
+
+pixels6added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V7.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V8.S4]
+	WORD $0x6ea1e4e9 // fcmgt v9.4s, v7.4s, v1.4s
+	VBIT V9.B16, V7.B16, V1.B16
+	WORD $0x6ea8e429 // fcmgt v9.4s, v1.4s, v8.4s
+	VBIT V9.B16, V8.B16, V1.B16
+	WORD $0x6ea2e4e9 // fcmgt v9.4s, v7.4s, v2.4s
+	VBIT V9.B16, V7.B16, V2.B16
+	WORD $0x6ea8e449 // fcmgt v9.4s, v2.4s, v8.4s
+	VBIT V9.B16, V8.B16, V2.B16
+	WORD $0x6ea3e4e9 // fcmgt v9.4s, v7.4s, v3.4s
+	VBIT V9.B16, V7.B16, V3.B16
+	WORD $0x6ea8e469 // fcmgt v9.4s, v3.4s, v8.4s
+	VBIT V9.B16, V8.B16, V3.B16
+	WORD $0x6ea4e4e9 // fcmgt v9.4s, v7.4s, v4.4s
+	VBIT V9.B16, V7.B16, V4.B16
+	WORD $0x6ea8e489 // fcmgt v9.4s, v4.4s, v8.4s
+	VBIT V9.B16, V8.B16, V4.B16
+	WORD $0x6ea5e4e9 // fcmgt v9.4s, v7.4s, v5.4s
+	VBIT V9.B16, V7.B16, V5.B16
+	WORD $0x6ea8e4a9 // fcmgt v9.4s, v5.4s, v8.4s
+	VBIT V9.B16, V8.B16, V5.B16
+	WORD $0x6ea6e4e9 // fcmgt v9.4s, v7.4s, v6.4s
+	VBIT V9.B16, V7.B16, V6.B16
+	WORD $0x6ea8e4c9 // fcmgt v9.4s, v6.4s, v8.4s
+	VBIT V9.B16, V8.B16, V6.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels6masked
+	FMOVQ 192(R12), F7
+	VAND V1.B16, V7.B16, V1.B16
+	VAND V2.B16, V7.B16, V2.B16
+	VAND V3.B16, V7.B16, V3.B16
+	VAND V4.B16, V7.B16, V4.B16
+	VAND V5.B16, V7.B16, V5.B16
+	VAND V6.B16, V7.B16, V6.B16
+
+pixels6masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels7:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	CBZ R15, pixels7Summed
+
+pixels7Row:
+	FMOVQ 0(R14), F8
+	FMOVQ 64(R14), F9
+	FMOVQ 128(R14), F10
+	FMOVQ 192(R14), F11
+	FMOVQ 256(R14), F12
+	CMP $1, R17
+	BEQ pixels7From1
+	CMP $2, R17
+	BEQ pixels7From2
+	FMOVQ 0(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V1.S4
+
+pixels7From1:
+	FMOVQ 64(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V8.S4, V2.S4
+	VFMLA V14.S4, V9.S4, V1.S4
+
+pixels7From2:
+	FMOVQ 128(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 192(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 256(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 320(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V3.S4
+	VFMLA V15.S4, V9.S4, V2.S4
+	VFMLA V15.S4, V10.S4, V1.S4
+	FMOVQ 384(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V8.S4, V4.S4
+	VFMLA V16.S4, V9.S4, V3.S4
+	VFMLA V16.S4, V10.S4, V2.S4
+	VFMLA V16.S4, V11.S4, V1.S4
+	FMOVQ 448(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V5.S4
+	VFMLA V13.S4, V9.S4, V4.S4
+	VFMLA V13.S4, V10.S4, V3.S4
+	VFMLA V13.S4, V11.S4, V2.S4
+	VFMLA V13.S4, V12.S4, V1.S4
+	FMOVQ 512(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V8.S4, V6.S4
+	VFMLA V14.S4, V9.S4, V5.S4
+	VFMLA V14.S4, V10.S4, V4.S4
+	VFMLA V14.S4, V11.S4, V3.S4
+	VFMLA V14.S4, V12.S4, V2.S4
+	VFMLA V15.S4, V8.S4, V7.S4
+	VFMLA V15.S4, V9.S4, V6.S4
+	VFMLA V15.S4, V10.S4, V5.S4
+	VFMLA V15.S4, V11.S4, V4.S4
+	VFMLA V15.S4, V12.S4, V3.S4
+	VFMLA V16.S4, V9.S4, V7.S4
+	VFMLA V16.S4, V10.S4, V6.S4
+	VFMLA V16.S4, V11.S4, V5.S4
+	VFMLA V16.S4, V12.S4, V4.S4
+	VFMLA V13.S4, V10.S4, V7.S4
+	VFMLA V13.S4, V11.S4, V6.S4
+	VFMLA V13.S4, V12.S4, V5.S4
+	CMP $2, R19
+	BEQ pixels7RowDone
+	FMOVQ 576(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V7.S4
+	VFMLA V14.S4, V12.S4, V6.S4
+	CMP $1, R19
+	BEQ pixels7RowDone
+	FMOVQ 640(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V7.S4
+
+pixels7RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels7Row
+
+pixels7Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels7Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels7Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels7scaled
+	FMOVQ 64(R12), F8
+	FMOVQ 128(R12), F9
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V1.S4, V10.S4
+	VMOV V10.B16, V1.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V2.S4, V10.S4
+	VMOV V10.B16, V2.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V3.S4, V10.S4
+	VMOV V10.B16, V3.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V4.S4, V10.S4
+	VMOV V10.B16, V4.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V5.S4, V10.S4
+	VMOV V10.B16, V5.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V6.S4, V10.S4
+	VMOV V10.B16, V6.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V7.S4, V10.S4
+	VMOV V10.B16, V7.B16
+
+pixels7scaled:
+	CBZ R13, pixels7added
+	FMOVQ 0(R13), F8
+	WORD $0x4e21d501 // fadd v1.4s, v8.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e22d502 // fadd v2.4s, v8.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e25d505 // fadd v5.4s, v8.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e27d507 // fadd v7.4s, v8.4s, v7.4s
+	ADD $64, R13
+
+pixels7added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V8.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V9.S4]
+	WORD $0x6ea1e50a // fcmgt v10.4s, v8.4s, v1.4s
+	VBIT V10.B16, V8.B16, V1.B16
+	WORD $0x6ea9e42a // fcmgt v10.4s, v1.4s, v9.4s
+	VBIT V10.B16, V9.B16, V1.B16
+	WORD $0x6ea2e50a // fcmgt v10.4s, v8.4s, v2.4s
+	VBIT V10.B16, V8.B16, V2.B16
+	WORD $0x6ea9e44a // fcmgt v10.4s, v2.4s, v9.4s
+	VBIT V10.B16, V9.B16, V2.B16
+	WORD $0x6ea3e50a // fcmgt v10.4s, v8.4s, v3.4s
+	VBIT V10.B16, V8.B16, V3.B16
+	WORD $0x6ea9e46a // fcmgt v10.4s, v3.4s, v9.4s
+	VBIT V10.B16, V9.B16, V3.B16
+	WORD $0x6ea4e50a // fcmgt v10.4s, v8.4s, v4.4s
+	VBIT V10.B16, V8.B16, V4.B16
+	WORD $0x6ea9e48a // fcmgt v10.4s, v4.4s, v9.4s
+	VBIT V10.B16, V9.B16, V4.B16
+	WORD $0x6ea5e50a // fcmgt v10.4s, v8.4s, v5.4s
+	VBIT V10.B16, V8.B16, V5.B16
+	WORD $0x6ea9e4aa // fcmgt v10.4s, v5.4s, v9.4s
+	VBIT V10.B16, V9.B16, V5.B16
+	WORD $0x6ea6e50a // fcmgt v10.4s, v8.4s, v6.4s
+	VBIT V10.B16, V8.B16, V6.B16
+	WORD $0x6ea9e4ca // fcmgt v10.4s, v6.4s, v9.4s
+	VBIT V10.B16, V9.B16, V6.B16
+	WORD $0x6ea7e50a // fcmgt v10.4s, v8.4s, v7.4s
+	VBIT V10.B16, V8.B16, V7.B16
+	WORD $0x6ea9e4ea // fcmgt v10.4s, v7.4s, v9.4s
+	VBIT V10.B16, V9.B16, V7.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels7masked
+	FMOVQ 192(R12), F8
+	VAND V1.B16, V8.B16, V1.B16
+	VAND V2.B16, V8.B16, V2.B16
+	VAND V3.B16, V8.B16, V3.B16
+	VAND V4.B16, V8.B16, V4.B16
+	VAND V5.B16, V8.B16, V5.B16
+	VAND V6.B16, V8.B16, V6.B16
+	VAND V7.B16, V8.B16, V7.B16
+
+pixels7masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels8:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	CBZ R15, pixels8Summed
+
+pixels8Row:
+	FMOVQ 0(R14), F9
+	FMOVQ 64(R14), F10
+	FMOVQ 128(R14), F11
+	FMOVQ 192(R14), F12
+	FMOVQ 256(R14), F13
+	CMP $1, R17
+	BEQ pixels8From1
+	CMP $2, R17
+	BEQ pixels8From2
+	FMOVQ 0(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V1.S4
+
+pixels8From1:
+	FMOVQ 64(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V9.S4, V2.S4
+	VFMLA V15.S4, V10.S4, V1.S4
+
+pixels8From2:
+	FMOVQ 128(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 192(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 256(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 320(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V3.S4
+	VFMLA V16.S4, V10.S4, V2.S4
+	VFMLA V16.S4, V11.S4, V1.S4
+	FMOVQ 384(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V9.S4, V4.S4
+	VFMLA V17.S4, V10.S4, V3.S4
+	VFMLA V17.S4, V11.S4, V2.S4
+	VFMLA V17.S4, V12.S4, V1.S4
+	FMOVQ 448(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V5.S4
+	VFMLA V14.S4, V10.S4, V4.S4
+	VFMLA V14.S4, V11.S4, V3.S4
+	VFMLA V14.S4, V12.S4, V2.S4
+	VFMLA V14.S4, V13.S4, V1.S4
+	FMOVQ 512(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V9.S4, V6.S4
+	VFMLA V15.S4, V10.S4, V5.S4
+	VFMLA V15.S4, V11.S4, V4.S4
+	VFMLA V15.S4, V12.S4, V3.S4
+	VFMLA V15.S4, V13.S4, V2.S4
+	FMOVQ 576(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V7.S4
+	VFMLA V16.S4, V10.S4, V6.S4
+	VFMLA V16.S4, V11.S4, V5.S4
+	VFMLA V16.S4, V12.S4, V4.S4
+	VFMLA V16.S4, V13.S4, V3.S4
+	VFMLA V17.S4, V9.S4, V8.S4
+	VFMLA V17.S4, V10.S4, V7.S4
+	VFMLA V17.S4, V11.S4, V6.S4
+	VFMLA V17.S4, V12.S4, V5.S4
+	VFMLA V17.S4, V13.S4, V4.S4
+	VFMLA V14.S4, V10.S4, V8.S4
+	VFMLA V14.S4, V11.S4, V7.S4
+	VFMLA V14.S4, V12.S4, V6.S4
+	VFMLA V14.S4, V13.S4, V5.S4
+	VFMLA V15.S4, V11.S4, V8.S4
+	VFMLA V15.S4, V12.S4, V7.S4
+	VFMLA V15.S4, V13.S4, V6.S4
+	CMP $2, R19
+	BEQ pixels8RowDone
+	FMOVQ 640(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V12.S4, V8.S4
+	VFMLA V16.S4, V13.S4, V7.S4
+	CMP $1, R19
+	BEQ pixels8RowDone
+	FMOVQ 704(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V13.S4, V8.S4
+
+pixels8RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels8Row
+
+pixels8Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels8Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels8Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels8scaled
+	FMOVQ 64(R12), F9
+	FMOVQ 128(R12), F10
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V1.S4, V11.S4
+	VMOV V11.B16, V1.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V2.S4, V11.S4
+	VMOV V11.B16, V2.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V3.S4, V11.S4
+	VMOV V11.B16, V3.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V4.S4, V11.S4
+	VMOV V11.B16, V4.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V5.S4, V11.S4
+	VMOV V11.B16, V5.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V6.S4, V11.S4
+	VMOV V11.B16, V6.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V7.S4, V11.S4
+	VMOV V11.B16, V7.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V8.S4, V11.S4
+	VMOV V11.B16, V8.B16
+
+pixels8scaled:
+	CBZ R13, pixels8added
+	FMOVQ 0(R13), F9
+	WORD $0x4e21d521 // fadd v1.4s, v9.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e22d522 // fadd v2.4s, v9.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e23d523 // fadd v3.4s, v9.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e24d524 // fadd v4.4s, v9.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e25d525 // fadd v5.4s, v9.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e26d526 // fadd v6.4s, v9.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e28d528 // fadd v8.4s, v9.4s, v8.4s
+	ADD $64, R13
+
+pixels8added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V9.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V10.S4]
+	WORD $0x6ea1e52b // fcmgt v11.4s, v9.4s, v1.4s
+	VBIT V11.B16, V9.B16, V1.B16
+	WORD $0x6eaae42b // fcmgt v11.4s, v1.4s, v10.4s
+	VBIT V11.B16, V10.B16, V1.B16
+	WORD $0x6ea2e52b // fcmgt v11.4s, v9.4s, v2.4s
+	VBIT V11.B16, V9.B16, V2.B16
+	WORD $0x6eaae44b // fcmgt v11.4s, v2.4s, v10.4s
+	VBIT V11.B16, V10.B16, V2.B16
+	WORD $0x6ea3e52b // fcmgt v11.4s, v9.4s, v3.4s
+	VBIT V11.B16, V9.B16, V3.B16
+	WORD $0x6eaae46b // fcmgt v11.4s, v3.4s, v10.4s
+	VBIT V11.B16, V10.B16, V3.B16
+	WORD $0x6ea4e52b // fcmgt v11.4s, v9.4s, v4.4s
+	VBIT V11.B16, V9.B16, V4.B16
+	WORD $0x6eaae48b // fcmgt v11.4s, v4.4s, v10.4s
+	VBIT V11.B16, V10.B16, V4.B16
+	WORD $0x6ea5e52b // fcmgt v11.4s, v9.4s, v5.4s
+	VBIT V11.B16, V9.B16, V5.B16
+	WORD $0x6eaae4ab // fcmgt v11.4s, v5.4s, v10.4s
+	VBIT V11.B16, V10.B16, V5.B16
+	WORD $0x6ea6e52b // fcmgt v11.4s, v9.4s, v6.4s
+	VBIT V11.B16, V9.B16, V6.B16
+	WORD $0x6eaae4cb // fcmgt v11.4s, v6.4s, v10.4s
+	VBIT V11.B16, V10.B16, V6.B16
+	WORD $0x6ea7e52b // fcmgt v11.4s, v9.4s, v7.4s
+	VBIT V11.B16, V9.B16, V7.B16
+	WORD $0x6eaae4eb // fcmgt v11.4s, v7.4s, v10.4s
+	VBIT V11.B16, V10.B16, V7.B16
+	WORD $0x6ea8e52b // fcmgt v11.4s, v9.4s, v8.4s
+	VBIT V11.B16, V9.B16, V8.B16
+	WORD $0x6eaae50b // fcmgt v11.4s, v8.4s, v10.4s
+	VBIT V11.B16, V10.B16, V8.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels8masked
+	FMOVQ 192(R12), F9
+	VAND V1.B16, V9.B16, V1.B16
+	VAND V2.B16, V9.B16, V2.B16
+	VAND V3.B16, V9.B16, V3.B16
+	VAND V4.B16, V9.B16, V4.B16
+	VAND V5.B16, V9.B16, V5.B16
+	VAND V6.B16, V9.B16, V6.B16
+	VAND V7.B16, V9.B16, V7.B16
+	VAND V8.B16, V9.B16, V8.B16
+
+pixels8masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels9:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	CBZ R15, pixels9Summed
+
+pixels9Row:
+	FMOVQ 0(R14), F10
+	FMOVQ 64(R14), F11
+	FMOVQ 128(R14), F12
+	FMOVQ 192(R14), F13
+	FMOVQ 256(R14), F14
+	CMP $1, R17
+	BEQ pixels9From1
+	CMP $2, R17
+	BEQ pixels9From2
+	FMOVQ 0(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V1.S4
+
+pixels9From1:
+	FMOVQ 64(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V10.S4, V2.S4
+	VFMLA V16.S4, V11.S4, V1.S4
+
+pixels9From2:
+	FMOVQ 128(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 192(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 256(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 320(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V3.S4
+	VFMLA V17.S4, V11.S4, V2.S4
+	VFMLA V17.S4, V12.S4, V1.S4
+	FMOVQ 384(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V10.S4, V4.S4
+	VFMLA V18.S4, V11.S4, V3.S4
+	VFMLA V18.S4, V12.S4, V2.S4
+	VFMLA V18.S4, V13.S4, V1.S4
+	FMOVQ 448(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V5.S4
+	VFMLA V15.S4, V11.S4, V4.S4
+	VFMLA V15.S4, V12.S4, V3.S4
+	VFMLA V15.S4, V13.S4, V2.S4
+	VFMLA V15.S4, V14.S4, V1.S4
+	FMOVQ 512(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V10.S4, V6.S4
+	VFMLA V16.S4, V11.S4, V5.S4
+	VFMLA V16.S4, V12.S4, V4.S4
+	VFMLA V16.S4, V13.S4, V3.S4
+	VFMLA V16.S4, V14.S4, V2.S4
+	FMOVQ 576(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V7.S4
+	VFMLA V17.S4, V11.S4, V6.S4
+	VFMLA V17.S4, V12.S4, V5.S4
+	VFMLA V17.S4, V13.S4, V4.S4
+	VFMLA V17.S4, V14.S4, V3.S4
+	FMOVQ 640(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V10.S4, V8.S4
+	VFMLA V18.S4, V11.S4, V7.S4
+	VFMLA V18.S4, V12.S4, V6.S4
+	VFMLA V18.S4, V13.S4, V5.S4
+	VFMLA V18.S4, V14.S4, V4.S4
+	VFMLA V15.S4, V10.S4, V9.S4
+	VFMLA V15.S4, V11.S4, V8.S4
+	VFMLA V15.S4, V12.S4, V7.S4
+	VFMLA V15.S4, V13.S4, V6.S4
+	VFMLA V15.S4, V14.S4, V5.S4
+	VFMLA V16.S4, V11.S4, V9.S4
+	VFMLA V16.S4, V12.S4, V8.S4
+	VFMLA V16.S4, V13.S4, V7.S4
+	VFMLA V16.S4, V14.S4, V6.S4
+	VFMLA V17.S4, V12.S4, V9.S4
+	VFMLA V17.S4, V13.S4, V8.S4
+	VFMLA V17.S4, V14.S4, V7.S4
+	CMP $2, R19
+	BEQ pixels9RowDone
+	FMOVQ 704(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V9.S4
+	VFMLA V18.S4, V14.S4, V8.S4
+	CMP $1, R19
+	BEQ pixels9RowDone
+	FMOVQ 768(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V14.S4, V9.S4
+
+pixels9RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels9Row
+
+pixels9Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels9Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels9Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels9scaled
+	FMOVQ 64(R12), F10
+	FMOVQ 128(R12), F11
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V1.S4, V12.S4
+	VMOV V12.B16, V1.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V2.S4, V12.S4
+	VMOV V12.B16, V2.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V3.S4, V12.S4
+	VMOV V12.B16, V3.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V4.S4, V12.S4
+	VMOV V12.B16, V4.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V5.S4, V12.S4
+	VMOV V12.B16, V5.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V6.S4, V12.S4
+	VMOV V12.B16, V6.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V7.S4, V12.S4
+	VMOV V12.B16, V7.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V8.S4, V12.S4
+	VMOV V12.B16, V8.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V9.S4, V12.S4
+	VMOV V12.B16, V9.B16
+
+pixels9scaled:
+	CBZ R13, pixels9added
+	FMOVQ 0(R13), F10
+	WORD $0x4e21d541 // fadd v1.4s, v10.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e22d542 // fadd v2.4s, v10.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e23d543 // fadd v3.4s, v10.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e24d544 // fadd v4.4s, v10.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e25d545 // fadd v5.4s, v10.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e26d546 // fadd v6.4s, v10.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e27d547 // fadd v7.4s, v10.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e28d548 // fadd v8.4s, v10.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e29d549 // fadd v9.4s, v10.4s, v9.4s
+	ADD $64, R13
+
+pixels9added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V10.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V11.S4]
+	WORD $0x6ea1e54c // fcmgt v12.4s, v10.4s, v1.4s
+	VBIT V12.B16, V10.B16, V1.B16
+	WORD $0x6eabe42c // fcmgt v12.4s, v1.4s, v11.4s
+	VBIT V12.B16, V11.B16, V1.B16
+	WORD $0x6ea2e54c // fcmgt v12.4s, v10.4s, v2.4s
+	VBIT V12.B16, V10.B16, V2.B16
+	WORD $0x6eabe44c // fcmgt v12.4s, v2.4s, v11.4s
+	VBIT V12.B16, V11.B16, V2.B16
+	WORD $0x6ea3e54c // fcmgt v12.4s, v10.4s, v3.4s
+	VBIT V12.B16, V10.B16, V3.B16
+	WORD $0x6eabe46c // fcmgt v12.4s, v3.4s, v11.4s
+	VBIT V12.B16, V11.B16, V3.B16
+	WORD $0x6ea4e54c // fcmgt v12.4s, v10.4s, v4.4s
+	VBIT V12.B16, V10.B16, V4.B16
+	WORD $0x6eabe48c // fcmgt v12.4s, v4.4s, v11.4s
+	VBIT V12.B16, V11.B16, V4.B16
+	WORD $0x6ea5e54c // fcmgt v12.4s, v10.4s, v5.4s
+	VBIT V12.B16, V10.B16, V5.B16
+	WORD $0x6eabe4ac // fcmgt v12.4s, v5.4s, v11.4s
+	VBIT V12.B16, V11.B16, V5.B16
+	WORD $0x6ea6e54c // fcmgt v12.4s, v10.4s, v6.4s
+	VBIT V12.B16, V10.B16, V6.B16
+	WORD $0x6eabe4cc // fcmgt v12.4s, v6.4s, v11.4s
+	VBIT V12.B16, V11.B16, V6.B16
+	WORD $0x6ea7e54c // fcmgt v12.4s, v10.4s, v7.4s
+	VBIT V12.B16, V10.B16, V7.B16
+	WORD $0x6eabe4ec // fcmgt v12.4s, v7.4s, v11.4s
+	VBIT V12.B16, V11.B16, V7.B16
+	WORD $0x6ea8e54c // fcmgt v12.4s, v10.4s, v8.4s
+	VBIT V12.B16, V10.B16, V8.B16
+	WORD $0x6eabe50c // fcmgt v12.4s, v8.4s, v11.4s
+	VBIT V12.B16, V11.B16, V8.B16
+	WORD $0x6ea9e54c // fcmgt v12.4s, v10.4s, v9.4s
+	VBIT V12.B16, V10.B16, V9.B16
+	WORD $0x6eabe52c // fcmgt v12.4s, v9.4s, v11.4s
+	VBIT V12.B16, V11.B16, V9.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels9masked
+	FMOVQ 192(R12), F10
+	VAND V1.B16, V10.B16, V1.B16
+	VAND V2.B16, V10.B16, V2.B16
+	VAND V3.B16, V10.B16, V3.B16
+	VAND V4.B16, V10.B16, V4.B16
+	VAND V5.B16, V10.B16, V5.B16
+	VAND V6.B16, V10.B16, V6.B16
+	VAND V7.B16, V10.B16, V7.B16
+	VAND V8.B16, V10.B16, V8.B16
+	VAND V9.B16, V10.B16, V9.B16
+
+pixels9masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels10:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	CBZ R15, pixels10Summed
+
+pixels10Row:
+	FMOVQ 0(R14), F11
+	FMOVQ 64(R14), F12
+	FMOVQ 128(R14), F13
+	FMOVQ 192(R14), F14
+	FMOVQ 256(R14), F15
+	CMP $1, R17
+	BEQ pixels10From1
+	CMP $2, R17
+	BEQ pixels10From2
+	FMOVQ 0(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V1.S4
+
+pixels10From1:
+	FMOVQ 64(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V11.S4, V2.S4
+	VFMLA V17.S4, V12.S4, V1.S4
+
+pixels10From2:
+	FMOVQ 128(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 192(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	FMOVQ 256(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 320(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V3.S4
+	VFMLA V18.S4, V12.S4, V2.S4
+	VFMLA V18.S4, V13.S4, V1.S4
+	FMOVQ 384(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V11.S4, V4.S4
+	VFMLA V19.S4, V12.S4, V3.S4
+	VFMLA V19.S4, V13.S4, V2.S4
+	VFMLA V19.S4, V14.S4, V1.S4
+	FMOVQ 448(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V5.S4
+	VFMLA V16.S4, V12.S4, V4.S4
+	VFMLA V16.S4, V13.S4, V3.S4
+	VFMLA V16.S4, V14.S4, V2.S4
+	VFMLA V16.S4, V15.S4, V1.S4
+	FMOVQ 512(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V11.S4, V6.S4
+	VFMLA V17.S4, V12.S4, V5.S4
+	VFMLA V17.S4, V13.S4, V4.S4
+	VFMLA V17.S4, V14.S4, V3.S4
+	VFMLA V17.S4, V15.S4, V2.S4
+	FMOVQ 576(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V7.S4
+	VFMLA V18.S4, V12.S4, V6.S4
+	VFMLA V18.S4, V13.S4, V5.S4
+	VFMLA V18.S4, V14.S4, V4.S4
+	VFMLA V18.S4, V15.S4, V3.S4
+	FMOVQ 640(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V11.S4, V8.S4
+	VFMLA V19.S4, V12.S4, V7.S4
+	VFMLA V19.S4, V13.S4, V6.S4
+	VFMLA V19.S4, V14.S4, V5.S4
+	VFMLA V19.S4, V15.S4, V4.S4
+	FMOVQ 704(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V9.S4
+	VFMLA V16.S4, V12.S4, V8.S4
+	VFMLA V16.S4, V13.S4, V7.S4
+	VFMLA V16.S4, V14.S4, V6.S4
+	VFMLA V16.S4, V15.S4, V5.S4
+	VFMLA V17.S4, V11.S4, V10.S4
+	VFMLA V17.S4, V12.S4, V9.S4
+	VFMLA V17.S4, V13.S4, V8.S4
+	VFMLA V17.S4, V14.S4, V7.S4
+	VFMLA V17.S4, V15.S4, V6.S4
+	VFMLA V18.S4, V12.S4, V10.S4
+	VFMLA V18.S4, V13.S4, V9.S4
+	VFMLA V18.S4, V14.S4, V8.S4
+	VFMLA V18.S4, V15.S4, V7.S4
+	VFMLA V19.S4, V13.S4, V10.S4
+	VFMLA V19.S4, V14.S4, V9.S4
+	VFMLA V19.S4, V15.S4, V8.S4
+	CMP $2, R19
+	BEQ pixels10RowDone
+	FMOVQ 768(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V14.S4, V10.S4
+	VFMLA V16.S4, V15.S4, V9.S4
+	CMP $1, R19
+	BEQ pixels10RowDone
+	FMOVQ 832(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V15.S4, V10.S4
+
+pixels10RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels10Row
+
+pixels10Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels10Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels10Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels10scaled
+	FMOVQ 64(R12), F11
+	FMOVQ 128(R12), F12
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V1.S4, V13.S4
+	VMOV V13.B16, V1.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V2.S4, V13.S4
+	VMOV V13.B16, V2.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V3.S4, V13.S4
+	VMOV V13.B16, V3.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V4.S4, V13.S4
+	VMOV V13.B16, V4.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V5.S4, V13.S4
+	VMOV V13.B16, V5.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V6.S4, V13.S4
+	VMOV V13.B16, V6.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VMOV V13.B16, V7.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V8.S4, V13.S4
+	VMOV V13.B16, V8.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V9.S4, V13.S4
+	VMOV V13.B16, V9.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VMOV V13.B16, V10.B16
+
+pixels10scaled:
+	CBZ R13, pixels10added
+	FMOVQ 0(R13), F11
+	WORD $0x4e21d561 // fadd v1.4s, v11.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e23d563 // fadd v3.4s, v11.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e24d564 // fadd v4.4s, v11.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e25d565 // fadd v5.4s, v11.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e26d566 // fadd v6.4s, v11.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e27d567 // fadd v7.4s, v11.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e28d568 // fadd v8.4s, v11.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e29d569 // fadd v9.4s, v11.4s, v9.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e2ad56a // fadd v10.4s, v11.4s, v10.4s
+	ADD $64, R13
+
+pixels10added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V11.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V12.S4]
+	WORD $0x6ea1e56d // fcmgt v13.4s, v11.4s, v1.4s
+	VBIT V13.B16, V11.B16, V1.B16
+	WORD $0x6eace42d // fcmgt v13.4s, v1.4s, v12.4s
+	VBIT V13.B16, V12.B16, V1.B16
+	WORD $0x6ea2e56d // fcmgt v13.4s, v11.4s, v2.4s
+	VBIT V13.B16, V11.B16, V2.B16
+	WORD $0x6eace44d // fcmgt v13.4s, v2.4s, v12.4s
+	VBIT V13.B16, V12.B16, V2.B16
+	WORD $0x6ea3e56d // fcmgt v13.4s, v11.4s, v3.4s
+	VBIT V13.B16, V11.B16, V3.B16
+	WORD $0x6eace46d // fcmgt v13.4s, v3.4s, v12.4s
+	VBIT V13.B16, V12.B16, V3.B16
+	WORD $0x6ea4e56d // fcmgt v13.4s, v11.4s, v4.4s
+	VBIT V13.B16, V11.B16, V4.B16
+	WORD $0x6eace48d // fcmgt v13.4s, v4.4s, v12.4s
+	VBIT V13.B16, V12.B16, V4.B16
+	WORD $0x6ea5e56d // fcmgt v13.4s, v11.4s, v5.4s
+	VBIT V13.B16, V11.B16, V5.B16
+	WORD $0x6eace4ad // fcmgt v13.4s, v5.4s, v12.4s
+	VBIT V13.B16, V12.B16, V5.B16
+	WORD $0x6ea6e56d // fcmgt v13.4s, v11.4s, v6.4s
+	VBIT V13.B16, V11.B16, V6.B16
+	WORD $0x6eace4cd // fcmgt v13.4s, v6.4s, v12.4s
+	VBIT V13.B16, V12.B16, V6.B16
+	WORD $0x6ea7e56d // fcmgt v13.4s, v11.4s, v7.4s
+	VBIT V13.B16, V11.B16, V7.B16
+	WORD $0x6eace4ed // fcmgt v13.4s, v7.4s, v12.4s
+	VBIT V13.B16, V12.B16, V7.B16
+	WORD $0x6ea8e56d // fcmgt v13.4s, v11.4s, v8.4s
+	VBIT V13.B16, V11.B16, V8.B16
+	WORD $0x6eace50d // fcmgt v13.4s, v8.4s, v12.4s
+	VBIT V13.B16, V12.B16, V8.B16
+	WORD $0x6ea9e56d // fcmgt v13.4s, v11.4s, v9.4s
+	VBIT V13.B16, V11.B16, V9.B16
+	WORD $0x6eace52d // fcmgt v13.4s, v9.4s, v12.4s
+	VBIT V13.B16, V12.B16, V9.B16
+	WORD $0x6eaae56d // fcmgt v13.4s, v11.4s, v10.4s
+	VBIT V13.B16, V11.B16, V10.B16
+	WORD $0x6eace54d // fcmgt v13.4s, v10.4s, v12.4s
+	VBIT V13.B16, V12.B16, V10.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels10masked
+	FMOVQ 192(R12), F11
+	VAND V1.B16, V11.B16, V1.B16
+	VAND V2.B16, V11.B16, V2.B16
+	VAND V3.B16, V11.B16, V3.B16
+	VAND V4.B16, V11.B16, V4.B16
+	VAND V5.B16, V11.B16, V5.B16
+	VAND V6.B16, V11.B16, V6.B16
+	VAND V7.B16, V11.B16, V7.B16
+	VAND V8.B16, V11.B16, V8.B16
+	VAND V9.B16, V11.B16, V9.B16
+	VAND V10.B16, V11.B16, V10.B16
+
+pixels10masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels11:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	VMOV V1.B16, V11.B16
+	CBZ R15, pixels11Summed
+
+pixels11Row:
+	FMOVQ 0(R14), F12
+	FMOVQ 64(R14), F13
+	FMOVQ 128(R14), F14
+	FMOVQ 192(R14), F15
+	FMOVQ 256(R14), F16
+	CMP $1, R17
+	BEQ pixels11From1
+	CMP $2, R17
+	BEQ pixels11From2
+	FMOVQ 0(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V1.S4
+
+pixels11From1:
+	FMOVQ 64(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V12.S4, V2.S4
+	VFMLA V18.S4, V13.S4, V1.S4
+
+pixels11From2:
+	FMOVQ 128(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	FMOVQ 192(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	FMOVQ 256(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 320(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V3.S4
+	VFMLA V19.S4, V13.S4, V2.S4
+	VFMLA V19.S4, V14.S4, V1.S4
+	FMOVQ 384(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V12.S4, V4.S4
+	VFMLA V20.S4, V13.S4, V3.S4
+	VFMLA V20.S4, V14.S4, V2.S4
+	VFMLA V20.S4, V15.S4, V1.S4
+	FMOVQ 448(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V5.S4
+	VFMLA V17.S4, V13.S4, V4.S4
+	VFMLA V17.S4, V14.S4, V3.S4
+	VFMLA V17.S4, V15.S4, V2.S4
+	VFMLA V17.S4, V16.S4, V1.S4
+	FMOVQ 512(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V12.S4, V6.S4
+	VFMLA V18.S4, V13.S4, V5.S4
+	VFMLA V18.S4, V14.S4, V4.S4
+	VFMLA V18.S4, V15.S4, V3.S4
+	VFMLA V18.S4, V16.S4, V2.S4
+	FMOVQ 576(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V7.S4
+	VFMLA V19.S4, V13.S4, V6.S4
+	VFMLA V19.S4, V14.S4, V5.S4
+	VFMLA V19.S4, V15.S4, V4.S4
 	VFMLA V19.S4, V16.S4, V3.S4
-	FMOVQ 304(R10), F19
-	VFMLA V20.S4, V17.S4, V3.S4
-	FMOVQ 368(R10), F20
-	VFMLA V21.S4, V16.S4, V7.S4
-	VFMLA V21.S4, V18.S4, V3.S4
-	FMOVQ 432(R10), F21
-	VFMLA V22.S4, V17.S4, V7.S4
-	FMOVQ 496(R10), F22
+	FMOVQ 640(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V12.S4, V8.S4
+	VFMLA V20.S4, V13.S4, V7.S4
+	VFMLA V20.S4, V14.S4, V6.S4
+	VFMLA V20.S4, V15.S4, V5.S4
+	VFMLA V20.S4, V16.S4, V4.S4
+	FMOVQ 704(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V9.S4
+	VFMLA V17.S4, V13.S4, V8.S4
+	VFMLA V17.S4, V14.S4, V7.S4
+	VFMLA V17.S4, V15.S4, V6.S4
+	VFMLA V17.S4, V16.S4, V5.S4
+	FMOVQ 768(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V12.S4, V10.S4
+	VFMLA V18.S4, V13.S4, V9.S4
+	VFMLA V18.S4, V14.S4, V8.S4
+	VFMLA V18.S4, V15.S4, V7.S4
+	VFMLA V18.S4, V16.S4, V6.S4
+	VFMLA V19.S4, V12.S4, V11.S4
+	VFMLA V19.S4, V13.S4, V10.S4
+	VFMLA V19.S4, V14.S4, V9.S4
+	VFMLA V19.S4, V15.S4, V8.S4
+	VFMLA V19.S4, V16.S4, V7.S4
+	VFMLA V20.S4, V13.S4, V11.S4
+	VFMLA V20.S4, V14.S4, V10.S4
+	VFMLA V20.S4, V15.S4, V9.S4
+	VFMLA V20.S4, V16.S4, V8.S4
+	VFMLA V17.S4, V14.S4, V11.S4
+	VFMLA V17.S4, V15.S4, V10.S4
+	VFMLA V17.S4, V16.S4, V9.S4
+	CMP $2, R19
+	BEQ pixels11RowDone
+	FMOVQ 832(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V15.S4, V11.S4
+	VFMLA V18.S4, V16.S4, V10.S4
+	CMP $1, R19
+	BEQ pixels11RowDone
+	FMOVQ 896(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
 	VFMLA V19.S4, V16.S4, V11.S4
+
+pixels11RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels11Row
+
+pixels11Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels11Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels11Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels11scaled
+	FMOVQ 64(R12), F12
+	FMOVQ 128(R12), F13
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V1.S4, V14.S4
+	VMOV V14.B16, V1.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V2.S4, V14.S4
+	VMOV V14.B16, V2.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V3.S4, V14.S4
+	VMOV V14.B16, V3.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V4.S4, V14.S4
+	VMOV V14.B16, V4.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V5.S4, V14.S4
+	VMOV V14.B16, V5.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V6.S4, V14.S4
+	VMOV V14.B16, V6.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V7.S4, V14.S4
+	VMOV V14.B16, V7.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V8.S4, V14.S4
+	VMOV V14.B16, V8.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V9.S4, V14.S4
+	VMOV V14.B16, V9.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V10.S4, V14.S4
+	VMOV V14.B16, V10.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V11.S4, V14.S4
+	VMOV V14.B16, V11.B16
+
+pixels11scaled:
+	CBZ R13, pixels11added
+	FMOVQ 0(R13), F12
+	WORD $0x4e21d581 // fadd v1.4s, v12.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e22d582 // fadd v2.4s, v12.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e23d583 // fadd v3.4s, v12.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e24d584 // fadd v4.4s, v12.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e25d585 // fadd v5.4s, v12.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e26d586 // fadd v6.4s, v12.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e27d587 // fadd v7.4s, v12.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e29d589 // fadd v9.4s, v12.4s, v9.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e2bd58b // fadd v11.4s, v12.4s, v11.4s
+	ADD $64, R13
+
+pixels11added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V12.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V13.S4]
+	WORD $0x6ea1e58e // fcmgt v14.4s, v12.4s, v1.4s
+	VBIT V14.B16, V12.B16, V1.B16
+	WORD $0x6eade42e // fcmgt v14.4s, v1.4s, v13.4s
+	VBIT V14.B16, V13.B16, V1.B16
+	WORD $0x6ea2e58e // fcmgt v14.4s, v12.4s, v2.4s
+	VBIT V14.B16, V12.B16, V2.B16
+	WORD $0x6eade44e // fcmgt v14.4s, v2.4s, v13.4s
+	VBIT V14.B16, V13.B16, V2.B16
+	WORD $0x6ea3e58e // fcmgt v14.4s, v12.4s, v3.4s
+	VBIT V14.B16, V12.B16, V3.B16
+	WORD $0x6eade46e // fcmgt v14.4s, v3.4s, v13.4s
+	VBIT V14.B16, V13.B16, V3.B16
+	WORD $0x6ea4e58e // fcmgt v14.4s, v12.4s, v4.4s
+	VBIT V14.B16, V12.B16, V4.B16
+	WORD $0x6eade48e // fcmgt v14.4s, v4.4s, v13.4s
+	VBIT V14.B16, V13.B16, V4.B16
+	WORD $0x6ea5e58e // fcmgt v14.4s, v12.4s, v5.4s
+	VBIT V14.B16, V12.B16, V5.B16
+	WORD $0x6eade4ae // fcmgt v14.4s, v5.4s, v13.4s
+	VBIT V14.B16, V13.B16, V5.B16
+	WORD $0x6ea6e58e // fcmgt v14.4s, v12.4s, v6.4s
+	VBIT V14.B16, V12.B16, V6.B16
+	WORD $0x6eade4ce // fcmgt v14.4s, v6.4s, v13.4s
+	VBIT V14.B16, V13.B16, V6.B16
+	WORD $0x6ea7e58e // fcmgt v14.4s, v12.4s, v7.4s
+	VBIT V14.B16, V12.B16, V7.B16
+	WORD $0x6eade4ee // fcmgt v14.4s, v7.4s, v13.4s
+	VBIT V14.B16, V13.B16, V7.B16
+	WORD $0x6ea8e58e // fcmgt v14.4s, v12.4s, v8.4s
+	VBIT V14.B16, V12.B16, V8.B16
+	WORD $0x6eade50e // fcmgt v14.4s, v8.4s, v13.4s
+	VBIT V14.B16, V13.B16, V8.B16
+	WORD $0x6ea9e58e // fcmgt v14.4s, v12.4s, v9.4s
+	VBIT V14.B16, V12.B16, V9.B16
+	WORD $0x6eade52e // fcmgt v14.4s, v9.4s, v13.4s
+	VBIT V14.B16, V13.B16, V9.B16
+	WORD $0x6eaae58e // fcmgt v14.4s, v12.4s, v10.4s
+	VBIT V14.B16, V12.B16, V10.B16
+	WORD $0x6eade54e // fcmgt v14.4s, v10.4s, v13.4s
+	VBIT V14.B16, V13.B16, V10.B16
+	WORD $0x6eabe58e // fcmgt v14.4s, v12.4s, v11.4s
+	VBIT V14.B16, V12.B16, V11.B16
+	WORD $0x6eade56e // fcmgt v14.4s, v11.4s, v13.4s
+	VBIT V14.B16, V13.B16, V11.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels11masked
+	FMOVQ 192(R12), F12
+	VAND V1.B16, V12.B16, V1.B16
+	VAND V2.B16, V12.B16, V2.B16
+	VAND V3.B16, V12.B16, V3.B16
+	VAND V4.B16, V12.B16, V4.B16
+	VAND V5.B16, V12.B16, V5.B16
+	VAND V6.B16, V12.B16, V6.B16
+	VAND V7.B16, V12.B16, V7.B16
+	VAND V8.B16, V12.B16, V8.B16
+	VAND V9.B16, V12.B16, V9.B16
+	VAND V10.B16, V12.B16, V10.B16
+	VAND V11.B16, V12.B16, V11.B16
+
+pixels11masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	FMOVQ F11, 0(R14)
+	ADD $64, R14
+
+stored:
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $1, R8
+	BNE vector
+	ADD $40, R6
+	SUBS $1, R7
+	BNE tile
+	MOVD 32(R0), R16
+	ADD R16, R4
+	MOVD 40(R0), R16
+	ADD R16, R5
+	SUBS $1, R3
+	BNE line
+	ADD $40, R1
+	SUBS $1, R2
+	BNE band
+	MOVD in+48(FP), R9
+	MOVD 48(R0), R16
+	ADD R16, R9
+	MOVD R9, in+48(FP)
+	MOVD out+80(FP), R9
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, out+80(FP)
+	MOVD w+56(FP), R9
+	MOVD 64(R0), R16
+	ADD R16, R9
+	MOVD R9, w+56(FP)
+	MOVD epi+64(FP), R9
+	MOVD 72(R0), R16
+	ADD R16, R9
+	MOVD R9, epi+64(FP)
+	MOVD res+72(FP), R9
+	CBZ R9, noRes
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, res+72(FP)
+
+noRes:
+	MOVD blocks+40(FP), R9
+	SUBS $1, R9
+	MOVD R9, blocks+40(FP)
+	BNE block
+	RET
+
+// func taps5S2NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
+TEXT ·taps5S2NEON(SB), NOSPLIT, $0-88
+	MOVD s+0(FP), R0
+	ADD $104, R0, R16
+	VLD1R (R16), [V0.S4]
+
+block:
+	MOVD bands+8(FP), R1
+	MOVD bandCount+16(FP), R2
+
+band:
+	MOVD in+48(FP), R4
+	MOVD 0(R1), R16
+	ADD R16, R4
+	MOVD out+80(FP), R5
+	MOVD 8(R1), R16
+	ADD R16, R5
+	MOVD 32(R1), R3
+
+line:
+	MOVD tiles+24(FP), R6
+	MOVD tileCount+32(FP), R7
+
+tile:
+	MOVD R4, R9
+	MOVD 0(R6), R16
+	ADD R16, R9
+	MOVD R5, R10
+	MOVD 8(R6), R16
+	ADD R16, R10
+	MOVD w+56(FP), R11
+	MOVD 16(R1), R16
+	ADD R16, R11
+	MOVD epi+64(FP), R12
+	MOVD $4, R8
+
+vector:
+	FMOVQ 0(R12), F1
+	MOVD R9, R13
+	MOVD R11, R14
+	MOVD 24(R1), R15
+	MOVD 24(R6), R17
+	MOVD 32(R6), R19
+	MOVD 16(R6), R16
+	CMP $6, R16
+	BGE pixelsFrom6
+	CMP $3, R16
+	BGE pixelsFrom3
+	CMP $2, R16
+	BGE pixelsFrom2
+	B pixels1
+
+pixelsFrom2:
+	B pixels2
+
+pixelsFrom3:
+	CMP $4, R16
+	BGE pixelsFrom4
+	B pixels3
+
+pixelsFrom4:
+	CMP $5, R16
+	BGE pixelsFrom5
+	B pixels4
+
+pixelsFrom5:
+	B pixels5
+
+pixelsFrom6:
+	CMP $9, R16
+	BGE pixelsFrom9
+	CMP $7, R16
+	BGE pixelsFrom7
+	B pixels6
+
+pixelsFrom7:
+	CMP $8, R16
+	BGE pixelsFrom8
+	B pixels7
+
+pixelsFrom8:
+	B pixels8
+
+pixelsFrom9:
+	CMP $10, R16
+	BGE pixelsFrom10
+	B pixels9
+
+pixelsFrom10:
+	CMP $11, R16
+	BGE pixelsFrom11
+	B pixels10
+
+pixelsFrom11:
+	B pixels11
+
+pixels1:
+	CBZ R15, pixels1Summed
+
+pixels1Row:
+	FMOVQ 0(R14), F2
+	FMOVQ 64(R14), F3
+	FMOVQ 128(R14), F4
+	FMOVQ 192(R14), F5
+	FMOVQ 256(R14), F6
+	CMP $1, R17
+	BEQ pixels1From1
+	CMP $2, R17
+	BEQ pixels1From2
+	FMOVQ 0(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V2.S4, V1.S4
+
+pixels1From1:
+	FMOVQ 64(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V3.S4, V1.S4
+
+pixels1From2:
+	FMOVQ 128(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V4.S4, V1.S4
+	CMP $2, R19
+	BEQ pixels1RowDone
+	FMOVQ 192(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V5.S4, V1.S4
+	CMP $1, R19
+	BEQ pixels1RowDone
+	FMOVQ 256(R13), F7
+	WORD $0x4e20f4e7 // fmax v7.4s, v7.4s, v0.4s
+	VFMLA V7.S4, V6.S4, V1.S4
+
+pixels1RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels1Row
+
+pixels1Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels1Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels1Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels1scaled
+	FMOVQ 64(R12), F2
+	FMOVQ 128(R12), F3
+	VMOV V3.B16, V4.B16
+	VFMLA V2.S4, V1.S4, V4.S4
+	VMOV V4.B16, V1.B16
+
+pixels1scaled:
+	CBZ R13, pixels1added
+	FMOVQ 0(R13), F2
+	WORD $0x4e21d441 // fadd v1.4s, v2.4s, v1.4s
+	ADD $64, R13
+
+pixels1added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V2.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V3.S4]
+	WORD $0x6ea1e444 // fcmgt v4.4s, v2.4s, v1.4s
+	VBIT V4.B16, V2.B16, V1.B16
+	WORD $0x6ea3e424 // fcmgt v4.4s, v1.4s, v3.4s
+	VBIT V4.B16, V3.B16, V1.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels1masked
+	FMOVQ 192(R12), F2
+	VAND V1.B16, V2.B16, V1.B16
+
+pixels1masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels2:
+	VMOV V1.B16, V2.B16
+	CBZ R15, pixels2Summed
+
+pixels2Row:
+	FMOVQ 0(R14), F3
+	FMOVQ 64(R14), F4
+	FMOVQ 128(R14), F5
+	FMOVQ 192(R14), F6
+	FMOVQ 256(R14), F7
+	CMP $1, R17
+	BEQ pixels2From1
+	CMP $2, R17
+	BEQ pixels2From2
+	FMOVQ 0(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V8.S4, V3.S4, V1.S4
+
+pixels2From1:
+	FMOVQ 64(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V4.S4, V1.S4
+
+pixels2From2:
+	FMOVQ 128(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	FMOVQ 192(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 256(R13), F8
+	WORD $0x4e20f508 // fmax v8.4s, v8.4s, v0.4s
+	VFMLA V10.S4, V3.S4, V2.S4
+	VFMLA V10.S4, V5.S4, V1.S4
+	VFMLA V11.S4, V4.S4, V2.S4
+	VFMLA V11.S4, V6.S4, V1.S4
+	VFMLA V8.S4, V5.S4, V2.S4
+	VFMLA V8.S4, V7.S4, V1.S4
+	CMP $2, R19
+	BEQ pixels2RowDone
+	FMOVQ 320(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V6.S4, V2.S4
+	CMP $1, R19
+	BEQ pixels2RowDone
+	FMOVQ 384(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V7.S4, V2.S4
+
+pixels2RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels2Row
+
+pixels2Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels2Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels2Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels2scaled
+	FMOVQ 64(R12), F3
+	FMOVQ 128(R12), F4
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V1.S4, V5.S4
+	VMOV V5.B16, V1.B16
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V2.S4, V5.S4
+	VMOV V5.B16, V2.B16
+
+pixels2scaled:
+	CBZ R13, pixels2added
+	FMOVQ 0(R13), F3
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F3
+	WORD $0x4e22d462 // fadd v2.4s, v3.4s, v2.4s
+	ADD $64, R13
+
+pixels2added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V3.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V4.S4]
+	WORD $0x6ea1e465 // fcmgt v5.4s, v3.4s, v1.4s
+	VBIT V5.B16, V3.B16, V1.B16
+	WORD $0x6ea4e425 // fcmgt v5.4s, v1.4s, v4.4s
+	VBIT V5.B16, V4.B16, V1.B16
+	WORD $0x6ea2e465 // fcmgt v5.4s, v3.4s, v2.4s
+	VBIT V5.B16, V3.B16, V2.B16
+	WORD $0x6ea4e445 // fcmgt v5.4s, v2.4s, v4.4s
+	VBIT V5.B16, V4.B16, V2.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels2masked
+	FMOVQ 192(R12), F3
+	VAND V1.B16, V3.B16, V1.B16
+	VAND V2.B16, V3.B16, V2.B16
+
+pixels2masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels3:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	CBZ R15, pixels3Summed
+
+pixels3Row:
+	FMOVQ 0(R14), F4
+	FMOVQ 64(R14), F5
+	FMOVQ 128(R14), F6
+	FMOVQ 192(R14), F7
+	FMOVQ 256(R14), F8
+	CMP $1, R17
+	BEQ pixels3From1
+	CMP $2, R17
+	BEQ pixels3From2
+	FMOVQ 0(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V4.S4, V1.S4
+
+pixels3From1:
+	FMOVQ 64(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V5.S4, V1.S4
+
+pixels3From2:
+	FMOVQ 128(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 192(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 256(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	FMOVQ 320(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V11.S4, V4.S4, V2.S4
+	VFMLA V11.S4, V6.S4, V1.S4
+	FMOVQ 384(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V5.S4, V2.S4
+	VFMLA V12.S4, V7.S4, V1.S4
+	VFMLA V9.S4, V4.S4, V3.S4
+	VFMLA V9.S4, V6.S4, V2.S4
+	VFMLA V9.S4, V8.S4, V1.S4
+	VFMLA V10.S4, V5.S4, V3.S4
+	VFMLA V10.S4, V7.S4, V2.S4
+	VFMLA V11.S4, V6.S4, V3.S4
+	VFMLA V11.S4, V8.S4, V2.S4
+	CMP $2, R19
+	BEQ pixels3RowDone
+	FMOVQ 448(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V3.S4
+	CMP $1, R19
+	BEQ pixels3RowDone
+	FMOVQ 512(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V8.S4, V3.S4
+
+pixels3RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels3Row
+
+pixels3Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels3Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels3Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels3scaled
+	FMOVQ 64(R12), F4
+	FMOVQ 128(R12), F5
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V1.S4, V6.S4
+	VMOV V6.B16, V1.B16
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V2.S4, V6.S4
+	VMOV V6.B16, V2.B16
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V3.S4, V6.S4
+	VMOV V6.B16, V3.B16
+
+pixels3scaled:
+	CBZ R13, pixels3added
+	FMOVQ 0(R13), F4
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F4
+	WORD $0x4e22d482 // fadd v2.4s, v4.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F4
+	WORD $0x4e23d483 // fadd v3.4s, v4.4s, v3.4s
+	ADD $64, R13
+
+pixels3added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V4.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V5.S4]
+	WORD $0x6ea1e486 // fcmgt v6.4s, v4.4s, v1.4s
+	VBIT V6.B16, V4.B16, V1.B16
+	WORD $0x6ea5e426 // fcmgt v6.4s, v1.4s, v5.4s
+	VBIT V6.B16, V5.B16, V1.B16
+	WORD $0x6ea2e486 // fcmgt v6.4s, v4.4s, v2.4s
+	VBIT V6.B16, V4.B16, V2.B16
+	WORD $0x6ea5e446 // fcmgt v6.4s, v2.4s, v5.4s
+	VBIT V6.B16, V5.B16, V2.B16
+	WORD $0x6ea3e486 // fcmgt v6.4s, v4.4s, v3.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	WORD $0x6ea5e466 // fcmgt v6.4s, v3.4s, v5.4s
+	VBIT V6.B16, V5.B16, V3.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels3masked
+	FMOVQ 192(R12), F4
+	VAND V1.B16, V4.B16, V1.B16
+	VAND V2.B16, V4.B16, V2.B16
+	VAND V3.B16, V4.B16, V3.B16
+
+pixels3masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels4:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	CBZ R15, pixels4Summed
+
+pixels4Row:
+	FMOVQ 0(R14), F5
+	FMOVQ 64(R14), F6
+	FMOVQ 128(R14), F7
+	FMOVQ 192(R14), F8
+	FMOVQ 256(R14), F9
+	CMP $1, R17
+	BEQ pixels4From1
+	CMP $2, R17
+	BEQ pixels4From2
+	FMOVQ 0(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V5.S4, V1.S4
+
+pixels4From1:
+	FMOVQ 64(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V6.S4, V1.S4
+
+pixels4From2:
+	FMOVQ 128(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 192(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 256(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	FMOVQ 320(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V5.S4, V2.S4
+	VFMLA V12.S4, V7.S4, V1.S4
+	FMOVQ 384(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V6.S4, V2.S4
+	VFMLA V13.S4, V8.S4, V1.S4
+	FMOVQ 448(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V10.S4, V5.S4, V3.S4
+	VFMLA V10.S4, V7.S4, V2.S4
+	VFMLA V10.S4, V9.S4, V1.S4
+	FMOVQ 512(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V11.S4, V6.S4, V3.S4
+	VFMLA V11.S4, V8.S4, V2.S4
+	VFMLA V12.S4, V5.S4, V4.S4
+	VFMLA V12.S4, V7.S4, V3.S4
+	VFMLA V12.S4, V9.S4, V2.S4
+	VFMLA V13.S4, V6.S4, V4.S4
+	VFMLA V13.S4, V8.S4, V3.S4
+	VFMLA V10.S4, V7.S4, V4.S4
+	VFMLA V10.S4, V9.S4, V3.S4
+	CMP $2, R19
+	BEQ pixels4RowDone
+	FMOVQ 576(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V4.S4
+	CMP $1, R19
+	BEQ pixels4RowDone
+	FMOVQ 640(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V9.S4, V4.S4
+
+pixels4RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels4Row
+
+pixels4Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels4Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels4Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels4scaled
+	FMOVQ 64(R12), F5
+	FMOVQ 128(R12), F6
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V1.S4, V7.S4
+	VMOV V7.B16, V1.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V2.S4, V7.S4
+	VMOV V7.B16, V2.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V3.S4, V7.S4
+	VMOV V7.B16, V3.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V4.S4, V7.S4
+	VMOV V7.B16, V4.B16
+
+pixels4scaled:
+	CBZ R13, pixels4added
+	FMOVQ 0(R13), F5
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e22d4a2 // fadd v2.4s, v5.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e23d4a3 // fadd v3.4s, v5.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e24d4a4 // fadd v4.4s, v5.4s, v4.4s
+	ADD $64, R13
+
+pixels4added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V5.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V6.S4]
+	WORD $0x6ea1e4a7 // fcmgt v7.4s, v5.4s, v1.4s
+	VBIT V7.B16, V5.B16, V1.B16
+	WORD $0x6ea6e427 // fcmgt v7.4s, v1.4s, v6.4s
+	VBIT V7.B16, V6.B16, V1.B16
+	WORD $0x6ea2e4a7 // fcmgt v7.4s, v5.4s, v2.4s
+	VBIT V7.B16, V5.B16, V2.B16
+	WORD $0x6ea6e447 // fcmgt v7.4s, v2.4s, v6.4s
+	VBIT V7.B16, V6.B16, V2.B16
+	WORD $0x6ea3e4a7 // fcmgt v7.4s, v5.4s, v3.4s
+	VBIT V7.B16, V5.B16, V3.B16
+	WORD $0x6ea6e467 // fcmgt v7.4s, v3.4s, v6.4s
+	VBIT V7.B16, V6.B16, V3.B16
+	WORD $0x6ea4e4a7 // fcmgt v7.4s, v5.4s, v4.4s
+	VBIT V7.B16, V5.B16, V4.B16
+	WORD $0x6ea6e487 // fcmgt v7.4s, v4.4s, v6.4s
+	VBIT V7.B16, V6.B16, V4.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels4masked
+	FMOVQ 192(R12), F5
+	VAND V1.B16, V5.B16, V1.B16
+	VAND V2.B16, V5.B16, V2.B16
+	VAND V3.B16, V5.B16, V3.B16
+	VAND V4.B16, V5.B16, V4.B16
+
+pixels4masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels5:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	CBZ R15, pixels5Summed
+
+pixels5Row:
+	FMOVQ 0(R14), F6
+	FMOVQ 64(R14), F7
+	FMOVQ 128(R14), F8
+	FMOVQ 192(R14), F9
+	FMOVQ 256(R14), F10
+	CMP $1, R17
+	BEQ pixels5From1
+	CMP $2, R17
+	BEQ pixels5From2
+	FMOVQ 0(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V6.S4, V1.S4
+
+pixels5From1:
+	FMOVQ 64(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V1.S4
+
+pixels5From2:
+	FMOVQ 128(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 192(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 256(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 320(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V6.S4, V2.S4
+	VFMLA V13.S4, V8.S4, V1.S4
+	FMOVQ 384(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V2.S4
+	VFMLA V14.S4, V9.S4, V1.S4
+	FMOVQ 448(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V11.S4, V6.S4, V3.S4
+	VFMLA V11.S4, V8.S4, V2.S4
+	VFMLA V11.S4, V10.S4, V1.S4
+	FMOVQ 512(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V3.S4
+	VFMLA V12.S4, V9.S4, V2.S4
+	FMOVQ 576(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V6.S4, V4.S4
+	VFMLA V13.S4, V8.S4, V3.S4
+	VFMLA V13.S4, V10.S4, V2.S4
+	FMOVQ 640(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V4.S4
+	VFMLA V14.S4, V9.S4, V3.S4
+	VFMLA V11.S4, V6.S4, V5.S4
+	VFMLA V11.S4, V8.S4, V4.S4
+	VFMLA V11.S4, V10.S4, V3.S4
+	VFMLA V12.S4, V7.S4, V5.S4
+	VFMLA V12.S4, V9.S4, V4.S4
+	VFMLA V13.S4, V8.S4, V5.S4
+	VFMLA V13.S4, V10.S4, V4.S4
+	CMP $2, R19
+	BEQ pixels5RowDone
+	FMOVQ 704(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V5.S4
+	CMP $1, R19
+	BEQ pixels5RowDone
+	FMOVQ 768(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V10.S4, V5.S4
+
+pixels5RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels5Row
+
+pixels5Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels5Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels5Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels5scaled
+	FMOVQ 64(R12), F6
+	FMOVQ 128(R12), F7
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V1.S4, V8.S4
+	VMOV V8.B16, V1.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V2.S4, V8.S4
+	VMOV V8.B16, V2.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V3.S4, V8.S4
+	VMOV V8.B16, V3.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V4.S4, V8.S4
+	VMOV V8.B16, V4.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V5.S4, V8.S4
+	VMOV V8.B16, V5.B16
+
+pixels5scaled:
+	CBZ R13, pixels5added
+	FMOVQ 0(R13), F6
+	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e22d4c2 // fadd v2.4s, v6.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e23d4c3 // fadd v3.4s, v6.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e24d4c4 // fadd v4.4s, v6.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e25d4c5 // fadd v5.4s, v6.4s, v5.4s
+	ADD $64, R13
+
+pixels5added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V6.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V7.S4]
+	WORD $0x6ea1e4c8 // fcmgt v8.4s, v6.4s, v1.4s
+	VBIT V8.B16, V6.B16, V1.B16
+	WORD $0x6ea7e428 // fcmgt v8.4s, v1.4s, v7.4s
+	VBIT V8.B16, V7.B16, V1.B16
+	WORD $0x6ea2e4c8 // fcmgt v8.4s, v6.4s, v2.4s
+	VBIT V8.B16, V6.B16, V2.B16
+	WORD $0x6ea7e448 // fcmgt v8.4s, v2.4s, v7.4s
+	VBIT V8.B16, V7.B16, V2.B16
+	WORD $0x6ea3e4c8 // fcmgt v8.4s, v6.4s, v3.4s
+	VBIT V8.B16, V6.B16, V3.B16
+	WORD $0x6ea7e468 // fcmgt v8.4s, v3.4s, v7.4s
+	VBIT V8.B16, V7.B16, V3.B16
+	WORD $0x6ea4e4c8 // fcmgt v8.4s, v6.4s, v4.4s
+	VBIT V8.B16, V6.B16, V4.B16
+	WORD $0x6ea7e488 // fcmgt v8.4s, v4.4s, v7.4s
+	VBIT V8.B16, V7.B16, V4.B16
+	WORD $0x6ea5e4c8 // fcmgt v8.4s, v6.4s, v5.4s
+	VBIT V8.B16, V6.B16, V5.B16
+	WORD $0x6ea7e4a8 // fcmgt v8.4s, v5.4s, v7.4s
+	VBIT V8.B16, V7.B16, V5.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels5masked
+	FMOVQ 192(R12), F6
+	VAND V1.B16, V6.B16, V1.B16
+	VAND V2.B16, V6.B16, V2.B16
+	VAND V3.B16, V6.B16, V3.B16
+	VAND V4.B16, V6.B16, V4.B16
+	VAND V5.B16, V6.B16, V5.B16
+
+pixels5masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels6:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	CBZ R15, pixels6Summed
+
+pixels6Row:
+	FMOVQ 0(R14), F7
+	FMOVQ 64(R14), F8
+	FMOVQ 128(R14), F9
+	FMOVQ 192(R14), F10
+	FMOVQ 256(R14), F11
+	CMP $1, R17
+	BEQ pixels6From1
+	CMP $2, R17
+	BEQ pixels6From2
+	FMOVQ 0(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V1.S4
+
+pixels6From1:
+	FMOVQ 64(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V1.S4
+
+pixels6From2:
+	FMOVQ 128(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 192(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 256(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 320(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V2.S4
+	VFMLA V14.S4, V9.S4, V1.S4
+	FMOVQ 384(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V2.S4
+	VFMLA V15.S4, V10.S4, V1.S4
+	FMOVQ 448(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V3.S4
+	VFMLA V12.S4, V9.S4, V2.S4
+	VFMLA V12.S4, V11.S4, V1.S4
+	FMOVQ 512(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V3.S4
+	VFMLA V13.S4, V10.S4, V2.S4
+	FMOVQ 576(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V4.S4
+	VFMLA V14.S4, V9.S4, V3.S4
+	VFMLA V14.S4, V11.S4, V2.S4
+	FMOVQ 640(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V4.S4
+	VFMLA V15.S4, V10.S4, V3.S4
+	FMOVQ 704(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V5.S4
+	VFMLA V12.S4, V9.S4, V4.S4
+	VFMLA V12.S4, V11.S4, V3.S4
+	FMOVQ 768(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V5.S4
+	VFMLA V13.S4, V10.S4, V4.S4
+	VFMLA V14.S4, V7.S4, V6.S4
+	VFMLA V14.S4, V9.S4, V5.S4
+	VFMLA V14.S4, V11.S4, V4.S4
+	VFMLA V15.S4, V8.S4, V6.S4
+	VFMLA V15.S4, V10.S4, V5.S4
+	VFMLA V12.S4, V9.S4, V6.S4
+	VFMLA V12.S4, V11.S4, V5.S4
+	CMP $2, R19
+	BEQ pixels6RowDone
+	FMOVQ 832(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V6.S4
+	CMP $1, R19
+	BEQ pixels6RowDone
+	FMOVQ 896(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V6.S4
+
+pixels6RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels6Row
+
+pixels6Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels6Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels6Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels6scaled
+	FMOVQ 64(R12), F7
+	FMOVQ 128(R12), F8
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V1.S4, V9.S4
+	VMOV V9.B16, V1.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V2.S4, V9.S4
+	VMOV V9.B16, V2.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V3.S4, V9.S4
+	VMOV V9.B16, V3.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V4.S4, V9.S4
+	VMOV V9.B16, V4.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V5.S4, V9.S4
+	VMOV V9.B16, V5.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V6.S4, V9.S4
+	VMOV V9.B16, V6.B16
+
+pixels6scaled:
+	CBZ R13, pixels6added
+	FMOVQ 0(R13), F7
+	WORD $0x4e21d4e1 // fadd v1.4s, v7.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e23d4e3 // fadd v3.4s, v7.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e24d4e4 // fadd v4.4s, v7.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e26d4e6 // fadd v6.4s, v7.4s, v6.4s
+	ADD $64, R13
+
+pixels6added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V7.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V8.S4]
+	WORD $0x6ea1e4e9 // fcmgt v9.4s, v7.4s, v1.4s
+	VBIT V9.B16, V7.B16, V1.B16
+	WORD $0x6ea8e429 // fcmgt v9.4s, v1.4s, v8.4s
+	VBIT V9.B16, V8.B16, V1.B16
+	WORD $0x6ea2e4e9 // fcmgt v9.4s, v7.4s, v2.4s
+	VBIT V9.B16, V7.B16, V2.B16
+	WORD $0x6ea8e449 // fcmgt v9.4s, v2.4s, v8.4s
+	VBIT V9.B16, V8.B16, V2.B16
+	WORD $0x6ea3e4e9 // fcmgt v9.4s, v7.4s, v3.4s
+	VBIT V9.B16, V7.B16, V3.B16
+	WORD $0x6ea8e469 // fcmgt v9.4s, v3.4s, v8.4s
+	VBIT V9.B16, V8.B16, V3.B16
+	WORD $0x6ea4e4e9 // fcmgt v9.4s, v7.4s, v4.4s
+	VBIT V9.B16, V7.B16, V4.B16
+	WORD $0x6ea8e489 // fcmgt v9.4s, v4.4s, v8.4s
+	VBIT V9.B16, V8.B16, V4.B16
+	WORD $0x6ea5e4e9 // fcmgt v9.4s, v7.4s, v5.4s
+	VBIT V9.B16, V7.B16, V5.B16
+	WORD $0x6ea8e4a9 // fcmgt v9.4s, v5.4s, v8.4s
+	VBIT V9.B16, V8.B16, V5.B16
+	WORD $0x6ea6e4e9 // fcmgt v9.4s, v7.4s, v6.4s
+	VBIT V9.B16, V7.B16, V6.B16
+	WORD $0x6ea8e4c9 // fcmgt v9.4s, v6.4s, v8.4s
+	VBIT V9.B16, V8.B16, V6.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels6masked
+	FMOVQ 192(R12), F7
+	VAND V1.B16, V7.B16, V1.B16
+	VAND V2.B16, V7.B16, V2.B16
+	VAND V3.B16, V7.B16, V3.B16
+	VAND V4.B16, V7.B16, V4.B16
+	VAND V5.B16, V7.B16, V5.B16
+	VAND V6.B16, V7.B16, V6.B16
+
+pixels6masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels7:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	CBZ R15, pixels7Summed
+
+pixels7Row:
+	FMOVQ 0(R14), F8
+	FMOVQ 64(R14), F9
+	FMOVQ 128(R14), F10
+	FMOVQ 192(R14), F11
+	FMOVQ 256(R14), F12
+	CMP $1, R17
+	BEQ pixels7From1
+	CMP $2, R17
+	BEQ pixels7From2
+	FMOVQ 0(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V1.S4
+
+pixels7From1:
+	FMOVQ 64(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V1.S4
+
+pixels7From2:
+	FMOVQ 128(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 192(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 256(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 320(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V2.S4
+	VFMLA V15.S4, V10.S4, V1.S4
+	FMOVQ 384(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V2.S4
+	VFMLA V16.S4, V11.S4, V1.S4
+	FMOVQ 448(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V3.S4
+	VFMLA V13.S4, V10.S4, V2.S4
+	VFMLA V13.S4, V12.S4, V1.S4
+	FMOVQ 512(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V3.S4
+	VFMLA V14.S4, V11.S4, V2.S4
+	FMOVQ 576(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V4.S4
+	VFMLA V15.S4, V10.S4, V3.S4
+	VFMLA V15.S4, V12.S4, V2.S4
+	FMOVQ 640(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V4.S4
+	VFMLA V16.S4, V11.S4, V3.S4
+	FMOVQ 704(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V5.S4
+	VFMLA V13.S4, V10.S4, V4.S4
+	VFMLA V13.S4, V12.S4, V3.S4
+	FMOVQ 768(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V5.S4
+	VFMLA V14.S4, V11.S4, V4.S4
+	FMOVQ 832(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V6.S4
+	VFMLA V15.S4, V10.S4, V5.S4
+	VFMLA V15.S4, V12.S4, V4.S4
+	FMOVQ 896(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V6.S4
+	VFMLA V16.S4, V11.S4, V5.S4
+	VFMLA V13.S4, V8.S4, V7.S4
+	VFMLA V13.S4, V10.S4, V6.S4
+	VFMLA V13.S4, V12.S4, V5.S4
+	VFMLA V14.S4, V9.S4, V7.S4
+	VFMLA V14.S4, V11.S4, V6.S4
+	VFMLA V15.S4, V10.S4, V7.S4
+	VFMLA V15.S4, V12.S4, V6.S4
+	CMP $2, R19
+	BEQ pixels7RowDone
+	FMOVQ 960(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V7.S4
+	CMP $1, R19
+	BEQ pixels7RowDone
+	FMOVQ 1024(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V12.S4, V7.S4
+
+pixels7RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels7Row
+
+pixels7Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels7Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels7Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels7scaled
+	FMOVQ 64(R12), F8
+	FMOVQ 128(R12), F9
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V1.S4, V10.S4
+	VMOV V10.B16, V1.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V2.S4, V10.S4
+	VMOV V10.B16, V2.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V3.S4, V10.S4
+	VMOV V10.B16, V3.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V4.S4, V10.S4
+	VMOV V10.B16, V4.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V5.S4, V10.S4
+	VMOV V10.B16, V5.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V6.S4, V10.S4
+	VMOV V10.B16, V6.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V7.S4, V10.S4
+	VMOV V10.B16, V7.B16
+
+pixels7scaled:
+	CBZ R13, pixels7added
+	FMOVQ 0(R13), F8
+	WORD $0x4e21d501 // fadd v1.4s, v8.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e22d502 // fadd v2.4s, v8.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e25d505 // fadd v5.4s, v8.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e27d507 // fadd v7.4s, v8.4s, v7.4s
+	ADD $64, R13
+
+pixels7added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V8.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V9.S4]
+	WORD $0x6ea1e50a // fcmgt v10.4s, v8.4s, v1.4s
+	VBIT V10.B16, V8.B16, V1.B16
+	WORD $0x6ea9e42a // fcmgt v10.4s, v1.4s, v9.4s
+	VBIT V10.B16, V9.B16, V1.B16
+	WORD $0x6ea2e50a // fcmgt v10.4s, v8.4s, v2.4s
+	VBIT V10.B16, V8.B16, V2.B16
+	WORD $0x6ea9e44a // fcmgt v10.4s, v2.4s, v9.4s
+	VBIT V10.B16, V9.B16, V2.B16
+	WORD $0x6ea3e50a // fcmgt v10.4s, v8.4s, v3.4s
+	VBIT V10.B16, V8.B16, V3.B16
+	WORD $0x6ea9e46a // fcmgt v10.4s, v3.4s, v9.4s
+	VBIT V10.B16, V9.B16, V3.B16
+	WORD $0x6ea4e50a // fcmgt v10.4s, v8.4s, v4.4s
+	VBIT V10.B16, V8.B16, V4.B16
+	WORD $0x6ea9e48a // fcmgt v10.4s, v4.4s, v9.4s
+	VBIT V10.B16, V9.B16, V4.B16
+	WORD $0x6ea5e50a // fcmgt v10.4s, v8.4s, v5.4s
+	VBIT V10.B16, V8.B16, V5.B16
+	WORD $0x6ea9e4aa // fcmgt v10.4s, v5.4s, v9.4s
+	VBIT V10.B16, V9.B16, V5.B16
+	WORD $0x6ea6e50a // fcmgt v10.4s, v8.4s, v6.4s
+	VBIT V10.B16, V8.B16, V6.B16
+	WORD $0x6ea9e4ca // fcmgt v10.4s, v6.4s, v9.4s
+	VBIT V10.B16, V9.B16, V6.B16
+	WORD $0x6ea7e50a // fcmgt v10.4s, v8.4s, v7.4s
+	VBIT V10.B16, V8.B16, V7.B16
+	WORD $0x6ea9e4ea // fcmgt v10.4s, v7.4s, v9.4s
+	VBIT V10.B16, V9.B16, V7.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels7masked
+	FMOVQ 192(R12), F8
+	VAND V1.B16, V8.B16, V1.B16
+	VAND V2.B16, V8.B16, V2.B16
+	VAND V3.B16, V8.B16, V3.B16
+	VAND V4.B16, V8.B16, V4.B16
+	VAND V5.B16, V8.B16, V5.B16
+	VAND V6.B16, V8.B16, V6.B16
+	VAND V7.B16, V8.B16, V7.B16
+
+pixels7masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels8:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	CBZ R15, pixels8Summed
+
+pixels8Row:
+	FMOVQ 0(R14), F9
+	FMOVQ 64(R14), F10
+	FMOVQ 128(R14), F11
+	FMOVQ 192(R14), F12
+	FMOVQ 256(R14), F13
+	CMP $1, R17
+	BEQ pixels8From1
+	CMP $2, R17
+	BEQ pixels8From2
+	FMOVQ 0(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V1.S4
+
+pixels8From1:
+	FMOVQ 64(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V1.S4
+
+pixels8From2:
+	FMOVQ 128(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 192(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 256(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 320(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V2.S4
+	VFMLA V16.S4, V11.S4, V1.S4
+	FMOVQ 384(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V2.S4
+	VFMLA V17.S4, V12.S4, V1.S4
+	FMOVQ 448(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V3.S4
+	VFMLA V14.S4, V11.S4, V2.S4
+	VFMLA V14.S4, V13.S4, V1.S4
+	FMOVQ 512(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V3.S4
+	VFMLA V15.S4, V12.S4, V2.S4
+	FMOVQ 576(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V4.S4
+	VFMLA V16.S4, V11.S4, V3.S4
+	VFMLA V16.S4, V13.S4, V2.S4
+	FMOVQ 640(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V4.S4
+	VFMLA V17.S4, V12.S4, V3.S4
+	FMOVQ 704(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V5.S4
+	VFMLA V14.S4, V11.S4, V4.S4
+	VFMLA V14.S4, V13.S4, V3.S4
+	FMOVQ 768(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V5.S4
+	VFMLA V15.S4, V12.S4, V4.S4
+	FMOVQ 832(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V6.S4
+	VFMLA V16.S4, V11.S4, V5.S4
+	VFMLA V16.S4, V13.S4, V4.S4
+	FMOVQ 896(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V6.S4
+	VFMLA V17.S4, V12.S4, V5.S4
+	FMOVQ 960(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V7.S4
+	VFMLA V14.S4, V11.S4, V6.S4
+	VFMLA V14.S4, V13.S4, V5.S4
+	FMOVQ 1024(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V7.S4
+	VFMLA V15.S4, V12.S4, V6.S4
+	VFMLA V16.S4, V9.S4, V8.S4
+	VFMLA V16.S4, V11.S4, V7.S4
+	VFMLA V16.S4, V13.S4, V6.S4
+	VFMLA V17.S4, V10.S4, V8.S4
+	VFMLA V17.S4, V12.S4, V7.S4
+	VFMLA V14.S4, V11.S4, V8.S4
+	VFMLA V14.S4, V13.S4, V7.S4
+	CMP $2, R19
+	BEQ pixels8RowDone
+	FMOVQ 1088(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V8.S4
+	CMP $1, R19
+	BEQ pixels8RowDone
+	FMOVQ 1152(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V13.S4, V8.S4
+
+pixels8RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels8Row
+
+pixels8Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels8Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels8Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels8scaled
+	FMOVQ 64(R12), F9
+	FMOVQ 128(R12), F10
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V1.S4, V11.S4
+	VMOV V11.B16, V1.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V2.S4, V11.S4
+	VMOV V11.B16, V2.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V3.S4, V11.S4
+	VMOV V11.B16, V3.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V4.S4, V11.S4
+	VMOV V11.B16, V4.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V5.S4, V11.S4
+	VMOV V11.B16, V5.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V6.S4, V11.S4
+	VMOV V11.B16, V6.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V7.S4, V11.S4
+	VMOV V11.B16, V7.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V8.S4, V11.S4
+	VMOV V11.B16, V8.B16
+
+pixels8scaled:
+	CBZ R13, pixels8added
+	FMOVQ 0(R13), F9
+	WORD $0x4e21d521 // fadd v1.4s, v9.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e22d522 // fadd v2.4s, v9.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e23d523 // fadd v3.4s, v9.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e24d524 // fadd v4.4s, v9.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e25d525 // fadd v5.4s, v9.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e26d526 // fadd v6.4s, v9.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e28d528 // fadd v8.4s, v9.4s, v8.4s
+	ADD $64, R13
+
+pixels8added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V9.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V10.S4]
+	WORD $0x6ea1e52b // fcmgt v11.4s, v9.4s, v1.4s
+	VBIT V11.B16, V9.B16, V1.B16
+	WORD $0x6eaae42b // fcmgt v11.4s, v1.4s, v10.4s
+	VBIT V11.B16, V10.B16, V1.B16
+	WORD $0x6ea2e52b // fcmgt v11.4s, v9.4s, v2.4s
+	VBIT V11.B16, V9.B16, V2.B16
+	WORD $0x6eaae44b // fcmgt v11.4s, v2.4s, v10.4s
+	VBIT V11.B16, V10.B16, V2.B16
+	WORD $0x6ea3e52b // fcmgt v11.4s, v9.4s, v3.4s
+	VBIT V11.B16, V9.B16, V3.B16
+	WORD $0x6eaae46b // fcmgt v11.4s, v3.4s, v10.4s
+	VBIT V11.B16, V10.B16, V3.B16
+	WORD $0x6ea4e52b // fcmgt v11.4s, v9.4s, v4.4s
+	VBIT V11.B16, V9.B16, V4.B16
+	WORD $0x6eaae48b // fcmgt v11.4s, v4.4s, v10.4s
+	VBIT V11.B16, V10.B16, V4.B16
+	WORD $0x6ea5e52b // fcmgt v11.4s, v9.4s, v5.4s
+	VBIT V11.B16, V9.B16, V5.B16
+	WORD $0x6eaae4ab // fcmgt v11.4s, v5.4s, v10.4s
+	VBIT V11.B16, V10.B16, V5.B16
+	WORD $0x6ea6e52b // fcmgt v11.4s, v9.4s, v6.4s
+	VBIT V11.B16, V9.B16, V6.B16
+	WORD $0x6eaae4cb // fcmgt v11.4s, v6.4s, v10.4s
+	VBIT V11.B16, V10.B16, V6.B16
+	WORD $0x6ea7e52b // fcmgt v11.4s, v9.4s, v7.4s
+	VBIT V11.B16, V9.B16, V7.B16
+	WORD $0x6eaae4eb // fcmgt v11.4s, v7.4s, v10.4s
+	VBIT V11.B16, V10.B16, V7.B16
+	WORD $0x6ea8e52b // fcmgt v11.4s, v9.4s, v8.4s
+	VBIT V11.B16, V9.B16, V8.B16
+	WORD $0x6eaae50b // fcmgt v11.4s, v8.4s, v10.4s
+	VBIT V11.B16, V10.B16, V8.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels8masked
+	FMOVQ 192(R12), F9
+	VAND V1.B16, V9.B16, V1.B16
+	VAND V2.B16, V9.B16, V2.B16
+	VAND V3.B16, V9.B16, V3.B16
+	VAND V4.B16, V9.B16, V4.B16
+	VAND V5.B16, V9.B16, V5.B16
+	VAND V6.B16, V9.B16, V6.B16
+	VAND V7.B16, V9.B16, V7.B16
+	VAND V8.B16, V9.B16, V8.B16
+
+pixels8masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels9:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	CBZ R15, pixels9Summed
+
+pixels9Row:
+	FMOVQ 0(R14), F10
+	FMOVQ 64(R14), F11
+	FMOVQ 128(R14), F12
+	FMOVQ 192(R14), F13
+	FMOVQ 256(R14), F14
+	CMP $1, R17
+	BEQ pixels9From1
+	CMP $2, R17
+	BEQ pixels9From2
+	FMOVQ 0(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V1.S4
+
+pixels9From1:
+	FMOVQ 64(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V1.S4
+
+pixels9From2:
+	FMOVQ 128(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 192(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 256(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 320(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V2.S4
+	VFMLA V17.S4, V12.S4, V1.S4
+	FMOVQ 384(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V2.S4
+	VFMLA V18.S4, V13.S4, V1.S4
+	FMOVQ 448(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V3.S4
+	VFMLA V15.S4, V12.S4, V2.S4
+	VFMLA V15.S4, V14.S4, V1.S4
+	FMOVQ 512(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V3.S4
+	VFMLA V16.S4, V13.S4, V2.S4
+	FMOVQ 576(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V4.S4
+	VFMLA V17.S4, V12.S4, V3.S4
+	VFMLA V17.S4, V14.S4, V2.S4
+	FMOVQ 640(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V4.S4
+	VFMLA V18.S4, V13.S4, V3.S4
+	FMOVQ 704(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V5.S4
+	VFMLA V15.S4, V12.S4, V4.S4
+	VFMLA V15.S4, V14.S4, V3.S4
+	FMOVQ 768(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V5.S4
+	VFMLA V16.S4, V13.S4, V4.S4
+	FMOVQ 832(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V6.S4
+	VFMLA V17.S4, V12.S4, V5.S4
+	VFMLA V17.S4, V14.S4, V4.S4
+	FMOVQ 896(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V6.S4
+	VFMLA V18.S4, V13.S4, V5.S4
+	FMOVQ 960(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V7.S4
+	VFMLA V15.S4, V12.S4, V6.S4
+	VFMLA V15.S4, V14.S4, V5.S4
+	FMOVQ 1024(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V7.S4
+	VFMLA V16.S4, V13.S4, V6.S4
+	FMOVQ 1088(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V8.S4
+	VFMLA V17.S4, V12.S4, V7.S4
+	VFMLA V17.S4, V14.S4, V6.S4
+	FMOVQ 1152(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V8.S4
+	VFMLA V18.S4, V13.S4, V7.S4
+	VFMLA V15.S4, V10.S4, V9.S4
+	VFMLA V15.S4, V12.S4, V8.S4
+	VFMLA V15.S4, V14.S4, V7.S4
+	VFMLA V16.S4, V11.S4, V9.S4
+	VFMLA V16.S4, V13.S4, V8.S4
+	VFMLA V17.S4, V12.S4, V9.S4
+	VFMLA V17.S4, V14.S4, V8.S4
+	CMP $2, R19
+	BEQ pixels9RowDone
+	FMOVQ 1216(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V9.S4
+	CMP $1, R19
+	BEQ pixels9RowDone
+	FMOVQ 1280(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V14.S4, V9.S4
+
+pixels9RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels9Row
+
+pixels9Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels9Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels9Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels9scaled
+	FMOVQ 64(R12), F10
+	FMOVQ 128(R12), F11
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V1.S4, V12.S4
+	VMOV V12.B16, V1.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V2.S4, V12.S4
+	VMOV V12.B16, V2.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V3.S4, V12.S4
+	VMOV V12.B16, V3.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V4.S4, V12.S4
+	VMOV V12.B16, V4.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V5.S4, V12.S4
+	VMOV V12.B16, V5.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V6.S4, V12.S4
+	VMOV V12.B16, V6.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V7.S4, V12.S4
+	VMOV V12.B16, V7.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V8.S4, V12.S4
+	VMOV V12.B16, V8.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V9.S4, V12.S4
+	VMOV V12.B16, V9.B16
+
+pixels9scaled:
+	CBZ R13, pixels9added
+	FMOVQ 0(R13), F10
+	WORD $0x4e21d541 // fadd v1.4s, v10.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e22d542 // fadd v2.4s, v10.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e23d543 // fadd v3.4s, v10.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e24d544 // fadd v4.4s, v10.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e25d545 // fadd v5.4s, v10.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e26d546 // fadd v6.4s, v10.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e27d547 // fadd v7.4s, v10.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e28d548 // fadd v8.4s, v10.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e29d549 // fadd v9.4s, v10.4s, v9.4s
+	ADD $64, R13
+
+pixels9added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V10.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V11.S4]
+	WORD $0x6ea1e54c // fcmgt v12.4s, v10.4s, v1.4s
+	VBIT V12.B16, V10.B16, V1.B16
+	WORD $0x6eabe42c // fcmgt v12.4s, v1.4s, v11.4s
+	VBIT V12.B16, V11.B16, V1.B16
+	WORD $0x6ea2e54c // fcmgt v12.4s, v10.4s, v2.4s
+	VBIT V12.B16, V10.B16, V2.B16
+	WORD $0x6eabe44c // fcmgt v12.4s, v2.4s, v11.4s
+	VBIT V12.B16, V11.B16, V2.B16
+	WORD $0x6ea3e54c // fcmgt v12.4s, v10.4s, v3.4s
+	VBIT V12.B16, V10.B16, V3.B16
+	WORD $0x6eabe46c // fcmgt v12.4s, v3.4s, v11.4s
+	VBIT V12.B16, V11.B16, V3.B16
+	WORD $0x6ea4e54c // fcmgt v12.4s, v10.4s, v4.4s
+	VBIT V12.B16, V10.B16, V4.B16
+	WORD $0x6eabe48c // fcmgt v12.4s, v4.4s, v11.4s
+	VBIT V12.B16, V11.B16, V4.B16
+	WORD $0x6ea5e54c // fcmgt v12.4s, v10.4s, v5.4s
+	VBIT V12.B16, V10.B16, V5.B16
+	WORD $0x6eabe4ac // fcmgt v12.4s, v5.4s, v11.4s
+	VBIT V12.B16, V11.B16, V5.B16
+	WORD $0x6ea6e54c // fcmgt v12.4s, v10.4s, v6.4s
+	VBIT V12.B16, V10.B16, V6.B16
+	WORD $0x6eabe4cc // fcmgt v12.4s, v6.4s, v11.4s
+	VBIT V12.B16, V11.B16, V6.B16
+	WORD $0x6ea7e54c // fcmgt v12.4s, v10.4s, v7.4s
+	VBIT V12.B16, V10.B16, V7.B16
+	WORD $0x6eabe4ec // fcmgt v12.4s, v7.4s, v11.4s
+	VBIT V12.B16, V11.B16, V7.B16
+	WORD $0x6ea8e54c // fcmgt v12.4s, v10.4s, v8.4s
+	VBIT V12.B16, V10.B16, V8.B16
+	WORD $0x6eabe50c // fcmgt v12.4s, v8.4s, v11.4s
+	VBIT V12.B16, V11.B16, V8.B16
+	WORD $0x6ea9e54c // fcmgt v12.4s, v10.4s, v9.4s
+	VBIT V12.B16, V10.B16, V9.B16
+	WORD $0x6eabe52c // fcmgt v12.4s, v9.4s, v11.4s
+	VBIT V12.B16, V11.B16, V9.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels9masked
+	FMOVQ 192(R12), F10
+	VAND V1.B16, V10.B16, V1.B16
+	VAND V2.B16, V10.B16, V2.B16
+	VAND V3.B16, V10.B16, V3.B16
+	VAND V4.B16, V10.B16, V4.B16
+	VAND V5.B16, V10.B16, V5.B16
+	VAND V6.B16, V10.B16, V6.B16
+	VAND V7.B16, V10.B16, V7.B16
+	VAND V8.B16, V10.B16, V8.B16
+	VAND V9.B16, V10.B16, V9.B16
+
+pixels9masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels10:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	CBZ R15, pixels10Summed
+
+pixels10Row:
+	FMOVQ 0(R14), F11
+	FMOVQ 64(R14), F12
+	FMOVQ 128(R14), F13
+	FMOVQ 192(R14), F14
+	FMOVQ 256(R14), F15
+	CMP $1, R17
+	BEQ pixels10From1
+	CMP $2, R17
+	BEQ pixels10From2
+	FMOVQ 0(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V1.S4
+
+pixels10From1:
+	FMOVQ 64(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V1.S4
+
+pixels10From2:
+	FMOVQ 128(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 192(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	FMOVQ 256(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 320(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V2.S4
+	VFMLA V18.S4, V13.S4, V1.S4
+	FMOVQ 384(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V2.S4
+	VFMLA V19.S4, V14.S4, V1.S4
+	FMOVQ 448(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V3.S4
+	VFMLA V16.S4, V13.S4, V2.S4
+	VFMLA V16.S4, V15.S4, V1.S4
+	FMOVQ 512(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V3.S4
+	VFMLA V17.S4, V14.S4, V2.S4
+	FMOVQ 576(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V4.S4
+	VFMLA V18.S4, V13.S4, V3.S4
+	VFMLA V18.S4, V15.S4, V2.S4
+	FMOVQ 640(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V4.S4
+	VFMLA V19.S4, V14.S4, V3.S4
+	FMOVQ 704(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V5.S4
+	VFMLA V16.S4, V13.S4, V4.S4
+	VFMLA V16.S4, V15.S4, V3.S4
+	FMOVQ 768(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V5.S4
+	VFMLA V17.S4, V14.S4, V4.S4
+	FMOVQ 832(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V6.S4
+	VFMLA V18.S4, V13.S4, V5.S4
+	VFMLA V18.S4, V15.S4, V4.S4
+	FMOVQ 896(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V6.S4
+	VFMLA V19.S4, V14.S4, V5.S4
+	FMOVQ 960(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V7.S4
+	VFMLA V16.S4, V13.S4, V6.S4
+	VFMLA V16.S4, V15.S4, V5.S4
+	FMOVQ 1024(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V7.S4
+	VFMLA V17.S4, V14.S4, V6.S4
+	FMOVQ 1088(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V8.S4
+	VFMLA V18.S4, V13.S4, V7.S4
+	VFMLA V18.S4, V15.S4, V6.S4
+	FMOVQ 1152(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V8.S4
+	VFMLA V19.S4, V14.S4, V7.S4
+	FMOVQ 1216(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V9.S4
+	VFMLA V16.S4, V13.S4, V8.S4
+	VFMLA V16.S4, V15.S4, V7.S4
+	FMOVQ 1280(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V9.S4
+	VFMLA V17.S4, V14.S4, V8.S4
+	VFMLA V18.S4, V11.S4, V10.S4
+	VFMLA V18.S4, V13.S4, V9.S4
+	VFMLA V18.S4, V15.S4, V8.S4
+	VFMLA V19.S4, V12.S4, V10.S4
+	VFMLA V19.S4, V14.S4, V9.S4
+	VFMLA V16.S4, V13.S4, V10.S4
+	VFMLA V16.S4, V15.S4, V9.S4
+	CMP $2, R19
+	BEQ pixels10RowDone
+	FMOVQ 1344(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V14.S4, V10.S4
+	CMP $1, R19
+	BEQ pixels10RowDone
+	FMOVQ 1408(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V15.S4, V10.S4
+
+pixels10RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels10Row
+
+pixels10Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels10Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels10Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels10scaled
+	FMOVQ 64(R12), F11
+	FMOVQ 128(R12), F12
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V1.S4, V13.S4
+	VMOV V13.B16, V1.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V2.S4, V13.S4
+	VMOV V13.B16, V2.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V3.S4, V13.S4
+	VMOV V13.B16, V3.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V4.S4, V13.S4
+	VMOV V13.B16, V4.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V5.S4, V13.S4
+	VMOV V13.B16, V5.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V6.S4, V13.S4
+	VMOV V13.B16, V6.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VMOV V13.B16, V7.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V8.S4, V13.S4
+	VMOV V13.B16, V8.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V9.S4, V13.S4
+	VMOV V13.B16, V9.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VMOV V13.B16, V10.B16
+
+pixels10scaled:
+	CBZ R13, pixels10added
+	FMOVQ 0(R13), F11
+	WORD $0x4e21d561 // fadd v1.4s, v11.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e23d563 // fadd v3.4s, v11.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e24d564 // fadd v4.4s, v11.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e25d565 // fadd v5.4s, v11.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e26d566 // fadd v6.4s, v11.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e27d567 // fadd v7.4s, v11.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e28d568 // fadd v8.4s, v11.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e29d569 // fadd v9.4s, v11.4s, v9.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e2ad56a // fadd v10.4s, v11.4s, v10.4s
+	ADD $64, R13
+
+pixels10added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V11.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V12.S4]
+	WORD $0x6ea1e56d // fcmgt v13.4s, v11.4s, v1.4s
+	VBIT V13.B16, V11.B16, V1.B16
+	WORD $0x6eace42d // fcmgt v13.4s, v1.4s, v12.4s
+	VBIT V13.B16, V12.B16, V1.B16
+	WORD $0x6ea2e56d // fcmgt v13.4s, v11.4s, v2.4s
+	VBIT V13.B16, V11.B16, V2.B16
+	WORD $0x6eace44d // fcmgt v13.4s, v2.4s, v12.4s
+	VBIT V13.B16, V12.B16, V2.B16
+	WORD $0x6ea3e56d // fcmgt v13.4s, v11.4s, v3.4s
+	VBIT V13.B16, V11.B16, V3.B16
+	WORD $0x6eace46d // fcmgt v13.4s, v3.4s, v12.4s
+	VBIT V13.B16, V12.B16, V3.B16
+	WORD $0x6ea4e56d // fcmgt v13.4s, v11.4s, v4.4s
+	VBIT V13.B16, V11.B16, V4.B16
+	WORD $0x6eace48d // fcmgt v13.4s, v4.4s, v12.4s
+	VBIT V13.B16, V12.B16, V4.B16
+	WORD $0x6ea5e56d // fcmgt v13.4s, v11.4s, v5.4s
+	VBIT V13.B16, V11.B16, V5.B16
+	WORD $0x6eace4ad // fcmgt v13.4s, v5.4s, v12.4s
+	VBIT V13.B16, V12.B16, V5.B16
+	WORD $0x6ea6e56d // fcmgt v13.4s, v11.4s, v6.4s
+	VBIT V13.B16, V11.B16, V6.B16
+	WORD $0x6eace4cd // fcmgt v13.4s, v6.4s, v12.4s
+	VBIT V13.B16, V12.B16, V6.B16
+	WORD $0x6ea7e56d // fcmgt v13.4s, v11.4s, v7.4s
+	VBIT V13.B16, V11.B16, V7.B16
+	WORD $0x6eace4ed // fcmgt v13.4s, v7.4s, v12.4s
+	VBIT V13.B16, V12.B16, V7.B16
+	WORD $0x6ea8e56d // fcmgt v13.4s, v11.4s, v8.4s
+	VBIT V13.B16, V11.B16, V8.B16
+	WORD $0x6eace50d // fcmgt v13.4s, v8.4s, v12.4s
+	VBIT V13.B16, V12.B16, V8.B16
+	WORD $0x6ea9e56d // fcmgt v13.4s, v11.4s, v9.4s
+	VBIT V13.B16, V11.B16, V9.B16
+	WORD $0x6eace52d // fcmgt v13.4s, v9.4s, v12.4s
+	VBIT V13.B16, V12.B16, V9.B16
+	WORD $0x6eaae56d // fcmgt v13.4s, v11.4s, v10.4s
+	VBIT V13.B16, V11.B16, V10.B16
+	WORD $0x6eace54d // fcmgt v13.4s, v10.4s, v12.4s
+	VBIT V13.B16, V12.B16, V10.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels10masked
+	FMOVQ 192(R12), F11
+	VAND V1.B16, V11.B16, V1.B16
+	VAND V2.B16, V11.B16, V2.B16
+	VAND V3.B16, V11.B16, V3.B16
+	VAND V4.B16, V11.B16, V4.B16
+	VAND V5.B16, V11.B16, V5.B16
+	VAND V6.B16, V11.B16, V6.B16
+	VAND V7.B16, V11.B16, V7.B16
+	VAND V8.B16, V11.B16, V8.B16
+	VAND V9.B16, V11.B16, V9.B16
+	VAND V10.B16, V11.B16, V10.B16
+
+pixels10masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels11:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	VMOV V1.B16, V11.B16
+	CBZ R15, pixels11Summed
+
+pixels11Row:
+	FMOVQ 0(R14), F12
+	FMOVQ 64(R14), F13
+	FMOVQ 128(R14), F14
+	FMOVQ 192(R14), F15
+	FMOVQ 256(R14), F16
+	CMP $1, R17
+	BEQ pixels11From1
+	CMP $2, R17
+	BEQ pixels11From2
+	FMOVQ 0(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V1.S4
+
+pixels11From1:
+	FMOVQ 64(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V1.S4
+
+pixels11From2:
+	FMOVQ 128(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	FMOVQ 192(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	FMOVQ 256(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 320(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V2.S4
+	VFMLA V19.S4, V14.S4, V1.S4
+	FMOVQ 384(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V13.S4, V2.S4
+	VFMLA V20.S4, V15.S4, V1.S4
+	FMOVQ 448(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V3.S4
+	VFMLA V17.S4, V14.S4, V2.S4
+	VFMLA V17.S4, V16.S4, V1.S4
+	FMOVQ 512(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V3.S4
+	VFMLA V18.S4, V15.S4, V2.S4
+	FMOVQ 576(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V4.S4
+	VFMLA V19.S4, V14.S4, V3.S4
+	VFMLA V19.S4, V16.S4, V2.S4
+	FMOVQ 640(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V13.S4, V4.S4
+	VFMLA V20.S4, V15.S4, V3.S4
+	FMOVQ 704(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V5.S4
+	VFMLA V17.S4, V14.S4, V4.S4
+	VFMLA V17.S4, V16.S4, V3.S4
+	FMOVQ 768(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V5.S4
+	VFMLA V18.S4, V15.S4, V4.S4
+	FMOVQ 832(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V6.S4
+	VFMLA V19.S4, V14.S4, V5.S4
+	VFMLA V19.S4, V16.S4, V4.S4
+	FMOVQ 896(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V13.S4, V6.S4
+	VFMLA V20.S4, V15.S4, V5.S4
+	FMOVQ 960(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V7.S4
+	VFMLA V17.S4, V14.S4, V6.S4
+	VFMLA V17.S4, V16.S4, V5.S4
+	FMOVQ 1024(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V7.S4
+	VFMLA V18.S4, V15.S4, V6.S4
+	FMOVQ 1088(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V8.S4
+	VFMLA V19.S4, V14.S4, V7.S4
+	VFMLA V19.S4, V16.S4, V6.S4
+	FMOVQ 1152(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V13.S4, V8.S4
+	VFMLA V20.S4, V15.S4, V7.S4
+	FMOVQ 1216(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V9.S4
+	VFMLA V17.S4, V14.S4, V8.S4
+	VFMLA V17.S4, V16.S4, V7.S4
+	FMOVQ 1280(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V9.S4
+	VFMLA V18.S4, V15.S4, V8.S4
+	FMOVQ 1344(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V10.S4
+	VFMLA V19.S4, V14.S4, V9.S4
+	VFMLA V19.S4, V16.S4, V8.S4
+	FMOVQ 1408(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V13.S4, V10.S4
+	VFMLA V20.S4, V15.S4, V9.S4
+	VFMLA V17.S4, V12.S4, V11.S4
+	VFMLA V17.S4, V14.S4, V10.S4
+	VFMLA V17.S4, V16.S4, V9.S4
+	VFMLA V18.S4, V13.S4, V11.S4
+	VFMLA V18.S4, V15.S4, V10.S4
+	VFMLA V19.S4, V14.S4, V11.S4
+	VFMLA V19.S4, V16.S4, V10.S4
+	CMP $2, R19
+	BEQ pixels11RowDone
+	FMOVQ 1472(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V20.S4, V15.S4, V11.S4
+	CMP $1, R19
+	BEQ pixels11RowDone
+	FMOVQ 1536(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V16.S4, V11.S4
+
+pixels11RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels11Row
+
+pixels11Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels11Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels11Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels11scaled
+	FMOVQ 64(R12), F12
+	FMOVQ 128(R12), F13
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V1.S4, V14.S4
+	VMOV V14.B16, V1.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V2.S4, V14.S4
+	VMOV V14.B16, V2.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V3.S4, V14.S4
+	VMOV V14.B16, V3.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V4.S4, V14.S4
+	VMOV V14.B16, V4.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V5.S4, V14.S4
+	VMOV V14.B16, V5.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V6.S4, V14.S4
+	VMOV V14.B16, V6.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V7.S4, V14.S4
+	VMOV V14.B16, V7.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V8.S4, V14.S4
+	VMOV V14.B16, V8.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V9.S4, V14.S4
+	VMOV V14.B16, V9.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V10.S4, V14.S4
+	VMOV V14.B16, V10.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V11.S4, V14.S4
+	VMOV V14.B16, V11.B16
+
+pixels11scaled:
+	CBZ R13, pixels11added
+	FMOVQ 0(R13), F12
+	WORD $0x4e21d581 // fadd v1.4s, v12.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e22d582 // fadd v2.4s, v12.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e23d583 // fadd v3.4s, v12.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e24d584 // fadd v4.4s, v12.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e25d585 // fadd v5.4s, v12.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e26d586 // fadd v6.4s, v12.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e27d587 // fadd v7.4s, v12.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e29d589 // fadd v9.4s, v12.4s, v9.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e2bd58b // fadd v11.4s, v12.4s, v11.4s
+	ADD $64, R13
+
+pixels11added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V12.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V13.S4]
+	WORD $0x6ea1e58e // fcmgt v14.4s, v12.4s, v1.4s
+	VBIT V14.B16, V12.B16, V1.B16
+	WORD $0x6eade42e // fcmgt v14.4s, v1.4s, v13.4s
+	VBIT V14.B16, V13.B16, V1.B16
+	WORD $0x6ea2e58e // fcmgt v14.4s, v12.4s, v2.4s
+	VBIT V14.B16, V12.B16, V2.B16
+	WORD $0x6eade44e // fcmgt v14.4s, v2.4s, v13.4s
+	VBIT V14.B16, V13.B16, V2.B16
+	WORD $0x6ea3e58e // fcmgt v14.4s, v12.4s, v3.4s
+	VBIT V14.B16, V12.B16, V3.B16
+	WORD $0x6eade46e // fcmgt v14.4s, v3.4s, v13.4s
+	VBIT V14.B16, V13.B16, V3.B16
+	WORD $0x6ea4e58e // fcmgt v14.4s, v12.4s, v4.4s
+	VBIT V14.B16, V12.B16, V4.B16
+	WORD $0x6eade48e // fcmgt v14.4s, v4.4s, v13.4s
+	VBIT V14.B16, V13.B16, V4.B16
+	WORD $0x6ea5e58e // fcmgt v14.4s, v12.4s, v5.4s
+	VBIT V14.B16, V12.B16, V5.B16
+	WORD $0x6eade4ae // fcmgt v14.4s, v5.4s, v13.4s
+	VBIT V14.B16, V13.B16, V5.B16
+	WORD $0x6ea6e58e // fcmgt v14.4s, v12.4s, v6.4s
+	VBIT V14.B16, V12.B16, V6.B16
+	WORD $0x6eade4ce // fcmgt v14.4s, v6.4s, v13.4s
+	VBIT V14.B16, V13.B16, V6.B16
+	WORD $0x6ea7e58e // fcmgt v14.4s, v12.4s, v7.4s
+	VBIT V14.B16, V12.B16, V7.B16
+	WORD $0x6eade4ee // fcmgt v14.4s, v7.4s, v13.4s
+	VBIT V14.B16, V13.B16, V7.B16
+	WORD $0x6ea8e58e // fcmgt v14.4s, v12.4s, v8.4s
+	VBIT V14.B16, V12.B16, V8.B16
+	WORD $0x6eade50e // fcmgt v14.4s, v8.4s, v13.4s
+	VBIT V14.B16, V13.B16, V8.B16
+	WORD $0x6ea9e58e // fcmgt v14.4s, v12.4s, v9.4s
+	VBIT V14.B16, V12.B16, V9.B16
+	WORD $0x6eade52e // fcmgt v14.4s, v9.4s, v13.4s
+	VBIT V14.B16, V13.B16, V9.B16
+	WORD $0x6eaae58e // fcmgt v14.4s, v12.4s, v10.4s
+	VBIT V14.B16, V12.B16, V10.B16
+	WORD $0x6eade54e // fcmgt v14.4s, v10.4s, v13.4s
+	VBIT V14.B16, V13.B16, V10.B16
+	WORD $0x6eabe58e // fcmgt v14.4s, v12.4s, v11.4s
+	VBIT V14.B16, V12.B16, V11.B16
+	WORD $0x6eade56e // fcmgt v14.4s, v11.4s, v13.4s
+	VBIT V14.B16, V13.B16, V11.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels11masked
+	FMOVQ 192(R12), F12
+	VAND V1.B16, V12.B16, V1.B16
+	VAND V2.B16, V12.B16, V2.B16
+	VAND V3.B16, V12.B16, V3.B16
+	VAND V4.B16, V12.B16, V4.B16
+	VAND V5.B16, V12.B16, V5.B16
+	VAND V6.B16, V12.B16, V6.B16
+	VAND V7.B16, V12.B16, V7.B16
+	VAND V8.B16, V12.B16, V8.B16
+	VAND V9.B16, V12.B16, V9.B16
+	VAND V10.B16, V12.B16, V10.B16
+	VAND V11.B16, V12.B16, V11.B16
+
+pixels11masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	FMOVQ F11, 0(R14)
+	ADD $64, R14
+
+stored:
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $1, R8
+	BNE vector
+	ADD $40, R6
+	SUBS $1, R7
+	BNE tile
+	MOVD 32(R0), R16
+	ADD R16, R4
+	MOVD 40(R0), R16
+	ADD R16, R5
+	SUBS $1, R3
+	BNE line
+	ADD $40, R1
+	SUBS $1, R2
+	BNE band
+	MOVD in+48(FP), R9
+	MOVD 48(R0), R16
+	ADD R16, R9
+	MOVD R9, in+48(FP)
+	MOVD out+80(FP), R9
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, out+80(FP)
+	MOVD w+56(FP), R9
+	MOVD 64(R0), R16
+	ADD R16, R9
+	MOVD R9, w+56(FP)
+	MOVD epi+64(FP), R9
+	MOVD 72(R0), R16
+	ADD R16, R9
+	MOVD R9, epi+64(FP)
+	MOVD res+72(FP), R9
+	CBZ R9, noRes
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, res+72(FP)
+
+noRes:
+	MOVD blocks+40(FP), R9
+	SUBS $1, R9
+	MOVD R9, blocks+40(FP)
+	BNE block
+	RET
+
+// func taps7S1NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
+TEXT ·taps7S1NEON(SB), NOSPLIT, $0-88
+	MOVD s+0(FP), R0
+	ADD $104, R0, R16
+	VLD1R (R16), [V0.S4]
+
+block:
+	MOVD bands+8(FP), R1
+	MOVD bandCount+16(FP), R2
+
+band:
+	MOVD in+48(FP), R4
+	MOVD 0(R1), R16
+	ADD R16, R4
+	MOVD out+80(FP), R5
+	MOVD 8(R1), R16
+	ADD R16, R5
+	MOVD 32(R1), R3
+
+line:
+	MOVD tiles+24(FP), R6
+	MOVD tileCount+32(FP), R7
+
+tile:
+	MOVD R4, R9
+	MOVD 0(R6), R16
+	ADD R16, R9
+	MOVD R5, R10
+	MOVD 8(R6), R16
+	ADD R16, R10
+	MOVD w+56(FP), R11
+	MOVD 16(R1), R16
+	ADD R16, R11
+	MOVD epi+64(FP), R12
+	MOVD $4, R8
+
+vector:
+	FMOVQ 0(R12), F1
+	MOVD R9, R13
+	MOVD R11, R14
+	MOVD 24(R1), R15
+	MOVD 24(R6), R17
+	MOVD 32(R6), R19
+	MOVD 16(R6), R16
+	CMP $6, R16
+	BGE pixelsFrom6
+	CMP $3, R16
+	BGE pixelsFrom3
+	CMP $2, R16
+	BGE pixelsFrom2
+	B pixels1
+
+pixelsFrom2:
+	B pixels2
+
+pixelsFrom3:
+	CMP $4, R16
+	BGE pixelsFrom4
+	B pixels3
+
+pixelsFrom4:
+	CMP $5, R16
+	BGE pixelsFrom5
+	B pixels4
+
+pixelsFrom5:
+	B pixels5
+
+pixelsFrom6:
+	CMP $9, R16
+	BGE pixelsFrom9
+	CMP $7, R16
+	BGE pixelsFrom7
+	B pixels6
+
+pixelsFrom7:
+	CMP $8, R16
+	BGE pixelsFrom8
+	B pixels7
+
+pixelsFrom8:
+	B pixels8
+
+pixelsFrom9:
+	CMP $10, R16
+	BGE pixelsFrom10
+	B pixels9
+
+pixelsFrom10:
+	CMP $11, R16
+	BGE pixelsFrom11
+	B pixels10
+
+pixelsFrom11:
+	B pixels11
+
+pixels1:
+	CBZ R15, pixels1Summed
+
+pixels1Row:
+	FMOVQ 0(R14), F2
+	FMOVQ 64(R14), F3
+	FMOVQ 128(R14), F4
+	FMOVQ 192(R14), F5
+	FMOVQ 256(R14), F6
+	FMOVQ 320(R14), F7
+	FMOVQ 384(R14), F8
+	CMP $1, R17
+	BEQ pixels1From1
+	CMP $2, R17
+	BEQ pixels1From2
+	CMP $3, R17
+	BEQ pixels1From3
+	FMOVQ 0(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V2.S4, V1.S4
+
+pixels1From1:
+	FMOVQ 64(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V3.S4, V1.S4
+
+pixels1From2:
+	FMOVQ 128(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V4.S4, V1.S4
+
+pixels1From3:
+	FMOVQ 192(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V5.S4, V1.S4
+	CMP $3, R19
+	BEQ pixels1RowDone
+	FMOVQ 256(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V6.S4, V1.S4
+	CMP $2, R19
+	BEQ pixels1RowDone
+	FMOVQ 320(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V7.S4, V1.S4
+	CMP $1, R19
+	BEQ pixels1RowDone
+	FMOVQ 384(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V1.S4
+
+pixels1RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels1Row
+
+pixels1Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels1Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels1Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels1scaled
+	FMOVQ 64(R12), F2
+	FMOVQ 128(R12), F3
+	VMOV V3.B16, V4.B16
+	VFMLA V2.S4, V1.S4, V4.S4
+	VMOV V4.B16, V1.B16
+
+pixels1scaled:
+	CBZ R13, pixels1added
+	FMOVQ 0(R13), F2
+	WORD $0x4e21d441 // fadd v1.4s, v2.4s, v1.4s
+	ADD $64, R13
+
+pixels1added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V2.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V3.S4]
+	WORD $0x6ea1e444 // fcmgt v4.4s, v2.4s, v1.4s
+	VBIT V4.B16, V2.B16, V1.B16
+	WORD $0x6ea3e424 // fcmgt v4.4s, v1.4s, v3.4s
+	VBIT V4.B16, V3.B16, V1.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels1masked
+	FMOVQ 192(R12), F2
+	VAND V1.B16, V2.B16, V1.B16
+
+pixels1masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels2:
+	VMOV V1.B16, V2.B16
+	CBZ R15, pixels2Summed
+
+pixels2Row:
+	FMOVQ 0(R14), F3
+	FMOVQ 64(R14), F4
+	FMOVQ 128(R14), F5
+	FMOVQ 192(R14), F6
+	FMOVQ 256(R14), F7
+	FMOVQ 320(R14), F8
+	FMOVQ 384(R14), F9
+	CMP $1, R17
+	BEQ pixels2From1
+	CMP $2, R17
+	BEQ pixels2From2
+	CMP $3, R17
+	BEQ pixels2From3
+	FMOVQ 0(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V3.S4, V1.S4
+
+pixels2From1:
+	FMOVQ 64(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V3.S4, V2.S4
+	VFMLA V11.S4, V4.S4, V1.S4
+
+pixels2From2:
+	FMOVQ 128(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V4.S4, V2.S4
+	VFMLA V12.S4, V5.S4, V1.S4
+
+pixels2From3:
+	FMOVQ 192(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 256(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V13.S4, V5.S4, V2.S4
+	VFMLA V13.S4, V6.S4, V1.S4
+	VFMLA V10.S4, V6.S4, V2.S4
+	VFMLA V10.S4, V7.S4, V1.S4
+	CMP $3, R19
+	BEQ pixels2RowDone
+	FMOVQ 320(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V7.S4, V2.S4
+	VFMLA V11.S4, V8.S4, V1.S4
+	CMP $2, R19
+	BEQ pixels2RowDone
+	FMOVQ 384(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V8.S4, V2.S4
+	VFMLA V12.S4, V9.S4, V1.S4
+	CMP $1, R19
+	BEQ pixels2RowDone
+	FMOVQ 448(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V9.S4, V2.S4
+
+pixels2RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels2Row
+
+pixels2Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels2Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels2Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels2scaled
+	FMOVQ 64(R12), F3
+	FMOVQ 128(R12), F4
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V1.S4, V5.S4
+	VMOV V5.B16, V1.B16
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V2.S4, V5.S4
+	VMOV V5.B16, V2.B16
+
+pixels2scaled:
+	CBZ R13, pixels2added
+	FMOVQ 0(R13), F3
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F3
+	WORD $0x4e22d462 // fadd v2.4s, v3.4s, v2.4s
+	ADD $64, R13
+
+pixels2added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V3.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V4.S4]
+	WORD $0x6ea1e465 // fcmgt v5.4s, v3.4s, v1.4s
+	VBIT V5.B16, V3.B16, V1.B16
+	WORD $0x6ea4e425 // fcmgt v5.4s, v1.4s, v4.4s
+	VBIT V5.B16, V4.B16, V1.B16
+	WORD $0x6ea2e465 // fcmgt v5.4s, v3.4s, v2.4s
+	VBIT V5.B16, V3.B16, V2.B16
+	WORD $0x6ea4e445 // fcmgt v5.4s, v2.4s, v4.4s
+	VBIT V5.B16, V4.B16, V2.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels2masked
+	FMOVQ 192(R12), F3
+	VAND V1.B16, V3.B16, V1.B16
+	VAND V2.B16, V3.B16, V2.B16
+
+pixels2masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels3:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	CBZ R15, pixels3Summed
+
+pixels3Row:
+	FMOVQ 0(R14), F4
+	FMOVQ 64(R14), F5
+	FMOVQ 128(R14), F6
+	FMOVQ 192(R14), F7
+	FMOVQ 256(R14), F8
+	FMOVQ 320(R14), F9
+	FMOVQ 384(R14), F10
+	CMP $1, R17
+	BEQ pixels3From1
+	CMP $2, R17
+	BEQ pixels3From2
+	CMP $3, R17
+	BEQ pixels3From3
+	FMOVQ 0(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V4.S4, V1.S4
+
+pixels3From1:
+	FMOVQ 64(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V4.S4, V2.S4
+	VFMLA V12.S4, V5.S4, V1.S4
+
+pixels3From2:
+	FMOVQ 128(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V4.S4, V3.S4
+	VFMLA V13.S4, V5.S4, V2.S4
+	VFMLA V13.S4, V6.S4, V1.S4
+
+pixels3From3:
+	FMOVQ 192(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 256(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 320(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V14.S4, V5.S4, V3.S4
+	VFMLA V14.S4, V6.S4, V2.S4
+	VFMLA V14.S4, V7.S4, V1.S4
+	VFMLA V11.S4, V6.S4, V3.S4
+	VFMLA V11.S4, V7.S4, V2.S4
+	VFMLA V11.S4, V8.S4, V1.S4
+	VFMLA V12.S4, V7.S4, V3.S4
+	VFMLA V12.S4, V8.S4, V2.S4
+	VFMLA V12.S4, V9.S4, V1.S4
+	CMP $3, R19
+	BEQ pixels3RowDone
+	FMOVQ 384(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V3.S4
+	VFMLA V13.S4, V9.S4, V2.S4
+	VFMLA V13.S4, V10.S4, V1.S4
+	CMP $2, R19
+	BEQ pixels3RowDone
+	FMOVQ 448(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V3.S4
+	VFMLA V14.S4, V10.S4, V2.S4
+	CMP $1, R19
+	BEQ pixels3RowDone
+	FMOVQ 512(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V10.S4, V3.S4
+
+pixels3RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels3Row
+
+pixels3Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels3Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels3Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels3scaled
+	FMOVQ 64(R12), F4
+	FMOVQ 128(R12), F5
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V1.S4, V6.S4
+	VMOV V6.B16, V1.B16
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V2.S4, V6.S4
+	VMOV V6.B16, V2.B16
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V3.S4, V6.S4
+	VMOV V6.B16, V3.B16
+
+pixels3scaled:
+	CBZ R13, pixels3added
+	FMOVQ 0(R13), F4
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F4
+	WORD $0x4e22d482 // fadd v2.4s, v4.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F4
+	WORD $0x4e23d483 // fadd v3.4s, v4.4s, v3.4s
+	ADD $64, R13
+
+pixels3added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V4.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V5.S4]
+	WORD $0x6ea1e486 // fcmgt v6.4s, v4.4s, v1.4s
+	VBIT V6.B16, V4.B16, V1.B16
+	WORD $0x6ea5e426 // fcmgt v6.4s, v1.4s, v5.4s
+	VBIT V6.B16, V5.B16, V1.B16
+	WORD $0x6ea2e486 // fcmgt v6.4s, v4.4s, v2.4s
+	VBIT V6.B16, V4.B16, V2.B16
+	WORD $0x6ea5e446 // fcmgt v6.4s, v2.4s, v5.4s
+	VBIT V6.B16, V5.B16, V2.B16
+	WORD $0x6ea3e486 // fcmgt v6.4s, v4.4s, v3.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	WORD $0x6ea5e466 // fcmgt v6.4s, v3.4s, v5.4s
+	VBIT V6.B16, V5.B16, V3.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels3masked
+	FMOVQ 192(R12), F4
+	VAND V1.B16, V4.B16, V1.B16
+	VAND V2.B16, V4.B16, V2.B16
+	VAND V3.B16, V4.B16, V3.B16
+
+pixels3masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels4:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	CBZ R15, pixels4Summed
+
+pixels4Row:
+	FMOVQ 0(R14), F5
+	FMOVQ 64(R14), F6
+	FMOVQ 128(R14), F7
+	FMOVQ 192(R14), F8
+	FMOVQ 256(R14), F9
+	FMOVQ 320(R14), F10
+	FMOVQ 384(R14), F11
+	CMP $1, R17
+	BEQ pixels4From1
+	CMP $2, R17
+	BEQ pixels4From2
+	CMP $3, R17
+	BEQ pixels4From3
+	FMOVQ 0(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V5.S4, V1.S4
+
+pixels4From1:
+	FMOVQ 64(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V5.S4, V2.S4
+	VFMLA V13.S4, V6.S4, V1.S4
+
+pixels4From2:
+	FMOVQ 128(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V5.S4, V3.S4
+	VFMLA V14.S4, V6.S4, V2.S4
+	VFMLA V14.S4, V7.S4, V1.S4
+
+pixels4From3:
+	FMOVQ 192(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 256(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 320(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 384(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V5.S4, V4.S4
+	VFMLA V15.S4, V6.S4, V3.S4
+	VFMLA V15.S4, V7.S4, V2.S4
+	VFMLA V15.S4, V8.S4, V1.S4
+	VFMLA V12.S4, V6.S4, V4.S4
+	VFMLA V12.S4, V7.S4, V3.S4
+	VFMLA V12.S4, V8.S4, V2.S4
+	VFMLA V12.S4, V9.S4, V1.S4
+	VFMLA V13.S4, V7.S4, V4.S4
+	VFMLA V13.S4, V8.S4, V3.S4
+	VFMLA V13.S4, V9.S4, V2.S4
+	VFMLA V13.S4, V10.S4, V1.S4
+	VFMLA V14.S4, V8.S4, V4.S4
+	VFMLA V14.S4, V9.S4, V3.S4
+	VFMLA V14.S4, V10.S4, V2.S4
+	VFMLA V14.S4, V11.S4, V1.S4
+	CMP $3, R19
+	BEQ pixels4RowDone
+	FMOVQ 448(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V9.S4, V4.S4
+	VFMLA V15.S4, V10.S4, V3.S4
+	VFMLA V15.S4, V11.S4, V2.S4
+	CMP $2, R19
+	BEQ pixels4RowDone
+	FMOVQ 512(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V10.S4, V4.S4
+	VFMLA V12.S4, V11.S4, V3.S4
+	CMP $1, R19
+	BEQ pixels4RowDone
+	FMOVQ 576(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V11.S4, V4.S4
+
+pixels4RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels4Row
+
+pixels4Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels4Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels4Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels4scaled
+	FMOVQ 64(R12), F5
+	FMOVQ 128(R12), F6
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V1.S4, V7.S4
+	VMOV V7.B16, V1.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V2.S4, V7.S4
+	VMOV V7.B16, V2.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V3.S4, V7.S4
+	VMOV V7.B16, V3.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V4.S4, V7.S4
+	VMOV V7.B16, V4.B16
+
+pixels4scaled:
+	CBZ R13, pixels4added
+	FMOVQ 0(R13), F5
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e22d4a2 // fadd v2.4s, v5.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e23d4a3 // fadd v3.4s, v5.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e24d4a4 // fadd v4.4s, v5.4s, v4.4s
+	ADD $64, R13
+
+pixels4added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V5.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V6.S4]
+	WORD $0x6ea1e4a7 // fcmgt v7.4s, v5.4s, v1.4s
+	VBIT V7.B16, V5.B16, V1.B16
+	WORD $0x6ea6e427 // fcmgt v7.4s, v1.4s, v6.4s
+	VBIT V7.B16, V6.B16, V1.B16
+	WORD $0x6ea2e4a7 // fcmgt v7.4s, v5.4s, v2.4s
+	VBIT V7.B16, V5.B16, V2.B16
+	WORD $0x6ea6e447 // fcmgt v7.4s, v2.4s, v6.4s
+	VBIT V7.B16, V6.B16, V2.B16
+	WORD $0x6ea3e4a7 // fcmgt v7.4s, v5.4s, v3.4s
+	VBIT V7.B16, V5.B16, V3.B16
+	WORD $0x6ea6e467 // fcmgt v7.4s, v3.4s, v6.4s
+	VBIT V7.B16, V6.B16, V3.B16
+	WORD $0x6ea4e4a7 // fcmgt v7.4s, v5.4s, v4.4s
+	VBIT V7.B16, V5.B16, V4.B16
+	WORD $0x6ea6e487 // fcmgt v7.4s, v4.4s, v6.4s
+	VBIT V7.B16, V6.B16, V4.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels4masked
+	FMOVQ 192(R12), F5
+	VAND V1.B16, V5.B16, V1.B16
+	VAND V2.B16, V5.B16, V2.B16
+	VAND V3.B16, V5.B16, V3.B16
+	VAND V4.B16, V5.B16, V4.B16
+
+pixels4masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels5:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	CBZ R15, pixels5Summed
+
+pixels5Row:
+	FMOVQ 0(R14), F6
+	FMOVQ 64(R14), F7
+	FMOVQ 128(R14), F8
+	FMOVQ 192(R14), F9
+	FMOVQ 256(R14), F10
+	FMOVQ 320(R14), F11
+	FMOVQ 384(R14), F12
+	CMP $1, R17
+	BEQ pixels5From1
+	CMP $2, R17
+	BEQ pixels5From2
+	CMP $3, R17
+	BEQ pixels5From3
+	FMOVQ 0(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V6.S4, V1.S4
+
+pixels5From1:
+	FMOVQ 64(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V6.S4, V2.S4
+	VFMLA V14.S4, V7.S4, V1.S4
+
+pixels5From2:
+	FMOVQ 128(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V6.S4, V3.S4
+	VFMLA V15.S4, V7.S4, V2.S4
+	VFMLA V15.S4, V8.S4, V1.S4
+
+pixels5From3:
+	FMOVQ 192(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 256(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 320(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 384(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V6.S4, V4.S4
+	VFMLA V16.S4, V7.S4, V3.S4
+	VFMLA V16.S4, V8.S4, V2.S4
+	VFMLA V16.S4, V9.S4, V1.S4
+	FMOVQ 448(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V13.S4, V6.S4, V5.S4
+	VFMLA V13.S4, V7.S4, V4.S4
+	VFMLA V13.S4, V8.S4, V3.S4
+	VFMLA V13.S4, V9.S4, V2.S4
+	VFMLA V13.S4, V10.S4, V1.S4
+	VFMLA V14.S4, V7.S4, V5.S4
+	VFMLA V14.S4, V8.S4, V4.S4
+	VFMLA V14.S4, V9.S4, V3.S4
+	VFMLA V14.S4, V10.S4, V2.S4
+	VFMLA V14.S4, V11.S4, V1.S4
+	VFMLA V15.S4, V8.S4, V5.S4
+	VFMLA V15.S4, V9.S4, V4.S4
+	VFMLA V15.S4, V10.S4, V3.S4
+	VFMLA V15.S4, V11.S4, V2.S4
+	VFMLA V15.S4, V12.S4, V1.S4
+	VFMLA V16.S4, V9.S4, V5.S4
+	VFMLA V16.S4, V10.S4, V4.S4
+	VFMLA V16.S4, V11.S4, V3.S4
+	VFMLA V16.S4, V12.S4, V2.S4
+	CMP $3, R19
+	BEQ pixels5RowDone
+	FMOVQ 512(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V5.S4
+	VFMLA V13.S4, V11.S4, V4.S4
+	VFMLA V13.S4, V12.S4, V3.S4
+	CMP $2, R19
+	BEQ pixels5RowDone
+	FMOVQ 576(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V5.S4
+	VFMLA V14.S4, V12.S4, V4.S4
+	CMP $1, R19
+	BEQ pixels5RowDone
+	FMOVQ 640(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V5.S4
+
+pixels5RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels5Row
+
+pixels5Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels5Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels5Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels5scaled
+	FMOVQ 64(R12), F6
+	FMOVQ 128(R12), F7
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V1.S4, V8.S4
+	VMOV V8.B16, V1.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V2.S4, V8.S4
+	VMOV V8.B16, V2.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V3.S4, V8.S4
+	VMOV V8.B16, V3.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V4.S4, V8.S4
+	VMOV V8.B16, V4.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V5.S4, V8.S4
+	VMOV V8.B16, V5.B16
+
+pixels5scaled:
+	CBZ R13, pixels5added
+	FMOVQ 0(R13), F6
+	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e22d4c2 // fadd v2.4s, v6.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e23d4c3 // fadd v3.4s, v6.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e24d4c4 // fadd v4.4s, v6.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e25d4c5 // fadd v5.4s, v6.4s, v5.4s
+	ADD $64, R13
+
+pixels5added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V6.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V7.S4]
+	WORD $0x6ea1e4c8 // fcmgt v8.4s, v6.4s, v1.4s
+	VBIT V8.B16, V6.B16, V1.B16
+	WORD $0x6ea7e428 // fcmgt v8.4s, v1.4s, v7.4s
+	VBIT V8.B16, V7.B16, V1.B16
+	WORD $0x6ea2e4c8 // fcmgt v8.4s, v6.4s, v2.4s
+	VBIT V8.B16, V6.B16, V2.B16
+	WORD $0x6ea7e448 // fcmgt v8.4s, v2.4s, v7.4s
+	VBIT V8.B16, V7.B16, V2.B16
+	WORD $0x6ea3e4c8 // fcmgt v8.4s, v6.4s, v3.4s
+	VBIT V8.B16, V6.B16, V3.B16
+	WORD $0x6ea7e468 // fcmgt v8.4s, v3.4s, v7.4s
+	VBIT V8.B16, V7.B16, V3.B16
+	WORD $0x6ea4e4c8 // fcmgt v8.4s, v6.4s, v4.4s
+	VBIT V8.B16, V6.B16, V4.B16
+	WORD $0x6ea7e488 // fcmgt v8.4s, v4.4s, v7.4s
+	VBIT V8.B16, V7.B16, V4.B16
+	WORD $0x6ea5e4c8 // fcmgt v8.4s, v6.4s, v5.4s
+	VBIT V8.B16, V6.B16, V5.B16
+	WORD $0x6ea7e4a8 // fcmgt v8.4s, v5.4s, v7.4s
+	VBIT V8.B16, V7.B16, V5.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels5masked
+	FMOVQ 192(R12), F6
+	VAND V1.B16, V6.B16, V1.B16
+	VAND V2.B16, V6.B16, V2.B16
+	VAND V3.B16, V6.B16, V3.B16
+	VAND V4.B16, V6.B16, V4.B16
+	VAND V5.B16, V6.B16, V5.B16
+
+pixels5masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels6:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	CBZ R15, pixels6Summed
+
+pixels6Row:
+	FMOVQ 0(R14), F7
+	FMOVQ 64(R14), F8
+	FMOVQ 128(R14), F9
+	FMOVQ 192(R14), F10
+	FMOVQ 256(R14), F11
+	FMOVQ 320(R14), F12
+	FMOVQ 384(R14), F13
+	CMP $1, R17
+	BEQ pixels6From1
+	CMP $2, R17
+	BEQ pixels6From2
+	CMP $3, R17
+	BEQ pixels6From3
+	FMOVQ 0(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V1.S4
+
+pixels6From1:
+	FMOVQ 64(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V7.S4, V2.S4
+	VFMLA V15.S4, V8.S4, V1.S4
+
+pixels6From2:
+	FMOVQ 128(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V7.S4, V3.S4
+	VFMLA V16.S4, V8.S4, V2.S4
+	VFMLA V16.S4, V9.S4, V1.S4
+
+pixels6From3:
+	FMOVQ 192(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 256(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 320(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 384(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V7.S4, V4.S4
+	VFMLA V17.S4, V8.S4, V3.S4
+	VFMLA V17.S4, V9.S4, V2.S4
+	VFMLA V17.S4, V10.S4, V1.S4
+	FMOVQ 448(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V5.S4
+	VFMLA V14.S4, V8.S4, V4.S4
+	VFMLA V14.S4, V9.S4, V3.S4
+	VFMLA V14.S4, V10.S4, V2.S4
+	VFMLA V14.S4, V11.S4, V1.S4
+	FMOVQ 512(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V7.S4, V6.S4
+	VFMLA V15.S4, V8.S4, V5.S4
+	VFMLA V15.S4, V9.S4, V4.S4
+	VFMLA V15.S4, V10.S4, V3.S4
+	VFMLA V15.S4, V11.S4, V2.S4
+	VFMLA V15.S4, V12.S4, V1.S4
+	VFMLA V16.S4, V8.S4, V6.S4
+	VFMLA V16.S4, V9.S4, V5.S4
+	VFMLA V16.S4, V10.S4, V4.S4
+	VFMLA V16.S4, V11.S4, V3.S4
+	VFMLA V16.S4, V12.S4, V2.S4
+	VFMLA V16.S4, V13.S4, V1.S4
+	VFMLA V17.S4, V9.S4, V6.S4
+	VFMLA V17.S4, V10.S4, V5.S4
+	VFMLA V17.S4, V11.S4, V4.S4
+	VFMLA V17.S4, V12.S4, V3.S4
+	VFMLA V17.S4, V13.S4, V2.S4
+	VFMLA V14.S4, V10.S4, V6.S4
+	VFMLA V14.S4, V11.S4, V5.S4
+	VFMLA V14.S4, V12.S4, V4.S4
+	VFMLA V14.S4, V13.S4, V3.S4
+	CMP $3, R19
+	BEQ pixels6RowDone
+	FMOVQ 576(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V11.S4, V6.S4
+	VFMLA V15.S4, V12.S4, V5.S4
+	VFMLA V15.S4, V13.S4, V4.S4
+	CMP $2, R19
+	BEQ pixels6RowDone
+	FMOVQ 640(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V12.S4, V6.S4
+	VFMLA V16.S4, V13.S4, V5.S4
+	CMP $1, R19
+	BEQ pixels6RowDone
+	FMOVQ 704(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V13.S4, V6.S4
+
+pixels6RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels6Row
+
+pixels6Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels6Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels6Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels6scaled
+	FMOVQ 64(R12), F7
+	FMOVQ 128(R12), F8
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V1.S4, V9.S4
+	VMOV V9.B16, V1.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V2.S4, V9.S4
+	VMOV V9.B16, V2.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V3.S4, V9.S4
+	VMOV V9.B16, V3.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V4.S4, V9.S4
+	VMOV V9.B16, V4.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V5.S4, V9.S4
+	VMOV V9.B16, V5.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V6.S4, V9.S4
+	VMOV V9.B16, V6.B16
+
+pixels6scaled:
+	CBZ R13, pixels6added
+	FMOVQ 0(R13), F7
+	WORD $0x4e21d4e1 // fadd v1.4s, v7.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e23d4e3 // fadd v3.4s, v7.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e24d4e4 // fadd v4.4s, v7.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e26d4e6 // fadd v6.4s, v7.4s, v6.4s
+	ADD $64, R13
+
+pixels6added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V7.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V8.S4]
+	WORD $0x6ea1e4e9 // fcmgt v9.4s, v7.4s, v1.4s
+	VBIT V9.B16, V7.B16, V1.B16
+	WORD $0x6ea8e429 // fcmgt v9.4s, v1.4s, v8.4s
+	VBIT V9.B16, V8.B16, V1.B16
+	WORD $0x6ea2e4e9 // fcmgt v9.4s, v7.4s, v2.4s
+	VBIT V9.B16, V7.B16, V2.B16
+	WORD $0x6ea8e449 // fcmgt v9.4s, v2.4s, v8.4s
+	VBIT V9.B16, V8.B16, V2.B16
+	WORD $0x6ea3e4e9 // fcmgt v9.4s, v7.4s, v3.4s
+	VBIT V9.B16, V7.B16, V3.B16
+	WORD $0x6ea8e469 // fcmgt v9.4s, v3.4s, v8.4s
+	VBIT V9.B16, V8.B16, V3.B16
+	WORD $0x6ea4e4e9 // fcmgt v9.4s, v7.4s, v4.4s
+	VBIT V9.B16, V7.B16, V4.B16
+	WORD $0x6ea8e489 // fcmgt v9.4s, v4.4s, v8.4s
+	VBIT V9.B16, V8.B16, V4.B16
+	WORD $0x6ea5e4e9 // fcmgt v9.4s, v7.4s, v5.4s
+	VBIT V9.B16, V7.B16, V5.B16
+	WORD $0x6ea8e4a9 // fcmgt v9.4s, v5.4s, v8.4s
+	VBIT V9.B16, V8.B16, V5.B16
+	WORD $0x6ea6e4e9 // fcmgt v9.4s, v7.4s, v6.4s
+	VBIT V9.B16, V7.B16, V6.B16
+	WORD $0x6ea8e4c9 // fcmgt v9.4s, v6.4s, v8.4s
+	VBIT V9.B16, V8.B16, V6.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels6masked
+	FMOVQ 192(R12), F7
+	VAND V1.B16, V7.B16, V1.B16
+	VAND V2.B16, V7.B16, V2.B16
+	VAND V3.B16, V7.B16, V3.B16
+	VAND V4.B16, V7.B16, V4.B16
+	VAND V5.B16, V7.B16, V5.B16
+	VAND V6.B16, V7.B16, V6.B16
+
+pixels6masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels7:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	CBZ R15, pixels7Summed
+
+pixels7Row:
+	FMOVQ 0(R14), F8
+	FMOVQ 64(R14), F9
+	FMOVQ 128(R14), F10
+	FMOVQ 192(R14), F11
+	FMOVQ 256(R14), F12
+	FMOVQ 320(R14), F13
+	FMOVQ 384(R14), F14
+	CMP $1, R17
+	BEQ pixels7From1
+	CMP $2, R17
+	BEQ pixels7From2
+	CMP $3, R17
+	BEQ pixels7From3
+	FMOVQ 0(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V1.S4
+
+pixels7From1:
+	FMOVQ 64(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V8.S4, V2.S4
+	VFMLA V16.S4, V9.S4, V1.S4
+
+pixels7From2:
+	FMOVQ 128(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V8.S4, V3.S4
+	VFMLA V17.S4, V9.S4, V2.S4
+	VFMLA V17.S4, V10.S4, V1.S4
+
+pixels7From3:
+	FMOVQ 192(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 256(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 320(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 384(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V8.S4, V4.S4
+	VFMLA V18.S4, V9.S4, V3.S4
+	VFMLA V18.S4, V10.S4, V2.S4
+	VFMLA V18.S4, V11.S4, V1.S4
+	FMOVQ 448(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V5.S4
+	VFMLA V15.S4, V9.S4, V4.S4
+	VFMLA V15.S4, V10.S4, V3.S4
+	VFMLA V15.S4, V11.S4, V2.S4
+	VFMLA V15.S4, V12.S4, V1.S4
+	FMOVQ 512(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V8.S4, V6.S4
+	VFMLA V16.S4, V9.S4, V5.S4
+	VFMLA V16.S4, V10.S4, V4.S4
+	VFMLA V16.S4, V11.S4, V3.S4
+	VFMLA V16.S4, V12.S4, V2.S4
+	VFMLA V16.S4, V13.S4, V1.S4
+	FMOVQ 576(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V8.S4, V7.S4
+	VFMLA V17.S4, V9.S4, V6.S4
+	VFMLA V17.S4, V10.S4, V5.S4
+	VFMLA V17.S4, V11.S4, V4.S4
+	VFMLA V17.S4, V12.S4, V3.S4
+	VFMLA V17.S4, V13.S4, V2.S4
+	VFMLA V17.S4, V14.S4, V1.S4
+	VFMLA V18.S4, V9.S4, V7.S4
+	VFMLA V18.S4, V10.S4, V6.S4
+	VFMLA V18.S4, V11.S4, V5.S4
+	VFMLA V18.S4, V12.S4, V4.S4
+	VFMLA V18.S4, V13.S4, V3.S4
+	VFMLA V18.S4, V14.S4, V2.S4
+	VFMLA V15.S4, V10.S4, V7.S4
+	VFMLA V15.S4, V11.S4, V6.S4
+	VFMLA V15.S4, V12.S4, V5.S4
+	VFMLA V15.S4, V13.S4, V4.S4
+	VFMLA V15.S4, V14.S4, V3.S4
+	VFMLA V16.S4, V11.S4, V7.S4
+	VFMLA V16.S4, V12.S4, V6.S4
+	VFMLA V16.S4, V13.S4, V5.S4
+	VFMLA V16.S4, V14.S4, V4.S4
+	CMP $3, R19
+	BEQ pixels7RowDone
+	FMOVQ 640(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V7.S4
+	VFMLA V17.S4, V13.S4, V6.S4
+	VFMLA V17.S4, V14.S4, V5.S4
+	CMP $2, R19
+	BEQ pixels7RowDone
+	FMOVQ 704(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V7.S4
+	VFMLA V18.S4, V14.S4, V6.S4
+	CMP $1, R19
+	BEQ pixels7RowDone
+	FMOVQ 768(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V14.S4, V7.S4
+
+pixels7RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels7Row
+
+pixels7Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels7Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels7Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels7scaled
+	FMOVQ 64(R12), F8
+	FMOVQ 128(R12), F9
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V1.S4, V10.S4
+	VMOV V10.B16, V1.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V2.S4, V10.S4
+	VMOV V10.B16, V2.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V3.S4, V10.S4
+	VMOV V10.B16, V3.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V4.S4, V10.S4
+	VMOV V10.B16, V4.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V5.S4, V10.S4
+	VMOV V10.B16, V5.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V6.S4, V10.S4
+	VMOV V10.B16, V6.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V7.S4, V10.S4
+	VMOV V10.B16, V7.B16
+
+pixels7scaled:
+	CBZ R13, pixels7added
+	FMOVQ 0(R13), F8
+	WORD $0x4e21d501 // fadd v1.4s, v8.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e22d502 // fadd v2.4s, v8.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e25d505 // fadd v5.4s, v8.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e27d507 // fadd v7.4s, v8.4s, v7.4s
+	ADD $64, R13
+
+pixels7added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V8.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V9.S4]
+	WORD $0x6ea1e50a // fcmgt v10.4s, v8.4s, v1.4s
+	VBIT V10.B16, V8.B16, V1.B16
+	WORD $0x6ea9e42a // fcmgt v10.4s, v1.4s, v9.4s
+	VBIT V10.B16, V9.B16, V1.B16
+	WORD $0x6ea2e50a // fcmgt v10.4s, v8.4s, v2.4s
+	VBIT V10.B16, V8.B16, V2.B16
+	WORD $0x6ea9e44a // fcmgt v10.4s, v2.4s, v9.4s
+	VBIT V10.B16, V9.B16, V2.B16
+	WORD $0x6ea3e50a // fcmgt v10.4s, v8.4s, v3.4s
+	VBIT V10.B16, V8.B16, V3.B16
+	WORD $0x6ea9e46a // fcmgt v10.4s, v3.4s, v9.4s
+	VBIT V10.B16, V9.B16, V3.B16
+	WORD $0x6ea4e50a // fcmgt v10.4s, v8.4s, v4.4s
+	VBIT V10.B16, V8.B16, V4.B16
+	WORD $0x6ea9e48a // fcmgt v10.4s, v4.4s, v9.4s
+	VBIT V10.B16, V9.B16, V4.B16
+	WORD $0x6ea5e50a // fcmgt v10.4s, v8.4s, v5.4s
+	VBIT V10.B16, V8.B16, V5.B16
+	WORD $0x6ea9e4aa // fcmgt v10.4s, v5.4s, v9.4s
+	VBIT V10.B16, V9.B16, V5.B16
+	WORD $0x6ea6e50a // fcmgt v10.4s, v8.4s, v6.4s
+	VBIT V10.B16, V8.B16, V6.B16
+	WORD $0x6ea9e4ca // fcmgt v10.4s, v6.4s, v9.4s
+	VBIT V10.B16, V9.B16, V6.B16
+	WORD $0x6ea7e50a // fcmgt v10.4s, v8.4s, v7.4s
+	VBIT V10.B16, V8.B16, V7.B16
+	WORD $0x6ea9e4ea // fcmgt v10.4s, v7.4s, v9.4s
+	VBIT V10.B16, V9.B16, V7.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels7masked
+	FMOVQ 192(R12), F8
+	VAND V1.B16, V8.B16, V1.B16
+	VAND V2.B16, V8.B16, V2.B16
+	VAND V3.B16, V8.B16, V3.B16
+	VAND V4.B16, V8.B16, V4.B16
+	VAND V5.B16, V8.B16, V5.B16
+	VAND V6.B16, V8.B16, V6.B16
+	VAND V7.B16, V8.B16, V7.B16
+
+pixels7masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels8:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	CBZ R15, pixels8Summed
+
+pixels8Row:
+	FMOVQ 0(R14), F9
+	FMOVQ 64(R14), F10
+	FMOVQ 128(R14), F11
+	FMOVQ 192(R14), F12
+	FMOVQ 256(R14), F13
+	FMOVQ 320(R14), F14
+	FMOVQ 384(R14), F15
+	CMP $1, R17
+	BEQ pixels8From1
+	CMP $2, R17
+	BEQ pixels8From2
+	CMP $3, R17
+	BEQ pixels8From3
+	FMOVQ 0(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V1.S4
+
+pixels8From1:
+	FMOVQ 64(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V9.S4, V2.S4
+	VFMLA V17.S4, V10.S4, V1.S4
+
+pixels8From2:
+	FMOVQ 128(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V9.S4, V3.S4
+	VFMLA V18.S4, V10.S4, V2.S4
+	VFMLA V18.S4, V11.S4, V1.S4
+
+pixels8From3:
+	FMOVQ 192(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	FMOVQ 256(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 320(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 384(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V9.S4, V4.S4
+	VFMLA V19.S4, V10.S4, V3.S4
+	VFMLA V19.S4, V11.S4, V2.S4
+	VFMLA V19.S4, V12.S4, V1.S4
+	FMOVQ 448(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V5.S4
+	VFMLA V16.S4, V10.S4, V4.S4
+	VFMLA V16.S4, V11.S4, V3.S4
+	VFMLA V16.S4, V12.S4, V2.S4
+	VFMLA V16.S4, V13.S4, V1.S4
+	FMOVQ 512(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V9.S4, V6.S4
+	VFMLA V17.S4, V10.S4, V5.S4
+	VFMLA V17.S4, V11.S4, V4.S4
+	VFMLA V17.S4, V12.S4, V3.S4
+	VFMLA V17.S4, V13.S4, V2.S4
+	VFMLA V17.S4, V14.S4, V1.S4
+	FMOVQ 576(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V9.S4, V7.S4
+	VFMLA V18.S4, V10.S4, V6.S4
+	VFMLA V18.S4, V11.S4, V5.S4
+	VFMLA V18.S4, V12.S4, V4.S4
+	VFMLA V18.S4, V13.S4, V3.S4
+	VFMLA V18.S4, V14.S4, V2.S4
+	VFMLA V18.S4, V15.S4, V1.S4
+	FMOVQ 640(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V9.S4, V8.S4
+	VFMLA V19.S4, V10.S4, V7.S4
+	VFMLA V19.S4, V11.S4, V6.S4
+	VFMLA V19.S4, V12.S4, V5.S4
+	VFMLA V19.S4, V13.S4, V4.S4
+	VFMLA V19.S4, V14.S4, V3.S4
+	VFMLA V19.S4, V15.S4, V2.S4
+	VFMLA V16.S4, V10.S4, V8.S4
+	VFMLA V16.S4, V11.S4, V7.S4
+	VFMLA V16.S4, V12.S4, V6.S4
+	VFMLA V16.S4, V13.S4, V5.S4
+	VFMLA V16.S4, V14.S4, V4.S4
+	VFMLA V16.S4, V15.S4, V3.S4
+	VFMLA V17.S4, V11.S4, V8.S4
+	VFMLA V17.S4, V12.S4, V7.S4
+	VFMLA V17.S4, V13.S4, V6.S4
+	VFMLA V17.S4, V14.S4, V5.S4
+	VFMLA V17.S4, V15.S4, V4.S4
+	VFMLA V18.S4, V12.S4, V8.S4
+	VFMLA V18.S4, V13.S4, V7.S4
+	VFMLA V18.S4, V14.S4, V6.S4
+	VFMLA V18.S4, V15.S4, V5.S4
+	CMP $3, R19
+	BEQ pixels8RowDone
+	FMOVQ 704(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V13.S4, V8.S4
+	VFMLA V19.S4, V14.S4, V7.S4
+	VFMLA V19.S4, V15.S4, V6.S4
+	CMP $2, R19
+	BEQ pixels8RowDone
+	FMOVQ 768(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V14.S4, V8.S4
+	VFMLA V16.S4, V15.S4, V7.S4
+	CMP $1, R19
+	BEQ pixels8RowDone
+	FMOVQ 832(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V15.S4, V8.S4
+
+pixels8RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels8Row
+
+pixels8Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels8Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels8Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels8scaled
+	FMOVQ 64(R12), F9
+	FMOVQ 128(R12), F10
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V1.S4, V11.S4
+	VMOV V11.B16, V1.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V2.S4, V11.S4
+	VMOV V11.B16, V2.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V3.S4, V11.S4
+	VMOV V11.B16, V3.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V4.S4, V11.S4
+	VMOV V11.B16, V4.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V5.S4, V11.S4
+	VMOV V11.B16, V5.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V6.S4, V11.S4
+	VMOV V11.B16, V6.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V7.S4, V11.S4
+	VMOV V11.B16, V7.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V8.S4, V11.S4
+	VMOV V11.B16, V8.B16
+
+pixels8scaled:
+	CBZ R13, pixels8added
+	FMOVQ 0(R13), F9
+	WORD $0x4e21d521 // fadd v1.4s, v9.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e22d522 // fadd v2.4s, v9.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e23d523 // fadd v3.4s, v9.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e24d524 // fadd v4.4s, v9.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e25d525 // fadd v5.4s, v9.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e26d526 // fadd v6.4s, v9.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e28d528 // fadd v8.4s, v9.4s, v8.4s
+	ADD $64, R13
+
+pixels8added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V9.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V10.S4]
+	WORD $0x6ea1e52b // fcmgt v11.4s, v9.4s, v1.4s
+	VBIT V11.B16, V9.B16, V1.B16
+	WORD $0x6eaae42b // fcmgt v11.4s, v1.4s, v10.4s
+	VBIT V11.B16, V10.B16, V1.B16
+	WORD $0x6ea2e52b // fcmgt v11.4s, v9.4s, v2.4s
+	VBIT V11.B16, V9.B16, V2.B16
+	WORD $0x6eaae44b // fcmgt v11.4s, v2.4s, v10.4s
+	VBIT V11.B16, V10.B16, V2.B16
+	WORD $0x6ea3e52b // fcmgt v11.4s, v9.4s, v3.4s
+	VBIT V11.B16, V9.B16, V3.B16
+	WORD $0x6eaae46b // fcmgt v11.4s, v3.4s, v10.4s
+	VBIT V11.B16, V10.B16, V3.B16
+	WORD $0x6ea4e52b // fcmgt v11.4s, v9.4s, v4.4s
+	VBIT V11.B16, V9.B16, V4.B16
+	WORD $0x6eaae48b // fcmgt v11.4s, v4.4s, v10.4s
+	VBIT V11.B16, V10.B16, V4.B16
+	WORD $0x6ea5e52b // fcmgt v11.4s, v9.4s, v5.4s
+	VBIT V11.B16, V9.B16, V5.B16
+	WORD $0x6eaae4ab // fcmgt v11.4s, v5.4s, v10.4s
+	VBIT V11.B16, V10.B16, V5.B16
+	WORD $0x6ea6e52b // fcmgt v11.4s, v9.4s, v6.4s
+	VBIT V11.B16, V9.B16, V6.B16
+	WORD $0x6eaae4cb // fcmgt v11.4s, v6.4s, v10.4s
+	VBIT V11.B16, V10.B16, V6.B16
+	WORD $0x6ea7e52b // fcmgt v11.4s, v9.4s, v7.4s
+	VBIT V11.B16, V9.B16, V7.B16
+	WORD $0x6eaae4eb // fcmgt v11.4s, v7.4s, v10.4s
+	VBIT V11.B16, V10.B16, V7.B16
+	WORD $0x6ea8e52b // fcmgt v11.4s, v9.4s, v8.4s
+	VBIT V11.B16, V9.B16, V8.B16
+	WORD $0x6eaae50b // fcmgt v11.4s, v8.4s, v10.4s
+	VBIT V11.B16, V10.B16, V8.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels8masked
+	FMOVQ 192(R12), F9
+	VAND V1.B16, V9.B16, V1.B16
+	VAND V2.B16, V9.B16, V2.B16
+	VAND V3.B16, V9.B16, V3.B16
+	VAND V4.B16, V9.B16, V4.B16
+	VAND V5.B16, V9.B16, V5.B16
+	VAND V6.B16, V9.B16, V6.B16
+	VAND V7.B16, V9.B16, V7.B16
+	VAND V8.B16, V9.B16, V8.B16
+
+pixels8masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels9:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	CBZ R15, pixels9Summed
+
+pixels9Row:
+	FMOVQ 0(R14), F10
+	FMOVQ 64(R14), F11
+	FMOVQ 128(R14), F12
+	FMOVQ 192(R14), F13
+	FMOVQ 256(R14), F14
+	FMOVQ 320(R14), F15
+	FMOVQ 384(R14), F16
+	CMP $1, R17
+	BEQ pixels9From1
+	CMP $2, R17
+	BEQ pixels9From2
+	CMP $3, R17
+	BEQ pixels9From3
+	FMOVQ 0(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V1.S4
+
+pixels9From1:
+	FMOVQ 64(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V10.S4, V2.S4
+	VFMLA V18.S4, V11.S4, V1.S4
+
+pixels9From2:
+	FMOVQ 128(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V10.S4, V3.S4
+	VFMLA V19.S4, V11.S4, V2.S4
+	VFMLA V19.S4, V12.S4, V1.S4
+
+pixels9From3:
+	FMOVQ 192(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	FMOVQ 256(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 320(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 384(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V10.S4, V4.S4
+	VFMLA V20.S4, V11.S4, V3.S4
+	VFMLA V20.S4, V12.S4, V2.S4
+	VFMLA V20.S4, V13.S4, V1.S4
+	FMOVQ 448(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V5.S4
+	VFMLA V17.S4, V11.S4, V4.S4
+	VFMLA V17.S4, V12.S4, V3.S4
+	VFMLA V17.S4, V13.S4, V2.S4
+	VFMLA V17.S4, V14.S4, V1.S4
+	FMOVQ 512(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V10.S4, V6.S4
+	VFMLA V18.S4, V11.S4, V5.S4
+	VFMLA V18.S4, V12.S4, V4.S4
+	VFMLA V18.S4, V13.S4, V3.S4
+	VFMLA V18.S4, V14.S4, V2.S4
+	VFMLA V18.S4, V15.S4, V1.S4
+	FMOVQ 576(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V10.S4, V7.S4
+	VFMLA V19.S4, V11.S4, V6.S4
+	VFMLA V19.S4, V12.S4, V5.S4
+	VFMLA V19.S4, V13.S4, V4.S4
+	VFMLA V19.S4, V14.S4, V3.S4
+	VFMLA V19.S4, V15.S4, V2.S4
+	VFMLA V19.S4, V16.S4, V1.S4
+	FMOVQ 640(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V10.S4, V8.S4
+	VFMLA V20.S4, V11.S4, V7.S4
+	VFMLA V20.S4, V12.S4, V6.S4
+	VFMLA V20.S4, V13.S4, V5.S4
+	VFMLA V20.S4, V14.S4, V4.S4
+	VFMLA V20.S4, V15.S4, V3.S4
+	VFMLA V20.S4, V16.S4, V2.S4
+	FMOVQ 704(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V9.S4
+	VFMLA V17.S4, V11.S4, V8.S4
+	VFMLA V17.S4, V12.S4, V7.S4
+	VFMLA V17.S4, V13.S4, V6.S4
+	VFMLA V17.S4, V14.S4, V5.S4
+	VFMLA V17.S4, V15.S4, V4.S4
+	VFMLA V17.S4, V16.S4, V3.S4
+	VFMLA V18.S4, V11.S4, V9.S4
+	VFMLA V18.S4, V12.S4, V8.S4
+	VFMLA V18.S4, V13.S4, V7.S4
+	VFMLA V18.S4, V14.S4, V6.S4
+	VFMLA V18.S4, V15.S4, V5.S4
+	VFMLA V18.S4, V16.S4, V4.S4
+	VFMLA V19.S4, V12.S4, V9.S4
+	VFMLA V19.S4, V13.S4, V8.S4
+	VFMLA V19.S4, V14.S4, V7.S4
+	VFMLA V19.S4, V15.S4, V6.S4
+	VFMLA V19.S4, V16.S4, V5.S4
+	VFMLA V20.S4, V13.S4, V9.S4
+	VFMLA V20.S4, V14.S4, V8.S4
+	VFMLA V20.S4, V15.S4, V7.S4
+	VFMLA V20.S4, V16.S4, V6.S4
+	CMP $3, R19
+	BEQ pixels9RowDone
+	FMOVQ 768(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V14.S4, V9.S4
+	VFMLA V17.S4, V15.S4, V8.S4
+	VFMLA V17.S4, V16.S4, V7.S4
+	CMP $2, R19
+	BEQ pixels9RowDone
+	FMOVQ 832(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V15.S4, V9.S4
+	VFMLA V18.S4, V16.S4, V8.S4
+	CMP $1, R19
+	BEQ pixels9RowDone
+	FMOVQ 896(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V16.S4, V9.S4
+
+pixels9RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels9Row
+
+pixels9Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels9Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels9Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels9scaled
+	FMOVQ 64(R12), F10
+	FMOVQ 128(R12), F11
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V1.S4, V12.S4
+	VMOV V12.B16, V1.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V2.S4, V12.S4
+	VMOV V12.B16, V2.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V3.S4, V12.S4
+	VMOV V12.B16, V3.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V4.S4, V12.S4
+	VMOV V12.B16, V4.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V5.S4, V12.S4
+	VMOV V12.B16, V5.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V6.S4, V12.S4
+	VMOV V12.B16, V6.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V7.S4, V12.S4
+	VMOV V12.B16, V7.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V8.S4, V12.S4
+	VMOV V12.B16, V8.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V9.S4, V12.S4
+	VMOV V12.B16, V9.B16
+
+pixels9scaled:
+	CBZ R13, pixels9added
+	FMOVQ 0(R13), F10
+	WORD $0x4e21d541 // fadd v1.4s, v10.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e22d542 // fadd v2.4s, v10.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e23d543 // fadd v3.4s, v10.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e24d544 // fadd v4.4s, v10.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e25d545 // fadd v5.4s, v10.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e26d546 // fadd v6.4s, v10.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e27d547 // fadd v7.4s, v10.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e28d548 // fadd v8.4s, v10.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e29d549 // fadd v9.4s, v10.4s, v9.4s
+	ADD $64, R13
+
+pixels9added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V10.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V11.S4]
+	WORD $0x6ea1e54c // fcmgt v12.4s, v10.4s, v1.4s
+	VBIT V12.B16, V10.B16, V1.B16
+	WORD $0x6eabe42c // fcmgt v12.4s, v1.4s, v11.4s
+	VBIT V12.B16, V11.B16, V1.B16
+	WORD $0x6ea2e54c // fcmgt v12.4s, v10.4s, v2.4s
+	VBIT V12.B16, V10.B16, V2.B16
+	WORD $0x6eabe44c // fcmgt v12.4s, v2.4s, v11.4s
+	VBIT V12.B16, V11.B16, V2.B16
+	WORD $0x6ea3e54c // fcmgt v12.4s, v10.4s, v3.4s
+	VBIT V12.B16, V10.B16, V3.B16
+	WORD $0x6eabe46c // fcmgt v12.4s, v3.4s, v11.4s
+	VBIT V12.B16, V11.B16, V3.B16
+	WORD $0x6ea4e54c // fcmgt v12.4s, v10.4s, v4.4s
+	VBIT V12.B16, V10.B16, V4.B16
+	WORD $0x6eabe48c // fcmgt v12.4s, v4.4s, v11.4s
+	VBIT V12.B16, V11.B16, V4.B16
+	WORD $0x6ea5e54c // fcmgt v12.4s, v10.4s, v5.4s
+	VBIT V12.B16, V10.B16, V5.B16
+	WORD $0x6eabe4ac // fcmgt v12.4s, v5.4s, v11.4s
+	VBIT V12.B16, V11.B16, V5.B16
+	WORD $0x6ea6e54c // fcmgt v12.4s, v10.4s, v6.4s
+	VBIT V12.B16, V10.B16, V6.B16
+	WORD $0x6eabe4cc // fcmgt v12.4s, v6.4s, v11.4s
+	VBIT V12.B16, V11.B16, V6.B16
+	WORD $0x6ea7e54c // fcmgt v12.4s, v10.4s, v7.4s
+	VBIT V12.B16, V10.B16, V7.B16
+	WORD $0x6eabe4ec // fcmgt v12.4s, v7.4s, v11.4s
+	VBIT V12.B16, V11.B16, V7.B16
+	WORD $0x6ea8e54c // fcmgt v12.4s, v10.4s, v8.4s
+	VBIT V12.B16, V10.B16, V8.B16
+	WORD $0x6eabe50c // fcmgt v12.4s, v8.4s, v11.4s
+	VBIT V12.B16, V11.B16, V8.B16
+	WORD $0x6ea9e54c // fcmgt v12.4s, v10.4s, v9.4s
+	VBIT V12.B16, V10.B16, V9.B16
+	WORD $0x6eabe52c // fcmgt v12.4s, v9.4s, v11.4s
+	VBIT V12.B16, V11.B16, V9.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels9masked
+	FMOVQ 192(R12), F10
+	VAND V1.B16, V10.B16, V1.B16
+	VAND V2.B16, V10.B16, V2.B16
+	VAND V3.B16, V10.B16, V3.B16
+	VAND V4.B16, V10.B16, V4.B16
+	VAND V5.B16, V10.B16, V5.B16
+	VAND V6.B16, V10.B16, V6.B16
+	VAND V7.B16, V10.B16, V7.B16
+	VAND V8.B16, V10.B16, V8.B16
+	VAND V9.B16, V10.B16, V9.B16
+
+pixels9masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels10:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	CBZ R15, pixels10Summed
+
+pixels10Row:
+	FMOVQ 0(R14), F11
+	FMOVQ 64(R14), F12
+	FMOVQ 128(R14), F13
+	FMOVQ 192(R14), F14
+	FMOVQ 256(R14), F15
+	FMOVQ 320(R14), F16
+	FMOVQ 384(R14), F17
+	CMP $1, R17
+	BEQ pixels10From1
+	CMP $2, R17
+	BEQ pixels10From2
+	CMP $3, R17
+	BEQ pixels10From3
+	FMOVQ 0(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V1.S4
+
+pixels10From1:
+	FMOVQ 64(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V11.S4, V2.S4
+	VFMLA V19.S4, V12.S4, V1.S4
+
+pixels10From2:
+	FMOVQ 128(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V20.S4, V11.S4, V3.S4
+	VFMLA V20.S4, V12.S4, V2.S4
+	VFMLA V20.S4, V13.S4, V1.S4
+
+pixels10From3:
+	FMOVQ 192(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	FMOVQ 256(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 320(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	FMOVQ 384(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V11.S4, V4.S4
+	VFMLA V21.S4, V12.S4, V3.S4
+	VFMLA V21.S4, V13.S4, V2.S4
+	VFMLA V21.S4, V14.S4, V1.S4
+	FMOVQ 448(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V5.S4
+	VFMLA V18.S4, V12.S4, V4.S4
+	VFMLA V18.S4, V13.S4, V3.S4
+	VFMLA V18.S4, V14.S4, V2.S4
+	VFMLA V18.S4, V15.S4, V1.S4
+	FMOVQ 512(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V11.S4, V6.S4
+	VFMLA V19.S4, V12.S4, V5.S4
+	VFMLA V19.S4, V13.S4, V4.S4
+	VFMLA V19.S4, V14.S4, V3.S4
+	VFMLA V19.S4, V15.S4, V2.S4
+	VFMLA V19.S4, V16.S4, V1.S4
+	FMOVQ 576(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V11.S4, V7.S4
+	VFMLA V20.S4, V12.S4, V6.S4
+	VFMLA V20.S4, V13.S4, V5.S4
+	VFMLA V20.S4, V14.S4, V4.S4
+	VFMLA V20.S4, V15.S4, V3.S4
+	VFMLA V20.S4, V16.S4, V2.S4
+	VFMLA V20.S4, V17.S4, V1.S4
+	FMOVQ 640(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V11.S4, V8.S4
+	VFMLA V21.S4, V12.S4, V7.S4
+	VFMLA V21.S4, V13.S4, V6.S4
+	VFMLA V21.S4, V14.S4, V5.S4
+	VFMLA V21.S4, V15.S4, V4.S4
+	VFMLA V21.S4, V16.S4, V3.S4
+	VFMLA V21.S4, V17.S4, V2.S4
+	FMOVQ 704(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V9.S4
+	VFMLA V18.S4, V12.S4, V8.S4
+	VFMLA V18.S4, V13.S4, V7.S4
+	VFMLA V18.S4, V14.S4, V6.S4
+	VFMLA V18.S4, V15.S4, V5.S4
+	VFMLA V18.S4, V16.S4, V4.S4
+	VFMLA V18.S4, V17.S4, V3.S4
+	FMOVQ 768(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V11.S4, V10.S4
+	VFMLA V19.S4, V12.S4, V9.S4
+	VFMLA V19.S4, V13.S4, V8.S4
+	VFMLA V19.S4, V14.S4, V7.S4
+	VFMLA V19.S4, V15.S4, V6.S4
+	VFMLA V19.S4, V16.S4, V5.S4
+	VFMLA V19.S4, V17.S4, V4.S4
+	VFMLA V20.S4, V12.S4, V10.S4
+	VFMLA V20.S4, V13.S4, V9.S4
+	VFMLA V20.S4, V14.S4, V8.S4
+	VFMLA V20.S4, V15.S4, V7.S4
+	VFMLA V20.S4, V16.S4, V6.S4
+	VFMLA V20.S4, V17.S4, V5.S4
+	VFMLA V21.S4, V13.S4, V10.S4
+	VFMLA V21.S4, V14.S4, V9.S4
+	VFMLA V21.S4, V15.S4, V8.S4
+	VFMLA V21.S4, V16.S4, V7.S4
+	VFMLA V21.S4, V17.S4, V6.S4
+	VFMLA V18.S4, V14.S4, V10.S4
+	VFMLA V18.S4, V15.S4, V9.S4
+	VFMLA V18.S4, V16.S4, V8.S4
+	VFMLA V18.S4, V17.S4, V7.S4
+	CMP $3, R19
+	BEQ pixels10RowDone
+	FMOVQ 832(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V15.S4, V10.S4
+	VFMLA V19.S4, V16.S4, V9.S4
+	VFMLA V19.S4, V17.S4, V8.S4
+	CMP $2, R19
+	BEQ pixels10RowDone
+	FMOVQ 896(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V20.S4, V16.S4, V10.S4
+	VFMLA V20.S4, V17.S4, V9.S4
+	CMP $1, R19
+	BEQ pixels10RowDone
+	FMOVQ 960(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V21.S4, V17.S4, V10.S4
+
+pixels10RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels10Row
+
+pixels10Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels10Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels10Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels10scaled
+	FMOVQ 64(R12), F11
+	FMOVQ 128(R12), F12
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V1.S4, V13.S4
+	VMOV V13.B16, V1.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V2.S4, V13.S4
+	VMOV V13.B16, V2.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V3.S4, V13.S4
+	VMOV V13.B16, V3.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V4.S4, V13.S4
+	VMOV V13.B16, V4.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V5.S4, V13.S4
+	VMOV V13.B16, V5.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V6.S4, V13.S4
+	VMOV V13.B16, V6.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VMOV V13.B16, V7.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V8.S4, V13.S4
+	VMOV V13.B16, V8.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V9.S4, V13.S4
+	VMOV V13.B16, V9.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VMOV V13.B16, V10.B16
+
+pixels10scaled:
+	CBZ R13, pixels10added
+	FMOVQ 0(R13), F11
+	WORD $0x4e21d561 // fadd v1.4s, v11.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e23d563 // fadd v3.4s, v11.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e24d564 // fadd v4.4s, v11.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e25d565 // fadd v5.4s, v11.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e26d566 // fadd v6.4s, v11.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e27d567 // fadd v7.4s, v11.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e28d568 // fadd v8.4s, v11.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e29d569 // fadd v9.4s, v11.4s, v9.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e2ad56a // fadd v10.4s, v11.4s, v10.4s
+	ADD $64, R13
+
+pixels10added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V11.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V12.S4]
+	WORD $0x6ea1e56d // fcmgt v13.4s, v11.4s, v1.4s
+	VBIT V13.B16, V11.B16, V1.B16
+	WORD $0x6eace42d // fcmgt v13.4s, v1.4s, v12.4s
+	VBIT V13.B16, V12.B16, V1.B16
+	WORD $0x6ea2e56d // fcmgt v13.4s, v11.4s, v2.4s
+	VBIT V13.B16, V11.B16, V2.B16
+	WORD $0x6eace44d // fcmgt v13.4s, v2.4s, v12.4s
+	VBIT V13.B16, V12.B16, V2.B16
+	WORD $0x6ea3e56d // fcmgt v13.4s, v11.4s, v3.4s
+	VBIT V13.B16, V11.B16, V3.B16
+	WORD $0x6eace46d // fcmgt v13.4s, v3.4s, v12.4s
+	VBIT V13.B16, V12.B16, V3.B16
+	WORD $0x6ea4e56d // fcmgt v13.4s, v11.4s, v4.4s
+	VBIT V13.B16, V11.B16, V4.B16
+	WORD $0x6eace48d // fcmgt v13.4s, v4.4s, v12.4s
+	VBIT V13.B16, V12.B16, V4.B16
+	WORD $0x6ea5e56d // fcmgt v13.4s, v11.4s, v5.4s
+	VBIT V13.B16, V11.B16, V5.B16
+	WORD $0x6eace4ad // fcmgt v13.4s, v5.4s, v12.4s
+	VBIT V13.B16, V12.B16, V5.B16
+	WORD $0x6ea6e56d // fcmgt v13.4s, v11.4s, v6.4s
+	VBIT V13.B16, V11.B16, V6.B16
+	WORD $0x6eace4cd // fcmgt v13.4s, v6.4s, v12.4s
+	VBIT V13.B16, V12.B16, V6.B16
+	WORD $0x6ea7e56d // fcmgt v13.4s, v11.4s, v7.4s
+	VBIT V13.B16, V11.B16, V7.B16
+	WORD $0x6eace4ed // fcmgt v13.4s, v7.4s, v12.4s
+	VBIT V13.B16, V12.B16, V7.B16
+	WORD $0x6ea8e56d // fcmgt v13.4s, v11.4s, v8.4s
+	VBIT V13.B16, V11.B16, V8.B16
+	WORD $0x6eace50d // fcmgt v13.4s, v8.4s, v12.4s
+	VBIT V13.B16, V12.B16, V8.B16
+	WORD $0x6ea9e56d // fcmgt v13.4s, v11.4s, v9.4s
+	VBIT V13.B16, V11.B16, V9.B16
+	WORD $0x6eace52d // fcmgt v13.4s, v9.4s, v12.4s
+	VBIT V13.B16, V12.B16, V9.B16
+	WORD $0x6eaae56d // fcmgt v13.4s, v11.4s, v10.4s
+	VBIT V13.B16, V11.B16, V10.B16
+	WORD $0x6eace54d // fcmgt v13.4s, v10.4s, v12.4s
+	VBIT V13.B16, V12.B16, V10.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels10masked
+	FMOVQ 192(R12), F11
+	VAND V1.B16, V11.B16, V1.B16
+	VAND V2.B16, V11.B16, V2.B16
+	VAND V3.B16, V11.B16, V3.B16
+	VAND V4.B16, V11.B16, V4.B16
+	VAND V5.B16, V11.B16, V5.B16
+	VAND V6.B16, V11.B16, V6.B16
+	VAND V7.B16, V11.B16, V7.B16
+	VAND V8.B16, V11.B16, V8.B16
+	VAND V9.B16, V11.B16, V9.B16
+	VAND V10.B16, V11.B16, V10.B16
+
+pixels10masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels11:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	VMOV V1.B16, V11.B16
+	CBZ R15, pixels11Summed
+
+pixels11Row:
+	FMOVQ 0(R14), F12
+	FMOVQ 64(R14), F13
+	FMOVQ 128(R14), F14
+	FMOVQ 192(R14), F15
+	FMOVQ 256(R14), F16
+	FMOVQ 320(R14), F17
+	FMOVQ 384(R14), F18
+	CMP $1, R17
+	BEQ pixels11From1
+	CMP $2, R17
+	BEQ pixels11From2
+	CMP $3, R17
+	BEQ pixels11From3
+	FMOVQ 0(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V1.S4
+
+pixels11From1:
+	FMOVQ 64(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V20.S4, V12.S4, V2.S4
+	VFMLA V20.S4, V13.S4, V1.S4
+
+pixels11From2:
+	FMOVQ 128(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V3.S4
+	VFMLA V21.S4, V13.S4, V2.S4
+	VFMLA V21.S4, V14.S4, V1.S4
+
+pixels11From3:
+	FMOVQ 192(R13), F22
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	FMOVQ 256(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	FMOVQ 320(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	FMOVQ 384(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V22.S4, V12.S4, V4.S4
+	VFMLA V22.S4, V13.S4, V3.S4
+	VFMLA V22.S4, V14.S4, V2.S4
+	VFMLA V22.S4, V15.S4, V1.S4
+	FMOVQ 448(R13), F22
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V5.S4
+	VFMLA V19.S4, V13.S4, V4.S4
+	VFMLA V19.S4, V14.S4, V3.S4
+	VFMLA V19.S4, V15.S4, V2.S4
+	VFMLA V19.S4, V16.S4, V1.S4
+	FMOVQ 512(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V12.S4, V6.S4
+	VFMLA V20.S4, V13.S4, V5.S4
+	VFMLA V20.S4, V14.S4, V4.S4
+	VFMLA V20.S4, V15.S4, V3.S4
+	VFMLA V20.S4, V16.S4, V2.S4
+	VFMLA V20.S4, V17.S4, V1.S4
+	FMOVQ 576(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V7.S4
+	VFMLA V21.S4, V13.S4, V6.S4
+	VFMLA V21.S4, V14.S4, V5.S4
+	VFMLA V21.S4, V15.S4, V4.S4
+	VFMLA V21.S4, V16.S4, V3.S4
+	VFMLA V21.S4, V17.S4, V2.S4
+	VFMLA V21.S4, V18.S4, V1.S4
+	FMOVQ 640(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V22.S4, V12.S4, V8.S4
+	VFMLA V22.S4, V13.S4, V7.S4
+	VFMLA V22.S4, V14.S4, V6.S4
+	VFMLA V22.S4, V15.S4, V5.S4
+	VFMLA V22.S4, V16.S4, V4.S4
+	VFMLA V22.S4, V17.S4, V3.S4
+	VFMLA V22.S4, V18.S4, V2.S4
+	FMOVQ 704(R13), F22
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V9.S4
+	VFMLA V19.S4, V13.S4, V8.S4
+	VFMLA V19.S4, V14.S4, V7.S4
+	VFMLA V19.S4, V15.S4, V6.S4
+	VFMLA V19.S4, V16.S4, V5.S4
+	VFMLA V19.S4, V17.S4, V4.S4
+	VFMLA V19.S4, V18.S4, V3.S4
+	FMOVQ 768(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V12.S4, V10.S4
+	VFMLA V20.S4, V13.S4, V9.S4
+	VFMLA V20.S4, V14.S4, V8.S4
+	VFMLA V20.S4, V15.S4, V7.S4
+	VFMLA V20.S4, V16.S4, V6.S4
+	VFMLA V20.S4, V17.S4, V5.S4
+	VFMLA V20.S4, V18.S4, V4.S4
+	FMOVQ 832(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V11.S4
+	VFMLA V21.S4, V13.S4, V10.S4
+	VFMLA V21.S4, V14.S4, V9.S4
+	VFMLA V21.S4, V15.S4, V8.S4
+	VFMLA V21.S4, V16.S4, V7.S4
+	VFMLA V21.S4, V17.S4, V6.S4
+	VFMLA V21.S4, V18.S4, V5.S4
+	VFMLA V22.S4, V13.S4, V11.S4
+	VFMLA V22.S4, V14.S4, V10.S4
+	VFMLA V22.S4, V15.S4, V9.S4
+	VFMLA V22.S4, V16.S4, V8.S4
+	VFMLA V22.S4, V17.S4, V7.S4
+	VFMLA V22.S4, V18.S4, V6.S4
+	VFMLA V19.S4, V14.S4, V11.S4
+	VFMLA V19.S4, V15.S4, V10.S4
+	VFMLA V19.S4, V16.S4, V9.S4
+	VFMLA V19.S4, V17.S4, V8.S4
 	VFMLA V19.S4, V18.S4, V7.S4
-	FMOVQ 560(R10), F19
+	VFMLA V20.S4, V15.S4, V11.S4
+	VFMLA V20.S4, V16.S4, V10.S4
+	VFMLA V20.S4, V17.S4, V9.S4
+	VFMLA V20.S4, V18.S4, V8.S4
+	CMP $3, R19
+	BEQ pixels11RowDone
+	FMOVQ 896(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V21.S4, V16.S4, V11.S4
+	VFMLA V21.S4, V17.S4, V10.S4
+	VFMLA V21.S4, V18.S4, V9.S4
+	CMP $2, R19
+	BEQ pixels11RowDone
+	FMOVQ 960(R13), F22
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	VFMLA V22.S4, V17.S4, V11.S4
+	VFMLA V22.S4, V18.S4, V10.S4
+	CMP $1, R19
+	BEQ pixels11RowDone
+	FMOVQ 1024(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V18.S4, V11.S4
+
+pixels11RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels11Row
+
+pixels11Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels11Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels11Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels11scaled
+	FMOVQ 64(R12), F12
+	FMOVQ 128(R12), F13
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V1.S4, V14.S4
+	VMOV V14.B16, V1.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V2.S4, V14.S4
+	VMOV V14.B16, V2.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V3.S4, V14.S4
+	VMOV V14.B16, V3.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V4.S4, V14.S4
+	VMOV V14.B16, V4.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V5.S4, V14.S4
+	VMOV V14.B16, V5.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V6.S4, V14.S4
+	VMOV V14.B16, V6.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V7.S4, V14.S4
+	VMOV V14.B16, V7.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V8.S4, V14.S4
+	VMOV V14.B16, V8.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V9.S4, V14.S4
+	VMOV V14.B16, V9.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V10.S4, V14.S4
+	VMOV V14.B16, V10.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V11.S4, V14.S4
+	VMOV V14.B16, V11.B16
+
+pixels11scaled:
+	CBZ R13, pixels11added
+	FMOVQ 0(R13), F12
+	WORD $0x4e21d581 // fadd v1.4s, v12.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e22d582 // fadd v2.4s, v12.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e23d583 // fadd v3.4s, v12.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e24d584 // fadd v4.4s, v12.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e25d585 // fadd v5.4s, v12.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e26d586 // fadd v6.4s, v12.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e27d587 // fadd v7.4s, v12.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e29d589 // fadd v9.4s, v12.4s, v9.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e2bd58b // fadd v11.4s, v12.4s, v11.4s
+	ADD $64, R13
+
+pixels11added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V12.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V13.S4]
+	WORD $0x6ea1e58e // fcmgt v14.4s, v12.4s, v1.4s
+	VBIT V14.B16, V12.B16, V1.B16
+	WORD $0x6eade42e // fcmgt v14.4s, v1.4s, v13.4s
+	VBIT V14.B16, V13.B16, V1.B16
+	WORD $0x6ea2e58e // fcmgt v14.4s, v12.4s, v2.4s
+	VBIT V14.B16, V12.B16, V2.B16
+	WORD $0x6eade44e // fcmgt v14.4s, v2.4s, v13.4s
+	VBIT V14.B16, V13.B16, V2.B16
+	WORD $0x6ea3e58e // fcmgt v14.4s, v12.4s, v3.4s
+	VBIT V14.B16, V12.B16, V3.B16
+	WORD $0x6eade46e // fcmgt v14.4s, v3.4s, v13.4s
+	VBIT V14.B16, V13.B16, V3.B16
+	WORD $0x6ea4e58e // fcmgt v14.4s, v12.4s, v4.4s
+	VBIT V14.B16, V12.B16, V4.B16
+	WORD $0x6eade48e // fcmgt v14.4s, v4.4s, v13.4s
+	VBIT V14.B16, V13.B16, V4.B16
+	WORD $0x6ea5e58e // fcmgt v14.4s, v12.4s, v5.4s
+	VBIT V14.B16, V12.B16, V5.B16
+	WORD $0x6eade4ae // fcmgt v14.4s, v5.4s, v13.4s
+	VBIT V14.B16, V13.B16, V5.B16
+	WORD $0x6ea6e58e // fcmgt v14.4s, v12.4s, v6.4s
+	VBIT V14.B16, V12.B16, V6.B16
+	WORD $0x6eade4ce // fcmgt v14.4s, v6.4s, v13.4s
+	VBIT V14.B16, V13.B16, V6.B16
+	WORD $0x6ea7e58e // fcmgt v14.4s, v12.4s, v7.4s
+	VBIT V14.B16, V12.B16, V7.B16
+	WORD $0x6eade4ee // fcmgt v14.4s, v7.4s, v13.4s
+	VBIT V14.B16, V13.B16, V7.B16
+	WORD $0x6ea8e58e // fcmgt v14.4s, v12.4s, v8.4s
+	VBIT V14.B16, V12.B16, V8.B16
+	WORD $0x6eade50e // fcmgt v14.4s, v8.4s, v13.4s
+	VBIT V14.B16, V13.B16, V8.B16
+	WORD $0x6ea9e58e // fcmgt v14.4s, v12.4s, v9.4s
+	VBIT V14.B16, V12.B16, V9.B16
+	WORD $0x6eade52e // fcmgt v14.4s, v9.4s, v13.4s
+	VBIT V14.B16, V13.B16, V9.B16
+	WORD $0x6eaae58e // fcmgt v14.4s, v12.4s, v10.4s
+	VBIT V14.B16, V12.B16, V10.B16
+	WORD $0x6eade54e // fcmgt v14.4s, v10.4s, v13.4s
+	VBIT V14.B16, V13.B16, V10.B16
+	WORD $0x6eabe58e // fcmgt v14.4s, v12.4s, v11.4s
+	VBIT V14.B16, V12.B16, V11.B16
+	WORD $0x6eade56e // fcmgt v14.4s, v11.4s, v13.4s
+	VBIT V14.B16, V13.B16, V11.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels11masked
+	FMOVQ 192(R12), F12
+	VAND V1.B16, V12.B16, V1.B16
+	VAND V2.B16, V12.B16, V2.B16
+	VAND V3.B16, V12.B16, V3.B16
+	VAND V4.B16, V12.B16, V4.B16
+	VAND V5.B16, V12.B16, V5.B16
+	VAND V6.B16, V12.B16, V6.B16
+	VAND V7.B16, V12.B16, V7.B16
+	VAND V8.B16, V12.B16, V8.B16
+	VAND V9.B16, V12.B16, V9.B16
+	VAND V10.B16, V12.B16, V10.B16
+	VAND V11.B16, V12.B16, V11.B16
+
+pixels11masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	FMOVQ F11, 0(R14)
+	ADD $64, R14
+
+stored:
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $1, R8
+	BNE vector
+	ADD $40, R6
+	SUBS $1, R7
+	BNE tile
+	MOVD 32(R0), R16
+	ADD R16, R4
+	MOVD 40(R0), R16
+	ADD R16, R5
+	SUBS $1, R3
+	BNE line
+	ADD $40, R1
+	SUBS $1, R2
+	BNE band
+	MOVD in+48(FP), R9
+	MOVD 48(R0), R16
+	ADD R16, R9
+	MOVD R9, in+48(FP)
+	MOVD out+80(FP), R9
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, out+80(FP)
+	MOVD w+56(FP), R9
+	MOVD 64(R0), R16
+	ADD R16, R9
+	MOVD R9, w+56(FP)
+	MOVD epi+64(FP), R9
+	MOVD 72(R0), R16
+	ADD R16, R9
+	MOVD R9, epi+64(FP)
+	MOVD res+72(FP), R9
+	CBZ R9, noRes
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, res+72(FP)
+
+noRes:
+	MOVD blocks+40(FP), R9
+	SUBS $1, R9
+	MOVD R9, blocks+40(FP)
+	BNE block
+	RET
+
+// func taps7S2NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
+TEXT ·taps7S2NEON(SB), NOSPLIT, $0-88
+	MOVD s+0(FP), R0
+	ADD $104, R0, R16
+	VLD1R (R16), [V0.S4]
+
+block:
+	MOVD bands+8(FP), R1
+	MOVD bandCount+16(FP), R2
+
+band:
+	MOVD in+48(FP), R4
+	MOVD 0(R1), R16
+	ADD R16, R4
+	MOVD out+80(FP), R5
+	MOVD 8(R1), R16
+	ADD R16, R5
+	MOVD 32(R1), R3
+
+line:
+	MOVD tiles+24(FP), R6
+	MOVD tileCount+32(FP), R7
+
+tile:
+	MOVD R4, R9
+	MOVD 0(R6), R16
+	ADD R16, R9
+	MOVD R5, R10
+	MOVD 8(R6), R16
+	ADD R16, R10
+	MOVD w+56(FP), R11
+	MOVD 16(R1), R16
+	ADD R16, R11
+	MOVD epi+64(FP), R12
+	MOVD $4, R8
+
+vector:
+	FMOVQ 0(R12), F1
+	MOVD R9, R13
+	MOVD R11, R14
+	MOVD 24(R1), R15
+	MOVD 24(R6), R17
+	MOVD 32(R6), R19
+	MOVD 16(R6), R16
+	CMP $6, R16
+	BGE pixelsFrom6
+	CMP $3, R16
+	BGE pixelsFrom3
+	CMP $2, R16
+	BGE pixelsFrom2
+	B pixels1
+
+pixelsFrom2:
+	B pixels2
+
+pixelsFrom3:
+	CMP $4, R16
+	BGE pixelsFrom4
+	B pixels3
+
+pixelsFrom4:
+	CMP $5, R16
+	BGE pixelsFrom5
+	B pixels4
+
+pixelsFrom5:
+	B pixels5
+
+pixelsFrom6:
+	CMP $9, R16
+	BGE pixelsFrom9
+	CMP $7, R16
+	BGE pixelsFrom7
+	B pixels6
+
+pixelsFrom7:
+	CMP $8, R16
+	BGE pixelsFrom8
+	B pixels7
+
+pixelsFrom8:
+	B pixels8
+
+pixelsFrom9:
+	CMP $10, R16
+	BGE pixelsFrom10
+	B pixels9
+
+pixelsFrom10:
+	CMP $11, R16
+	BGE pixelsFrom11
+	B pixels10
+
+pixelsFrom11:
+	B pixels11
+
+pixels1:
+	CBZ R15, pixels1Summed
+
+pixels1Row:
+	FMOVQ 0(R14), F2
+	FMOVQ 64(R14), F3
+	FMOVQ 128(R14), F4
+	FMOVQ 192(R14), F5
+	FMOVQ 256(R14), F6
+	FMOVQ 320(R14), F7
+	FMOVQ 384(R14), F8
+	CMP $1, R17
+	BEQ pixels1From1
+	CMP $2, R17
+	BEQ pixels1From2
+	CMP $3, R17
+	BEQ pixels1From3
+	FMOVQ 0(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V2.S4, V1.S4
+
+pixels1From1:
+	FMOVQ 64(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V3.S4, V1.S4
+
+pixels1From2:
+	FMOVQ 128(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V4.S4, V1.S4
+
+pixels1From3:
+	FMOVQ 192(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V5.S4, V1.S4
+	CMP $3, R19
+	BEQ pixels1RowDone
+	FMOVQ 256(R13), F9
+	WORD $0x4e20f529 // fmax v9.4s, v9.4s, v0.4s
+	VFMLA V9.S4, V6.S4, V1.S4
+	CMP $2, R19
+	BEQ pixels1RowDone
+	FMOVQ 320(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V7.S4, V1.S4
+	CMP $1, R19
+	BEQ pixels1RowDone
+	FMOVQ 384(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V1.S4
+
+pixels1RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels1Row
+
+pixels1Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels1Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels1Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels1scaled
+	FMOVQ 64(R12), F2
+	FMOVQ 128(R12), F3
+	VMOV V3.B16, V4.B16
+	VFMLA V2.S4, V1.S4, V4.S4
+	VMOV V4.B16, V1.B16
+
+pixels1scaled:
+	CBZ R13, pixels1added
+	FMOVQ 0(R13), F2
+	WORD $0x4e21d441 // fadd v1.4s, v2.4s, v1.4s
+	ADD $64, R13
+
+pixels1added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V2.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V3.S4]
+	WORD $0x6ea1e444 // fcmgt v4.4s, v2.4s, v1.4s
+	VBIT V4.B16, V2.B16, V1.B16
+	WORD $0x6ea3e424 // fcmgt v4.4s, v1.4s, v3.4s
+	VBIT V4.B16, V3.B16, V1.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels1masked
+	FMOVQ 192(R12), F2
+	VAND V1.B16, V2.B16, V1.B16
+
+pixels1masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels2:
+	VMOV V1.B16, V2.B16
+	CBZ R15, pixels2Summed
+
+pixels2Row:
+	FMOVQ 0(R14), F3
+	FMOVQ 64(R14), F4
+	FMOVQ 128(R14), F5
+	FMOVQ 192(R14), F6
+	FMOVQ 256(R14), F7
+	FMOVQ 320(R14), F8
+	FMOVQ 384(R14), F9
+	CMP $1, R17
+	BEQ pixels2From1
+	CMP $2, R17
+	BEQ pixels2From2
+	CMP $3, R17
+	BEQ pixels2From3
+	FMOVQ 0(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V3.S4, V1.S4
+
+pixels2From1:
+	FMOVQ 64(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V4.S4, V1.S4
+
+pixels2From2:
+	FMOVQ 128(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V3.S4, V2.S4
+	VFMLA V12.S4, V5.S4, V1.S4
+
+pixels2From3:
+	FMOVQ 192(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 256(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	FMOVQ 320(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V13.S4, V4.S4, V2.S4
+	VFMLA V13.S4, V6.S4, V1.S4
+	VFMLA V10.S4, V5.S4, V2.S4
+	VFMLA V10.S4, V7.S4, V1.S4
+	VFMLA V11.S4, V6.S4, V2.S4
+	VFMLA V11.S4, V8.S4, V1.S4
+	CMP $3, R19
+	BEQ pixels2RowDone
+	FMOVQ 384(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V7.S4, V2.S4
+	VFMLA V12.S4, V9.S4, V1.S4
+	CMP $2, R19
+	BEQ pixels2RowDone
+	FMOVQ 448(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V8.S4, V2.S4
+	CMP $1, R19
+	BEQ pixels2RowDone
+	FMOVQ 512(R13), F10
+	WORD $0x4e20f54a // fmax v10.4s, v10.4s, v0.4s
+	VFMLA V10.S4, V9.S4, V2.S4
+
+pixels2RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels2Row
+
+pixels2Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels2Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels2Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels2scaled
+	FMOVQ 64(R12), F3
+	FMOVQ 128(R12), F4
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V1.S4, V5.S4
+	VMOV V5.B16, V1.B16
+	VMOV V4.B16, V5.B16
+	VFMLA V3.S4, V2.S4, V5.S4
+	VMOV V5.B16, V2.B16
+
+pixels2scaled:
+	CBZ R13, pixels2added
+	FMOVQ 0(R13), F3
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F3
+	WORD $0x4e22d462 // fadd v2.4s, v3.4s, v2.4s
+	ADD $64, R13
+
+pixels2added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V3.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V4.S4]
+	WORD $0x6ea1e465 // fcmgt v5.4s, v3.4s, v1.4s
+	VBIT V5.B16, V3.B16, V1.B16
+	WORD $0x6ea4e425 // fcmgt v5.4s, v1.4s, v4.4s
+	VBIT V5.B16, V4.B16, V1.B16
+	WORD $0x6ea2e465 // fcmgt v5.4s, v3.4s, v2.4s
+	VBIT V5.B16, V3.B16, V2.B16
+	WORD $0x6ea4e445 // fcmgt v5.4s, v2.4s, v4.4s
+	VBIT V5.B16, V4.B16, V2.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels2masked
+	FMOVQ 192(R12), F3
+	VAND V1.B16, V3.B16, V1.B16
+	VAND V2.B16, V3.B16, V2.B16
+
+pixels2masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels3:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	CBZ R15, pixels3Summed
+
+pixels3Row:
+	FMOVQ 0(R14), F4
+	FMOVQ 64(R14), F5
+	FMOVQ 128(R14), F6
+	FMOVQ 192(R14), F7
+	FMOVQ 256(R14), F8
+	FMOVQ 320(R14), F9
+	FMOVQ 384(R14), F10
+	CMP $1, R17
+	BEQ pixels3From1
+	CMP $2, R17
+	BEQ pixels3From2
+	CMP $3, R17
+	BEQ pixels3From3
+	FMOVQ 0(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V4.S4, V1.S4
+
+pixels3From1:
+	FMOVQ 64(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V5.S4, V1.S4
+
+pixels3From2:
+	FMOVQ 128(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V4.S4, V2.S4
+	VFMLA V13.S4, V6.S4, V1.S4
+
+pixels3From3:
+	FMOVQ 192(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 256(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	FMOVQ 320(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 384(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V5.S4, V2.S4
+	VFMLA V14.S4, V7.S4, V1.S4
+	FMOVQ 448(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V11.S4, V4.S4, V3.S4
+	VFMLA V11.S4, V6.S4, V2.S4
+	VFMLA V11.S4, V8.S4, V1.S4
+	VFMLA V12.S4, V5.S4, V3.S4
+	VFMLA V12.S4, V7.S4, V2.S4
+	VFMLA V12.S4, V9.S4, V1.S4
+	VFMLA V13.S4, V6.S4, V3.S4
+	VFMLA V13.S4, V8.S4, V2.S4
+	VFMLA V13.S4, V10.S4, V1.S4
+	VFMLA V14.S4, V7.S4, V3.S4
+	VFMLA V14.S4, V9.S4, V2.S4
+	CMP $3, R19
+	BEQ pixels3RowDone
+	FMOVQ 512(R13), F11
+	WORD $0x4e20f56b // fmax v11.4s, v11.4s, v0.4s
+	VFMLA V11.S4, V8.S4, V3.S4
+	VFMLA V11.S4, V10.S4, V2.S4
+	CMP $2, R19
+	BEQ pixels3RowDone
+	FMOVQ 576(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V9.S4, V3.S4
+	CMP $1, R19
+	BEQ pixels3RowDone
+	FMOVQ 640(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V3.S4
+
+pixels3RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels3Row
+
+pixels3Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels3Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels3Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels3scaled
+	FMOVQ 64(R12), F4
+	FMOVQ 128(R12), F5
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V1.S4, V6.S4
+	VMOV V6.B16, V1.B16
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V2.S4, V6.S4
+	VMOV V6.B16, V2.B16
+	VMOV V5.B16, V6.B16
+	VFMLA V4.S4, V3.S4, V6.S4
+	VMOV V6.B16, V3.B16
+
+pixels3scaled:
+	CBZ R13, pixels3added
+	FMOVQ 0(R13), F4
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F4
+	WORD $0x4e22d482 // fadd v2.4s, v4.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F4
+	WORD $0x4e23d483 // fadd v3.4s, v4.4s, v3.4s
+	ADD $64, R13
+
+pixels3added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V4.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V5.S4]
+	WORD $0x6ea1e486 // fcmgt v6.4s, v4.4s, v1.4s
+	VBIT V6.B16, V4.B16, V1.B16
+	WORD $0x6ea5e426 // fcmgt v6.4s, v1.4s, v5.4s
+	VBIT V6.B16, V5.B16, V1.B16
+	WORD $0x6ea2e486 // fcmgt v6.4s, v4.4s, v2.4s
+	VBIT V6.B16, V4.B16, V2.B16
+	WORD $0x6ea5e446 // fcmgt v6.4s, v2.4s, v5.4s
+	VBIT V6.B16, V5.B16, V2.B16
+	WORD $0x6ea3e486 // fcmgt v6.4s, v4.4s, v3.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	WORD $0x6ea5e466 // fcmgt v6.4s, v3.4s, v5.4s
+	VBIT V6.B16, V5.B16, V3.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels3masked
+	FMOVQ 192(R12), F4
+	VAND V1.B16, V4.B16, V1.B16
+	VAND V2.B16, V4.B16, V2.B16
+	VAND V3.B16, V4.B16, V3.B16
+
+pixels3masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels4:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	CBZ R15, pixels4Summed
+
+pixels4Row:
+	FMOVQ 0(R14), F5
+	FMOVQ 64(R14), F6
+	FMOVQ 128(R14), F7
+	FMOVQ 192(R14), F8
+	FMOVQ 256(R14), F9
+	FMOVQ 320(R14), F10
+	FMOVQ 384(R14), F11
+	CMP $1, R17
+	BEQ pixels4From1
+	CMP $2, R17
+	BEQ pixels4From2
+	CMP $3, R17
+	BEQ pixels4From3
+	FMOVQ 0(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V5.S4, V1.S4
+
+pixels4From1:
+	FMOVQ 64(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V6.S4, V1.S4
+
+pixels4From2:
+	FMOVQ 128(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V5.S4, V2.S4
+	VFMLA V14.S4, V7.S4, V1.S4
+
+pixels4From3:
+	FMOVQ 192(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 256(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	FMOVQ 320(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 384(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V6.S4, V2.S4
+	VFMLA V15.S4, V8.S4, V1.S4
+	FMOVQ 448(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V12.S4, V5.S4, V3.S4
+	VFMLA V12.S4, V7.S4, V2.S4
+	VFMLA V12.S4, V9.S4, V1.S4
+	FMOVQ 512(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V13.S4, V6.S4, V3.S4
+	VFMLA V13.S4, V8.S4, V2.S4
+	VFMLA V13.S4, V10.S4, V1.S4
+	FMOVQ 576(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V5.S4, V4.S4
+	VFMLA V14.S4, V7.S4, V3.S4
+	VFMLA V14.S4, V9.S4, V2.S4
+	VFMLA V14.S4, V11.S4, V1.S4
+	VFMLA V15.S4, V6.S4, V4.S4
+	VFMLA V15.S4, V8.S4, V3.S4
+	VFMLA V15.S4, V10.S4, V2.S4
+	VFMLA V12.S4, V7.S4, V4.S4
+	VFMLA V12.S4, V9.S4, V3.S4
+	VFMLA V12.S4, V11.S4, V2.S4
+	VFMLA V13.S4, V8.S4, V4.S4
+	VFMLA V13.S4, V10.S4, V3.S4
+	CMP $3, R19
+	BEQ pixels4RowDone
+	FMOVQ 640(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V9.S4, V4.S4
+	VFMLA V14.S4, V11.S4, V3.S4
+	CMP $2, R19
+	BEQ pixels4RowDone
+	FMOVQ 704(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V10.S4, V4.S4
+	CMP $1, R19
+	BEQ pixels4RowDone
+	FMOVQ 768(R13), F12
+	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
+	VFMLA V12.S4, V11.S4, V4.S4
+
+pixels4RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels4Row
+
+pixels4Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels4Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels4Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels4scaled
+	FMOVQ 64(R12), F5
+	FMOVQ 128(R12), F6
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V1.S4, V7.S4
+	VMOV V7.B16, V1.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V2.S4, V7.S4
+	VMOV V7.B16, V2.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V3.S4, V7.S4
+	VMOV V7.B16, V3.B16
+	VMOV V6.B16, V7.B16
+	VFMLA V5.S4, V4.S4, V7.S4
+	VMOV V7.B16, V4.B16
+
+pixels4scaled:
+	CBZ R13, pixels4added
+	FMOVQ 0(R13), F5
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e22d4a2 // fadd v2.4s, v5.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e23d4a3 // fadd v3.4s, v5.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F5
+	WORD $0x4e24d4a4 // fadd v4.4s, v5.4s, v4.4s
+	ADD $64, R13
+
+pixels4added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V5.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V6.S4]
+	WORD $0x6ea1e4a7 // fcmgt v7.4s, v5.4s, v1.4s
+	VBIT V7.B16, V5.B16, V1.B16
+	WORD $0x6ea6e427 // fcmgt v7.4s, v1.4s, v6.4s
+	VBIT V7.B16, V6.B16, V1.B16
+	WORD $0x6ea2e4a7 // fcmgt v7.4s, v5.4s, v2.4s
+	VBIT V7.B16, V5.B16, V2.B16
+	WORD $0x6ea6e447 // fcmgt v7.4s, v2.4s, v6.4s
+	VBIT V7.B16, V6.B16, V2.B16
+	WORD $0x6ea3e4a7 // fcmgt v7.4s, v5.4s, v3.4s
+	VBIT V7.B16, V5.B16, V3.B16
+	WORD $0x6ea6e467 // fcmgt v7.4s, v3.4s, v6.4s
+	VBIT V7.B16, V6.B16, V3.B16
+	WORD $0x6ea4e4a7 // fcmgt v7.4s, v5.4s, v4.4s
+	VBIT V7.B16, V5.B16, V4.B16
+	WORD $0x6ea6e487 // fcmgt v7.4s, v4.4s, v6.4s
+	VBIT V7.B16, V6.B16, V4.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels4masked
+	FMOVQ 192(R12), F5
+	VAND V1.B16, V5.B16, V1.B16
+	VAND V2.B16, V5.B16, V2.B16
+	VAND V3.B16, V5.B16, V3.B16
+	VAND V4.B16, V5.B16, V4.B16
+
+pixels4masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels5:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	CBZ R15, pixels5Summed
+
+pixels5Row:
+	FMOVQ 0(R14), F6
+	FMOVQ 64(R14), F7
+	FMOVQ 128(R14), F8
+	FMOVQ 192(R14), F9
+	FMOVQ 256(R14), F10
+	FMOVQ 320(R14), F11
+	FMOVQ 384(R14), F12
+	CMP $1, R17
+	BEQ pixels5From1
+	CMP $2, R17
+	BEQ pixels5From2
+	CMP $3, R17
+	BEQ pixels5From3
+	FMOVQ 0(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V6.S4, V1.S4
+
+pixels5From1:
+	FMOVQ 64(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V1.S4
+
+pixels5From2:
+	FMOVQ 128(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V6.S4, V2.S4
+	VFMLA V15.S4, V8.S4, V1.S4
+
+pixels5From3:
+	FMOVQ 192(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 256(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	FMOVQ 320(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 384(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V7.S4, V2.S4
+	VFMLA V16.S4, V9.S4, V1.S4
+	FMOVQ 448(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V13.S4, V6.S4, V3.S4
+	VFMLA V13.S4, V8.S4, V2.S4
+	VFMLA V13.S4, V10.S4, V1.S4
+	FMOVQ 512(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V3.S4
+	VFMLA V14.S4, V9.S4, V2.S4
+	VFMLA V14.S4, V11.S4, V1.S4
+	FMOVQ 576(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V6.S4, V4.S4
+	VFMLA V15.S4, V8.S4, V3.S4
+	VFMLA V15.S4, V10.S4, V2.S4
+	VFMLA V15.S4, V12.S4, V1.S4
+	FMOVQ 640(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V7.S4, V4.S4
+	VFMLA V16.S4, V9.S4, V3.S4
+	VFMLA V16.S4, V11.S4, V2.S4
+	FMOVQ 704(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V13.S4, V6.S4, V5.S4
+	VFMLA V13.S4, V8.S4, V4.S4
+	VFMLA V13.S4, V10.S4, V3.S4
+	VFMLA V13.S4, V12.S4, V2.S4
+	VFMLA V14.S4, V7.S4, V5.S4
+	VFMLA V14.S4, V9.S4, V4.S4
+	VFMLA V14.S4, V11.S4, V3.S4
+	VFMLA V15.S4, V8.S4, V5.S4
+	VFMLA V15.S4, V10.S4, V4.S4
+	VFMLA V15.S4, V12.S4, V3.S4
+	VFMLA V16.S4, V9.S4, V5.S4
+	VFMLA V16.S4, V11.S4, V4.S4
+	CMP $3, R19
+	BEQ pixels5RowDone
+	FMOVQ 768(R13), F13
+	WORD $0x4e20f5ad // fmax v13.4s, v13.4s, v0.4s
+	VFMLA V13.S4, V10.S4, V5.S4
+	VFMLA V13.S4, V12.S4, V4.S4
+	CMP $2, R19
+	BEQ pixels5RowDone
+	FMOVQ 832(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V11.S4, V5.S4
+	CMP $1, R19
+	BEQ pixels5RowDone
+	FMOVQ 896(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V5.S4
+
+pixels5RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels5Row
+
+pixels5Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels5Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels5Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels5scaled
+	FMOVQ 64(R12), F6
+	FMOVQ 128(R12), F7
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V1.S4, V8.S4
+	VMOV V8.B16, V1.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V2.S4, V8.S4
+	VMOV V8.B16, V2.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V3.S4, V8.S4
+	VMOV V8.B16, V3.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V4.S4, V8.S4
+	VMOV V8.B16, V4.B16
+	VMOV V7.B16, V8.B16
+	VFMLA V6.S4, V5.S4, V8.S4
+	VMOV V8.B16, V5.B16
+
+pixels5scaled:
+	CBZ R13, pixels5added
+	FMOVQ 0(R13), F6
+	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e22d4c2 // fadd v2.4s, v6.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e23d4c3 // fadd v3.4s, v6.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e24d4c4 // fadd v4.4s, v6.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F6
+	WORD $0x4e25d4c5 // fadd v5.4s, v6.4s, v5.4s
+	ADD $64, R13
+
+pixels5added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V6.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V7.S4]
+	WORD $0x6ea1e4c8 // fcmgt v8.4s, v6.4s, v1.4s
+	VBIT V8.B16, V6.B16, V1.B16
+	WORD $0x6ea7e428 // fcmgt v8.4s, v1.4s, v7.4s
+	VBIT V8.B16, V7.B16, V1.B16
+	WORD $0x6ea2e4c8 // fcmgt v8.4s, v6.4s, v2.4s
+	VBIT V8.B16, V6.B16, V2.B16
+	WORD $0x6ea7e448 // fcmgt v8.4s, v2.4s, v7.4s
+	VBIT V8.B16, V7.B16, V2.B16
+	WORD $0x6ea3e4c8 // fcmgt v8.4s, v6.4s, v3.4s
+	VBIT V8.B16, V6.B16, V3.B16
+	WORD $0x6ea7e468 // fcmgt v8.4s, v3.4s, v7.4s
+	VBIT V8.B16, V7.B16, V3.B16
+	WORD $0x6ea4e4c8 // fcmgt v8.4s, v6.4s, v4.4s
+	VBIT V8.B16, V6.B16, V4.B16
+	WORD $0x6ea7e488 // fcmgt v8.4s, v4.4s, v7.4s
+	VBIT V8.B16, V7.B16, V4.B16
+	WORD $0x6ea5e4c8 // fcmgt v8.4s, v6.4s, v5.4s
+	VBIT V8.B16, V6.B16, V5.B16
+	WORD $0x6ea7e4a8 // fcmgt v8.4s, v5.4s, v7.4s
+	VBIT V8.B16, V7.B16, V5.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels5masked
+	FMOVQ 192(R12), F6
+	VAND V1.B16, V6.B16, V1.B16
+	VAND V2.B16, V6.B16, V2.B16
+	VAND V3.B16, V6.B16, V3.B16
+	VAND V4.B16, V6.B16, V4.B16
+	VAND V5.B16, V6.B16, V5.B16
+
+pixels5masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels6:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	CBZ R15, pixels6Summed
+
+pixels6Row:
+	FMOVQ 0(R14), F7
+	FMOVQ 64(R14), F8
+	FMOVQ 128(R14), F9
+	FMOVQ 192(R14), F10
+	FMOVQ 256(R14), F11
+	FMOVQ 320(R14), F12
+	FMOVQ 384(R14), F13
+	CMP $1, R17
+	BEQ pixels6From1
+	CMP $2, R17
+	BEQ pixels6From2
+	CMP $3, R17
+	BEQ pixels6From3
+	FMOVQ 0(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V1.S4
+
+pixels6From1:
+	FMOVQ 64(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V1.S4
+
+pixels6From2:
+	FMOVQ 128(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V7.S4, V2.S4
+	VFMLA V16.S4, V9.S4, V1.S4
+
+pixels6From3:
+	FMOVQ 192(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 256(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	FMOVQ 320(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 384(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V8.S4, V2.S4
+	VFMLA V17.S4, V10.S4, V1.S4
+	FMOVQ 448(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V3.S4
+	VFMLA V14.S4, V9.S4, V2.S4
+	VFMLA V14.S4, V11.S4, V1.S4
+	FMOVQ 512(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V3.S4
+	VFMLA V15.S4, V10.S4, V2.S4
+	VFMLA V15.S4, V12.S4, V1.S4
+	FMOVQ 576(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V7.S4, V4.S4
+	VFMLA V16.S4, V9.S4, V3.S4
+	VFMLA V16.S4, V11.S4, V2.S4
+	VFMLA V16.S4, V13.S4, V1.S4
+	FMOVQ 640(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V8.S4, V4.S4
+	VFMLA V17.S4, V10.S4, V3.S4
+	VFMLA V17.S4, V12.S4, V2.S4
+	FMOVQ 704(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V14.S4, V7.S4, V5.S4
+	VFMLA V14.S4, V9.S4, V4.S4
+	VFMLA V14.S4, V11.S4, V3.S4
+	VFMLA V14.S4, V13.S4, V2.S4
+	FMOVQ 768(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V5.S4
+	VFMLA V15.S4, V10.S4, V4.S4
+	VFMLA V15.S4, V12.S4, V3.S4
+	FMOVQ 832(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V7.S4, V6.S4
+	VFMLA V16.S4, V9.S4, V5.S4
+	VFMLA V16.S4, V11.S4, V4.S4
+	VFMLA V16.S4, V13.S4, V3.S4
+	VFMLA V17.S4, V8.S4, V6.S4
+	VFMLA V17.S4, V10.S4, V5.S4
+	VFMLA V17.S4, V12.S4, V4.S4
+	VFMLA V14.S4, V9.S4, V6.S4
+	VFMLA V14.S4, V11.S4, V5.S4
+	VFMLA V14.S4, V13.S4, V4.S4
+	VFMLA V15.S4, V10.S4, V6.S4
+	VFMLA V15.S4, V12.S4, V5.S4
+	CMP $3, R19
+	BEQ pixels6RowDone
+	FMOVQ 896(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V11.S4, V6.S4
+	VFMLA V16.S4, V13.S4, V5.S4
+	CMP $2, R19
+	BEQ pixels6RowDone
+	FMOVQ 960(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V12.S4, V6.S4
+	CMP $1, R19
+	BEQ pixels6RowDone
+	FMOVQ 1024(R13), F14
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	VFMLA V14.S4, V13.S4, V6.S4
+
+pixels6RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels6Row
+
+pixels6Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels6Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels6Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels6scaled
+	FMOVQ 64(R12), F7
+	FMOVQ 128(R12), F8
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V1.S4, V9.S4
+	VMOV V9.B16, V1.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V2.S4, V9.S4
+	VMOV V9.B16, V2.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V3.S4, V9.S4
+	VMOV V9.B16, V3.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V4.S4, V9.S4
+	VMOV V9.B16, V4.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V5.S4, V9.S4
+	VMOV V9.B16, V5.B16
+	VMOV V8.B16, V9.B16
+	VFMLA V7.S4, V6.S4, V9.S4
+	VMOV V9.B16, V6.B16
+
+pixels6scaled:
+	CBZ R13, pixels6added
+	FMOVQ 0(R13), F7
+	WORD $0x4e21d4e1 // fadd v1.4s, v7.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e23d4e3 // fadd v3.4s, v7.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e24d4e4 // fadd v4.4s, v7.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F7
+	WORD $0x4e26d4e6 // fadd v6.4s, v7.4s, v6.4s
+	ADD $64, R13
+
+pixels6added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V7.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V8.S4]
+	WORD $0x6ea1e4e9 // fcmgt v9.4s, v7.4s, v1.4s
+	VBIT V9.B16, V7.B16, V1.B16
+	WORD $0x6ea8e429 // fcmgt v9.4s, v1.4s, v8.4s
+	VBIT V9.B16, V8.B16, V1.B16
+	WORD $0x6ea2e4e9 // fcmgt v9.4s, v7.4s, v2.4s
+	VBIT V9.B16, V7.B16, V2.B16
+	WORD $0x6ea8e449 // fcmgt v9.4s, v2.4s, v8.4s
+	VBIT V9.B16, V8.B16, V2.B16
+	WORD $0x6ea3e4e9 // fcmgt v9.4s, v7.4s, v3.4s
+	VBIT V9.B16, V7.B16, V3.B16
+	WORD $0x6ea8e469 // fcmgt v9.4s, v3.4s, v8.4s
+	VBIT V9.B16, V8.B16, V3.B16
+	WORD $0x6ea4e4e9 // fcmgt v9.4s, v7.4s, v4.4s
+	VBIT V9.B16, V7.B16, V4.B16
+	WORD $0x6ea8e489 // fcmgt v9.4s, v4.4s, v8.4s
+	VBIT V9.B16, V8.B16, V4.B16
+	WORD $0x6ea5e4e9 // fcmgt v9.4s, v7.4s, v5.4s
+	VBIT V9.B16, V7.B16, V5.B16
+	WORD $0x6ea8e4a9 // fcmgt v9.4s, v5.4s, v8.4s
+	VBIT V9.B16, V8.B16, V5.B16
+	WORD $0x6ea6e4e9 // fcmgt v9.4s, v7.4s, v6.4s
+	VBIT V9.B16, V7.B16, V6.B16
+	WORD $0x6ea8e4c9 // fcmgt v9.4s, v6.4s, v8.4s
+	VBIT V9.B16, V8.B16, V6.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels6masked
+	FMOVQ 192(R12), F7
+	VAND V1.B16, V7.B16, V1.B16
+	VAND V2.B16, V7.B16, V2.B16
+	VAND V3.B16, V7.B16, V3.B16
+	VAND V4.B16, V7.B16, V4.B16
+	VAND V5.B16, V7.B16, V5.B16
+	VAND V6.B16, V7.B16, V6.B16
+
+pixels6masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels7:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	CBZ R15, pixels7Summed
+
+pixels7Row:
+	FMOVQ 0(R14), F8
+	FMOVQ 64(R14), F9
+	FMOVQ 128(R14), F10
+	FMOVQ 192(R14), F11
+	FMOVQ 256(R14), F12
+	FMOVQ 320(R14), F13
+	FMOVQ 384(R14), F14
+	CMP $1, R17
+	BEQ pixels7From1
+	CMP $2, R17
+	BEQ pixels7From2
+	CMP $3, R17
+	BEQ pixels7From3
+	FMOVQ 0(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V1.S4
+
+pixels7From1:
+	FMOVQ 64(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V1.S4
+
+pixels7From2:
+	FMOVQ 128(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V8.S4, V2.S4
+	VFMLA V17.S4, V10.S4, V1.S4
+
+pixels7From3:
+	FMOVQ 192(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 256(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	FMOVQ 320(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 384(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V9.S4, V2.S4
+	VFMLA V18.S4, V11.S4, V1.S4
+	FMOVQ 448(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V3.S4
+	VFMLA V15.S4, V10.S4, V2.S4
+	VFMLA V15.S4, V12.S4, V1.S4
+	FMOVQ 512(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V3.S4
+	VFMLA V16.S4, V11.S4, V2.S4
+	VFMLA V16.S4, V13.S4, V1.S4
+	FMOVQ 576(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V8.S4, V4.S4
+	VFMLA V17.S4, V10.S4, V3.S4
+	VFMLA V17.S4, V12.S4, V2.S4
+	VFMLA V17.S4, V14.S4, V1.S4
+	FMOVQ 640(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V9.S4, V4.S4
+	VFMLA V18.S4, V11.S4, V3.S4
+	VFMLA V18.S4, V13.S4, V2.S4
+	FMOVQ 704(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V5.S4
+	VFMLA V15.S4, V10.S4, V4.S4
+	VFMLA V15.S4, V12.S4, V3.S4
+	VFMLA V15.S4, V14.S4, V2.S4
+	FMOVQ 768(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V5.S4
+	VFMLA V16.S4, V11.S4, V4.S4
+	VFMLA V16.S4, V13.S4, V3.S4
+	FMOVQ 832(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V8.S4, V6.S4
+	VFMLA V17.S4, V10.S4, V5.S4
+	VFMLA V17.S4, V12.S4, V4.S4
+	VFMLA V17.S4, V14.S4, V3.S4
+	FMOVQ 896(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V9.S4, V6.S4
+	VFMLA V18.S4, V11.S4, V5.S4
+	VFMLA V18.S4, V13.S4, V4.S4
+	FMOVQ 960(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V15.S4, V8.S4, V7.S4
+	VFMLA V15.S4, V10.S4, V6.S4
+	VFMLA V15.S4, V12.S4, V5.S4
+	VFMLA V15.S4, V14.S4, V4.S4
+	VFMLA V16.S4, V9.S4, V7.S4
+	VFMLA V16.S4, V11.S4, V6.S4
+	VFMLA V16.S4, V13.S4, V5.S4
+	VFMLA V17.S4, V10.S4, V7.S4
+	VFMLA V17.S4, V12.S4, V6.S4
+	VFMLA V17.S4, V14.S4, V5.S4
+	VFMLA V18.S4, V11.S4, V7.S4
+	VFMLA V18.S4, V13.S4, V6.S4
+	CMP $3, R19
+	BEQ pixels7RowDone
+	FMOVQ 1024(R13), F15
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	VFMLA V15.S4, V12.S4, V7.S4
+	VFMLA V15.S4, V14.S4, V6.S4
+	CMP $2, R19
+	BEQ pixels7RowDone
+	FMOVQ 1088(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V13.S4, V7.S4
+	CMP $1, R19
+	BEQ pixels7RowDone
+	FMOVQ 1152(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V14.S4, V7.S4
+
+pixels7RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels7Row
+
+pixels7Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels7Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels7Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels7scaled
+	FMOVQ 64(R12), F8
+	FMOVQ 128(R12), F9
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V1.S4, V10.S4
+	VMOV V10.B16, V1.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V2.S4, V10.S4
+	VMOV V10.B16, V2.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V3.S4, V10.S4
+	VMOV V10.B16, V3.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V4.S4, V10.S4
+	VMOV V10.B16, V4.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V5.S4, V10.S4
+	VMOV V10.B16, V5.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V6.S4, V10.S4
+	VMOV V10.B16, V6.B16
+	VMOV V9.B16, V10.B16
+	VFMLA V8.S4, V7.S4, V10.S4
+	VMOV V10.B16, V7.B16
+
+pixels7scaled:
+	CBZ R13, pixels7added
+	FMOVQ 0(R13), F8
+	WORD $0x4e21d501 // fadd v1.4s, v8.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e22d502 // fadd v2.4s, v8.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e25d505 // fadd v5.4s, v8.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F8
+	WORD $0x4e27d507 // fadd v7.4s, v8.4s, v7.4s
+	ADD $64, R13
+
+pixels7added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V8.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V9.S4]
+	WORD $0x6ea1e50a // fcmgt v10.4s, v8.4s, v1.4s
+	VBIT V10.B16, V8.B16, V1.B16
+	WORD $0x6ea9e42a // fcmgt v10.4s, v1.4s, v9.4s
+	VBIT V10.B16, V9.B16, V1.B16
+	WORD $0x6ea2e50a // fcmgt v10.4s, v8.4s, v2.4s
+	VBIT V10.B16, V8.B16, V2.B16
+	WORD $0x6ea9e44a // fcmgt v10.4s, v2.4s, v9.4s
+	VBIT V10.B16, V9.B16, V2.B16
+	WORD $0x6ea3e50a // fcmgt v10.4s, v8.4s, v3.4s
+	VBIT V10.B16, V8.B16, V3.B16
+	WORD $0x6ea9e46a // fcmgt v10.4s, v3.4s, v9.4s
+	VBIT V10.B16, V9.B16, V3.B16
+	WORD $0x6ea4e50a // fcmgt v10.4s, v8.4s, v4.4s
+	VBIT V10.B16, V8.B16, V4.B16
+	WORD $0x6ea9e48a // fcmgt v10.4s, v4.4s, v9.4s
+	VBIT V10.B16, V9.B16, V4.B16
+	WORD $0x6ea5e50a // fcmgt v10.4s, v8.4s, v5.4s
+	VBIT V10.B16, V8.B16, V5.B16
+	WORD $0x6ea9e4aa // fcmgt v10.4s, v5.4s, v9.4s
+	VBIT V10.B16, V9.B16, V5.B16
+	WORD $0x6ea6e50a // fcmgt v10.4s, v8.4s, v6.4s
+	VBIT V10.B16, V8.B16, V6.B16
+	WORD $0x6ea9e4ca // fcmgt v10.4s, v6.4s, v9.4s
+	VBIT V10.B16, V9.B16, V6.B16
+	WORD $0x6ea7e50a // fcmgt v10.4s, v8.4s, v7.4s
+	VBIT V10.B16, V8.B16, V7.B16
+	WORD $0x6ea9e4ea // fcmgt v10.4s, v7.4s, v9.4s
+	VBIT V10.B16, V9.B16, V7.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels7masked
+	FMOVQ 192(R12), F8
+	VAND V1.B16, V8.B16, V1.B16
+	VAND V2.B16, V8.B16, V2.B16
+	VAND V3.B16, V8.B16, V3.B16
+	VAND V4.B16, V8.B16, V4.B16
+	VAND V5.B16, V8.B16, V5.B16
+	VAND V6.B16, V8.B16, V6.B16
+	VAND V7.B16, V8.B16, V7.B16
+
+pixels7masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels8:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	CBZ R15, pixels8Summed
+
+pixels8Row:
+	FMOVQ 0(R14), F9
+	FMOVQ 64(R14), F10
+	FMOVQ 128(R14), F11
+	FMOVQ 192(R14), F12
+	FMOVQ 256(R14), F13
+	FMOVQ 320(R14), F14
+	FMOVQ 384(R14), F15
+	CMP $1, R17
+	BEQ pixels8From1
+	CMP $2, R17
+	BEQ pixels8From2
+	CMP $3, R17
+	BEQ pixels8From3
+	FMOVQ 0(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V1.S4
+
+pixels8From1:
+	FMOVQ 64(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V1.S4
+
+pixels8From2:
+	FMOVQ 128(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V9.S4, V2.S4
+	VFMLA V18.S4, V11.S4, V1.S4
+
+pixels8From3:
+	FMOVQ 192(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	FMOVQ 256(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	FMOVQ 320(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 384(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V10.S4, V2.S4
+	VFMLA V19.S4, V12.S4, V1.S4
+	FMOVQ 448(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V3.S4
+	VFMLA V16.S4, V11.S4, V2.S4
+	VFMLA V16.S4, V13.S4, V1.S4
+	FMOVQ 512(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V3.S4
+	VFMLA V17.S4, V12.S4, V2.S4
+	VFMLA V17.S4, V14.S4, V1.S4
+	FMOVQ 576(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V9.S4, V4.S4
+	VFMLA V18.S4, V11.S4, V3.S4
+	VFMLA V18.S4, V13.S4, V2.S4
+	VFMLA V18.S4, V15.S4, V1.S4
+	FMOVQ 640(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V10.S4, V4.S4
+	VFMLA V19.S4, V12.S4, V3.S4
+	VFMLA V19.S4, V14.S4, V2.S4
+	FMOVQ 704(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V5.S4
+	VFMLA V16.S4, V11.S4, V4.S4
+	VFMLA V16.S4, V13.S4, V3.S4
+	VFMLA V16.S4, V15.S4, V2.S4
+	FMOVQ 768(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V5.S4
+	VFMLA V17.S4, V12.S4, V4.S4
+	VFMLA V17.S4, V14.S4, V3.S4
+	FMOVQ 832(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V9.S4, V6.S4
+	VFMLA V18.S4, V11.S4, V5.S4
+	VFMLA V18.S4, V13.S4, V4.S4
+	VFMLA V18.S4, V15.S4, V3.S4
+	FMOVQ 896(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V10.S4, V6.S4
+	VFMLA V19.S4, V12.S4, V5.S4
+	VFMLA V19.S4, V14.S4, V4.S4
+	FMOVQ 960(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V16.S4, V9.S4, V7.S4
+	VFMLA V16.S4, V11.S4, V6.S4
+	VFMLA V16.S4, V13.S4, V5.S4
+	VFMLA V16.S4, V15.S4, V4.S4
+	FMOVQ 1024(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V7.S4
+	VFMLA V17.S4, V12.S4, V6.S4
+	VFMLA V17.S4, V14.S4, V5.S4
+	FMOVQ 1088(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V9.S4, V8.S4
+	VFMLA V18.S4, V11.S4, V7.S4
+	VFMLA V18.S4, V13.S4, V6.S4
+	VFMLA V18.S4, V15.S4, V5.S4
+	VFMLA V19.S4, V10.S4, V8.S4
+	VFMLA V19.S4, V12.S4, V7.S4
+	VFMLA V19.S4, V14.S4, V6.S4
+	VFMLA V16.S4, V11.S4, V8.S4
+	VFMLA V16.S4, V13.S4, V7.S4
+	VFMLA V16.S4, V15.S4, V6.S4
+	VFMLA V17.S4, V12.S4, V8.S4
+	VFMLA V17.S4, V14.S4, V7.S4
+	CMP $3, R19
+	BEQ pixels8RowDone
+	FMOVQ 1152(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V13.S4, V8.S4
+	VFMLA V18.S4, V15.S4, V7.S4
+	CMP $2, R19
+	BEQ pixels8RowDone
+	FMOVQ 1216(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V14.S4, V8.S4
+	CMP $1, R19
+	BEQ pixels8RowDone
+	FMOVQ 1280(R13), F16
+	WORD $0x4e20f610 // fmax v16.4s, v16.4s, v0.4s
+	VFMLA V16.S4, V15.S4, V8.S4
+
+pixels8RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels8Row
+
+pixels8Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels8Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels8Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels8scaled
+	FMOVQ 64(R12), F9
+	FMOVQ 128(R12), F10
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V1.S4, V11.S4
+	VMOV V11.B16, V1.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V2.S4, V11.S4
+	VMOV V11.B16, V2.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V3.S4, V11.S4
+	VMOV V11.B16, V3.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V4.S4, V11.S4
+	VMOV V11.B16, V4.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V5.S4, V11.S4
+	VMOV V11.B16, V5.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V6.S4, V11.S4
+	VMOV V11.B16, V6.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V7.S4, V11.S4
+	VMOV V11.B16, V7.B16
+	VMOV V10.B16, V11.B16
+	VFMLA V9.S4, V8.S4, V11.S4
+	VMOV V11.B16, V8.B16
+
+pixels8scaled:
+	CBZ R13, pixels8added
+	FMOVQ 0(R13), F9
+	WORD $0x4e21d521 // fadd v1.4s, v9.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e22d522 // fadd v2.4s, v9.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e23d523 // fadd v3.4s, v9.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e24d524 // fadd v4.4s, v9.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e25d525 // fadd v5.4s, v9.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e26d526 // fadd v6.4s, v9.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F9
+	WORD $0x4e28d528 // fadd v8.4s, v9.4s, v8.4s
+	ADD $64, R13
+
+pixels8added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V9.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V10.S4]
+	WORD $0x6ea1e52b // fcmgt v11.4s, v9.4s, v1.4s
+	VBIT V11.B16, V9.B16, V1.B16
+	WORD $0x6eaae42b // fcmgt v11.4s, v1.4s, v10.4s
+	VBIT V11.B16, V10.B16, V1.B16
+	WORD $0x6ea2e52b // fcmgt v11.4s, v9.4s, v2.4s
+	VBIT V11.B16, V9.B16, V2.B16
+	WORD $0x6eaae44b // fcmgt v11.4s, v2.4s, v10.4s
+	VBIT V11.B16, V10.B16, V2.B16
+	WORD $0x6ea3e52b // fcmgt v11.4s, v9.4s, v3.4s
+	VBIT V11.B16, V9.B16, V3.B16
+	WORD $0x6eaae46b // fcmgt v11.4s, v3.4s, v10.4s
+	VBIT V11.B16, V10.B16, V3.B16
+	WORD $0x6ea4e52b // fcmgt v11.4s, v9.4s, v4.4s
+	VBIT V11.B16, V9.B16, V4.B16
+	WORD $0x6eaae48b // fcmgt v11.4s, v4.4s, v10.4s
+	VBIT V11.B16, V10.B16, V4.B16
+	WORD $0x6ea5e52b // fcmgt v11.4s, v9.4s, v5.4s
+	VBIT V11.B16, V9.B16, V5.B16
+	WORD $0x6eaae4ab // fcmgt v11.4s, v5.4s, v10.4s
+	VBIT V11.B16, V10.B16, V5.B16
+	WORD $0x6ea6e52b // fcmgt v11.4s, v9.4s, v6.4s
+	VBIT V11.B16, V9.B16, V6.B16
+	WORD $0x6eaae4cb // fcmgt v11.4s, v6.4s, v10.4s
+	VBIT V11.B16, V10.B16, V6.B16
+	WORD $0x6ea7e52b // fcmgt v11.4s, v9.4s, v7.4s
+	VBIT V11.B16, V9.B16, V7.B16
+	WORD $0x6eaae4eb // fcmgt v11.4s, v7.4s, v10.4s
+	VBIT V11.B16, V10.B16, V7.B16
+	WORD $0x6ea8e52b // fcmgt v11.4s, v9.4s, v8.4s
+	VBIT V11.B16, V9.B16, V8.B16
+	WORD $0x6eaae50b // fcmgt v11.4s, v8.4s, v10.4s
+	VBIT V11.B16, V10.B16, V8.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels8masked
+	FMOVQ 192(R12), F9
+	VAND V1.B16, V9.B16, V1.B16
+	VAND V2.B16, V9.B16, V2.B16
+	VAND V3.B16, V9.B16, V3.B16
+	VAND V4.B16, V9.B16, V4.B16
+	VAND V5.B16, V9.B16, V5.B16
+	VAND V6.B16, V9.B16, V6.B16
+	VAND V7.B16, V9.B16, V7.B16
+	VAND V8.B16, V9.B16, V8.B16
+
+pixels8masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels9:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	CBZ R15, pixels9Summed
+
+pixels9Row:
+	FMOVQ 0(R14), F10
+	FMOVQ 64(R14), F11
+	FMOVQ 128(R14), F12
+	FMOVQ 192(R14), F13
+	FMOVQ 256(R14), F14
+	FMOVQ 320(R14), F15
+	FMOVQ 384(R14), F16
+	CMP $1, R17
+	BEQ pixels9From1
+	CMP $2, R17
+	BEQ pixels9From2
+	CMP $3, R17
+	BEQ pixels9From3
+	FMOVQ 0(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V1.S4
+
+pixels9From1:
+	FMOVQ 64(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V1.S4
+
+pixels9From2:
+	FMOVQ 128(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V10.S4, V2.S4
+	VFMLA V19.S4, V12.S4, V1.S4
+
+pixels9From3:
+	FMOVQ 192(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	FMOVQ 256(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	FMOVQ 320(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 384(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V11.S4, V2.S4
+	VFMLA V20.S4, V13.S4, V1.S4
+	FMOVQ 448(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V3.S4
+	VFMLA V17.S4, V12.S4, V2.S4
+	VFMLA V17.S4, V14.S4, V1.S4
+	FMOVQ 512(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V3.S4
+	VFMLA V18.S4, V13.S4, V2.S4
+	VFMLA V18.S4, V15.S4, V1.S4
+	FMOVQ 576(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V10.S4, V4.S4
+	VFMLA V19.S4, V12.S4, V3.S4
+	VFMLA V19.S4, V14.S4, V2.S4
+	VFMLA V19.S4, V16.S4, V1.S4
+	FMOVQ 640(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V11.S4, V4.S4
+	VFMLA V20.S4, V13.S4, V3.S4
+	VFMLA V20.S4, V15.S4, V2.S4
+	FMOVQ 704(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V5.S4
+	VFMLA V17.S4, V12.S4, V4.S4
+	VFMLA V17.S4, V14.S4, V3.S4
+	VFMLA V17.S4, V16.S4, V2.S4
+	FMOVQ 768(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V5.S4
+	VFMLA V18.S4, V13.S4, V4.S4
+	VFMLA V18.S4, V15.S4, V3.S4
+	FMOVQ 832(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V10.S4, V6.S4
+	VFMLA V19.S4, V12.S4, V5.S4
+	VFMLA V19.S4, V14.S4, V4.S4
+	VFMLA V19.S4, V16.S4, V3.S4
+	FMOVQ 896(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V11.S4, V6.S4
+	VFMLA V20.S4, V13.S4, V5.S4
+	VFMLA V20.S4, V15.S4, V4.S4
+	FMOVQ 960(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V7.S4
+	VFMLA V17.S4, V12.S4, V6.S4
+	VFMLA V17.S4, V14.S4, V5.S4
+	VFMLA V17.S4, V16.S4, V4.S4
+	FMOVQ 1024(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V7.S4
+	VFMLA V18.S4, V13.S4, V6.S4
+	VFMLA V18.S4, V15.S4, V5.S4
+	FMOVQ 1088(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V10.S4, V8.S4
+	VFMLA V19.S4, V12.S4, V7.S4
+	VFMLA V19.S4, V14.S4, V6.S4
+	VFMLA V19.S4, V16.S4, V5.S4
+	FMOVQ 1152(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V11.S4, V8.S4
+	VFMLA V20.S4, V13.S4, V7.S4
+	VFMLA V20.S4, V15.S4, V6.S4
+	FMOVQ 1216(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V17.S4, V10.S4, V9.S4
+	VFMLA V17.S4, V12.S4, V8.S4
+	VFMLA V17.S4, V14.S4, V7.S4
+	VFMLA V17.S4, V16.S4, V6.S4
+	VFMLA V18.S4, V11.S4, V9.S4
+	VFMLA V18.S4, V13.S4, V8.S4
+	VFMLA V18.S4, V15.S4, V7.S4
+	VFMLA V19.S4, V12.S4, V9.S4
+	VFMLA V19.S4, V14.S4, V8.S4
+	VFMLA V19.S4, V16.S4, V7.S4
+	VFMLA V20.S4, V13.S4, V9.S4
+	VFMLA V20.S4, V15.S4, V8.S4
+	CMP $3, R19
+	BEQ pixels9RowDone
+	FMOVQ 1280(R13), F17
+	WORD $0x4e20f631 // fmax v17.4s, v17.4s, v0.4s
+	VFMLA V17.S4, V14.S4, V9.S4
+	VFMLA V17.S4, V16.S4, V8.S4
+	CMP $2, R19
+	BEQ pixels9RowDone
+	FMOVQ 1344(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V15.S4, V9.S4
+	CMP $1, R19
+	BEQ pixels9RowDone
+	FMOVQ 1408(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V16.S4, V9.S4
+
+pixels9RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels9Row
+
+pixels9Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels9Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels9Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels9scaled
+	FMOVQ 64(R12), F10
+	FMOVQ 128(R12), F11
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V1.S4, V12.S4
+	VMOV V12.B16, V1.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V2.S4, V12.S4
+	VMOV V12.B16, V2.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V3.S4, V12.S4
+	VMOV V12.B16, V3.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V4.S4, V12.S4
+	VMOV V12.B16, V4.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V5.S4, V12.S4
+	VMOV V12.B16, V5.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V6.S4, V12.S4
+	VMOV V12.B16, V6.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V7.S4, V12.S4
+	VMOV V12.B16, V7.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V8.S4, V12.S4
+	VMOV V12.B16, V8.B16
+	VMOV V11.B16, V12.B16
+	VFMLA V10.S4, V9.S4, V12.S4
+	VMOV V12.B16, V9.B16
+
+pixels9scaled:
+	CBZ R13, pixels9added
+	FMOVQ 0(R13), F10
+	WORD $0x4e21d541 // fadd v1.4s, v10.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e22d542 // fadd v2.4s, v10.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e23d543 // fadd v3.4s, v10.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e24d544 // fadd v4.4s, v10.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e25d545 // fadd v5.4s, v10.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e26d546 // fadd v6.4s, v10.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e27d547 // fadd v7.4s, v10.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e28d548 // fadd v8.4s, v10.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F10
+	WORD $0x4e29d549 // fadd v9.4s, v10.4s, v9.4s
+	ADD $64, R13
+
+pixels9added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V10.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V11.S4]
+	WORD $0x6ea1e54c // fcmgt v12.4s, v10.4s, v1.4s
+	VBIT V12.B16, V10.B16, V1.B16
+	WORD $0x6eabe42c // fcmgt v12.4s, v1.4s, v11.4s
+	VBIT V12.B16, V11.B16, V1.B16
+	WORD $0x6ea2e54c // fcmgt v12.4s, v10.4s, v2.4s
+	VBIT V12.B16, V10.B16, V2.B16
+	WORD $0x6eabe44c // fcmgt v12.4s, v2.4s, v11.4s
+	VBIT V12.B16, V11.B16, V2.B16
+	WORD $0x6ea3e54c // fcmgt v12.4s, v10.4s, v3.4s
+	VBIT V12.B16, V10.B16, V3.B16
+	WORD $0x6eabe46c // fcmgt v12.4s, v3.4s, v11.4s
+	VBIT V12.B16, V11.B16, V3.B16
+	WORD $0x6ea4e54c // fcmgt v12.4s, v10.4s, v4.4s
+	VBIT V12.B16, V10.B16, V4.B16
+	WORD $0x6eabe48c // fcmgt v12.4s, v4.4s, v11.4s
+	VBIT V12.B16, V11.B16, V4.B16
+	WORD $0x6ea5e54c // fcmgt v12.4s, v10.4s, v5.4s
+	VBIT V12.B16, V10.B16, V5.B16
+	WORD $0x6eabe4ac // fcmgt v12.4s, v5.4s, v11.4s
+	VBIT V12.B16, V11.B16, V5.B16
+	WORD $0x6ea6e54c // fcmgt v12.4s, v10.4s, v6.4s
+	VBIT V12.B16, V10.B16, V6.B16
+	WORD $0x6eabe4cc // fcmgt v12.4s, v6.4s, v11.4s
+	VBIT V12.B16, V11.B16, V6.B16
+	WORD $0x6ea7e54c // fcmgt v12.4s, v10.4s, v7.4s
+	VBIT V12.B16, V10.B16, V7.B16
+	WORD $0x6eabe4ec // fcmgt v12.4s, v7.4s, v11.4s
+	VBIT V12.B16, V11.B16, V7.B16
+	WORD $0x6ea8e54c // fcmgt v12.4s, v10.4s, v8.4s
+	VBIT V12.B16, V10.B16, V8.B16
+	WORD $0x6eabe50c // fcmgt v12.4s, v8.4s, v11.4s
+	VBIT V12.B16, V11.B16, V8.B16
+	WORD $0x6ea9e54c // fcmgt v12.4s, v10.4s, v9.4s
+	VBIT V12.B16, V10.B16, V9.B16
+	WORD $0x6eabe52c // fcmgt v12.4s, v9.4s, v11.4s
+	VBIT V12.B16, V11.B16, V9.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels9masked
+	FMOVQ 192(R12), F10
+	VAND V1.B16, V10.B16, V1.B16
+	VAND V2.B16, V10.B16, V2.B16
+	VAND V3.B16, V10.B16, V3.B16
+	VAND V4.B16, V10.B16, V4.B16
+	VAND V5.B16, V10.B16, V5.B16
+	VAND V6.B16, V10.B16, V6.B16
+	VAND V7.B16, V10.B16, V7.B16
+	VAND V8.B16, V10.B16, V8.B16
+	VAND V9.B16, V10.B16, V9.B16
+
+pixels9masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels10:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	CBZ R15, pixels10Summed
+
+pixels10Row:
+	FMOVQ 0(R14), F11
+	FMOVQ 64(R14), F12
+	FMOVQ 128(R14), F13
+	FMOVQ 192(R14), F14
+	FMOVQ 256(R14), F15
+	FMOVQ 320(R14), F16
+	FMOVQ 384(R14), F17
+	CMP $1, R17
+	BEQ pixels10From1
+	CMP $2, R17
+	BEQ pixels10From2
+	CMP $3, R17
+	BEQ pixels10From3
+	FMOVQ 0(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V1.S4
+
+pixels10From1:
+	FMOVQ 64(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V1.S4
+
+pixels10From2:
+	FMOVQ 128(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V20.S4, V11.S4, V2.S4
+	VFMLA V20.S4, V13.S4, V1.S4
+
+pixels10From3:
+	FMOVQ 192(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	FMOVQ 256(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	FMOVQ 320(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	FMOVQ 384(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V2.S4
+	VFMLA V21.S4, V14.S4, V1.S4
+	FMOVQ 448(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V3.S4
+	VFMLA V18.S4, V13.S4, V2.S4
+	VFMLA V18.S4, V15.S4, V1.S4
+	FMOVQ 512(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V3.S4
+	VFMLA V19.S4, V14.S4, V2.S4
+	VFMLA V19.S4, V16.S4, V1.S4
+	FMOVQ 576(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V11.S4, V4.S4
+	VFMLA V20.S4, V13.S4, V3.S4
+	VFMLA V20.S4, V15.S4, V2.S4
+	VFMLA V20.S4, V17.S4, V1.S4
+	FMOVQ 640(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V4.S4
+	VFMLA V21.S4, V14.S4, V3.S4
+	VFMLA V21.S4, V16.S4, V2.S4
+	FMOVQ 704(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V5.S4
+	VFMLA V18.S4, V13.S4, V4.S4
+	VFMLA V18.S4, V15.S4, V3.S4
+	VFMLA V18.S4, V17.S4, V2.S4
+	FMOVQ 768(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V5.S4
+	VFMLA V19.S4, V14.S4, V4.S4
+	VFMLA V19.S4, V16.S4, V3.S4
+	FMOVQ 832(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V11.S4, V6.S4
+	VFMLA V20.S4, V13.S4, V5.S4
+	VFMLA V20.S4, V15.S4, V4.S4
+	VFMLA V20.S4, V17.S4, V3.S4
+	FMOVQ 896(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V6.S4
+	VFMLA V21.S4, V14.S4, V5.S4
+	VFMLA V21.S4, V16.S4, V4.S4
+	FMOVQ 960(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V7.S4
+	VFMLA V18.S4, V13.S4, V6.S4
+	VFMLA V18.S4, V15.S4, V5.S4
+	VFMLA V18.S4, V17.S4, V4.S4
+	FMOVQ 1024(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V7.S4
+	VFMLA V19.S4, V14.S4, V6.S4
+	VFMLA V19.S4, V16.S4, V5.S4
+	FMOVQ 1088(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V11.S4, V8.S4
+	VFMLA V20.S4, V13.S4, V7.S4
+	VFMLA V20.S4, V15.S4, V6.S4
+	VFMLA V20.S4, V17.S4, V5.S4
+	FMOVQ 1152(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V8.S4
+	VFMLA V21.S4, V14.S4, V7.S4
+	VFMLA V21.S4, V16.S4, V6.S4
+	FMOVQ 1216(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V18.S4, V11.S4, V9.S4
+	VFMLA V18.S4, V13.S4, V8.S4
+	VFMLA V18.S4, V15.S4, V7.S4
+	VFMLA V18.S4, V17.S4, V6.S4
+	FMOVQ 1280(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V9.S4
+	VFMLA V19.S4, V14.S4, V8.S4
+	VFMLA V19.S4, V16.S4, V7.S4
+	FMOVQ 1344(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V11.S4, V10.S4
+	VFMLA V20.S4, V13.S4, V9.S4
+	VFMLA V20.S4, V15.S4, V8.S4
+	VFMLA V20.S4, V17.S4, V7.S4
+	VFMLA V21.S4, V12.S4, V10.S4
+	VFMLA V21.S4, V14.S4, V9.S4
+	VFMLA V21.S4, V16.S4, V8.S4
+	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V18.S4, V15.S4, V9.S4
+	VFMLA V18.S4, V17.S4, V8.S4
+	VFMLA V19.S4, V14.S4, V10.S4
+	VFMLA V19.S4, V16.S4, V9.S4
+	CMP $3, R19
+	BEQ pixels10RowDone
+	FMOVQ 1408(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V20.S4, V15.S4, V10.S4
+	VFMLA V20.S4, V17.S4, V9.S4
+	CMP $2, R19
+	BEQ pixels10RowDone
+	FMOVQ 1472(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V21.S4, V16.S4, V10.S4
+	CMP $1, R19
+	BEQ pixels10RowDone
+	FMOVQ 1536(R13), F18
+	WORD $0x4e20f652 // fmax v18.4s, v18.4s, v0.4s
+	VFMLA V18.S4, V17.S4, V10.S4
+
+pixels10RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
+	SUBS $1, R15
+	BNE pixels10Row
+
+pixels10Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels10Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels10Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels10scaled
+	FMOVQ 64(R12), F11
+	FMOVQ 128(R12), F12
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V1.S4, V13.S4
+	VMOV V13.B16, V1.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V2.S4, V13.S4
+	VMOV V13.B16, V2.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V3.S4, V13.S4
+	VMOV V13.B16, V3.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V4.S4, V13.S4
+	VMOV V13.B16, V4.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V5.S4, V13.S4
+	VMOV V13.B16, V5.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V6.S4, V13.S4
+	VMOV V13.B16, V6.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VMOV V13.B16, V7.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V8.S4, V13.S4
+	VMOV V13.B16, V8.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V9.S4, V13.S4
+	VMOV V13.B16, V9.B16
+	VMOV V12.B16, V13.B16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VMOV V13.B16, V10.B16
+
+pixels10scaled:
+	CBZ R13, pixels10added
+	FMOVQ 0(R13), F11
+	WORD $0x4e21d561 // fadd v1.4s, v11.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e23d563 // fadd v3.4s, v11.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e24d564 // fadd v4.4s, v11.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e25d565 // fadd v5.4s, v11.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e26d566 // fadd v6.4s, v11.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e27d567 // fadd v7.4s, v11.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e28d568 // fadd v8.4s, v11.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e29d569 // fadd v9.4s, v11.4s, v9.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F11
+	WORD $0x4e2ad56a // fadd v10.4s, v11.4s, v10.4s
+	ADD $64, R13
+
+pixels10added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V11.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V12.S4]
+	WORD $0x6ea1e56d // fcmgt v13.4s, v11.4s, v1.4s
+	VBIT V13.B16, V11.B16, V1.B16
+	WORD $0x6eace42d // fcmgt v13.4s, v1.4s, v12.4s
+	VBIT V13.B16, V12.B16, V1.B16
+	WORD $0x6ea2e56d // fcmgt v13.4s, v11.4s, v2.4s
+	VBIT V13.B16, V11.B16, V2.B16
+	WORD $0x6eace44d // fcmgt v13.4s, v2.4s, v12.4s
+	VBIT V13.B16, V12.B16, V2.B16
+	WORD $0x6ea3e56d // fcmgt v13.4s, v11.4s, v3.4s
+	VBIT V13.B16, V11.B16, V3.B16
+	WORD $0x6eace46d // fcmgt v13.4s, v3.4s, v12.4s
+	VBIT V13.B16, V12.B16, V3.B16
+	WORD $0x6ea4e56d // fcmgt v13.4s, v11.4s, v4.4s
+	VBIT V13.B16, V11.B16, V4.B16
+	WORD $0x6eace48d // fcmgt v13.4s, v4.4s, v12.4s
+	VBIT V13.B16, V12.B16, V4.B16
+	WORD $0x6ea5e56d // fcmgt v13.4s, v11.4s, v5.4s
+	VBIT V13.B16, V11.B16, V5.B16
+	WORD $0x6eace4ad // fcmgt v13.4s, v5.4s, v12.4s
+	VBIT V13.B16, V12.B16, V5.B16
+	WORD $0x6ea6e56d // fcmgt v13.4s, v11.4s, v6.4s
+	VBIT V13.B16, V11.B16, V6.B16
+	WORD $0x6eace4cd // fcmgt v13.4s, v6.4s, v12.4s
+	VBIT V13.B16, V12.B16, V6.B16
+	WORD $0x6ea7e56d // fcmgt v13.4s, v11.4s, v7.4s
+	VBIT V13.B16, V11.B16, V7.B16
+	WORD $0x6eace4ed // fcmgt v13.4s, v7.4s, v12.4s
+	VBIT V13.B16, V12.B16, V7.B16
+	WORD $0x6ea8e56d // fcmgt v13.4s, v11.4s, v8.4s
+	VBIT V13.B16, V11.B16, V8.B16
+	WORD $0x6eace50d // fcmgt v13.4s, v8.4s, v12.4s
+	VBIT V13.B16, V12.B16, V8.B16
+	WORD $0x6ea9e56d // fcmgt v13.4s, v11.4s, v9.4s
+	VBIT V13.B16, V11.B16, V9.B16
+	WORD $0x6eace52d // fcmgt v13.4s, v9.4s, v12.4s
+	VBIT V13.B16, V12.B16, V9.B16
+	WORD $0x6eaae56d // fcmgt v13.4s, v11.4s, v10.4s
+	VBIT V13.B16, V11.B16, V10.B16
+	WORD $0x6eace54d // fcmgt v13.4s, v10.4s, v12.4s
+	VBIT V13.B16, V12.B16, V10.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels10masked
+	FMOVQ 192(R12), F11
+	VAND V1.B16, V11.B16, V1.B16
+	VAND V2.B16, V11.B16, V2.B16
+	VAND V3.B16, V11.B16, V3.B16
+	VAND V4.B16, V11.B16, V4.B16
+	VAND V5.B16, V11.B16, V5.B16
+	VAND V6.B16, V11.B16, V6.B16
+	VAND V7.B16, V11.B16, V7.B16
+	VAND V8.B16, V11.B16, V8.B16
+	VAND V9.B16, V11.B16, V9.B16
+	VAND V10.B16, V11.B16, V10.B16
+
+pixels10masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	B stored
+
+pixels11:
+	VMOV V1.B16, V2.B16
+	VMOV V1.B16, V3.B16
+	VMOV V1.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V1.B16, V6.B16
+	VMOV V1.B16, V7.B16
+	VMOV V1.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V1.B16, V10.B16
+	VMOV V1.B16, V11.B16
+	CBZ R15, pixels11Summed
+
+pixels11Row:
+	FMOVQ 0(R14), F12
+	FMOVQ 64(R14), F13
+	FMOVQ 128(R14), F14
+	FMOVQ 192(R14), F15
+	FMOVQ 256(R14), F16
+	FMOVQ 320(R14), F17
+	FMOVQ 384(R14), F18
+	CMP $1, R17
+	BEQ pixels11From1
+	CMP $2, R17
+	BEQ pixels11From2
+	CMP $3, R17
+	BEQ pixels11From3
+	FMOVQ 0(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V1.S4
+
+pixels11From1:
+	FMOVQ 64(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V20.S4, V13.S4, V1.S4
+
+pixels11From2:
+	FMOVQ 128(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V2.S4
+	VFMLA V21.S4, V14.S4, V1.S4
+
+pixels11From3:
+	FMOVQ 192(R13), F22
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	FMOVQ 256(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	FMOVQ 320(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	FMOVQ 384(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V22.S4, V13.S4, V2.S4
+	VFMLA V22.S4, V15.S4, V1.S4
+	FMOVQ 448(R13), F22
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V3.S4
+	VFMLA V19.S4, V14.S4, V2.S4
+	VFMLA V19.S4, V16.S4, V1.S4
+	FMOVQ 512(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V13.S4, V3.S4
+	VFMLA V20.S4, V15.S4, V2.S4
+	VFMLA V20.S4, V17.S4, V1.S4
+	FMOVQ 576(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V4.S4
+	VFMLA V21.S4, V14.S4, V3.S4
+	VFMLA V21.S4, V16.S4, V2.S4
+	VFMLA V21.S4, V18.S4, V1.S4
+	FMOVQ 640(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V22.S4, V13.S4, V4.S4
+	VFMLA V22.S4, V15.S4, V3.S4
+	VFMLA V22.S4, V17.S4, V2.S4
+	FMOVQ 704(R13), F22
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V5.S4
+	VFMLA V19.S4, V14.S4, V4.S4
+	VFMLA V19.S4, V16.S4, V3.S4
+	VFMLA V19.S4, V18.S4, V2.S4
+	FMOVQ 768(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V13.S4, V5.S4
+	VFMLA V20.S4, V15.S4, V4.S4
+	VFMLA V20.S4, V17.S4, V3.S4
+	FMOVQ 832(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V6.S4
+	VFMLA V21.S4, V14.S4, V5.S4
+	VFMLA V21.S4, V16.S4, V4.S4
+	VFMLA V21.S4, V18.S4, V3.S4
+	FMOVQ 896(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V22.S4, V13.S4, V6.S4
+	VFMLA V22.S4, V15.S4, V5.S4
+	VFMLA V22.S4, V17.S4, V4.S4
+	FMOVQ 960(R13), F22
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V7.S4
+	VFMLA V19.S4, V14.S4, V6.S4
+	VFMLA V19.S4, V16.S4, V5.S4
+	VFMLA V19.S4, V18.S4, V4.S4
+	FMOVQ 1024(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V13.S4, V7.S4
+	VFMLA V20.S4, V15.S4, V6.S4
+	VFMLA V20.S4, V17.S4, V5.S4
+	FMOVQ 1088(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V8.S4
+	VFMLA V21.S4, V14.S4, V7.S4
+	VFMLA V21.S4, V16.S4, V6.S4
+	VFMLA V21.S4, V18.S4, V5.S4
+	FMOVQ 1152(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V22.S4, V13.S4, V8.S4
+	VFMLA V22.S4, V15.S4, V7.S4
+	VFMLA V22.S4, V17.S4, V6.S4
+	FMOVQ 1216(R13), F22
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V9.S4
+	VFMLA V19.S4, V14.S4, V8.S4
+	VFMLA V19.S4, V16.S4, V7.S4
+	VFMLA V19.S4, V18.S4, V6.S4
+	FMOVQ 1280(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V20.S4, V13.S4, V9.S4
+	VFMLA V20.S4, V15.S4, V8.S4
+	VFMLA V20.S4, V17.S4, V7.S4
+	FMOVQ 1344(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
+	VFMLA V21.S4, V12.S4, V10.S4
+	VFMLA V21.S4, V14.S4, V9.S4
+	VFMLA V21.S4, V16.S4, V8.S4
+	VFMLA V21.S4, V18.S4, V7.S4
+	FMOVQ 1408(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
+	VFMLA V22.S4, V13.S4, V10.S4
+	VFMLA V22.S4, V15.S4, V9.S4
+	VFMLA V22.S4, V17.S4, V8.S4
+	FMOVQ 1472(R13), F22
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	VFMLA V19.S4, V12.S4, V11.S4
+	VFMLA V19.S4, V14.S4, V10.S4
+	VFMLA V19.S4, V16.S4, V9.S4
+	VFMLA V19.S4, V18.S4, V8.S4
+	VFMLA V20.S4, V13.S4, V11.S4
+	VFMLA V20.S4, V15.S4, V10.S4
+	VFMLA V20.S4, V17.S4, V9.S4
+	VFMLA V21.S4, V14.S4, V11.S4
+	VFMLA V21.S4, V16.S4, V10.S4
+	VFMLA V21.S4, V18.S4, V9.S4
+	VFMLA V22.S4, V15.S4, V11.S4
+	VFMLA V22.S4, V17.S4, V10.S4
+	CMP $3, R19
+	BEQ pixels11RowDone
+	FMOVQ 1536(R13), F19
+	WORD $0x4e20f673 // fmax v19.4s, v19.4s, v0.4s
+	VFMLA V19.S4, V16.S4, V11.S4
+	VFMLA V19.S4, V18.S4, V10.S4
+	CMP $2, R19
+	BEQ pixels11RowDone
+	FMOVQ 1600(R13), F20
+	WORD $0x4e20f694 // fmax v20.4s, v20.4s, v0.4s
 	VFMLA V20.S4, V17.S4, V11.S4
-	VFMLA V21.S4, V16.S4, V15.S4
+	CMP $1, R19
+	BEQ pixels11RowDone
+	FMOVQ 1664(R13), F21
+	WORD $0x4e20f6b5 // fmax v21.4s, v21.4s, v0.4s
 	VFMLA V21.S4, V18.S4, V11.S4
-	VFMLA V22.S4, V17.S4, V15.S4
-	VFMLA V19.S4, V18.S4, V15.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
 
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F16
-	FMOVQ 128(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V0.S4, V18.S4
-	VMOV V18.B16, V0.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V4.S4, V18.S4
-	VMOV V18.B16, V4.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V8.S4, V18.S4
-	VMOV V18.B16, V8.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V12.S4, V18.S4
-	VMOV V18.B16, V12.B16
-	FMOVQ 80(R3), F16
-	FMOVQ 144(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V1.S4, V18.S4
-	VMOV V18.B16, V1.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V5.S4, V18.S4
-	VMOV V18.B16, V5.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V9.S4, V18.S4
-	VMOV V18.B16, V9.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V13.S4, V18.S4
-	VMOV V18.B16, V13.B16
-	FMOVQ 96(R3), F16
-	FMOVQ 160(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V2.S4, V18.S4
-	VMOV V18.B16, V2.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V6.S4, V18.S4
-	VMOV V18.B16, V6.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V10.S4, V18.S4
-	VMOV V18.B16, V10.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V14.S4, V18.S4
-	VMOV V18.B16, V14.B16
-	FMOVQ 112(R3), F16
-	FMOVQ 176(R3), F17
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V3.S4, V18.S4
-	VMOV V18.B16, V3.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V7.S4, V18.S4
-	VMOV V18.B16, V7.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V11.S4, V18.S4
-	VMOV V18.B16, V11.B16
-	VMOV V17.B16, V18.B16
-	VFMLA V16.S4, V15.S4, V18.S4
-	VMOV V18.B16, V15.B16
-
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F16
-	WORD $0x4e20d600 // fadd v0.4s, v16.4s, v0.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e21d601 // fadd v1.4s, v16.4s, v1.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e22d602 // fadd v2.4s, v16.4s, v2.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e23d603 // fadd v3.4s, v16.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F16
-	WORD $0x4e24d604 // fadd v4.4s, v16.4s, v4.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e25d605 // fadd v5.4s, v16.4s, v5.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e26d606 // fadd v6.4s, v16.4s, v6.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e27d607 // fadd v7.4s, v16.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F16
-	WORD $0x4e28d608 // fadd v8.4s, v16.4s, v8.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e29d609 // fadd v9.4s, v16.4s, v9.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e2ad60a // fadd v10.4s, v16.4s, v10.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e2bd60b // fadd v11.4s, v16.4s, v11.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F16
-	WORD $0x4e2cd60c // fadd v12.4s, v16.4s, v12.4s
-	FMOVQ 16(R4), F16
-	WORD $0x4e2dd60d // fadd v13.4s, v16.4s, v13.4s
-	FMOVQ 32(R4), F16
-	WORD $0x4e2ed60e // fadd v14.4s, v16.4s, v14.4s
-	FMOVQ 48(R4), F16
-	WORD $0x4e2fd60f // fadd v15.4s, v16.4s, v15.4s
-	ADD R20, R4
-
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V16.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V17.S4]
-	WORD $0x6ea0e612 // fcmgt v18.4s, v16.4s, v0.4s
-	VBIT V18.B16, V16.B16, V0.B16
-	WORD $0x6eb1e412 // fcmgt v18.4s, v0.4s, v17.4s
-	VBIT V18.B16, V17.B16, V0.B16
-	WORD $0x6ea1e612 // fcmgt v18.4s, v16.4s, v1.4s
-	VBIT V18.B16, V16.B16, V1.B16
-	WORD $0x6eb1e432 // fcmgt v18.4s, v1.4s, v17.4s
-	VBIT V18.B16, V17.B16, V1.B16
-	WORD $0x6ea2e612 // fcmgt v18.4s, v16.4s, v2.4s
-	VBIT V18.B16, V16.B16, V2.B16
-	WORD $0x6eb1e452 // fcmgt v18.4s, v2.4s, v17.4s
-	VBIT V18.B16, V17.B16, V2.B16
-	WORD $0x6ea3e612 // fcmgt v18.4s, v16.4s, v3.4s
-	VBIT V18.B16, V16.B16, V3.B16
-	WORD $0x6eb1e472 // fcmgt v18.4s, v3.4s, v17.4s
-	VBIT V18.B16, V17.B16, V3.B16
-	WORD $0x6ea4e612 // fcmgt v18.4s, v16.4s, v4.4s
-	VBIT V18.B16, V16.B16, V4.B16
-	WORD $0x6eb1e492 // fcmgt v18.4s, v4.4s, v17.4s
-	VBIT V18.B16, V17.B16, V4.B16
-	WORD $0x6ea5e612 // fcmgt v18.4s, v16.4s, v5.4s
-	VBIT V18.B16, V16.B16, V5.B16
-	WORD $0x6eb1e4b2 // fcmgt v18.4s, v5.4s, v17.4s
-	VBIT V18.B16, V17.B16, V5.B16
-	WORD $0x6ea6e612 // fcmgt v18.4s, v16.4s, v6.4s
-	VBIT V18.B16, V16.B16, V6.B16
-	WORD $0x6eb1e4d2 // fcmgt v18.4s, v6.4s, v17.4s
-	VBIT V18.B16, V17.B16, V6.B16
-	WORD $0x6ea7e612 // fcmgt v18.4s, v16.4s, v7.4s
-	VBIT V18.B16, V16.B16, V7.B16
-	WORD $0x6eb1e4f2 // fcmgt v18.4s, v7.4s, v17.4s
-	VBIT V18.B16, V17.B16, V7.B16
-	WORD $0x6ea8e612 // fcmgt v18.4s, v16.4s, v8.4s
-	VBIT V18.B16, V16.B16, V8.B16
-	WORD $0x6eb1e512 // fcmgt v18.4s, v8.4s, v17.4s
-	VBIT V18.B16, V17.B16, V8.B16
-	WORD $0x6ea9e612 // fcmgt v18.4s, v16.4s, v9.4s
-	VBIT V18.B16, V16.B16, V9.B16
-	WORD $0x6eb1e532 // fcmgt v18.4s, v9.4s, v17.4s
-	VBIT V18.B16, V17.B16, V9.B16
-	WORD $0x6eaae612 // fcmgt v18.4s, v16.4s, v10.4s
-	VBIT V18.B16, V16.B16, V10.B16
-	WORD $0x6eb1e552 // fcmgt v18.4s, v10.4s, v17.4s
-	VBIT V18.B16, V17.B16, V10.B16
-	WORD $0x6eabe612 // fcmgt v18.4s, v16.4s, v11.4s
-	VBIT V18.B16, V16.B16, V11.B16
-	WORD $0x6eb1e572 // fcmgt v18.4s, v11.4s, v17.4s
-	VBIT V18.B16, V17.B16, V11.B16
-	WORD $0x6eace612 // fcmgt v18.4s, v16.4s, v12.4s
-	VBIT V18.B16, V16.B16, V12.B16
-	WORD $0x6eb1e592 // fcmgt v18.4s, v12.4s, v17.4s
-	VBIT V18.B16, V17.B16, V12.B16
-	WORD $0x6eade612 // fcmgt v18.4s, v16.4s, v13.4s
-	VBIT V18.B16, V16.B16, V13.B16
-	WORD $0x6eb1e5b2 // fcmgt v18.4s, v13.4s, v17.4s
-	VBIT V18.B16, V17.B16, V13.B16
-	WORD $0x6eaee612 // fcmgt v18.4s, v16.4s, v14.4s
-	VBIT V18.B16, V16.B16, V14.B16
-	WORD $0x6eb1e5d2 // fcmgt v18.4s, v14.4s, v17.4s
-	VBIT V18.B16, V17.B16, V14.B16
-	WORD $0x6eafe612 // fcmgt v18.4s, v16.4s, v15.4s
-	VBIT V18.B16, V16.B16, V15.B16
-	WORD $0x6eb1e5f2 // fcmgt v18.4s, v15.4s, v17.4s
-	VBIT V18.B16, V17.B16, V15.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F16
-	VAND V0.B16, V16.B16, V0.B16
-	VAND V4.B16, V16.B16, V4.B16
-	VAND V8.B16, V16.B16, V8.B16
-	VAND V12.B16, V16.B16, V12.B16
-	FMOVQ 208(R3), F16
-	VAND V1.B16, V16.B16, V1.B16
-	VAND V5.B16, V16.B16, V5.B16
-	VAND V9.B16, V16.B16, V9.B16
-	VAND V13.B16, V16.B16, V13.B16
-	FMOVQ 224(R3), F16
-	VAND V2.B16, V16.B16, V2.B16
-	VAND V6.B16, V16.B16, V6.B16
-	VAND V10.B16, V16.B16, V10.B16
-	VAND V14.B16, V16.B16, V14.B16
-	FMOVQ 240(R3), F16
-	VAND V3.B16, V16.B16, V3.B16
-	VAND V7.B16, V16.B16, V7.B16
-	VAND V11.B16, V16.B16, V11.B16
-	VAND V15.B16, V16.B16, V15.B16
-
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	FSTPQ (F12, F13), 0(R5)
-	FSTPQ (F14, F15), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
+pixels11RowDone:
+	MOVD 0(R0), R16
+	ADD R16, R13
+	MOVD 8(R0), R16
+	ADD R16, R14
 	SUBS $1, R15
+	BNE pixels11Row
+
+pixels11Summed:
+	MOVD R10, R14
+	MOVD res+72(FP), R13
+	CBZ R13, pixels11Store
+	ADD R10, R13
+	MOVD out+80(FP), R16
+	SUB R16, R13
+
+pixels11Store:
+	MOVD 80(R0), R20
+	CBZ R20, pixels11scaled
+	FMOVQ 64(R12), F12
+	FMOVQ 128(R12), F13
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V1.S4, V14.S4
+	VMOV V14.B16, V1.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V2.S4, V14.S4
+	VMOV V14.B16, V2.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V3.S4, V14.S4
+	VMOV V14.B16, V3.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V4.S4, V14.S4
+	VMOV V14.B16, V4.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V5.S4, V14.S4
+	VMOV V14.B16, V5.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V6.S4, V14.S4
+	VMOV V14.B16, V6.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V7.S4, V14.S4
+	VMOV V14.B16, V7.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V8.S4, V14.S4
+	VMOV V14.B16, V8.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V9.S4, V14.S4
+	VMOV V14.B16, V9.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V10.S4, V14.S4
+	VMOV V14.B16, V10.B16
+	VMOV V13.B16, V14.B16
+	VFMLA V12.S4, V11.S4, V14.S4
+	VMOV V14.B16, V11.B16
+
+pixels11scaled:
+	CBZ R13, pixels11added
+	FMOVQ 0(R13), F12
+	WORD $0x4e21d581 // fadd v1.4s, v12.4s, v1.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e22d582 // fadd v2.4s, v12.4s, v2.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e23d583 // fadd v3.4s, v12.4s, v3.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e24d584 // fadd v4.4s, v12.4s, v4.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e25d585 // fadd v5.4s, v12.4s, v5.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e26d586 // fadd v6.4s, v12.4s, v6.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e27d587 // fadd v7.4s, v12.4s, v7.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e29d589 // fadd v9.4s, v12.4s, v9.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
+	ADD $64, R13
+	FMOVQ 0(R13), F12
+	WORD $0x4e2bd58b // fadd v11.4s, v12.4s, v11.4s
+	ADD $64, R13
+
+pixels11added:
+	ADD $96, R0, R20
+	VLD1R (R20), [V12.S4]
+	ADD $100, R0, R20
+	VLD1R (R20), [V13.S4]
+	WORD $0x6ea1e58e // fcmgt v14.4s, v12.4s, v1.4s
+	VBIT V14.B16, V12.B16, V1.B16
+	WORD $0x6eade42e // fcmgt v14.4s, v1.4s, v13.4s
+	VBIT V14.B16, V13.B16, V1.B16
+	WORD $0x6ea2e58e // fcmgt v14.4s, v12.4s, v2.4s
+	VBIT V14.B16, V12.B16, V2.B16
+	WORD $0x6eade44e // fcmgt v14.4s, v2.4s, v13.4s
+	VBIT V14.B16, V13.B16, V2.B16
+	WORD $0x6ea3e58e // fcmgt v14.4s, v12.4s, v3.4s
+	VBIT V14.B16, V12.B16, V3.B16
+	WORD $0x6eade46e // fcmgt v14.4s, v3.4s, v13.4s
+	VBIT V14.B16, V13.B16, V3.B16
+	WORD $0x6ea4e58e // fcmgt v14.4s, v12.4s, v4.4s
+	VBIT V14.B16, V12.B16, V4.B16
+	WORD $0x6eade48e // fcmgt v14.4s, v4.4s, v13.4s
+	VBIT V14.B16, V13.B16, V4.B16
+	WORD $0x6ea5e58e // fcmgt v14.4s, v12.4s, v5.4s
+	VBIT V14.B16, V12.B16, V5.B16
+	WORD $0x6eade4ae // fcmgt v14.4s, v5.4s, v13.4s
+	VBIT V14.B16, V13.B16, V5.B16
+	WORD $0x6ea6e58e // fcmgt v14.4s, v12.4s, v6.4s
+	VBIT V14.B16, V12.B16, V6.B16
+	WORD $0x6eade4ce // fcmgt v14.4s, v6.4s, v13.4s
+	VBIT V14.B16, V13.B16, V6.B16
+	WORD $0x6ea7e58e // fcmgt v14.4s, v12.4s, v7.4s
+	VBIT V14.B16, V12.B16, V7.B16
+	WORD $0x6eade4ee // fcmgt v14.4s, v7.4s, v13.4s
+	VBIT V14.B16, V13.B16, V7.B16
+	WORD $0x6ea8e58e // fcmgt v14.4s, v12.4s, v8.4s
+	VBIT V14.B16, V12.B16, V8.B16
+	WORD $0x6eade50e // fcmgt v14.4s, v8.4s, v13.4s
+	VBIT V14.B16, V13.B16, V8.B16
+	WORD $0x6ea9e58e // fcmgt v14.4s, v12.4s, v9.4s
+	VBIT V14.B16, V12.B16, V9.B16
+	WORD $0x6eade52e // fcmgt v14.4s, v9.4s, v13.4s
+	VBIT V14.B16, V13.B16, V9.B16
+	WORD $0x6eaae58e // fcmgt v14.4s, v12.4s, v10.4s
+	VBIT V14.B16, V12.B16, V10.B16
+	WORD $0x6eade54e // fcmgt v14.4s, v10.4s, v13.4s
+	VBIT V14.B16, V13.B16, V10.B16
+	WORD $0x6eabe58e // fcmgt v14.4s, v12.4s, v11.4s
+	VBIT V14.B16, V12.B16, V11.B16
+	WORD $0x6eade56e // fcmgt v14.4s, v11.4s, v13.4s
+	VBIT V14.B16, V13.B16, V11.B16
+	MOVD 88(R0), R20
+	CBZ R20, pixels11masked
+	FMOVQ 192(R12), F12
+	VAND V1.B16, V12.B16, V1.B16
+	VAND V2.B16, V12.B16, V2.B16
+	VAND V3.B16, V12.B16, V3.B16
+	VAND V4.B16, V12.B16, V4.B16
+	VAND V5.B16, V12.B16, V5.B16
+	VAND V6.B16, V12.B16, V6.B16
+	VAND V7.B16, V12.B16, V7.B16
+	VAND V8.B16, V12.B16, V8.B16
+	VAND V9.B16, V12.B16, V9.B16
+	VAND V10.B16, V12.B16, V10.B16
+	VAND V11.B16, V12.B16, V11.B16
+
+pixels11masked:
+	FMOVQ F1, 0(R14)
+	ADD $64, R14
+	FMOVQ F2, 0(R14)
+	ADD $64, R14
+	FMOVQ F3, 0(R14)
+	ADD $64, R14
+	FMOVQ F4, 0(R14)
+	ADD $64, R14
+	FMOVQ F5, 0(R14)
+	ADD $64, R14
+	FMOVQ F6, 0(R14)
+	ADD $64, R14
+	FMOVQ F7, 0(R14)
+	ADD $64, R14
+	FMOVQ F8, 0(R14)
+	ADD $64, R14
+	FMOVQ F9, 0(R14)
+	ADD $64, R14
+	FMOVQ F10, 0(R14)
+	ADD $64, R14
+	FMOVQ F11, 0(R14)
+	ADD $64, R14
+
+stored:
+	ADD $16, R9
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $1, R8
+	BNE vector
+	ADD $40, R6
+	SUBS $1, R7
 	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
+	MOVD 32(R0), R16
+	ADD R16, R4
+	MOVD 40(R0), R16
+	ADD R16, R5
+	SUBS $1, R3
 	BNE line
-	ADD $56, R1
+	ADD $40, R1
 	SUBS $1, R2
-	BNE area
-	RET
+	BNE band
+	MOVD in+48(FP), R9
+	MOVD 48(R0), R16
+	ADD R16, R9
+	MOVD R9, in+48(FP)
+	MOVD out+80(FP), R9
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, out+80(FP)
+	MOVD w+56(FP), R9
+	MOVD 64(R0), R16
+	ADD R16, R9
+	MOVD R9, w+56(FP)
+	MOVD epi+64(FP), R9
+	MOVD 72(R0), R16
+	ADD R16, R9
+	MOVD R9, epi+64(FP)
+	MOVD res+72(FP), R9
+	CBZ R9, noRes
+	MOVD 56(R0), R16
+	ADD R16, R9
+	MOVD R9, res+72(FP)
 
-// func tileNEONP5S2(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP5S2(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
-	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
-	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	VMOV V0.B16, V12.B16
-	VMOV V1.B16, V13.B16
-	VMOV V2.B16, V14.B16
-	VMOV V3.B16, V15.B16
-	VMOV V0.B16, V16.B16
-	VMOV V1.B16, V17.B16
-	VMOV V2.B16, V18.B16
-	VMOV V3.B16, V19.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
-
-row:
-	FMOVQ 0(R12), F20
-	FMOVQ 64(R12), F21
-	FMOVQ 128(R12), F22
-	FMOVQ 0(R10), F23
-	FMOVQ 64(R10), F24
-	FMOVQ 128(R10), F25
-	FMOVQ 192(R10), F26
-	VFMLA V23.S4, V20.S4, V0.S4
-	FMOVQ 256(R10), F23
-	VFMLA V24.S4, V21.S4, V0.S4
-	FMOVQ 320(R10), F24
-	VFMLA V25.S4, V20.S4, V4.S4
-	VFMLA V25.S4, V22.S4, V0.S4
-	FMOVQ 384(R10), F25
-	VFMLA V26.S4, V21.S4, V4.S4
-	FMOVQ 448(R10), F26
-	VFMLA V23.S4, V20.S4, V8.S4
-	VFMLA V23.S4, V22.S4, V4.S4
-	FMOVQ 512(R10), F23
-	VFMLA V24.S4, V21.S4, V8.S4
-	FMOVQ 576(R10), F24
-	VFMLA V25.S4, V20.S4, V12.S4
-	VFMLA V25.S4, V22.S4, V8.S4
-	FMOVQ 640(R10), F25
-	VFMLA V26.S4, V21.S4, V12.S4
-	VFMLA V23.S4, V20.S4, V16.S4
-	VFMLA V23.S4, V22.S4, V12.S4
-	VFMLA V24.S4, V21.S4, V16.S4
-	VFMLA V25.S4, V22.S4, V16.S4
-	FMOVQ 16(R12), F20
-	FMOVQ 80(R12), F21
-	FMOVQ 144(R12), F22
-	FMOVQ 16(R10), F23
-	FMOVQ 80(R10), F24
-	FMOVQ 144(R10), F25
-	FMOVQ 208(R10), F26
-	VFMLA V23.S4, V20.S4, V1.S4
-	FMOVQ 272(R10), F23
-	VFMLA V24.S4, V21.S4, V1.S4
-	FMOVQ 336(R10), F24
-	VFMLA V25.S4, V20.S4, V5.S4
-	VFMLA V25.S4, V22.S4, V1.S4
-	FMOVQ 400(R10), F25
-	VFMLA V26.S4, V21.S4, V5.S4
-	FMOVQ 464(R10), F26
-	VFMLA V23.S4, V20.S4, V9.S4
-	VFMLA V23.S4, V22.S4, V5.S4
-	FMOVQ 528(R10), F23
-	VFMLA V24.S4, V21.S4, V9.S4
-	FMOVQ 592(R10), F24
-	VFMLA V25.S4, V20.S4, V13.S4
-	VFMLA V25.S4, V22.S4, V9.S4
-	FMOVQ 656(R10), F25
-	VFMLA V26.S4, V21.S4, V13.S4
-	VFMLA V23.S4, V20.S4, V17.S4
-	VFMLA V23.S4, V22.S4, V13.S4
-	VFMLA V24.S4, V21.S4, V17.S4
-	VFMLA V25.S4, V22.S4, V17.S4
-	FMOVQ 32(R12), F20
-	FMOVQ 96(R12), F21
-	FMOVQ 160(R12), F22
-	FMOVQ 32(R10), F23
-	FMOVQ 96(R10), F24
-	FMOVQ 160(R10), F25
-	FMOVQ 224(R10), F26
-	VFMLA V23.S4, V20.S4, V2.S4
-	FMOVQ 288(R10), F23
-	VFMLA V24.S4, V21.S4, V2.S4
-	FMOVQ 352(R10), F24
-	VFMLA V25.S4, V20.S4, V6.S4
-	VFMLA V25.S4, V22.S4, V2.S4
-	FMOVQ 416(R10), F25
-	VFMLA V26.S4, V21.S4, V6.S4
-	FMOVQ 480(R10), F26
-	VFMLA V23.S4, V20.S4, V10.S4
-	VFMLA V23.S4, V22.S4, V6.S4
-	FMOVQ 544(R10), F23
-	VFMLA V24.S4, V21.S4, V10.S4
-	FMOVQ 608(R10), F24
-	VFMLA V25.S4, V20.S4, V14.S4
-	VFMLA V25.S4, V22.S4, V10.S4
-	FMOVQ 672(R10), F25
-	VFMLA V26.S4, V21.S4, V14.S4
-	VFMLA V23.S4, V20.S4, V18.S4
-	VFMLA V23.S4, V22.S4, V14.S4
-	VFMLA V24.S4, V21.S4, V18.S4
-	VFMLA V25.S4, V22.S4, V18.S4
-	FMOVQ 48(R12), F20
-	FMOVQ 112(R12), F21
-	FMOVQ 176(R12), F22
-	FMOVQ 48(R10), F23
-	FMOVQ 112(R10), F24
-	FMOVQ 176(R10), F25
-	FMOVQ 240(R10), F26
-	VFMLA V23.S4, V20.S4, V3.S4
-	FMOVQ 304(R10), F23
-	VFMLA V24.S4, V21.S4, V3.S4
-	FMOVQ 368(R10), F24
-	VFMLA V25.S4, V20.S4, V7.S4
-	VFMLA V25.S4, V22.S4, V3.S4
-	FMOVQ 432(R10), F25
-	VFMLA V26.S4, V21.S4, V7.S4
-	FMOVQ 496(R10), F26
-	VFMLA V23.S4, V20.S4, V11.S4
-	VFMLA V23.S4, V22.S4, V7.S4
-	FMOVQ 560(R10), F23
-	VFMLA V24.S4, V21.S4, V11.S4
-	FMOVQ 624(R10), F24
-	VFMLA V25.S4, V20.S4, V15.S4
-	VFMLA V25.S4, V22.S4, V11.S4
-	FMOVQ 688(R10), F25
-	VFMLA V26.S4, V21.S4, V15.S4
-	VFMLA V23.S4, V20.S4, V19.S4
-	VFMLA V23.S4, V22.S4, V15.S4
-	VFMLA V24.S4, V21.S4, V19.S4
-	VFMLA V25.S4, V22.S4, V19.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
-
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F20
-	FMOVQ 128(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V0.S4, V22.S4
-	VMOV V22.B16, V0.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V4.S4, V22.S4
-	VMOV V22.B16, V4.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V8.S4, V22.S4
-	VMOV V22.B16, V8.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V12.S4, V22.S4
-	VMOV V22.B16, V12.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V16.S4, V22.S4
-	VMOV V22.B16, V16.B16
-	FMOVQ 80(R3), F20
-	FMOVQ 144(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V1.S4, V22.S4
-	VMOV V22.B16, V1.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V5.S4, V22.S4
-	VMOV V22.B16, V5.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V9.S4, V22.S4
-	VMOV V22.B16, V9.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V13.S4, V22.S4
-	VMOV V22.B16, V13.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V17.S4, V22.S4
-	VMOV V22.B16, V17.B16
-	FMOVQ 96(R3), F20
-	FMOVQ 160(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V2.S4, V22.S4
-	VMOV V22.B16, V2.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V6.S4, V22.S4
-	VMOV V22.B16, V6.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V10.S4, V22.S4
-	VMOV V22.B16, V10.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V14.S4, V22.S4
-	VMOV V22.B16, V14.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V18.S4, V22.S4
-	VMOV V22.B16, V18.B16
-	FMOVQ 112(R3), F20
-	FMOVQ 176(R3), F21
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V3.S4, V22.S4
-	VMOV V22.B16, V3.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V7.S4, V22.S4
-	VMOV V22.B16, V7.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V11.S4, V22.S4
-	VMOV V22.B16, V11.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V15.S4, V22.S4
-	VMOV V22.B16, V15.B16
-	VMOV V21.B16, V22.B16
-	VFMLA V20.S4, V19.S4, V22.S4
-	VMOV V22.B16, V19.B16
-
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F20
-	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e21d681 // fadd v1.4s, v20.4s, v1.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e22d682 // fadd v2.4s, v20.4s, v2.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e23d683 // fadd v3.4s, v20.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e24d684 // fadd v4.4s, v20.4s, v4.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e25d685 // fadd v5.4s, v20.4s, v5.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e26d686 // fadd v6.4s, v20.4s, v6.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e27d687 // fadd v7.4s, v20.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e28d688 // fadd v8.4s, v20.4s, v8.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e29d689 // fadd v9.4s, v20.4s, v9.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e2ad68a // fadd v10.4s, v20.4s, v10.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e2bd68b // fadd v11.4s, v20.4s, v11.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e2cd68c // fadd v12.4s, v20.4s, v12.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e2dd68d // fadd v13.4s, v20.4s, v13.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e2ed68e // fadd v14.4s, v20.4s, v14.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F20
-	WORD $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
-	FMOVQ 16(R4), F20
-	WORD $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
-	FMOVQ 32(R4), F20
-	WORD $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
-	FMOVQ 48(R4), F20
-	WORD $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
-	ADD R20, R4
-
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V20.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V21.S4]
-	WORD $0x6ea0e696 // fcmgt v22.4s, v20.4s, v0.4s
-	VBIT V22.B16, V20.B16, V0.B16
-	WORD $0x6eb5e416 // fcmgt v22.4s, v0.4s, v21.4s
-	VBIT V22.B16, V21.B16, V0.B16
-	WORD $0x6ea1e696 // fcmgt v22.4s, v20.4s, v1.4s
-	VBIT V22.B16, V20.B16, V1.B16
-	WORD $0x6eb5e436 // fcmgt v22.4s, v1.4s, v21.4s
-	VBIT V22.B16, V21.B16, V1.B16
-	WORD $0x6ea2e696 // fcmgt v22.4s, v20.4s, v2.4s
-	VBIT V22.B16, V20.B16, V2.B16
-	WORD $0x6eb5e456 // fcmgt v22.4s, v2.4s, v21.4s
-	VBIT V22.B16, V21.B16, V2.B16
-	WORD $0x6ea3e696 // fcmgt v22.4s, v20.4s, v3.4s
-	VBIT V22.B16, V20.B16, V3.B16
-	WORD $0x6eb5e476 // fcmgt v22.4s, v3.4s, v21.4s
-	VBIT V22.B16, V21.B16, V3.B16
-	WORD $0x6ea4e696 // fcmgt v22.4s, v20.4s, v4.4s
-	VBIT V22.B16, V20.B16, V4.B16
-	WORD $0x6eb5e496 // fcmgt v22.4s, v4.4s, v21.4s
-	VBIT V22.B16, V21.B16, V4.B16
-	WORD $0x6ea5e696 // fcmgt v22.4s, v20.4s, v5.4s
-	VBIT V22.B16, V20.B16, V5.B16
-	WORD $0x6eb5e4b6 // fcmgt v22.4s, v5.4s, v21.4s
-	VBIT V22.B16, V21.B16, V5.B16
-	WORD $0x6ea6e696 // fcmgt v22.4s, v20.4s, v6.4s
-	VBIT V22.B16, V20.B16, V6.B16
-	WORD $0x6eb5e4d6 // fcmgt v22.4s, v6.4s, v21.4s
-	VBIT V22.B16, V21.B16, V6.B16
-	WORD $0x6ea7e696 // fcmgt v22.4s, v20.4s, v7.4s
-	VBIT V22.B16, V20.B16, V7.B16
-	WORD $0x6eb5e4f6 // fcmgt v22.4s, v7.4s, v21.4s
-	VBIT V22.B16, V21.B16, V7.B16
-	WORD $0x6ea8e696 // fcmgt v22.4s, v20.4s, v8.4s
-	VBIT V22.B16, V20.B16, V8.B16
-	WORD $0x6eb5e516 // fcmgt v22.4s, v8.4s, v21.4s
-	VBIT V22.B16, V21.B16, V8.B16
-	WORD $0x6ea9e696 // fcmgt v22.4s, v20.4s, v9.4s
-	VBIT V22.B16, V20.B16, V9.B16
-	WORD $0x6eb5e536 // fcmgt v22.4s, v9.4s, v21.4s
-	VBIT V22.B16, V21.B16, V9.B16
-	WORD $0x6eaae696 // fcmgt v22.4s, v20.4s, v10.4s
-	VBIT V22.B16, V20.B16, V10.B16
-	WORD $0x6eb5e556 // fcmgt v22.4s, v10.4s, v21.4s
-	VBIT V22.B16, V21.B16, V10.B16
-	WORD $0x6eabe696 // fcmgt v22.4s, v20.4s, v11.4s
-	VBIT V22.B16, V20.B16, V11.B16
-	WORD $0x6eb5e576 // fcmgt v22.4s, v11.4s, v21.4s
-	VBIT V22.B16, V21.B16, V11.B16
-	WORD $0x6eace696 // fcmgt v22.4s, v20.4s, v12.4s
-	VBIT V22.B16, V20.B16, V12.B16
-	WORD $0x6eb5e596 // fcmgt v22.4s, v12.4s, v21.4s
-	VBIT V22.B16, V21.B16, V12.B16
-	WORD $0x6eade696 // fcmgt v22.4s, v20.4s, v13.4s
-	VBIT V22.B16, V20.B16, V13.B16
-	WORD $0x6eb5e5b6 // fcmgt v22.4s, v13.4s, v21.4s
-	VBIT V22.B16, V21.B16, V13.B16
-	WORD $0x6eaee696 // fcmgt v22.4s, v20.4s, v14.4s
-	VBIT V22.B16, V20.B16, V14.B16
-	WORD $0x6eb5e5d6 // fcmgt v22.4s, v14.4s, v21.4s
-	VBIT V22.B16, V21.B16, V14.B16
-	WORD $0x6eafe696 // fcmgt v22.4s, v20.4s, v15.4s
-	VBIT V22.B16, V20.B16, V15.B16
-	WORD $0x6eb5e5f6 // fcmgt v22.4s, v15.4s, v21.4s
-	VBIT V22.B16, V21.B16, V15.B16
-	WORD $0x6eb0e696 // fcmgt v22.4s, v20.4s, v16.4s
-	VBIT V22.B16, V20.B16, V16.B16
-	WORD $0x6eb5e616 // fcmgt v22.4s, v16.4s, v21.4s
-	VBIT V22.B16, V21.B16, V16.B16
-	WORD $0x6eb1e696 // fcmgt v22.4s, v20.4s, v17.4s
-	VBIT V22.B16, V20.B16, V17.B16
-	WORD $0x6eb5e636 // fcmgt v22.4s, v17.4s, v21.4s
-	VBIT V22.B16, V21.B16, V17.B16
-	WORD $0x6eb2e696 // fcmgt v22.4s, v20.4s, v18.4s
-	VBIT V22.B16, V20.B16, V18.B16
-	WORD $0x6eb5e656 // fcmgt v22.4s, v18.4s, v21.4s
-	VBIT V22.B16, V21.B16, V18.B16
-	WORD $0x6eb3e696 // fcmgt v22.4s, v20.4s, v19.4s
-	VBIT V22.B16, V20.B16, V19.B16
-	WORD $0x6eb5e676 // fcmgt v22.4s, v19.4s, v21.4s
-	VBIT V22.B16, V21.B16, V19.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F20
-	VAND V0.B16, V20.B16, V0.B16
-	VAND V4.B16, V20.B16, V4.B16
-	VAND V8.B16, V20.B16, V8.B16
-	VAND V12.B16, V20.B16, V12.B16
-	VAND V16.B16, V20.B16, V16.B16
-	FMOVQ 208(R3), F20
-	VAND V1.B16, V20.B16, V1.B16
-	VAND V5.B16, V20.B16, V5.B16
-	VAND V9.B16, V20.B16, V9.B16
-	VAND V13.B16, V20.B16, V13.B16
-	VAND V17.B16, V20.B16, V17.B16
-	FMOVQ 224(R3), F20
-	VAND V2.B16, V20.B16, V2.B16
-	VAND V6.B16, V20.B16, V6.B16
-	VAND V10.B16, V20.B16, V10.B16
-	VAND V14.B16, V20.B16, V14.B16
-	VAND V18.B16, V20.B16, V18.B16
-	FMOVQ 240(R3), F20
-	VAND V3.B16, V20.B16, V3.B16
-	VAND V7.B16, V20.B16, V7.B16
-	VAND V11.B16, V20.B16, V11.B16
-	VAND V15.B16, V20.B16, V15.B16
-	VAND V19.B16, V20.B16, V19.B16
-
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	FSTPQ (F12, F13), 0(R5)
-	FSTPQ (F14, F15), 32(R5)
-	ADD R20, R5
-	FSTPQ (F16, F17), 0(R5)
-	FSTPQ (F18, F19), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
-	RET
-
-// func tileNEONP6S2(s, areas *int, count int, in, w, epi, res, out *float32)
-TEXT ·tileNEONP6S2(SB), NOSPLIT, $0-64
-	MOVD s+0(FP), R0
-	MOVD areas+8(FP), R1
-	MOVD count+16(FP), R2
-	MOVD epi+40(FP), R3
-
-area:
-	MOVD in+24(FP), R6
-	MOVD 0(R1), R21
-	ADD R21, R6
-	MOVD 8(R1), R7
-	MOVD 40(R1), R14
-
-line:
-	MOVD R6, R8
-	MOVD R7, R9
-	MOVD 48(R1), R15
-
-tile:
-	FLDPQ 0(R3), (F0, F1)
-	FLDPQ 32(R3), (F2, F3)
-	VMOV V0.B16, V4.B16
-	VMOV V1.B16, V5.B16
-	VMOV V2.B16, V6.B16
-	VMOV V3.B16, V7.B16
-	VMOV V0.B16, V8.B16
-	VMOV V1.B16, V9.B16
-	VMOV V2.B16, V10.B16
-	VMOV V3.B16, V11.B16
-	VMOV V0.B16, V12.B16
-	VMOV V1.B16, V13.B16
-	VMOV V2.B16, V14.B16
-	VMOV V3.B16, V15.B16
-	VMOV V0.B16, V16.B16
-	VMOV V1.B16, V17.B16
-	VMOV V2.B16, V18.B16
-	VMOV V3.B16, V19.B16
-	VMOV V0.B16, V20.B16
-	VMOV V1.B16, V21.B16
-	VMOV V2.B16, V22.B16
-	VMOV V3.B16, V23.B16
-	MOVD 24(R1), R16
-	CBZ R16, summed
-	MOVD w+32(FP), R12
-	MOVD 16(R1), R21
-	ADD R21, R12
-	MOVD R8, R10
-
-row:
-	FMOVQ 0(R12), F24
-	FMOVQ 64(R12), F25
-	FMOVQ 128(R12), F26
-	FMOVQ 0(R10), F27
-	FMOVQ 64(R10), F28
-	FMOVQ 128(R10), F29
-	FMOVQ 192(R10), F30
-	VFMLA V27.S4, V24.S4, V0.S4
-	FMOVQ 256(R10), F27
-	VFMLA V28.S4, V25.S4, V0.S4
-	FMOVQ 320(R10), F28
-	VFMLA V29.S4, V24.S4, V4.S4
-	VFMLA V29.S4, V26.S4, V0.S4
-	FMOVQ 384(R10), F29
-	VFMLA V30.S4, V25.S4, V4.S4
-	FMOVQ 448(R10), F30
-	VFMLA V27.S4, V24.S4, V8.S4
-	VFMLA V27.S4, V26.S4, V4.S4
-	FMOVQ 512(R10), F27
-	VFMLA V28.S4, V25.S4, V8.S4
-	FMOVQ 576(R10), F28
-	VFMLA V29.S4, V24.S4, V12.S4
-	VFMLA V29.S4, V26.S4, V8.S4
-	FMOVQ 640(R10), F29
-	VFMLA V30.S4, V25.S4, V12.S4
-	FMOVQ 704(R10), F30
-	VFMLA V27.S4, V24.S4, V16.S4
-	VFMLA V27.S4, V26.S4, V12.S4
-	FMOVQ 768(R10), F27
-	VFMLA V28.S4, V25.S4, V16.S4
-	VFMLA V29.S4, V24.S4, V20.S4
-	VFMLA V29.S4, V26.S4, V16.S4
-	VFMLA V30.S4, V25.S4, V20.S4
-	VFMLA V27.S4, V26.S4, V20.S4
-	FMOVQ 16(R12), F24
-	FMOVQ 80(R12), F25
-	FMOVQ 144(R12), F26
-	FMOVQ 16(R10), F27
-	FMOVQ 80(R10), F28
-	FMOVQ 144(R10), F29
-	FMOVQ 208(R10), F30
-	VFMLA V27.S4, V24.S4, V1.S4
-	FMOVQ 272(R10), F27
-	VFMLA V28.S4, V25.S4, V1.S4
-	FMOVQ 336(R10), F28
-	VFMLA V29.S4, V24.S4, V5.S4
-	VFMLA V29.S4, V26.S4, V1.S4
-	FMOVQ 400(R10), F29
-	VFMLA V30.S4, V25.S4, V5.S4
-	FMOVQ 464(R10), F30
-	VFMLA V27.S4, V24.S4, V9.S4
-	VFMLA V27.S4, V26.S4, V5.S4
-	FMOVQ 528(R10), F27
-	VFMLA V28.S4, V25.S4, V9.S4
-	FMOVQ 592(R10), F28
-	VFMLA V29.S4, V24.S4, V13.S4
-	VFMLA V29.S4, V26.S4, V9.S4
-	FMOVQ 656(R10), F29
-	VFMLA V30.S4, V25.S4, V13.S4
-	FMOVQ 720(R10), F30
-	VFMLA V27.S4, V24.S4, V17.S4
-	VFMLA V27.S4, V26.S4, V13.S4
-	FMOVQ 784(R10), F27
-	VFMLA V28.S4, V25.S4, V17.S4
-	VFMLA V29.S4, V24.S4, V21.S4
-	VFMLA V29.S4, V26.S4, V17.S4
-	VFMLA V30.S4, V25.S4, V21.S4
-	VFMLA V27.S4, V26.S4, V21.S4
-	FMOVQ 32(R12), F24
-	FMOVQ 96(R12), F25
-	FMOVQ 160(R12), F26
-	FMOVQ 32(R10), F27
-	FMOVQ 96(R10), F28
-	FMOVQ 160(R10), F29
-	FMOVQ 224(R10), F30
-	VFMLA V27.S4, V24.S4, V2.S4
-	FMOVQ 288(R10), F27
-	VFMLA V28.S4, V25.S4, V2.S4
-	FMOVQ 352(R10), F28
-	VFMLA V29.S4, V24.S4, V6.S4
-	VFMLA V29.S4, V26.S4, V2.S4
-	FMOVQ 416(R10), F29
-	VFMLA V30.S4, V25.S4, V6.S4
-	FMOVQ 480(R10), F30
-	VFMLA V27.S4, V24.S4, V10.S4
-	VFMLA V27.S4, V26.S4, V6.S4
-	FMOVQ 544(R10), F27
-	VFMLA V28.S4, V25.S4, V10.S4
-	FMOVQ 608(R10), F28
-	VFMLA V29.S4, V24.S4, V14.S4
-	VFMLA V29.S4, V26.S4, V10.S4
-	FMOVQ 672(R10), F29
-	VFMLA V30.S4, V25.S4, V14.S4
-	FMOVQ 736(R10), F30
-	VFMLA V27.S4, V24.S4, V18.S4
-	VFMLA V27.S4, V26.S4, V14.S4
-	FMOVQ 800(R10), F27
-	VFMLA V28.S4, V25.S4, V18.S4
-	VFMLA V29.S4, V24.S4, V22.S4
-	VFMLA V29.S4, V26.S4, V18.S4
-	VFMLA V30.S4, V25.S4, V22.S4
-	VFMLA V27.S4, V26.S4, V22.S4
-	FMOVQ 48(R12), F24
-	FMOVQ 112(R12), F25
-	FMOVQ 176(R12), F26
-	FMOVQ 48(R10), F27
-	FMOVQ 112(R10), F28
-	FMOVQ 176(R10), F29
-	FMOVQ 240(R10), F30
-	VFMLA V27.S4, V24.S4, V3.S4
-	FMOVQ 304(R10), F27
-	VFMLA V28.S4, V25.S4, V3.S4
-	FMOVQ 368(R10), F28
-	VFMLA V29.S4, V24.S4, V7.S4
-	VFMLA V29.S4, V26.S4, V3.S4
-	FMOVQ 432(R10), F29
-	VFMLA V30.S4, V25.S4, V7.S4
-	FMOVQ 496(R10), F30
-	VFMLA V27.S4, V24.S4, V11.S4
-	VFMLA V27.S4, V26.S4, V7.S4
-	FMOVQ 560(R10), F27
-	VFMLA V28.S4, V25.S4, V11.S4
-	FMOVQ 624(R10), F28
-	VFMLA V29.S4, V24.S4, V15.S4
-	VFMLA V29.S4, V26.S4, V11.S4
-	FMOVQ 688(R10), F29
-	VFMLA V30.S4, V25.S4, V15.S4
-	FMOVQ 752(R10), F30
-	VFMLA V27.S4, V24.S4, V19.S4
-	VFMLA V27.S4, V26.S4, V15.S4
-	FMOVQ 816(R10), F27
-	VFMLA V28.S4, V25.S4, V19.S4
-	VFMLA V29.S4, V24.S4, V23.S4
-	VFMLA V29.S4, V26.S4, V19.S4
-	VFMLA V30.S4, V25.S4, V23.S4
-	VFMLA V27.S4, V26.S4, V23.S4
-	MOVD 0(R0), R21
-	ADD R21, R10
-	MOVD 16(R0), R21
-	ADD R21, R12
-	SUBS $1, R16
-	BNE row
-
-summed:
-	MOVD out+56(FP), R5
-	ADD R9, R5
-	MOVD res+48(FP), R4
-	CMP $0, R4
-	ADD R9, R4, R21
-	CSEL NE, R21, R4, R4
-	MOVD 32(R0), R20
-	MOVD 72(R0), R22
-	CBZ R22, scaled
-	FMOVQ 64(R3), F24
-	FMOVQ 128(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V0.S4, V26.S4
-	VMOV V26.B16, V0.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V4.S4, V26.S4
-	VMOV V26.B16, V4.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V8.S4, V26.S4
-	VMOV V26.B16, V8.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V12.S4, V26.S4
-	VMOV V26.B16, V12.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V16.S4, V26.S4
-	VMOV V26.B16, V16.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V20.S4, V26.S4
-	VMOV V26.B16, V20.B16
-	FMOVQ 80(R3), F24
-	FMOVQ 144(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V1.S4, V26.S4
-	VMOV V26.B16, V1.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V5.S4, V26.S4
-	VMOV V26.B16, V5.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V9.S4, V26.S4
-	VMOV V26.B16, V9.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V13.S4, V26.S4
-	VMOV V26.B16, V13.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V17.S4, V26.S4
-	VMOV V26.B16, V17.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V21.S4, V26.S4
-	VMOV V26.B16, V21.B16
-	FMOVQ 96(R3), F24
-	FMOVQ 160(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V2.S4, V26.S4
-	VMOV V26.B16, V2.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V6.S4, V26.S4
-	VMOV V26.B16, V6.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V10.S4, V26.S4
-	VMOV V26.B16, V10.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V14.S4, V26.S4
-	VMOV V26.B16, V14.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V18.S4, V26.S4
-	VMOV V26.B16, V18.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V22.S4, V26.S4
-	VMOV V26.B16, V22.B16
-	FMOVQ 112(R3), F24
-	FMOVQ 176(R3), F25
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V3.S4, V26.S4
-	VMOV V26.B16, V3.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V7.S4, V26.S4
-	VMOV V26.B16, V7.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V11.S4, V26.S4
-	VMOV V26.B16, V11.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V15.S4, V26.S4
-	VMOV V26.B16, V15.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V19.S4, V26.S4
-	VMOV V26.B16, V19.B16
-	VMOV V25.B16, V26.B16
-	VFMLA V24.S4, V23.S4, V26.S4
-	VMOV V26.B16, V23.B16
-
-scaled:
-	CBZ R4, added
-	FMOVQ 0(R4), F24
-	WORD $0x4e20d700 // fadd v0.4s, v24.4s, v0.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e21d701 // fadd v1.4s, v24.4s, v1.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e22d702 // fadd v2.4s, v24.4s, v2.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e23d703 // fadd v3.4s, v24.4s, v3.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e24d704 // fadd v4.4s, v24.4s, v4.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e25d705 // fadd v5.4s, v24.4s, v5.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e26d706 // fadd v6.4s, v24.4s, v6.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e27d707 // fadd v7.4s, v24.4s, v7.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e28d708 // fadd v8.4s, v24.4s, v8.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e29d709 // fadd v9.4s, v24.4s, v9.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e2ad70a // fadd v10.4s, v24.4s, v10.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e2bd70b // fadd v11.4s, v24.4s, v11.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e2cd70c // fadd v12.4s, v24.4s, v12.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e2dd70d // fadd v13.4s, v24.4s, v13.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e2ed70e // fadd v14.4s, v24.4s, v14.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e2fd70f // fadd v15.4s, v24.4s, v15.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e30d710 // fadd v16.4s, v24.4s, v16.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e32d712 // fadd v18.4s, v24.4s, v18.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
-	ADD R20, R4
-	FMOVQ 0(R4), F24
-	WORD $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
-	FMOVQ 16(R4), F24
-	WORD $0x4e35d715 // fadd v21.4s, v24.4s, v21.4s
-	FMOVQ 32(R4), F24
-	WORD $0x4e36d716 // fadd v22.4s, v24.4s, v22.4s
-	FMOVQ 48(R4), F24
-	WORD $0x4e37d717 // fadd v23.4s, v24.4s, v23.4s
-	ADD R20, R4
-
-added:
-	ADD $88, R0, R22
-	VLD1R (R22), [V24.S4]
-	ADD $92, R0, R22
-	VLD1R (R22), [V25.S4]
-	WORD $0x6ea0e71a // fcmgt v26.4s, v24.4s, v0.4s
-	VBIT V26.B16, V24.B16, V0.B16
-	WORD $0x6eb9e41a // fcmgt v26.4s, v0.4s, v25.4s
-	VBIT V26.B16, V25.B16, V0.B16
-	WORD $0x6ea1e71a // fcmgt v26.4s, v24.4s, v1.4s
-	VBIT V26.B16, V24.B16, V1.B16
-	WORD $0x6eb9e43a // fcmgt v26.4s, v1.4s, v25.4s
-	VBIT V26.B16, V25.B16, V1.B16
-	WORD $0x6ea2e71a // fcmgt v26.4s, v24.4s, v2.4s
-	VBIT V26.B16, V24.B16, V2.B16
-	WORD $0x6eb9e45a // fcmgt v26.4s, v2.4s, v25.4s
-	VBIT V26.B16, V25.B16, V2.B16
-	WORD $0x6ea3e71a // fcmgt v26.4s, v24.4s, v3.4s
-	VBIT V26.B16, V24.B16, V3.B16
-	WORD $0x6eb9e47a // fcmgt v26.4s, v3.4s, v25.4s
-	VBIT V26.B16, V25.B16, V3.B16
-	WORD $0x6ea4e71a // fcmgt v26.4s, v24.4s, v4.4s
-	VBIT V26.B16, V24.B16, V4.B16
-	WORD $0x6eb9e49a // fcmgt v26.4s, v4.4s, v25.4s
-	VBIT V26.B16, V25.B16, V4.B16
-	WORD $0x6ea5e71a // fcmgt v26.4s, v24.4s, v5.4s
-	VBIT V26.B16, V24.B16, V5.B16
-	WORD $0x6eb9e4ba // fcmgt v26.4s, v5.4s, v25.4s
-	VBIT V26.B16, V25.B16, V5.B16
-	WORD $0x6ea6e71a // fcmgt v26.4s, v24.4s, v6.4s
-	VBIT V26.B16, V24.B16, V6.B16
-	WORD $0x6eb9e4da // fcmgt v26.4s, v6.4s, v25.4s
-	VBIT V26.B16, V25.B16, V6.B16
-	WORD $0x6ea7e71a // fcmgt v26.4s, v24.4s, v7.4s
-	VBIT V26.B16, V24.B16, V7.B16
-	WORD $0x6eb9e4fa // fcmgt v26.4s, v7.4s, v25.4s
-	VBIT V26.B16, V25.B16, V7.B16
-	WORD $0x6ea8e71a // fcmgt v26.4s, v24.4s, v8.4s
-	VBIT V26.B16, V24.B16, V8.B16
-	WORD $0x6eb9e51a // fcmgt v26.4s, v8.4s, v25.4s
-	VBIT V26.B16, V25.B16, V8.B16
-	WORD $0x6ea9e71a // fcmgt v26.4s, v24.4s, v9.4s
-	VBIT V26.B16, V24.B16, V9.B16
-	WORD $0x6eb9e53a // fcmgt v26.4s, v9.4s, v25.4s
-	VBIT V26.B16, V25.B16, V9.B16
-	WORD $0x6eaae71a // fcmgt v26.4s, v24.4s, v10.4s
-	VBIT V26.B16, V24.B16, V10.B16
-	WORD $0x6eb9e55a // fcmgt v26.4s, v10.4s, v25.4s
-	VBIT V26.B16, V25.B16, V10.B16
-	WORD $0x6eabe71a // fcmgt v26.4s, v24.4s, v11.4s
-	VBIT V26.B16, V24.B16, V11.B16
-	WORD $0x6eb9e57a // fcmgt v26.4s, v11.4s, v25.4s
-	VBIT V26.B16, V25.B16, V11.B16
-	WORD $0x6eace71a // fcmgt v26.4s, v24.4s, v12.4s
-	VBIT V26.B16, V24.B16, V12.B16
-	WORD $0x6eb9e59a // fcmgt v26.4s, v12.4s, v25.4s
-	VBIT V26.B16, V25.B16, V12.B16
-	WORD $0x6eade71a // fcmgt v26.4s, v24.4s, v13.4s
-	VBIT V26.B16, V24.B16, V13.B16
-	WORD $0x6eb9e5ba // fcmgt v26.4s, v13.4s, v25.4s
-	VBIT V26.B16, V25.B16, V13.B16
-	WORD $0x6eaee71a // fcmgt v26.4s, v24.4s, v14.4s
-	VBIT V26.B16, V24.B16, V14.B16
-	WORD $0x6eb9e5da // fcmgt v26.4s, v14.4s, v25.4s
-	VBIT V26.B16, V25.B16, V14.B16
-	WORD $0x6eafe71a // fcmgt v26.4s, v24.4s, v15.4s
-	VBIT V26.B16, V24.B16, V15.B16
-	WORD $0x6eb9e5fa // fcmgt v26.4s, v15.4s, v25.4s
-	VBIT V26.B16, V25.B16, V15.B16
-	WORD $0x6eb0e71a // fcmgt v26.4s, v24.4s, v16.4s
-	VBIT V26.B16, V24.B16, V16.B16
-	WORD $0x6eb9e61a // fcmgt v26.4s, v16.4s, v25.4s
-	VBIT V26.B16, V25.B16, V16.B16
-	WORD $0x6eb1e71a // fcmgt v26.4s, v24.4s, v17.4s
-	VBIT V26.B16, V24.B16, V17.B16
-	WORD $0x6eb9e63a // fcmgt v26.4s, v17.4s, v25.4s
-	VBIT V26.B16, V25.B16, V17.B16
-	WORD $0x6eb2e71a // fcmgt v26.4s, v24.4s, v18.4s
-	VBIT V26.B16, V24.B16, V18.B16
-	WORD $0x6eb9e65a // fcmgt v26.4s, v18.4s, v25.4s
-	VBIT V26.B16, V25.B16, V18.B16
-	WORD $0x6eb3e71a // fcmgt v26.4s, v24.4s, v19.4s
-	VBIT V26.B16, V24.B16, V19.B16
-	WORD $0x6eb9e67a // fcmgt v26.4s, v19.4s, v25.4s
-	VBIT V26.B16, V25.B16, V19.B16
-	WORD $0x6eb4e71a // fcmgt v26.4s, v24.4s, v20.4s
-	VBIT V26.B16, V24.B16, V20.B16
-	WORD $0x6eb9e69a // fcmgt v26.4s, v20.4s, v25.4s
-	VBIT V26.B16, V25.B16, V20.B16
-	WORD $0x6eb5e71a // fcmgt v26.4s, v24.4s, v21.4s
-	VBIT V26.B16, V24.B16, V21.B16
-	WORD $0x6eb9e6ba // fcmgt v26.4s, v21.4s, v25.4s
-	VBIT V26.B16, V25.B16, V21.B16
-	WORD $0x6eb6e71a // fcmgt v26.4s, v24.4s, v22.4s
-	VBIT V26.B16, V24.B16, V22.B16
-	WORD $0x6eb9e6da // fcmgt v26.4s, v22.4s, v25.4s
-	VBIT V26.B16, V25.B16, V22.B16
-	WORD $0x6eb7e71a // fcmgt v26.4s, v24.4s, v23.4s
-	VBIT V26.B16, V24.B16, V23.B16
-	WORD $0x6eb9e6fa // fcmgt v26.4s, v23.4s, v25.4s
-	VBIT V26.B16, V25.B16, V23.B16
-	MOVD 80(R0), R22
-	CBZ R22, masked
-	FMOVQ 192(R3), F24
-	VAND V0.B16, V24.B16, V0.B16
-	VAND V4.B16, V24.B16, V4.B16
-	VAND V8.B16, V24.B16, V8.B16
-	VAND V12.B16, V24.B16, V12.B16
-	VAND V16.B16, V24.B16, V16.B16
-	VAND V20.B16, V24.B16, V20.B16
-	FMOVQ 208(R3), F24
-	VAND V1.B16, V24.B16, V1.B16
-	VAND V5.B16, V24.B16, V5.B16
-	VAND V9.B16, V24.B16, V9.B16
-	VAND V13.B16, V24.B16, V13.B16
-	VAND V17.B16, V24.B16, V17.B16
-	VAND V21.B16, V24.B16, V21.B16
-	FMOVQ 224(R3), F24
-	VAND V2.B16, V24.B16, V2.B16
-	VAND V6.B16, V24.B16, V6.B16
-	VAND V10.B16, V24.B16, V10.B16
-	VAND V14.B16, V24.B16, V14.B16
-	VAND V18.B16, V24.B16, V18.B16
-	VAND V22.B16, V24.B16, V22.B16
-	FMOVQ 240(R3), F24
-	VAND V3.B16, V24.B16, V3.B16
-	VAND V7.B16, V24.B16, V7.B16
-	VAND V11.B16, V24.B16, V11.B16
-	VAND V15.B16, V24.B16, V15.B16
-	VAND V19.B16, V24.B16, V19.B16
-	VAND V23.B16, V24.B16, V23.B16
-
-masked:
-	FSTPQ (F0, F1), 0(R5)
-	FSTPQ (F2, F3), 32(R5)
-	ADD R20, R5
-	FSTPQ (F4, F5), 0(R5)
-	FSTPQ (F6, F7), 32(R5)
-	ADD R20, R5
-	FSTPQ (F8, F9), 0(R5)
-	FSTPQ (F10, F11), 32(R5)
-	ADD R20, R5
-	FSTPQ (F12, F13), 0(R5)
-	FSTPQ (F14, F15), 32(R5)
-	ADD R20, R5
-	FSTPQ (F16, F17), 0(R5)
-	FSTPQ (F18, F19), 32(R5)
-	ADD R20, R5
-	FSTPQ (F20, F21), 0(R5)
-	FSTPQ (F22, F23), 32(R5)
-	ADD R20, R5
-	MOVD 40(R0), R21
-	ADD R21, R8
-	MOVD 48(R0), R21
-	ADD R21, R9
-	SUBS $1, R15
-	BNE tile
-	MOVD 56(R0), R21
-	ADD R21, R6
-	MOVD 64(R0), R21
-	ADD R21, R7
-	SUBS $1, R14
-	BNE line
-	ADD $56, R1
-	SUBS $1, R2
-	BNE area
+noRes:
+	MOVD blocks+40(FP), R9
+	SUBS $1, R9
+	MOVD R9, blocks+40(FP)
+	BNE block
 	RET

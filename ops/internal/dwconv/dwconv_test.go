@@ -28,12 +28,15 @@ func each(t *testing.T, f func(t *testing.T, impl *implementation)) {
 type problem struct {
 	conv.Shape
 	conv.Epilogue
+	floor            float32
 	in, weights, res []float32
 }
 
 func (p problem) String() string {
-	return fmt.Sprintf("%+v scale %v residual %v", p.Shape, p.Scale != nil, p.Residual)
+	return fmt.Sprintf("%+v scale %v residual %v floor %v", p.Shape, p.Scale != nil, p.Residual, p.floor)
 }
+
+var noFloor = float32(math.Inf(-1))
 
 // random returns a small problem, with channels, widths and kernels around every tail, and some outputs that see only
 // padding.
@@ -59,7 +62,7 @@ func random(r *rand.Rand) problem {
 			kerneltest.Fill(r, v)
 			return v
 		}
-		p := problem{Shape: s, Epilogue: conv.Pass, in: values(s.N * c * s.IH * s.IW), weights: values(c * s.KH * s.KW)}
+		p := problem{Shape: s, Epilogue: conv.Pass, floor: noFloor, in: values(s.N * c * s.IH * s.IW), weights: values(c * s.KH * s.KW)}
 		if r.IntN(2) == 0 {
 			p.Bias = values(c)
 		}
@@ -68,6 +71,14 @@ func random(r *rand.Rand) problem {
 		}
 		if r.IntN(2) == 0 {
 			p.Residual, p.res = true, values(s.N*c*s.OH*s.OW)
+		}
+		switch r.IntN(4) {
+		case 0:
+			p.floor = 0.25
+		case 1:
+			if p.Scale != nil { // no sum is -0
+				p.floor = 0
+			}
 		}
 		switch r.IntN(4) {
 		case 0:
@@ -93,7 +104,11 @@ func (p problem) eachProduct(plane, y, x int, f func(in, w float32)) {
 		for kx := range p.KW {
 			iy, ix := y*p.StrideH+ky*p.DilationH-p.PadTop, x*p.StrideW+kx*p.DilationW-p.PadLeft
 			if iy >= 0 && iy < p.IH && ix >= 0 && ix < p.IW {
-				f(p.in[(plane*p.IH+iy)*p.IW+ix], p.weights[(plane%p.IC*p.KH+ky)*p.KW+kx])
+				v := p.in[(plane*p.IH+iy)*p.IW+ix]
+				if v < p.floor {
+					v = p.floor
+				}
+				f(v, p.weights[(plane%p.IC*p.KH+ky)*p.KW+kx])
 			}
 		}
 	}
@@ -195,7 +210,7 @@ func TestBitsEqualOneSumInTheStatedOrder(t *testing.T) {
 			if i%10 == 5 {
 				p.weights[r.IntN(len(p.weights))] = kerneltest.Specials[r.IntN(len(kerneltest.Specials))]
 			}
-			k := newKernel(impl, p.Shape, p.weights, p.Epilogue)
+			k := newKernel(impl, p.Shape, p.weights, p.floor, p.Epilogue)
 			got := p.run(t, r, k)
 			for i, want := range p.scalar(impl.level) {
 				if !kerneltest.Same(got[i], want) {
@@ -210,18 +225,19 @@ func TestBitsEqualOneSumInTheStatedOrder(t *testing.T) {
 func TestEveryTileSizeGivesTheSameBits(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(13, 14))
-		for wide := 1; wide <= 2*impl.pixels+1; wide++ {
-			for _, c := range [][2]int{{3, 1}, {3, 2}, {2, 1}} {
-				taps, stride := c[0], c[1]
-				s := conv.Shape{N: 1, IC: block, IH: 2, IW: (wide-1)*stride + taps, OC: block, OH: 1, OW: wide, KH: 2, KW: taps,
+		const most = 11 // pixels of a tile
+		for wide := 1; wide <= 2*most+1; wide++ {
+			for _, c := range [][3]int{{3, 1, 0}, {3, 2, 0}, {2, 1, 0}, {3, 1, 1}, {3, 2, 1}, {5, 1, 2}, {5, 2, 1}, {5, 2, 2}, {7, 1, 3}, {7, 2, 2}, {7, 2, 3}} {
+				taps, stride, pad := c[0], c[1], c[2]
+				s := conv.Shape{N: 1, IC: block, IH: 2, IW: max(1, (wide-1)*stride+taps-2*pad), PadLeft: pad, OC: block, OH: 1, OW: wide, KH: 2, KW: taps,
 					StrideH: 1, StrideW: stride, DilationH: 1, DilationW: 1, Groups: block}
-				p := problem{Shape: s, Epilogue: conv.Pass, in: make([]float32, block*s.IH*s.IW), weights: make([]float32, block*s.KH*taps),
+				p := problem{Shape: s, Epilogue: conv.Pass, floor: noFloor, in: make([]float32, block*s.IH*s.IW), weights: make([]float32, block*s.KH*taps),
 					res: make([]float32, block*wide)}
 				p.Residual, p.Scale, p.Shift = true, make([]float32, block), make([]float32, block)
 				for _, v := range [][]float32{p.in, p.weights, p.res, p.Scale, p.Shift} {
 					kerneltest.Fill(r, v)
 				}
-				kerneltest.CheckSame(t, p.run(t, r, newKernel(impl, s, p.weights, p.Epilogue)), p.scalar(impl.level))
+				kerneltest.CheckSame(t, p.run(t, r, newKernel(impl, s, p.weights, p.floor, p.Epilogue)), p.scalar(impl.level))
 			}
 		}
 	})
@@ -232,8 +248,8 @@ func TestErrorIsWithinTheBoundOfASum(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
 		for range kerneltest.Count(100) {
 			p := random(r)
-			p.Epilogue = conv.Pass
-			got := p.run(t, r, newKernel(impl, p.Shape, p.weights, p.Epilogue))
+			p.Epilogue, p.floor = conv.Pass, noFloor
+			got := p.run(t, r, newKernel(impl, p.Shape, p.weights, p.floor, p.Epilogue))
 			want, bound := make([]float64, len(got)), make([]float64, len(got))
 			p.eachOutput(func(o, plane, y, x int) {
 				terms, magnitude := 0, 0.0
@@ -256,14 +272,14 @@ func TestLargeShapesAreCutWithoutLoss(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
 		s := conv.Shape{N: 1, IC: 20, OC: 20, Groups: 20, IH: 130, IW: 131, OH: 130, OW: 131, KH: 5, KW: 5,
 			StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 2, PadLeft: 2}
-		p := problem{Shape: s, Epilogue: conv.Pass, in: make([]float32, s.IC*s.IH*s.IW), weights: make([]float32, s.IC*s.KH*s.KW)}
+		p := problem{Shape: s, Epilogue: conv.Pass, floor: noFloor, in: make([]float32, s.IC*s.IH*s.IW), weights: make([]float32, s.IC*s.KH*s.KW)}
 		// Small integers: every sum is exact, so a plain float32 loop is the reference.
 		for _, v := range [][]float32{p.in, p.weights} {
 			for i := range v {
 				v[i] = float32(r.IntN(9) - 4)
 			}
 		}
-		k := newKernel(impl, s, p.weights, p.Epilogue)
+		k := newKernel(impl, s, p.weights, p.floor, p.Epilogue)
 		if k.Chunks(0) < 8 {
 			t.Errorf("%d chunks, want 8 at least", k.Chunks(0))
 		}
@@ -283,7 +299,7 @@ func TestNothingOutsideTheSlicesIsTouched(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 10))
 		for i := range kerneltest.Count(60) {
 			p := random(r)
-			k := newKernel(impl, p.Shape, p.weights, p.Epilogue)
+			k := newKernel(impl, p.Shape, p.weights, p.floor, p.Epilogue)
 			page := kerneltest.PageEnd
 			if i%2 == 0 {
 				page = kerneltest.PageStart
@@ -310,7 +326,7 @@ func TestRunAllocatesNothing(t *testing.T) {
 		r := rand.New(rand.NewPCG(11, 12))
 		for range 5 {
 			p := random(r)
-			k := newKernel(impl, p.Shape, p.weights, p.Epilogue)
+			k := newKernel(impl, p.Shape, p.weights, p.floor, p.Epilogue)
 			in, res, out := make([]float32, k.inLen), make([]float32, k.outLen), make([]float32, k.outLen)
 			if n := testing.AllocsPerRun(3, func() {
 				for chunk := range k.Chunks(0) {

@@ -4,302 +4,72 @@
 
 package dwconv
 
-// tileAVX2P1 computes count areas with tiles of 1 pixels.
+// anyAVX2 computes tiles with any taps.
 //
 //go:noescape
-func tileAVX2P1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func anyAVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX2P2 computes count areas with tiles of 2 pixels.
+// taps3S1AVX2 computes tiles with 3 taps a row, of stride 1.
 //
 //go:noescape
-func tileAVX2P2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps3S1AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX2P3 computes count areas with tiles of 3 pixels.
+// taps3S2AVX2 computes tiles with 3 taps a row, of stride 2.
 //
 //go:noescape
-func tileAVX2P3(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps3S2AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX2P4 computes count areas with tiles of 4 pixels.
+// taps5S1AVX2 computes tiles with 5 taps a row, of stride 1.
 //
 //go:noescape
-func tileAVX2P4(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps5S1AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX2P5 computes count areas with tiles of 5 pixels.
+// taps5S2AVX2 computes tiles with 5 taps a row, of stride 2.
 //
 //go:noescape
-func tileAVX2P5(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps5S2AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX2P6 computes count areas with tiles of 6 pixels.
+// taps7S1AVX2 computes tiles with 7 taps a row, of stride 1.
 //
 //go:noescape
-func tileAVX2P6(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps7S1AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX512P1 computes count areas with tiles of 1 pixels.
+// taps7S2AVX2 computes tiles with 7 taps a row, of stride 2.
 //
 //go:noescape
-func tileAVX512P1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps7S2AVX2(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX512P2 computes count areas with tiles of 2 pixels.
+// anyAVX512 computes tiles with any taps.
 //
 //go:noescape
-func tileAVX512P2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func anyAVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX512P3 computes count areas with tiles of 3 pixels.
+// taps3S1AVX512 computes tiles with 3 taps a row, of stride 1.
 //
 //go:noescape
-func tileAVX512P3(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps3S1AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX512P4 computes count areas with tiles of 4 pixels.
+// taps3S2AVX512 computes tiles with 3 taps a row, of stride 2.
 //
 //go:noescape
-func tileAVX512P4(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps3S2AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX512P5 computes count areas with tiles of 5 pixels.
+// taps5S1AVX512 computes tiles with 5 taps a row, of stride 1.
 //
 //go:noescape
-func tileAVX512P5(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps5S1AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX512P6 computes count areas with tiles of 6 pixels.
+// taps5S2AVX512 computes tiles with 5 taps a row, of stride 2.
 //
 //go:noescape
-func tileAVX512P6(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps5S2AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX512P7 computes count areas with tiles of 7 pixels.
+// taps7S1AVX512 computes tiles with 7 taps a row, of stride 1.
 //
 //go:noescape
-func tileAVX512P7(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps7S1AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)
 
-// tileAVX512P8 computes count areas with tiles of 8 pixels.
+// taps7S2AVX512 computes tiles with 7 taps a row, of stride 2.
 //
 //go:noescape
-func tileAVX512P8(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P9 computes count areas with tiles of 9 pixels.
-//
-//go:noescape
-func tileAVX512P9(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P10 computes count areas with tiles of 10 pixels.
-//
-//go:noescape
-func tileAVX512P10(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P11 computes count areas with tiles of 11 pixels.
-//
-//go:noescape
-func tileAVX512P11(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P12 computes count areas with tiles of 12 pixels.
-//
-//go:noescape
-func tileAVX512P12(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P13 computes count areas with tiles of 13 pixels.
-//
-//go:noescape
-func tileAVX512P13(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P14 computes count areas with tiles of 14 pixels.
-//
-//go:noescape
-func tileAVX512P14(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P1S1 computes count areas with tiles of 1 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P1S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P2S1 computes count areas with tiles of 2 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P2S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P3S1 computes count areas with tiles of 3 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P3S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P4S1 computes count areas with tiles of 4 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P4S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P5S1 computes count areas with tiles of 5 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P5S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P6S1 computes count areas with tiles of 6 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P6S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P1S1 computes count areas with tiles of 1 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P1S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P2S1 computes count areas with tiles of 2 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P2S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P3S1 computes count areas with tiles of 3 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P3S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P4S1 computes count areas with tiles of 4 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P4S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P5S1 computes count areas with tiles of 5 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P5S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P6S1 computes count areas with tiles of 6 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P6S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P7S1 computes count areas with tiles of 7 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P7S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P8S1 computes count areas with tiles of 8 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P8S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P9S1 computes count areas with tiles of 9 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P9S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P10S1 computes count areas with tiles of 10 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P10S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P11S1 computes count areas with tiles of 11 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P11S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P12S1 computes count areas with tiles of 12 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P12S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P13S1 computes count areas with tiles of 13 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P13S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P14S1 computes count areas with tiles of 14 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P14S1(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P1S2 computes count areas with tiles of 1 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P1S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P2S2 computes count areas with tiles of 2 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P2S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P3S2 computes count areas with tiles of 3 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P3S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P4S2 computes count areas with tiles of 4 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P4S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P5S2 computes count areas with tiles of 5 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P5S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX2P6S2 computes count areas with tiles of 6 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX2P6S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P1S2 computes count areas with tiles of 1 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P1S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P2S2 computes count areas with tiles of 2 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P2S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P3S2 computes count areas with tiles of 3 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P3S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P4S2 computes count areas with tiles of 4 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P4S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P5S2 computes count areas with tiles of 5 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P5S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P6S2 computes count areas with tiles of 6 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P6S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P7S2 computes count areas with tiles of 7 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P7S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P8S2 computes count areas with tiles of 8 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P8S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P9S2 computes count areas with tiles of 9 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P9S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P10S2 computes count areas with tiles of 10 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P10S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P11S2 computes count areas with tiles of 11 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P11S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P12S2 computes count areas with tiles of 12 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P12S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P13S2 computes count areas with tiles of 13 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P13S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
-
-// tileAVX512P14S2 computes count areas with tiles of 14 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileAVX512P14S2(s *int, areas *int, count int, in *float32, w *float32, epi *float32, res *float32, out *float32)
+func taps7S2AVX512(s *int, bands *int, bandCount int, tiles *int, tileCount int, blocks int, in *float32, w *float32, epi *float32, res *float32, out *float32)

@@ -4,92 +4,37 @@
 
 package dwconv
 
-// tileNEONP1 computes count areas with tiles of 1 pixels.
+// anyNEON computes tiles with any taps.
 //
 //go:noescape
-func tileNEONP1(s, areas *int, count int, in, w, epi, res, out *float32)
+func anyNEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
 
-// tileNEONP2 computes count areas with tiles of 2 pixels.
+// taps3S1NEON computes tiles with 3 taps a row, of stride 1.
 //
 //go:noescape
-func tileNEONP2(s, areas *int, count int, in, w, epi, res, out *float32)
+func taps3S1NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
 
-// tileNEONP3 computes count areas with tiles of 3 pixels.
+// taps3S2NEON computes tiles with 3 taps a row, of stride 2.
 //
 //go:noescape
-func tileNEONP3(s, areas *int, count int, in, w, epi, res, out *float32)
+func taps3S2NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
 
-// tileNEONP4 computes count areas with tiles of 4 pixels.
+// taps5S1NEON computes tiles with 5 taps a row, of stride 1.
 //
 //go:noescape
-func tileNEONP4(s, areas *int, count int, in, w, epi, res, out *float32)
+func taps5S1NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
 
-// tileNEONP5 computes count areas with tiles of 5 pixels.
+// taps5S2NEON computes tiles with 5 taps a row, of stride 2.
 //
 //go:noescape
-func tileNEONP5(s, areas *int, count int, in, w, epi, res, out *float32)
+func taps5S2NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
 
-// tileNEONP6 computes count areas with tiles of 6 pixels.
+// taps7S1NEON computes tiles with 7 taps a row, of stride 1.
 //
 //go:noescape
-func tileNEONP6(s, areas *int, count int, in, w, epi, res, out *float32)
+func taps7S1NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)
 
-// tileNEONP1S1 computes count areas with tiles of 1 pixels side by side, of stride 1 and 3 taps a row.
+// taps7S2NEON computes tiles with 7 taps a row, of stride 2.
 //
 //go:noescape
-func tileNEONP1S1(s, areas *int, count int, in, w, epi, res, out *float32)
-
-// tileNEONP2S1 computes count areas with tiles of 2 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileNEONP2S1(s, areas *int, count int, in, w, epi, res, out *float32)
-
-// tileNEONP3S1 computes count areas with tiles of 3 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileNEONP3S1(s, areas *int, count int, in, w, epi, res, out *float32)
-
-// tileNEONP4S1 computes count areas with tiles of 4 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileNEONP4S1(s, areas *int, count int, in, w, epi, res, out *float32)
-
-// tileNEONP5S1 computes count areas with tiles of 5 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileNEONP5S1(s, areas *int, count int, in, w, epi, res, out *float32)
-
-// tileNEONP6S1 computes count areas with tiles of 6 pixels side by side, of stride 1 and 3 taps a row.
-//
-//go:noescape
-func tileNEONP6S1(s, areas *int, count int, in, w, epi, res, out *float32)
-
-// tileNEONP1S2 computes count areas with tiles of 1 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileNEONP1S2(s, areas *int, count int, in, w, epi, res, out *float32)
-
-// tileNEONP2S2 computes count areas with tiles of 2 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileNEONP2S2(s, areas *int, count int, in, w, epi, res, out *float32)
-
-// tileNEONP3S2 computes count areas with tiles of 3 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileNEONP3S2(s, areas *int, count int, in, w, epi, res, out *float32)
-
-// tileNEONP4S2 computes count areas with tiles of 4 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileNEONP4S2(s, areas *int, count int, in, w, epi, res, out *float32)
-
-// tileNEONP5S2 computes count areas with tiles of 5 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileNEONP5S2(s, areas *int, count int, in, w, epi, res, out *float32)
-
-// tileNEONP6S2 computes count areas with tiles of 6 pixels side by side, of stride 2 and 3 taps a row.
-//
-//go:noescape
-func tileNEONP6S2(s, areas *int, count int, in, w, epi, res, out *float32)
+func taps7S2NEON(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)

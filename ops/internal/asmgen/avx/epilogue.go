@@ -9,12 +9,14 @@ import (
 // Epilogue is conv.Epilogue without the bias, for a tile of pixels by vectors of channels.
 type Epilogue struct {
 	ISA             ISA
+	Label           string // before the names of labels, where a function has several
 	Pixels, Vectors int
 	Acc             []reg.VecPhysical // vector j of pixel i is Acc[i*Vectors+j]
 	Free            []reg.VecPhysical // two others
 	Scale, Mask     Mem               // int, not 0 if the epilogue has them
 	Lo, Hi          Mem               // float32
-	Channels        Mem               // bias, scale, shift and mask of the vectors, one after the other
+	Channels        Mem               // bias, scale, shift and mask of the vectors
+	Apart           int               // bytes from the bias to the scale and so on; 0 is one after the other
 	Res, Out        reg.GPVirtual     // Res is 0 without a residual, then it is left alone
 	At              func(base reg.Register, pixel, vector int) Mem
 }
@@ -28,12 +30,16 @@ func (e Epilogue) Store() {
 			}
 		}
 	}
+	apart := e.Apart
+	if apart == 0 {
+		apart = e.Vectors * e.ISA.Bytes
+	}
 	channels := func(what, vector int) Mem {
-		return e.Channels.Offset((what*e.Vectors + vector) * e.ISA.Bytes)
+		return e.Channels.Offset(what*apart + vector*e.ISA.Bytes)
 	}
 	const scale, shift, mask = 1, 2, 3
 	CMPQ(e.Scale, Imm(0))
-	JE(LabelRef("scaled"))
+	JE(LabelRef(e.Label + "scaled"))
 	for j := range e.Vectors {
 		VMOVUPS(channels(scale, j), e.Free[0])
 		VMOVUPS(channels(shift, j), e.Free[1])
@@ -41,22 +47,22 @@ func (e Epilogue) Store() {
 			VFMADD213PS(e.Free[1], e.Free[0], e.Acc[i*e.Vectors+j])
 		}
 	}
-	Label("scaled")
+	Label(e.Label + "scaled")
 	TESTQ(e.Res, e.Res)
-	JZ(LabelRef("added"))
+	JZ(LabelRef(e.Label + "added"))
 	each(func(i, j int, v reg.VecPhysical) { VADDPS(e.At(e.Res, i, j), v, v) })
-	Label("added")
+	Label(e.Label + "added")
 	VBROADCASTSS(e.Lo, e.Free[0])
 	VBROADCASTSS(e.Hi, e.Free[1])
 	each(func(_, _ int, v reg.VecPhysical) { Clamp(e.Free[0], e.Free[1], v) })
 	CMPQ(e.Mask, Imm(0))
-	JE(LabelRef("masked"))
+	JE(LabelRef(e.Label + "masked"))
 	for j := range e.Vectors {
 		VMOVUPS(channels(mask, j), e.Free[0])
 		for i := range e.Pixels {
 			e.ISA.And(e.Free[0], e.Acc[i*e.Vectors+j])
 		}
 	}
-	Label("masked")
+	Label(e.Label + "masked")
 	each(func(i, j int, v reg.VecPhysical) { VMOVUPS(v, e.At(e.Out, i, j)) })
 }

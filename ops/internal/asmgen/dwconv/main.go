@@ -1,4 +1,4 @@
-// Command dwconv generates the tiles of the depthwise convolution: px pixels of one block of 16 channels.
+// Command dwconv generates the depthwise convolution: tiles of pixels side by side of one vector of channels.
 package main
 
 import (
@@ -11,186 +11,285 @@ import (
 	"scission/ops/internal/asmgen/avx"
 )
 
-// The fields of dwconv.steps and of dwconv.area, in bytes.
+// The fields of dwconv.steps, band and tile, in bytes.
 const (
 	stepsRow = 8 * iota
-	stepsCol
 	stepsWeights
-	stepsPixelIn
-	stepsPixelOut
-	stepsTileIn
-	stepsTileOut
+	stepsCol
+	stepsPixel
 	stepsLineIn
 	stepsLineOut
+	stepsBlockIn
+	stepsBlockOut
+	stepsBlockWeights
+	stepsBias
 	stepsScale
 	stepsMask
 	stepsLo
-	stepsHi = stepsLo + 4
+	stepsHi    = stepsLo + 4
+	stepsFloor = stepsLo + 8
 )
 
 const (
-	areaIn = 8 * iota
-	areaOut
-	areaWeights
-	areaRows
-	areaCols
-	areaLines
-	areaTiles
-	areaSize
+	bandIn = 8 * iota
+	bandOut
+	bandWeights
+	bandRows
+	bandLines
+	bandSize
 )
 
-const block = 64 // bytes of a pixel
+const (
+	tileIn = 8 * iota
+	tileOut
+	tilePixels
+	tileLeft
+	tileRight
+	tileSize
+)
 
-// fixed is the taps of a row that a tile reads each input value once for, if their number and the stride are these.
-const fixed = 3
+const pixel = 64 // bytes of a pixel's block of channels
 
-// tile writes the tile for any taps, or with a stride that for rows of fixed taps and pixels side by side.
-func tile(s avx.ISA, px, stride int) {
-	name := fmt.Sprintf("tile%sP%d", s.Name, px)
-	if stride > 0 {
-		name += fmt.Sprintf("S%d", stride)
+// anyPixels and maxPixels are the largest tiles: for any taps, and where registers let it have more.
+const (
+	anyPixels = 8
+	maxPixels = 11
+)
+
+// function writes the walk over all tiles of some blocks, for rows of so many taps that are side by side, of the
+// stride; or for any, if taps is 0.
+func function(s avx.ISA, taps, stride int) {
+	name := "any" + s.Name
+	doc := name + " computes tiles with any taps."
+	most := anyPixels
+	if taps > 0 {
+		name = fmt.Sprintf("taps%dS%d%s", taps, stride, s.Name)
+		doc = fmt.Sprintf("%s computes tiles with %d taps a row, of stride %d.", name, taps, stride)
+		most = min(maxPixels, len(s.Regs)-taps-2)
 	}
-	TEXT(name, NOSPLIT, "func(s, areas *int, count int, in, w, epi, res, out *float32)")
+	TEXT(name, NOSPLIT, "func(s, bands *int, bandCount int, tiles *int, tileCount, blocks int, in, w, epi, res, out *float32)")
 	Pragma("noescape")
-	doc := fmt.Sprintf("%s computes count areas with tiles of %d pixels", name, px)
-	if stride > 0 {
-		doc += fmt.Sprintf(" side by side, of stride %d and %d taps a row", stride, fixed)
-	}
-	Doc(doc + ".")
-	nv := block / s.Bytes
-	acc, free := s.Regs[:px*nv], s.Regs[px*nv:]
+	Doc(doc)
+	vectors := pixel / s.Bytes
 
 	st := Mem{Base: Load(Param("s"), GP64())}
-	area := Mem{Base: Load(Param("areas"), GP64())}
-	locals := AllocLocal(56)
-	local := func(i int) Mem { return locals.Offset(8 * i) }
-	areas, lines, tiles, rows, lineIn, lineOut, tileOut := local(0), local(1), local(2), local(3), local(4), local(5), local(6)
+	const locals = 16
+	frame := AllocLocal(8 * locals)
+	next := 0
+	local := func() Mem {
+		next++
+		return frame.Offset(8 * (next - 1))
+	}
 	t := GP64()
 	keep := func(from, to Mem) {
 		MOVQ(from, t)
+		MOVQ(t, to)
+	}
+	param := func(name string, to Mem) {
+		Load(Param(name), t)
 		MOVQ(t, to)
 	}
 	add := func(step int, to Op) {
 		MOVQ(st.Offset(step), t)
 		ADDQ(t, to)
 	}
-	MOVQ(Load(Param("count"), t), areas)
+	blocks, bands, lines, tiles, rows := local(), local(), local(), local(), local()
+	in, w, epi, out := local(), local(), local(), local()
+	lineIn, lineOut, bandW, bandN := local(), local(), local(), local()
+	toRes, left, bandAt := local(), local(), local()
+	param("blocks", blocks)
+	param("in", in)
+	param("w", w)
+	param("epi", epi)
+	param("out", out)
+	Load(Param("res"), t)
+	SUBQ(out, t)
+	MOVQ(t, toRes)
 
-	Label("area")
-	tileIn, w, row, col, tap, n := GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
-	Load(Param("in"), tileIn)
-	ADDQ(area.Offset(areaIn), tileIn)
-	MOVQ(tileIn, lineIn)
-	keep(area.Offset(areaOut), lineOut)
-	keep(area.Offset(areaLines), lines)
+	Label("block")
+	param("bands", bandAt)
+	param("bandCount", bands)
+
+	Label("band")
+	band := Mem{Base: GP64()}
+	MOVQ(bandAt, band.Base)
+	keep(band.Offset(bandLines), lines)
+	keep(band.Offset(bandRows), bandN)
+	MOVQ(band.Offset(bandIn), t)
+	ADDQ(in, t)
+	MOVQ(t, lineIn)
+	MOVQ(band.Offset(bandOut), t)
+	ADDQ(out, t)
+	MOVQ(t, lineOut)
+	MOVQ(band.Offset(bandWeights), t)
+	ADDQ(w, t)
+	MOVQ(t, bandW)
 
 	Label("line")
-	MOVQ(lineIn, tileIn)
-	keep(lineOut, tileOut)
-	keep(area.Offset(areaTiles), tiles)
+	tile := Mem{Base: Load(Param("tiles"), GP64())}
+	param("tileCount", tiles)
 
 	Label("tile")
-	epi := Mem{Base: Load(Param("epi"), GP64())}
-	for i := range px {
-		for j := range nv {
-			if i == 0 {
-				VMOVUPS(epi.Offset(j*s.Bytes), acc[j])
-			} else {
-				VMOVAPS(acc[j], acc[i*nv+j])
-			}
+	x, y, weights, channels := GP64(), GP64(), GP64(), GP64()
+	MOVQ(lineIn, x)
+	ADDQ(tile.Offset(tileIn), x)
+	MOVQ(lineOut, y)
+	ADDQ(tile.Offset(tileOut), y)
+	MOVQ(bandW, weights)
+	MOVQ(epi, channels)
+	if vectors > 1 {
+		MOVQ(U32(vectors), t)
+		MOVQ(t, left)
+	}
+
+	Label("vector")
+	row, rowW := GP64(), GP64()
+	var skipLeft, skipRight reg.GPVirtual
+	if taps > 0 {
+		skipLeft, skipRight = GP64(), GP64()
+		MOVQ(tile.Offset(tileLeft), skipLeft)
+		MOVQ(tile.Offset(tileRight), skipRight)
+	}
+	acc := s.Regs[:most]
+	free := s.Regs[most:]
+	floor, value, weight := free[0], free[1], free[2:]
+	VMOVUPS(Mem{Base: channels}, acc[0])
+	VBROADCASTSS(st.Offset(stepsFloor), floor)
+	MOVQ(x, row)
+	MOVQ(weights, rowW)
+	keep(bandN, rows)
+	// Jump to the code for the pixels, by halves.
+	MOVQ(tile.Offset(tilePixels), t)
+	var dispatch func(lo, hi int)
+	dispatch = func(lo, hi int) {
+		if lo == hi {
+			JMP(LabelRef(fmt.Sprintf("pixels%d", lo)))
+			return
 		}
+		mid := (lo + hi + 1) / 2
+		CMPQ(t, Imm(uint64(mid)))
+		JGE(LabelRef(fmt.Sprintf("from%d", mid)))
+		dispatch(lo, mid-1)
+		Label(fmt.Sprintf("from%d", mid))
+		dispatch(mid, hi)
 	}
-	Load(Param("w"), w)
-	ADDQ(area.Offset(areaWeights), w)
-	MOVQ(tileIn, row)
-	MOVQ(area.Offset(areaRows), t)
-	MOVQ(t, rows)
-	TESTQ(t, t)
-	JZ(LabelRef("summed"))
-	var multiple func(base reg.Register, i int) Mem
-	if stride == 0 {
-		multiple = avx.Multiples(px, func(one reg.GPVirtual) { MOVQ(st.Offset(stepsPixelIn), one) })
-	}
-	Label("row")
-	if stride > 0 {
-		for j := range nv {
-			weight, x := free[:fixed], free[fixed]
-			for c := range fixed {
-				VMOVUPS(Mem{Base: w, Disp: c*block + j*s.Bytes}, weight[c])
+	dispatch(1, most)
+
+	for px := 1; px <= most; px++ {
+		prefix := fmt.Sprintf("pixels%d", px)
+		Label(prefix)
+		for i := 1; i < px; i++ {
+			VMOVAPS(acc[0], acc[i])
+		}
+		CMPQ(rows, Imm(0))
+		JE(LabelRef(prefix + "Summed"))
+		Label(prefix + "Row")
+		if taps > 0 {
+			for c := range taps {
+				VMOVUPS(Mem{Base: rowW, Disp: c * pixel}, weight[c])
 			}
-			for at := range (px-1)*stride + fixed { // an output's taps come in their order
-				VMOVUPS(Mem{Base: row, Disp: at*block + j*s.Bytes}, x)
-				for c := range fixed {
+			inputs := (px-1)*stride + taps
+			side := taps / 2 // at most that many inputs are padding
+			for skip := 1; skip <= side; skip++ {
+				CMPQ(skipLeft, Imm(uint64(skip)))
+				JE(LabelRef(fmt.Sprintf("%sFrom%d", prefix, skip)))
+			}
+			for at := range inputs { // an output's taps come in their order
+				if skip := inputs - at; skip <= side {
+					CMPQ(skipRight, Imm(uint64(skip)))
+					JE(LabelRef(prefix + "RowDone"))
+				}
+				if at > 0 && at <= side {
+					Label(fmt.Sprintf("%sFrom%d", prefix, at))
+				}
+				VMAXPS(Mem{Base: row, Disp: at * pixel}, floor, value)
+				for c := range taps {
 					if i := (at - c) / stride; at >= c && (at-c)%stride == 0 && i < px {
-						VFMADD231PS(x, weight[c], acc[i*nv+j])
+						VFMADD231PS(value, weight[c], acc[i])
 					}
 				}
 			}
-		}
-	} else {
-		MOVQ(row, col)
-		MOVQ(w, tap)
-		MOVQ(area.Offset(areaCols), n)
-		Label("tap")
-		for j := range nv {
-			VMOVUPS(Mem{Base: tap, Disp: j * s.Bytes}, free[j])
-		}
-		for i := range px {
-			for j := range nv {
-				VFMADD231PS(multiple(col, i).Offset(j*s.Bytes), free[j], acc[i*nv+j])
+		} else {
+			col, tap, n, place := GP64(), GP64(), GP64(), GP64()
+			MOVQ(row, col)
+			MOVQ(rowW, tap)
+			ADDQ(tile.Offset(tileLeft), tap)
+			MOVQ(tile.Offset(tileRight), n)
+			TESTQ(n, n)
+			JZ(LabelRef(prefix + "RowDone"))
+			Label(prefix + "Tap")
+			VMOVUPS(Mem{Base: tap}, weight[0])
+			MOVQ(col, place)
+			for i := range px {
+				VMAXPS(Mem{Base: place}, floor, value)
+				VFMADD231PS(value, weight[0], acc[i])
+				if i+1 < px {
+					ADDQ(st.Offset(stepsPixel), place)
+				}
 			}
+			ADDQ(Imm(pixel), tap)
+			ADDQ(st.Offset(stepsCol), col)
+			DECQ(n)
+			JNZ(LabelRef(prefix + "Tap"))
 		}
-		ADDQ(Imm(block), tap)
-		ADDQ(st.Offset(stepsCol), col)
-		DECQ(n)
-		JNZ(LabelRef("tap"))
+		Label(prefix + "RowDone")
+		ADDQ(st.Offset(stepsRow), row)
+		ADDQ(st.Offset(stepsWeights), rowW)
+		DECQ(rows)
+		JNZ(LabelRef(prefix + "Row"))
+		Label(prefix + "Summed")
+		res := GP64()
+		MOVQ(toRes, t)
+		ADDQ(y, t)
+		Load(Param("res"), res)
+		TESTQ(res, res)
+		CMOVQNE(t, res)
+		avx.Epilogue{
+			ISA: s, Label: prefix, Pixels: px, Vectors: 1, Acc: acc[:px], Free: free,
+			Scale: st.Offset(stepsScale), Mask: st.Offset(stepsMask), Lo: st.Offset(stepsLo), Hi: st.Offset(stepsHi),
+			Channels: Mem{Base: channels}, Apart: pixel, Res: res, Out: y,
+			At: func(base reg.Register, i, _ int) Mem { return Mem{Base: base, Disp: i * pixel} },
+		}.Store()
+		if px < most {
+			JMP(LabelRef("stored"))
+		}
 	}
-	ADDQ(st.Offset(stepsRow), row)
-	ADDQ(st.Offset(stepsWeights), w)
-	DECQ(rows)
-	JNZ(LabelRef("row"))
 
-	Label("summed")
-	res, out := GP64(), GP64()
-	Load(Param("out"), out)
-	ADDQ(tileOut, out)
-	Load(Param("res"), res)
-	MOVQ(res, t)
-	ADDQ(tileOut, t)
-	TESTQ(res, res)
-	CMOVQNE(t, res)
-	Load(Param("epi"), epi.Base.(reg.GPVirtual))
-	place := avx.Multiples(px, func(one reg.GPVirtual) { MOVQ(st.Offset(stepsPixelOut), one) })
-	avx.Epilogue{
-		ISA: s, Pixels: px, Vectors: nv, Acc: acc, Free: free,
-		Scale: st.Offset(stepsScale), Mask: st.Offset(stepsMask), Lo: st.Offset(stepsLo), Hi: st.Offset(stepsHi),
-		Channels: epi, Res: res, Out: out,
-		At: func(base reg.Register, i, j int) Mem { return place(base, i).Offset(j * s.Bytes) },
-	}.Store()
-
-	add(stepsTileIn, tileIn)
-	add(stepsTileOut, tileOut)
+	Label("stored")
+	if vectors > 1 {
+		for _, p := range []reg.GPVirtual{x, y, weights, channels} {
+			ADDQ(Imm(uint64(s.Bytes)), p)
+		}
+		DECQ(left)
+		JNZ(LabelRef("vector"))
+	}
+	ADDQ(Imm(tileSize), tile.Base)
 	DECQ(tiles)
 	JNZ(LabelRef("tile"))
 	add(stepsLineIn, lineIn)
 	add(stepsLineOut, lineOut)
 	DECQ(lines)
 	JNZ(LabelRef("line"))
-	ADDQ(Imm(areaSize), area.Base)
-	DECQ(areas)
-	JNZ(LabelRef("area"))
+	ADDQ(Imm(bandSize), bandAt)
+	DECQ(bands)
+	JNZ(LabelRef("band"))
+	add(stepsBlockIn, in)
+	add(stepsBlockOut, out)
+	add(stepsBlockWeights, w)
+	add(stepsBias, epi)
+	DECQ(blocks)
+	JNZ(LabelRef("block"))
 	VZEROUPPER()
 	RET()
 }
 
 func main() {
 	avx.BuildTags()
-	for stride := range 3 {
-		for px := 1; px <= 6; px++ {
-			tile(avx.AVX2, px, stride)
-		}
-		for px := 1; px <= 14; px++ {
-			tile(avx.AVX512, px, stride)
+	for _, s := range []avx.ISA{avx.AVX2, avx.AVX512} {
+		function(s, 0, 0)
+		for _, taps := range []int{3, 5, 7} {
+			function(s, taps, 1)
+			function(s, taps, 2)
 		}
 	}
 	Generate()
