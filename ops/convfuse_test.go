@@ -232,7 +232,9 @@ func TestPadIsAbsorbed(t *testing.T) {
 // else reads, and give the bits of the separate nodes.
 func TestLowerBoundsAreAbsorbed(t *testing.T) {
 	atEachLevel(t, "TestLowerBoundsAreAbsorbed", func(t *testing.T) {
-		relu := func(t *testing.T, g *graph.Graph, x *graph.Value) *graph.Value { return add(t, g, build(t, "Relu", 14), x) }
+		relu := func(t *testing.T, g *graph.Graph, x *graph.Value) *graph.Value {
+			return add(t, g, build(t, "Relu", 14), x)
+		}
 		clip := func(bounds ...float32) func(t *testing.T, g *graph.Graph, x *graph.Value) *graph.Value {
 			return func(t *testing.T, g *graph.Graph, x *graph.Value) *graph.Value {
 				in := []*graph.Value{x}
