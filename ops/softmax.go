@@ -9,30 +9,36 @@ import (
 	"scission/ops/internal/vec"
 )
 
-func init() {
-	register("Softmax", 1, func(a *Attrs) graph.Op { return softmax{axis: a.Int("axis", 1), flat: true} })
-	register("Softmax", 13, func(a *Attrs) graph.Op { return softmax{axis: a.Int("axis", -1)} })
+func init() { registerRows("Softmax", vec.Softmax, softmaxRow) }
+
+// registerRows registers an operator that works on rows along an axis.
+func registerRows(name string, f32 func(dst, x []float32), f64 func(dst, x []float64)) {
+	register(name, 1, func(a *Attrs) graph.Op { return softmax{name, a.Int("axis", 1), true, f32, f64} })
+	register(name, 13, func(a *Attrs) graph.Op { return softmax{name, a.Int("axis", -1), false, f32, f64} })
 }
 
-// softmax is exp(x) / sum(exp(x)) along an axis; until opset 12 along all
-// dimensions from the axis on.
+// softmax is exp(x) / sum(exp(x)) along an axis, or another function of rows:
+// LogSoftmax and Hardmax; until opset 12 along all dimensions from the axis on.
 //
 //	x, y: floating point, any shape
 //
 // The largest element is taken off first, so no exponential overflows. The
 // arithmetic of a sum depends on its length alone.
 //
-// Source: ONNX Softmax-1, Softmax-11, Softmax-13.
+// Source: ONNX Softmax-1, -11, -13; LogSoftmax and Hardmax likewise.
 type softmax struct {
+	name string
 	axis int
 	flat bool
+	f32  func(dst, x []float32) // of one row; dst may be x
+	f64  func(dst, x []float64)
 }
 
 // softmaxFLOPs is what each element counts for: the maximum, a subtraction, an
 // exponential, an addition and a division.
 const softmaxFLOPs = 5
 
-func (s softmax) String() string { return fmt.Sprintf("Softmax[%d]", s.axis) }
+func (s softmax) String() string { return fmt.Sprintf("%s[%d]", s.name, s.axis) }
 
 // sizes returns the lengths of the dimensions before the axis, along it and
 // behind it.
@@ -78,9 +84,9 @@ func (s softmax) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		return graph.Kernel{}, err
 	}
 	if out[0].DType == tensor.Float64 {
-		return softmaxKernel("generic go", before, along, behind, mathTime, softmaxRow), nil
+		return softmaxKernel("generic go", before, along, behind, mathTime, s.f64), nil
 	}
-	return softmaxKernel("vector", before, along, behind, scalarTime, vec.Softmax), nil
+	return softmaxKernel("vector", before, along, behind, scalarTime, s.f32), nil
 }
 
 // softmaxKernel applies row to each of the before*behind rows of along
