@@ -70,12 +70,50 @@ func (q dequantizeLinear) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: to, Shape: x.Shape}}}, nil
 }
 
+// KeepsOperands makes the integers of constant weights known to rewrites.
+func (dequantizeLinear) KeepsOperands() {}
+
+// JoinsReaders keeps the node with those that read its result: they may
+// calculate with its integers.
+func (dequantizeLinear) JoinsReaders() {}
+
+// Rewrite lets a convolution that reads the result, and whose weights are
+// integers too, calculate with these, and removes the node when nobody reads
+// it any more.
+func (q dequantizeLinear) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
+	y := n.Out[0]
+	if len(e.Users(y)) == 0 && !e.IsOutput(y) { // it would still be a reader of x
+		e.Remove(n, n.In[0])
+		return true, nil
+	}
+	for _, user := range e.Users(y) {
+		if c, ok := user.Op.(*convolution); ok && newQuantConv(e, n, user, c) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Layouts keeps NCHW16c values in blocks.
+func (q dequantizeLinear) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
+	want, give = make([]graph.Layout, len(in)), make([]graph.Layout, len(out))
+	_, zero, ok := oneScale(in, in[0].DType)
+	if l := (quantised{lanes, zero}); ok && in[0].Layout == l && out[0].DType == tensor.Float32 {
+		want[0], give[0] = l, nchw16c{}
+	}
+	return want, give
+}
+
 func (q dequantizeLinear) FLOPs(in, out []graph.Fact) int64 { return flops(2, out[0].Shape.Elems()) }
 
 func (q dequantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	g, err := granularityOf(in[0].Shape, in[1], input(in, 2), q.axis, q.block)
 	if err != nil {
 		return graph.Kernel{}, err
+	}
+	if out[0].Layout != nil {
+		scale, _, _ := oneScale(in, in[0].DType)
+		return dequantiseLaid(out, scale), nil
 	}
 	var narrow func(dst, src []byte)
 	if to := out[0].DType; to != tensor.Float32 {

@@ -5,6 +5,7 @@ import (
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
+	"scission/ops/internal/qconv"
 )
 
 func init() {
@@ -103,6 +104,23 @@ func (q quantizeLinear) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: to, Shape: x.Shape}}}, nil
 }
 
+// Layouts keeps NCHW16c values in blocks, and lets images of few channels lie
+// as a convolution reads them.
+func (q quantizeLinear) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
+	want, give = make([]graph.Layout, len(in)), make([]graph.Layout, len(out))
+	_, zero, ok := oneScale(in, out[0].DType)
+	if !ok || in[0].DType != tensor.Float32 || q.precision > tensor.Float32 || !quantisable(out[0].Type) {
+		return want, give
+	}
+	switch l := in[0].Layout; {
+	case l == nchw16c{}:
+		want[0], give[0] = l, quantised{lanes, zero}
+	case l == nil && out[0].Shape[1] <= qconv.Few && in[0].Const == nil:
+		give[0] = quantised{qconv.Few, zero}
+	}
+	return want, give
+}
+
 func (q quantizeLinear) FLOPs(in, out []graph.Fact) int64 { return flops(3, out[0].Shape.Elems()) }
 
 // quantiseTime is about how many nanoseconds the quantisation of one element
@@ -113,6 +131,10 @@ func (q quantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	g, err := granularityOf(in[0].Shape, in[1], input(in, 2), q.axis, q.block)
 	if err != nil {
 		return graph.Kernel{}, err
+	}
+	if l, ok := out[0].Layout.(quantised); ok {
+		scale, zero, _ := oneScale(in, out[0].DType)
+		return quantiseLaid(in, out, l, scale, zero), nil
 	}
 	from := in[0].DType
 	widen := widener(from)

@@ -1,0 +1,55 @@
+//go:build amd64 && !purego
+
+package qconv
+
+import (
+	"golang.org/x/sys/cpu"
+
+	"scission/ops/internal/isa"
+)
+
+var assembly = []implementation{
+	{level: isa.AVX512, missing: !cpu.X86.HasAVX512VNNI, pixels: 8, depthwisePixels: 8, fewest: 4, pairs: true, dense: denseAVX512, depthwise: depthAVX512},
+	{level: isa.AVX2, pixels: 6, depthwisePixels: 4, fewest: 4, pairs: true, halves: true, dense: denseAVX2, depthwise: depthAVX2},
+}
+
+var (
+	tilesDenseAVX2   = [...]tileAsm{denseAVX2P1, denseAVX2P2, denseAVX2P3, denseAVX2P4, denseAVX2P5, denseAVX2P6}
+	tilesDepthAVX2   = [...]tileAsm{depthAVX2P1, depthAVX2P2, depthAVX2P3, depthAVX2P4}
+	tilesDenseAVX512 = [...]tileAsm{
+		denseAVX512P1, denseAVX512P2, denseAVX512P3, denseAVX512P4, denseAVX512P5, denseAVX512P6, denseAVX512P7, denseAVX512P8,
+	}
+	tilesDepthAVX512 = [...]tileAsm{
+		depthAVX512P1, depthAVX512P2, depthAVX512P3, depthAVX512P4, depthAVX512P5, depthAVX512P6, depthAVX512P7, depthAVX512P8,
+	}
+)
+
+func denseAVX2(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, pixels int) {
+	call(tilesDenseAVX2[pixels-1], l, taps, in, w, epi, res, out, count, lines)
+}
+
+func depthAVX2(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, pixels int) {
+	call(tilesDepthAVX2[pixels-1], l, taps, in, w, epi, res, out, count, lines)
+}
+
+func denseAVX512(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, pixels int) {
+	call(tilesDenseAVX512[pixels-1], l, taps, in, w, epi, res, out, count, lines)
+}
+
+func depthAVX512(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, pixels int) {
+	call(tilesDepthAVX512[pixels-1], l, taps, in, w, epi, res, out, count, lines)
+}
+
+// What follows is nil without assembly.
+var (
+	quantiseAsm   func(dst *int16, x *float32, n int, step, lo, hi, nan float32)
+	dequantiseAsm func(dst *float32, x *int16, n int, scale float32)
+	interleaveAsm func(dst, x *int16, plane, n int)
+	copyRowsAsm   func(dst, src *int16, rows, n, dstStep, srcStep int)
+)
+
+func init() {
+	if isa.Have(isa.AVX2) {
+		quantiseAsm, dequantiseAsm, interleaveAsm, copyRowsAsm = quantiseAVX2, dequantiseAVX2, interleaveAVX2, copyRowsAVX2
+	}
+}
