@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -56,8 +57,8 @@ func (u unique) name(s string) string {
 // sort checks that each value is given once and that each one that is read is
 // given, and puts the nodes in topological order, which is the file's if that is
 // one. inputs are the names of the graph's inputs.
-func (m *Model) sort(inputs map[string]bool) error {
-	g := m.proto.Graph
+func (s *section) sort(inputs map[string]bool, outer func(string) bool) error {
+	g := s.graph
 	producer := map[string]int{}
 	for i, n := range g.Node {
 		for _, out := range n.Output {
@@ -65,27 +66,49 @@ func (m *Model) sort(inputs map[string]bool) error {
 				continue
 			}
 			if j, ok := producer[out]; ok {
-				return fmt.Errorf("%w: %q is computed by both node %q and node %q", ErrFormat, out, m.names[j], m.names[i])
+				return fmt.Errorf("%w: %q is computed by both node %q and node %q", ErrFormat, out, s.names[j], s.names[i])
 			}
-			if inputs[out] || m.initializers[out] != nil || m.sparse[out] {
-				return fmt.Errorf("%w: node %q computes %q, which is an input or an initializer", ErrFormat, m.names[i], out)
+			if inputs[out] || s.initializers[out] != nil || s.sparse[out] != nil {
+				return fmt.Errorf("%w: node %q computes %q, which is an input or an initializer", ErrFormat, s.names[i], out)
 			}
 			producer[out] = i
 		}
 	}
+	free := map[string]bool{}
 	given := func(name string) bool {
-		_, ok := producer[name]
-		return ok || inputs[name] || m.initializers[name] != nil || m.sparse[name]
+		if _, ok := producer[name]; ok || inputs[name] || s.initializers[name] != nil || s.sparse[name] != nil || free[name] {
+			return true
+		}
+		if !outer(name) {
+			return false
+		}
+		free[name] = true
+		s.free = append(s.free, name)
+		return true
+	}
+	reads := make([][]string, len(g.Node)) // by each node or its graphs
+	s.bodies = map[*pb.Graph]*section{}
+	for i := range g.Node {
+		n := &g.Node[i]
+		reads[i] = n.Input
+		for _, b := range bodies(n) {
+			sub := &section{}
+			if err := sub.index(b, given); err != nil {
+				return fmt.Errorf("node %q: graph %q: %w", s.names[i], b.Name, err)
+			}
+			s.bodies[b] = sub
+			reads[i] = append(reads[i][:len(reads[i]):len(reads[i])], sub.free...)
+		}
 	}
 	waits := make([]int, len(g.Node))     // how many inputs are still to be computed
 	readers := make([][]int, len(g.Node)) // who waits for the node, once for each input
-	for i, n := range g.Node {
-		for _, in := range n.Input {
+	for i := range g.Node {
+		for _, in := range reads[i] {
 			if in == "" {
 				continue
 			}
 			if !given(in) {
-				return fmt.Errorf("%w: node %q reads %q, which nothing gives", ErrFormat, m.names[i], in)
+				return fmt.Errorf("%w: node %q reads %q, which nothing gives", ErrFormat, s.names[i], in)
 			}
 			if j, ok := producer[in]; ok {
 				waits[i]++
@@ -108,17 +131,28 @@ func (m *Model) sort(inputs map[string]bool) error {
 	heap.Init(queue)
 	for len(*ready) > 0 {
 		i := heap.Pop(queue).(int)
-		m.order = append(m.order, i)
+		s.order = append(s.order, i)
 		for _, j := range readers[i] {
 			if waits[j]--; waits[j] == 0 {
 				heap.Push(queue, j)
 			}
 		}
 	}
-	if len(m.order) < len(g.Node) {
-		return fmt.Errorf("%w: the graph has a cycle: %s", ErrFormat, m.cycle(waits, producer))
+	if len(s.order) < len(g.Node) {
+		return fmt.Errorf("%w: the graph has a cycle: %s", ErrFormat, s.cycle(reads, waits, producer))
 	}
 	return nil
+}
+
+// bodies returns the graphs among the attributes of a node.
+func bodies(n *pb.Node) []*pb.Graph {
+	var list []*pb.Graph
+	for i := range n.Attribute {
+		if g := n.Attribute[i].G; g != nil {
+			list = append(list, g)
+		}
+	}
+	return list
 }
 
 // intHeap is a heap of the numbers of nodes that are ready, the first of the
@@ -137,9 +171,9 @@ func (h intHeap) Pop() any {
 const maxCycle = 8
 
 // cycle names the nodes of a cycle among those that still wait.
-func (m *Model) cycle(waits []int, producer map[string]int) string {
+func (s *section) cycle(reads [][]string, waits []int, producer map[string]int) string {
 	before := func(i int) int { // a node for which i waits
-		for _, in := range m.proto.Graph.Node[i].Input {
+		for _, in := range reads[i] {
 			if j, ok := producer[in]; ok && waits[j] > 0 {
 				return j
 			}
@@ -150,13 +184,13 @@ func (m *Model) cycle(waits []int, producer map[string]int) string {
 	for range waits { // step back until certainly inside the cycle
 		i = before(i)
 	}
-	names := []string{strconv.Quote(m.names[i])}
+	names := []string{strconv.Quote(s.names[i])}
 	for j := before(i); j != i; j = before(j) {
 		if len(names) == maxCycle {
 			names = append(names, "...")
 			break
 		}
-		names = append(names, strconv.Quote(m.names[j]))
+		names = append(names, strconv.Quote(s.names[j]))
 	}
 	return strings.Join(names, " reads from ") + " reads from " + names[0]
 }
@@ -189,69 +223,123 @@ func (m *Model) build(shapes map[string]tensor.Shape) (*graph.Graph, error) {
 	if m.isClosed() {
 		return nil, errClosed
 	}
-	p := m.proto.Graph
-	g := &graph.Graph{Name: m.name, Limit: m.limits.Value, Forget: m.forget}
-	values := map[string]*graph.Value{}
-	for i, in := range m.inputs {
-		values[in.Name] = g.Input(in.Name, types[i])
-	}
-	value := func(name string) (*graph.Value, error) {
-		v := values[name]
-		if v != nil || name == "" {
-			return v, nil
-		}
-		if m.sparse[name] {
-			return nil, fmt.Errorf("initializer %q: %w: it is sparse", name, ops.ErrUnsupported)
-		}
-		t, err := m.tensor(m.initializers[name])
-		if err != nil {
-			return nil, fmt.Errorf("initializer %q: %w", name, err)
-		}
-		name = strings.Clone(name)
-		values[name] = graph.Constant(name, t)
-		return values[name], nil
-	}
 	left := m.limits.Constants // for what is computed here
-	for _, i := range m.order {
-		n := &p.Node[i]
-		spec, op, err := m.operator(n)
+	c := &scope{section: &m.section, model: m, left: &left, values: map[string]*graph.Value{}}
+	c.g = &graph.Graph{Name: m.name, Limit: m.limits.Value, Forget: m.forget}
+	for i, in := range m.inputs {
+		c.values[in.Name] = c.g.Input(in.Name, types[i])
+	}
+	return c.g, c.build()
+}
+
+// scope is where a graph of the file is built.
+type scope struct {
+	*section
+	model    *Model
+	outer    *scope // of the graph around, nil for the model's own
+	g        *graph.Graph
+	values   map[string]*graph.Value
+	captured []*graph.Value // of outer, which the last inputs of g stand for
+	left     *int           // bytes of constants that may still be computed
+}
+
+// value returns the value called name, nil for an omitted one.
+func (c *scope) value(name string) (*graph.Value, error) {
+	v := c.values[name]
+	if v != nil || name == "" {
+		return v, nil
+	}
+	var t *tensor.Tensor
+	var err error
+	own := strings.Clone(name)
+	switch {
+	case c.initializers[name] != nil:
+		t, err = c.model.tensor(c.initializers[name])
+	case c.sparse[name] != nil:
+		t, err = c.model.dense(c.sparse[name])
+	case c.outer != nil:
+		if v, err = c.outer.value(name); err != nil {
+			return nil, err
+		}
+		if v.Const == nil {
+			c.captured = append(c.captured, v)
+			v = lateInput(c.g, own)
+		}
+		c.values[own] = v
+		return v, nil
+	default:
+		return nil, fmt.Errorf("%w: nothing gives %q", ErrFormat, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("initializer %q: %w", name, err)
+	}
+	c.values[own] = graph.Constant(own, t)
+	return c.values[own], nil
+}
+
+func lateInput(g *graph.Graph, name string) *graph.Value {
+	v := g.Input(name, tensor.Type{})
+	v.Late = true
+	return v
+}
+
+// build adds the nodes and outputs of the section to c.g, which has its inputs.
+func (c *scope) build() error {
+	for _, i := range c.order {
+		n := &c.graph.Node[i]
+		spec, op, captured, err := c.operator(n)
 		if err != nil {
-			return nil, fmt.Errorf("node %q: %w", m.names[i], err)
+			return fmt.Errorf("node %q: %w", c.names[i], err)
 		}
 		in := make([]*graph.Value, len(n.Input))
 		for j, name := range n.Input {
-			if in[j], err = value(name); err != nil {
-				return nil, fmt.Errorf("node %q: %w", m.names[i], err)
+			if in[j], err = c.value(name); err != nil {
+				return fmt.Errorf("node %q: %w", c.names[i], err)
 			}
 		}
 		names := make([]string, len(n.Output))
 		for j, name := range n.Output {
 			names[j] = strings.Clone(name)
 		}
-		out, err := g.Add(m.names[i], op, spec, in, names...)
+		out, err := c.g.Add(c.names[i], op, spec, append(in, captured...), names...)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, v := range out {
 			if v == nil {
 				continue
 			}
-			values[v.Name] = v
+			c.values[v.Name] = v
 			if v.Const != nil {
-				if left -= v.Const.Bytes(); left < 0 {
-					return nil, fmt.Errorf("node %q: constants computed so far take more than %d bytes", m.names[i], m.limits.Constants)
+				if *c.left -= v.Const.Bytes(); *c.left < 0 {
+					return fmt.Errorf("node %q: constants computed so far take more than %d bytes", c.names[i], c.model.limits.Constants)
 				}
 			}
 		}
 	}
-	for _, out := range m.outputs {
-		v, err := value(out.Name)
+	for _, out := range c.graph.Output {
+		v, err := c.value(out.Name)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		g.Outputs = append(g.Outputs, v)
+		c.g.Outputs = append(c.g.Outputs, v)
 	}
-	return g, nil
+	return nil
+}
+
+// body builds a graph among the attributes of a node, and returns what it
+// captures.
+func (c *scope) body(p *pb.Graph) (*graph.Body, []*graph.Value, error) {
+	sub := &scope{section: c.bodies[p], model: c.model, outer: c, left: c.left, values: map[string]*graph.Value{}}
+	sub.g = &graph.Graph{Name: strings.Clone(p.Name), Limit: c.g.Limit}
+	for _, in := range sub.inputs {
+		sub.values[in.Name] = lateInput(sub.g, in.Name)
+	}
+	b := &graph.Body{Graph: sub.g, Given: len(sub.inputs)}
+	if err := sub.build(); err != nil {
+		return nil, nil, fmt.Errorf("graph %q: %w", p.Name, err)
+	}
+	return b, sub.captured, nil
 }
 
 var errClosed = errors.New("the model is closed")
@@ -276,35 +364,64 @@ func (m *Model) tensor(p *pb.Tensor) (*tensor.Tensor, error) {
 	return t, err
 }
 
-// operator builds the operator of a node.
-func (m *Model) operator(n *pb.Node) (*graph.Spec, graph.Op, error) {
-	spec := &graph.Spec{Domain: strings.Clone(domain(n.Domain)), Type: strings.Clone(n.OpType)}
-	version, ok := m.opsets[spec.Domain]
+// operator builds the operator of a node; captured are its inputs behind those
+// that the file lists.
+func (c *scope) operator(n *pb.Node) (spec *graph.Spec, op graph.Op, captured []*graph.Value, err error) {
+	m := c.model
+	spec = &graph.Spec{Domain: strings.Clone(domain(n.Domain)), Type: strings.Clone(n.OpType)}
+	opsets := m.opsets
+	if n.Opsets != nil {
+		opsets = n.Opsets
+	}
+	version, ok := opsets[spec.Domain]
 	if !ok {
-		return nil, nil, fmt.Errorf("operator %s of domain %s: %w: the file imports no opset of the domain", spec.Type, shown(spec.Domain), ErrFormat)
+		return nil, nil, nil, fmt.Errorf("operator %s of domain %s: %w: the file imports no opset of the domain", spec.Type, shown(spec.Domain), ErrFormat)
 	}
 	spec.Version = version
-	fail := func(err error) (*graph.Spec, graph.Op, error) {
-		return nil, nil, fmt.Errorf("operator %s of domain %s, opset %d: %w", spec.Type, shown(spec.Domain), version, err)
+	fail := func(a *pb.Attribute, err error) (*graph.Spec, graph.Op, []*graph.Value, error) {
+		return nil, nil, nil, fmt.Errorf("operator %s of domain %s, opset %d: attribute %q: %w", spec.Type, shown(spec.Domain), version, a.Name, err)
 	}
-	if m.functions[function{spec.Domain, spec.Type, n.Overload}] {
-		return fail(fmt.Errorf("%w: it is a function that the model defines", ops.ErrUnsupported))
-	}
-	seen := map[string]bool{}
+	seen, reads := map[string]bool{}, map[string][]*graph.Value{}
 	for i := range n.Attribute {
 		a := &n.Attribute[i]
-		v, err := m.attribute(a)
-		if err != nil {
-			return fail(fmt.Errorf("attribute %q: %w", a.Name, err))
+		var v any
+		if a.Guess() == pb.AttrGraph {
+			if a.G == nil {
+				return fail(a, fmt.Errorf("%w: its graph is missing", ErrFormat))
+			}
+			b, values, err := c.body(a.G)
+			if err != nil {
+				return fail(a, err)
+			}
+			v, reads[a.Name] = b, values
+		} else if v, err = m.attribute(a); err != nil {
+			return fail(a, err)
 		}
 		if seen[a.Name] {
-			return fail(fmt.Errorf("attribute %q: %w: it is given twice", a.Name, ErrFormat))
+			return fail(a, fmt.Errorf("%w: it is given twice", ErrFormat))
 		}
 		seen[a.Name] = true
 		spec.Attrs = append(spec.Attrs, graph.Attr{Name: strings.Clone(a.Name), Value: v})
 	}
-	op, err := ops.New(spec.Domain, spec.Type, version, spec.Attrs)
-	return spec, op, err
+	for _, name := range slices.Sorted(maps.Keys(reads)) {
+		captured = append(captured, reads[name]...)
+	}
+	op, err = ops.New(spec.Domain, spec.Type, version, spec.Attrs)
+	return spec, op, captured, err
+}
+
+// dense returns the tensor of p, the same for each call.
+func (m *Model) dense(p *pb.SparseTensor) (*tensor.Tensor, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t := m.denses[p]; t != nil {
+		return t, nil
+	}
+	t, err := m.decoder.sparse(p)
+	if err == nil {
+		m.denses[p] = t
+	}
+	return t, err
 }
 
 // attribute returns the value of an attribute as graph.Attr has it.

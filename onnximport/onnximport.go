@@ -70,26 +70,33 @@ type Model struct {
 	proto  *pb.Model
 	limits Limits
 
-	name            string
-	producer        [2]string // name and version
-	inputs, outputs []Input
-	opsets          map[string]int
-	functions       map[function]bool
-	initializers    map[string]*pb.Tensor
-	sparse          map[string]bool // the names of sparse initializers
-	order           []int           // the nodes in topological order
-	names           []string        // of the nodes, unique
-	digest          func() [sha256.Size]byte
+	section
+	name     string
+	producer [2]string // name and version
+	outputs  []Input
+	opsets   map[string]int
+	digest   func() [sha256.Size]byte
 
 	mu      sync.Mutex
 	closed  bool
 	tensors map[*pb.Tensor]*tensor.Tensor // those already made
+	denses  map[*pb.SparseTensor]*tensor.Tensor
 	decoder tensorDecoder
 	files   []contents
 }
 
-// function identifies an operator that the model itself defines.
-type function struct{ domain, name, overload string }
+// section is a graph of the file, the model's own or one among the attributes of
+// a node, with what is declared in it.
+type section struct {
+	graph        *pb.Graph
+	inputs       []Input // without those that an initializer makes constant
+	initializers map[string]*pb.Tensor
+	sparse       map[string]*pb.SparseTensor
+	order        []int                  // the nodes in topological order
+	names        []string               // of the nodes, unique
+	free         []string               // what the graph reads and the graphs around it give
+	bodies       map[*pb.Graph]*section // the graphs of the nodes
+}
 
 // Input describes a graph input or output as the file declares it.
 type Input struct {
@@ -161,7 +168,7 @@ func openFile(path string, get getFile) (contents, error) {
 const maxFile = math.MaxInt32
 
 func parse(data []byte, o Options, get getFile) (*Model, error) {
-	m := &Model{data: data, proto: &pb.Model{}, limits: o.Limits, tensors: map[*pb.Tensor]*tensor.Tensor{}}
+	m := &Model{data: data, proto: &pb.Model{}, limits: o.Limits, tensors: map[*pb.Tensor]*tensor.Tensor{}, denses: map[*pb.SparseTensor]*tensor.Tensor{}}
 	if m.limits.Value == 0 {
 		m.limits.Value = graph.DefaultLimit
 	}
@@ -304,48 +311,11 @@ func (m *Model) index() error {
 	}
 	m.name = strings.Clone(g.Name)
 	m.producer = [2]string{strings.Clone(m.proto.ProducerName), strings.Clone(m.proto.ProducerVersion)}
-	m.functions = map[function]bool{}
-	for _, f := range m.proto.Functions {
-		m.functions[function{domain(f.Domain), f.Name, f.Overload}] = true
+	if err := m.importOpsets(); err != nil {
+		return err
 	}
-	m.opsets = map[string]int{}
-	for _, o := range m.proto.OpsetImport {
-		if o.Version < 1 || o.Version > math.MaxInt32 {
-			return fmt.Errorf("%w: opset %d of domain %s", ErrFormat, o.Version, shown(o.Domain))
-		}
-		d := strings.Clone(domain(o.Domain))
-		m.opsets[d] = max(m.opsets[d], int(o.Version))
-	}
-	m.initializers = map[string]*pb.Tensor{}
-	for i := range g.Initializer {
-		t := &g.Initializer[i]
-		if t.Name == "" {
-			return fmt.Errorf("%w: initializer %d has no name", ErrFormat, i)
-		}
-		if m.initializers[t.Name] != nil {
-			return fmt.Errorf("%w: two initializers are named %q", ErrFormat, t.Name)
-		}
-		m.initializers[t.Name] = t
-	}
-	m.sparse = map[string]bool{}
-	for _, s := range g.SparseInitializer {
-		if s.Values != nil {
-			m.sparse[s.Values.Name] = true
-		}
-	}
-	seen := map[string]bool{}
-	for _, v := range g.Input {
-		if v.Name == "" || seen[v.Name] {
-			return fmt.Errorf("%w: two inputs are named %q", ErrFormat, v.Name)
-		}
-		seen[v.Name] = true
-		if m.initializers[v.Name] == nil && !m.sparse[v.Name] {
-			in, err := declared(v)
-			if err != nil {
-				return fmt.Errorf("input %q: %w", v.Name, err)
-			}
-			m.inputs = append(m.inputs, in)
-		}
+	if err := m.inline(); err != nil {
+		return err
 	}
 	for _, v := range g.Output {
 		out, err := declared(v)
@@ -354,8 +324,60 @@ func (m *Model) index() error {
 		}
 		m.outputs = append(m.outputs, out)
 	}
-	m.names = nodeNames(g.Node)
-	return m.sort(seen)
+	return m.section.index(g, func(string) bool { return false })
+}
+
+// importOpsets notes the version of each domain.
+func (m *Model) importOpsets() error {
+	m.opsets = map[string]int{}
+	for _, o := range m.proto.OpsetImport {
+		if o.Version < 1 || o.Version > math.MaxInt32 {
+			return fmt.Errorf("%w: opset %d of domain %s", ErrFormat, o.Version, shown(o.Domain))
+		}
+		d := strings.Clone(domain(o.Domain))
+		m.opsets[d] = max(m.opsets[d], int(o.Version))
+	}
+	return nil
+}
+
+// index finds what graph g declares under which name, also in the graphs of its
+// nodes, and orders the nodes. outer reports whether a graph around g gives a
+// name.
+func (s *section) index(g *pb.Graph, outer func(string) bool) error {
+	s.graph = g
+	s.initializers = map[string]*pb.Tensor{}
+	for i := range g.Initializer {
+		t := &g.Initializer[i]
+		if t.Name == "" {
+			return fmt.Errorf("%w: initializer %d has no name", ErrFormat, i)
+		}
+		if s.initializers[t.Name] != nil {
+			return fmt.Errorf("%w: two initializers are named %q", ErrFormat, t.Name)
+		}
+		s.initializers[t.Name] = t
+	}
+	s.sparse = map[string]*pb.SparseTensor{}
+	for i := range g.SparseInitializer {
+		if t := &g.SparseInitializer[i]; t.Values != nil {
+			s.sparse[t.Values.Name] = t
+		}
+	}
+	seen := map[string]bool{}
+	for _, v := range g.Input {
+		if v.Name == "" || seen[v.Name] {
+			return fmt.Errorf("%w: two inputs are named %q", ErrFormat, v.Name)
+		}
+		seen[v.Name] = true
+		if s.initializers[v.Name] == nil && s.sparse[v.Name] == nil {
+			in, err := declared(v)
+			if err != nil {
+				return fmt.Errorf("input %q: %w", v.Name, err)
+			}
+			s.inputs = append(s.inputs, in)
+		}
+	}
+	s.names = nodeNames(g.Node)
+	return s.sort(seen, outer)
 }
 
 // domain gives ai.onnx its short name, "".

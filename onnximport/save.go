@@ -48,35 +48,9 @@ func encode(g *graph.Graph) (*pb.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := encoder{names: map[*graph.Value]string{}, taken: unique{}, computed: map[*graph.Value]bool{}}
-	e.p.Name = g.Name
-	if e.p.Name == "" {
-		e.p.Name = "graph" // a graph must have a name
-	}
-	for _, v := range g.Inputs {
-		e.computed[v] = true
-		e.p.Input = append(e.p.Input, pb.ValueInfo{Name: e.name(v), Type: typeProto(v.Fact)})
-	}
-	for _, n := range g.Nodes {
-		for _, v := range n.Out {
-			e.computed[v] = true
-		}
-	}
-	for _, v := range g.Outputs {
-		e.p.Output = append(e.p.Output, pb.ValueInfo{Name: e.name(v), Type: typeProto(v.Fact)})
-		e.constant(v)
-	}
-	nodes := unique{}
-	for _, n := range g.Nodes {
-		p, err := e.node(n)
-		if err != nil {
-			return nil, fmt.Errorf("node %q (%s): %w", n.Name, n.Op, err)
-		}
-		if p.Name == "" {
-			p.Name = p.OpType
-		}
-		p.Name = nodes.name(p.Name)
-		e.p.Node = append(e.p.Node, p)
+	e := newEncoder(nil)
+	if err := e.graph(g, len(g.Inputs)); err != nil {
+		return nil, err
 	}
 	m := &pb.Model{IRVersion: minIR, ProducerName: "scission", Graph: &e.p}
 	for _, d := range slices.Sorted(maps.Keys(opsets)) {
@@ -91,42 +65,136 @@ func encode(g *graph.Graph) (*pb.Model, error) {
 	return m, nil
 }
 
+// graph encodes g, of whose inputs those from given on have names already.
+func (e *encoder) graph(g *graph.Graph, given int) error {
+	e.p.Name = g.Name
+	if e.p.Name == "" {
+		e.p.Name = "graph" // a graph must have a name
+	}
+	for _, v := range g.Inputs[:given] {
+		e.computed[v] = true
+		e.p.Input = append(e.p.Input, pb.ValueInfo{Name: e.name(v), Type: typeProto(v.Fact)})
+	}
+	for _, v := range g.Inputs[given:] {
+		e.computed[v] = true
+	}
+	for _, n := range g.Nodes {
+		for _, v := range n.Out {
+			e.computed[v] = true
+		}
+	}
+	for _, v := range g.Outputs {
+		e.p.Output = append(e.p.Output, pb.ValueInfo{Name: e.name(v), Type: typeProto(v.Fact)})
+		e.constant(v)
+	}
+	nodes := unique{}
+	for _, n := range g.Nodes {
+		p, err := e.node(n)
+		if err != nil {
+			return fmt.Errorf("node %q (%s): %w", n.Name, n.Op, err)
+		}
+		if p.Name == "" {
+			p.Name = p.OpType
+		}
+		p.Name = nodes.name(p.Name)
+		e.p.Node = append(e.p.Node, p)
+	}
+	return nil
+}
+
 // opsetsOf returns the newest version of each domain in g.
 func opsetsOf(g *graph.Graph) (map[string]int, error) {
 	opsets := map[string]int{}
-	for _, n := range g.Nodes {
+	err := eachNode(g, func(n *graph.Node) error {
 		if n.Spec == nil {
-			return nil, fmt.Errorf("node %q (%s): it is the result of a rewrite and has no form in a file", n.Name, n.Op)
+			return fmt.Errorf("node %q (%s): it is the result of a rewrite and has no form in a file", n.Name, n.Op)
 		}
 		opsets[n.Spec.Domain] = max(opsets[n.Spec.Domain], n.Spec.Version)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	for _, n := range g.Nodes {
+	err = eachNode(g, func(n *graph.Node) error {
 		s := n.Spec
-		if newest := opsets[s.Domain]; s.Version < newest {
-			op, err := ops.New(s.Domain, s.Type, newest, s.Attrs)
-			if err != nil || !reflect.DeepEqual(op, n.Op) {
-				return nil, fmt.Errorf("node %q (%s): it is of opset %d of domain %s and means something else in opset %d, which other nodes need",
-					n.Name, n.Op, s.Version, shown(s.Domain), newest)
-			}
+		newest := opsets[s.Domain]
+		if s.Version == newest {
+			return nil
 		}
-	}
+		op, err := ops.New(s.Domain, s.Type, newest, s.Attrs)
+		if v, ok := op.(graph.Variadic); ok && err == nil {
+			op = v.Outputs(len(n.Out))
+		}
+		if err != nil || !sameOp(op, n.Op) {
+			return fmt.Errorf("node %q (%s): it is of opset %d of domain %s and means something else in opset %d, which other nodes need",
+				n.Name, n.Op, s.Version, shown(s.Domain), newest)
+		}
+		return nil
+	})
 	if len(opsets) == 0 {
 		opsets[""] = ops.MinOpset // a file must import some opset
 	}
-	return opsets, nil
+	return opsets, err
+}
+
+// sameOp reports whether two operators made of the same attributes mean the same.
+// Functions in them, which reflect never holds equal, are the same if their code
+// is.
+func sameOp(a, b graph.Op) bool {
+	return reflect.DeepEqual(a, b) || fmt.Sprintf("%#v", a) == fmt.Sprintf("%#v", b)
+}
+
+// eachNode calls f for the nodes of g and of the graphs that they run.
+func eachNode(g *graph.Graph, f func(*graph.Node) error) error {
+	for _, n := range g.Nodes {
+		if err := f(n); err != nil {
+			return err
+		}
+		for _, b := range bodiesOf(n) {
+			if err := eachNode(b.Graph, f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// bodiesOf returns the graphs that a node runs.
+func bodiesOf(n *graph.Node) map[string]*graph.Body {
+	bodies := map[string]*graph.Body{}
+	for _, a := range n.Spec.Attrs {
+		if b, ok := a.Value.(*graph.Body); ok {
+			bodies[a.Name] = b
+		}
+	}
+	return bodies
 }
 
 type encoder struct {
 	p        pb.Graph
+	outer    *encoder // of the graph around, or nil
 	names    map[*graph.Value]string
-	taken    unique
-	computed map[*graph.Value]bool // inputs and outputs of nodes
+	taken    unique                // of all graphs together
+	computed map[*graph.Value]bool // inputs, outputs of nodes and initializers
+}
+
+func newEncoder(outer *encoder) *encoder {
+	e := &encoder{outer: outer, names: map[*graph.Value]string{}, taken: unique{}, computed: map[*graph.Value]bool{}}
+	if outer != nil {
+		e.taken = outer.taken
+	}
+	return e
 }
 
 // name returns the name that v has in the file.
 func (e *encoder) name(v *graph.Value) string {
 	if v == nil {
 		return ""
+	}
+	for o := e.outer; o != nil; o = o.outer {
+		if o.computed[v] {
+			return o.names[v] // a constant that the graphs share
+		}
 	}
 	s, ok := e.names[v]
 	if !ok {
@@ -141,6 +209,11 @@ func (e *encoder) name(v *graph.Value) string {
 
 // constant makes v an initializer if it is a constant and not one yet.
 func (e *encoder) constant(v *graph.Value) {
+	for o := e.outer; o != nil; o = o.outer {
+		if o.computed[v] {
+			return
+		}
+	}
 	if v != nil && v.Const != nil && !e.computed[v] {
 		e.computed[v] = true
 		t := tensorProto(v.Const)
@@ -151,7 +224,17 @@ func (e *encoder) constant(v *graph.Value) {
 
 func (e *encoder) node(n *graph.Node) (pb.Node, error) {
 	p := pb.Node{Name: n.Name, OpType: n.Spec.Type, Domain: n.Spec.Domain}
-	for _, v := range n.In {
+	bodies := bodiesOf(n)
+	listed := n.In // without what the bodies capture
+	for _, b := range bodies {
+		listed = listed[:len(listed)-b.Captured()]
+	}
+	captured, rest := map[string][]*graph.Value{}, n.In[len(listed):]
+	for _, name := range slices.Sorted(maps.Keys(bodies)) {
+		count := bodies[name].Captured()
+		captured[name], rest = rest[:count], rest[count:]
+	}
+	for _, v := range listed {
 		e.constant(v)
 		p.Input = append(p.Input, e.name(v))
 	}
@@ -181,6 +264,16 @@ func (e *encoder) node(n *graph.Node) (pb.Node, error) {
 			for _, t := range v {
 				q.Tensors = append(q.Tensors, tensorProto(t))
 			}
+		case *graph.Body:
+			inner := newEncoder(e)
+			for i, x := range v.Graph.Inputs[v.Given:] {
+				e.constant(captured[a.Name][i])
+				inner.names[x] = e.name(captured[a.Name][i])
+			}
+			if err := inner.graph(v.Graph, v.Given); err != nil {
+				return p, err
+			}
+			q.Type, q.G = pb.AttrGraph, &inner.p
 		default:
 			return p, fmt.Errorf("attribute %q is %T, which has no form in a file", a.Name, a.Value)
 		}

@@ -63,6 +63,56 @@ func (d *tensorDecoder) tensor(p *pb.Tensor) (*tensor.Tensor, error) {
 	return d.typed(typ, p.Typed)
 }
 
+// sparse returns the dense tensor of p: zeros but for the values at the indices,
+// each of which is a place in the row-major tensor, or has its coordinates.
+func (d *tensorDecoder) sparse(p *pb.SparseTensor) (*tensor.Tensor, error) {
+	if p.Values == nil || p.Indices == nil {
+		return nil, fmt.Errorf("%w: the sparse tensor has no values or no indices", ErrFormat)
+	}
+	whole := *p.Values
+	whole.Dims = p.Dims
+	typ, err := d.typeOf(&whole)
+	if err != nil {
+		return nil, err
+	}
+	values, err := d.tensor(p.Values)
+	if err != nil {
+		return nil, err
+	}
+	indices, err := d.tensor(p.Indices)
+	if err != nil {
+		return nil, err
+	}
+	n, per := values.Shape.Elems(), 1
+	if len(indices.Shape) == 2 {
+		per = len(typ.Shape)
+	}
+	if len(values.Shape) != 1 || indices.DType != tensor.Int64 || len(indices.Shape) < 1 || len(indices.Shape) > 2 || indices.Shape[0] != n || indices.Shape.Elems() != n*per {
+		return nil, fmt.Errorf("%w: the sparse tensor has values %v and indices %v for %v", ErrFormat, values.Type, indices.Type, typ)
+	}
+	dims := typ.Shape
+	if len(indices.Shape) == 1 {
+		dims = tensor.Shape{typ.Shape.Elems()}
+	}
+	t, err := d.alloc(typ)
+	if err != nil {
+		return nil, err
+	}
+	size := typ.DType.Size()
+	for i := range n {
+		at := 0
+		for j, length := range dims {
+			v := indices.I64()[i*per+j]
+			if v < 0 || v >= int64(length) {
+				return nil, fmt.Errorf("%w: index %d of the sparse tensor is %d, want 0 to %d", ErrFormat, i, v, length-1)
+			}
+			at = at*length + int(v)
+		}
+		copy(t.Raw[at*size:], values.Raw[i*size:(i+1)*size])
+	}
+	return t, nil
+}
+
 // typeOf checks the type of a tensor, before anything of its size is allocated.
 func (d *tensorDecoder) typeOf(p *pb.Tensor) (tensor.Type, error) {
 	if !p.DataType.Known() {

@@ -4,8 +4,8 @@ import "fmt"
 
 // Body is a graph among the attributes of a node, such as the branch of an If.
 // Values of the graph around it that it reads, the captured ones, are inputs of
-// the node behind the operator's own, those of one body after those of another;
-// constants it shares. Nobody changes a Body once it is made.
+// the node behind the operator's own, those of one body after those of another in
+// the order of the attributes' names; constants it shares. Nobody changes a Body once it is made.
 type Body struct {
 	// Graph has late inputs: first those that the operator gives, then the
 	// captured values.

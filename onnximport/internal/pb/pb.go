@@ -78,6 +78,7 @@ type Node struct {
 	Attribute     []Attribute
 	Domain        string
 	Overload      string
+	Opsets        map[string]int // where they are not the model's; not in a file
 }
 
 func (n *Node) fields(c *coder) {
