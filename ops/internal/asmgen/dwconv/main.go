@@ -50,6 +50,14 @@ const (
 
 const pixel = 64 // bytes of a pixel's block of channels
 
+// aheadIn and aheadOut are how many bytes before their use inputs and places of outputs are fetched, by tiles with some
+// number of taps. Each tile fetches as many inputs as it has new ones, from where the one before it stopped, through all
+// of a block and into the next.
+const (
+	aheadIn  = 6 << 10
+	aheadOut = 4 << 10
+)
+
 // anyPixels and maxPixels are the largest tiles: for any taps, and where registers let it have more.
 const (
 	anyPixels = 8
@@ -106,9 +114,14 @@ func function(s avx.ISA, taps, stride int) {
 	SUBQ(out, t)
 	MOVQ(t, toRes)
 
+	fetch := GP64()
 	Label("block")
 	param("bands", bandAt)
 	param("bandCount", bands)
+	if taps > 0 {
+		MOVQ(in, fetch)
+		ADDQ(I32(aheadIn), fetch)
+	}
 
 	Label("band")
 	band := Mem{Base: GP64()}
@@ -238,6 +251,16 @@ func function(s avx.ISA, taps, stride int) {
 		DECQ(rows)
 		JNZ(LabelRef(prefix + "Row"))
 		Label(prefix + "Summed")
+		if taps > 0 {
+			inputs := (px*stride*stride + vectors - 1) / vectors
+			for i := range inputs {
+				PREFETCHT0(Mem{Base: fetch, Disp: i * pixel})
+			}
+			ADDQ(I32(uint32(inputs*pixel)), fetch)
+			for i := range px {
+				PREFETCHT0(Mem{Base: y, Disp: aheadOut + i*pixel})
+			}
+		}
 		res := GP64()
 		MOVQ(toRes, t)
 		ADDQ(y, t)
