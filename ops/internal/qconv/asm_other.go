@@ -1,12 +1,5 @@
-//go:build !amd64 || purego
+//go:build (!amd64 && !arm64) || purego
 
 package qconv
 
 var assembly []implementation
-
-var (
-	quantiseAsm   func(dst *int16, x *float32, n int, step, lo, hi, nan float32)
-	dequantiseAsm func(dst *float32, x *int16, n int, scale float32)
-	interleaveAsm func(dst, x *int16, plane, n int)
-	copyRowsAsm   func(dst, src *int16, rows, n, dstStep, srcStep int)
-)

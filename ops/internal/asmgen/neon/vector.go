@@ -141,3 +141,48 @@ func (g *Func) Clamp(lo, hi, v, t Vec) {
 	g.FCMGT(t, v, hi)
 	g.InsertTrue(v, hi, t)
 }
+
+// SMLAL adds to d, four int32s, the products of the int16s in the low half of n and of m, or in the high half.
+func (g *Func) SMLAL(d, n, m Vec, high bool) {
+	code, name, size := uint32(0x0e608000), "smlal", 4
+	if high {
+		code, name, size = code|1<<30, "smlal2", 8
+	}
+	g.word(code|uint32(m)<<16|uint32(n)<<5|uint32(d), "%s v%d.4s, v%d.%dh, v%d.%dh", name, d, n, size, m, size)
+}
+
+// SMLALLane is SMLAL with one int16 of m, which is one of the first 16 vectors.
+func (g *Func) SMLALLane(d, n, m Vec, lane int, high bool) {
+	if m > 15 {
+		panic(fmt.Sprintf("neon: vector register %d, want at most 15", m))
+	}
+	code, name, size := uint32(0x0f402000), "smlal", 4
+	if high {
+		code, name, size = code|1<<30, "smlal2", 8
+	}
+	code |= uint32(lane&1)<<20 | uint32(lane>>1&1)<<21 | uint32(lane>>2)<<11
+	g.word(code|uint32(m)<<16|uint32(n)<<5|uint32(d), "%s v%d.4s, v%d.%dh, v%d.h[%d]", name, d, n, size, m, lane)
+}
+
+// SCVTF converts int32s to float32s.
+func (g *Func) SCVTF(d, n Vec) {
+	g.word(0x4e21d800|uint32(n)<<5|uint32(d), "scvtf v%d.4s, v%d.4s", d, n)
+}
+
+// FCVTNS rounds float32s to int32s, ties to even; a NaN becomes 0.
+func (g *Func) FCVTNS(d, n Vec) {
+	g.word(0x4e21a800|uint32(n)<<5|uint32(d), "fcvtns v%d.4s, v%d.4s", d, n)
+}
+
+// FCMEQ sets the lanes of d to ones where n = m, to zeros elsewhere.
+func (g *Func) FCMEQ(d, n, m Vec) { g.three(0x4e20e400, "fcmeq", d, n, m) }
+
+// SQXTN narrows int32s to int16s, with saturation: to the low half of d, whose other half becomes zero, or to the
+// high half.
+func (g *Func) SQXTN(d, n Vec, high bool) {
+	if high {
+		g.word(0x4e614800|uint32(n)<<5|uint32(d), "sqxtn2 v%d.8h, v%d.4s", d, n)
+	} else {
+		g.word(0x0e614800|uint32(n)<<5|uint32(d), "sqxtn v%d.4h, v%d.4s", d, n)
+	}
+}
