@@ -15,11 +15,13 @@ import (
 // take the cores from each other; so a session that finds the pool taken runs
 // alone on its own goroutine.
 //
-// Work is shared by tickets: the team's state holds the next piece of work and
-// their number in one word, a worker claims a piece by compare-and-swap, and
-// the caller works too. A worker whose thread the system has taken away thus
-// delays nothing but the piece it holds, and when no other core is free the
-// caller does everything itself.
+// The pieces of work of a step are shared out in runs of pieces that follow one
+// another, one run to each worker and one to the caller. Who has finished its
+// own takes pieces from the ends of the others', the furthest from where they
+// are at work. So a part of an image, or of its channels, falls mostly to the
+// same core in one step after the other and stays in that core's cache, while a
+// worker whose thread the system has taken away delays nothing but the piece it
+// holds: when no other core is free the caller does everything itself.
 //
 // Workers spin while a run is under way, since waking a thread takes longer
 // than most layers, and sleep some 100 µs after the last run ends.
@@ -27,27 +29,57 @@ type pool struct {
 	mu      sync.Mutex // held during a run that uses the workers
 	workers []*worker
 	team    atomic.Int32 // workers numbered below are wanted by the run under way; 0 when there is none
+	job     *job         // of the current step; written before shares, read after a claim
 	_       [64]byte
-	state   atomic.Uint64 // a ticket
-	_       [56]byte
 	done    atomic.Int64 // pieces that are finished
 	_       [56]byte
-	job     *job // of the current state; written before state, read after a claim
+	shares  [maxTeam]share // by worker; that of the caller is the first
 }
 
-// A ticket is epoch<<56 | team<<48 | next<<24 | total: total pieces of work, of
-// which next is the first unclaimed, for the workers numbered below team.
+// share is the run of pieces [first, last) that a worker has yet to begin, in
+// one word: team<<48 | first<<24 | last. Only workers numbered below team may
+// take of it.
+type share struct {
+	atomic.Uint64
+	_ [56]byte // no two shares lie in one cache line
+}
+
 const (
-	ticketTotal = 1<<24 - 1
-	ticketNext  = 24
-	ticketTeam  = 48
-	ticketEpoch = 56
-	maxTeam     = 255
+	shareBits  = 24
+	shareMask  = 1<<shareBits - 1
+	shareFirst = 1 << shareBits
+	maxTeam    = 255
 )
 
-// ticketsPerWorker is into how many pieces a step is cut at most, per worker:
+// team is how many workers, with the caller, may take of the share.
+func (s *share) team() int { return int(s.Load() >> (2 * shareBits)) }
+
+// empty reports whether all pieces of the share have begun.
+func (s *share) empty() bool {
+	w := s.Load()
+	return w>>shareBits&shareMask >= w&shareMask
+}
+
+// claim takes the first or the last piece of the share for worker id.
+func (s *share) claim(id int, first bool) (piece int, ok bool) {
+	for {
+		w := s.Load()
+		from, to, team := int(w>>shareBits&shareMask), int(w&shareMask), int(w>>(2*shareBits))
+		if from >= to || id >= team {
+			return 0, false
+		}
+		if first && s.CompareAndSwap(w, w+shareFirst) {
+			return from, true
+		}
+		if !first && s.CompareAndSwap(w, w-1) {
+			return to - 1, true
+		}
+	}
+}
+
+// piecesPerWorker is into how many pieces a step is cut at most, per worker:
 // enough for a late worker to be made up for, few enough to cost nothing.
-const ticketsPerWorker = 32
+const piecesPerWorker = 32
 
 // Spinning, in units of pause(spinPause), some 50 to 100 ns each.
 const (
@@ -129,8 +161,10 @@ func (p *pool) release() {
 }
 
 func (p *pool) loop(w *worker) {
+	own := &p.shares[w.id]
 	for spins := 0; ; {
-		if p.take(w.id) {
+		if !own.empty() {
+			p.take(w.id)
 			spins = 0
 			continue
 		}
@@ -150,20 +184,31 @@ func (p *pool) loop(w *worker) {
 	}
 }
 
-// take does pieces of the current step until none is left unclaimed and
-// reports whether it did any.
-func (p *pool) take(id int) (any bool) {
+// take does the pieces of worker id's share of the current step, then those of
+// others' that are left.
+func (p *pool) take(id int) {
+	did := int64(0)
 	for {
-		s := p.state.Load()
-		next, total := int(s>>ticketNext&ticketTotal), int(s&ticketTotal)
-		if next >= total || id >= int(s>>ticketTeam&maxTeam) {
-			return any
+		i, ok := p.shares[id].claim(id, true)
+		if !ok {
+			break
 		}
-		if p.state.CompareAndSwap(s, s+1<<ticketNext) {
-			any = true
-			p.piece(next, id)
+		p.piece(i, id)
+		did++
+	}
+	team := p.shares[id].team()
+	for k := 1; k < team; k++ {
+		other := &p.shares[(id+k)%team]
+		for {
+			i, ok := other.claim(id, false)
+			if !ok {
+				break
+			}
+			p.piece(i, id)
+			did++
 		}
 	}
+	p.done.Add(did)
 }
 
 func (p *pool) piece(i, id int) {
@@ -172,20 +217,21 @@ func (p *pool) piece(i, id int) {
 		if r := recover(); r != nil {
 			j.recovered(r)
 		}
-		p.done.Add(1)
 	}()
 	j.run(i, id)
 }
 
 // do runs a job on the caller and the run's workers, and returns when it is done.
 func (p *pool) do(j *job) {
-	team, total := p.team.Load(), j.pieces
+	team := int(p.team.Load())
 	p.job = j
 	p.done.Store(0)
-	epoch := p.state.Load()>>ticketEpoch + 1
-	p.state.Store(epoch<<ticketEpoch | uint64(team)<<ticketTeam | uint64(total))
+	for id := team - 1; id >= 0; id-- { // the caller begins last
+		first, last := id*j.pieces/team, (id+1)*j.pieces/team
+		p.shares[id].Store(uint64(team)<<(2*shareBits) | uint64(first)<<shareBits | uint64(last))
+	}
 	p.take(0)
-	for spins := 0; p.done.Load() != int64(total); spins++ {
+	for spins := 0; p.done.Load() != int64(j.pieces); spins++ {
 		if spins < spinFinish {
 			pause(1)
 		} else {

@@ -182,7 +182,7 @@ func (s *Session) node(ctx context.Context, i int, team *pool) error {
 		if team == nil || j.step.N == 1 {
 			j.serial()
 		} else if j.step.N > 0 {
-			j.pieces = min(j.step.N, ticketsPerWorker*len(s.exec))
+			j.pieces = min(j.step.N, piecesPerWorker*len(s.exec))
 			team.do(j)
 		}
 		if err := j.err.Swap(nil); err != nil {

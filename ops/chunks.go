@@ -4,7 +4,7 @@ package ops
 // start of a chunk costs little, and in at most maxChunks, so that claiming
 // them does not.
 const (
-	chunkTime = 10_000 // nanoseconds
+	chunkTime = 5_000 // nanoseconds
 	maxChunks = 32
 )
 

@@ -79,7 +79,7 @@ func TestWorkIsCutByItsTime(t *testing.T) {
 		ns   float64
 		want int
 	}{
-		{0, 1, 1}, {1000, 1, 1}, {19_999, 1, 1}, {20_000, 1, 2}, {1 << 30, 1, maxChunks}, {3, 1e9, 3}, {1, 1e9, 1},
+		{0, 1, 1}, {1000, 1, 1}, {9_999, 1, 1}, {10_000, 1, 2}, {1 << 30, 1, maxChunks}, {3, 1e9, 3}, {1, 1e9, 1},
 	} {
 		if got := chunks(c.n, c.ns); got != c.want {
 			t.Errorf("chunks(%d, %g) = %d, want %d", c.n, c.ns, got, c.want)

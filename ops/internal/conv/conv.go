@@ -311,7 +311,8 @@ func (k *Kernel) outPlane() int { return k.shape.OH * k.shape.OW * Block }
 
 const (
 	maxChunks = 16      // of one image: enough to even out two to eight threads
-	minFlop   = 1 << 21 // of a chunk: some 20 microseconds of one thread
+	minFlop   = 1 << 19 // of a chunk: some 5 microseconds of one thread
+	readFlop  = 16      // that take as long as to read a weight from memory
 	callFlop  = 1 << 22 // of one call of assembly, which the scheduler cannot interrupt
 	copyLen   = 1 << 15 // float32s of a chunk of the copy
 	slabLen   = 1 << 12 // float32s of weights that the first cache holds beside the input and output of a tile
@@ -324,7 +325,8 @@ func (k *Kernel) share() {
 	s := &k.shape
 	pixels := s.OH * s.OW
 	flop := 2 * float64(s.IC/s.Groups*s.KH*s.KW)
-	want := int(min(maxChunks, max(1, flop*float64(s.OC)*float64(pixels)/minFlop)))
+	work := flop*float64(s.OC)*float64(pixels) + readFlop*float64(len(k.weights))
+	want := int(min(maxChunks, max(1, work/minFlop)))
 	grain := k.pixels
 	if !k.impl.straddles && k.rows > 1 {
 		grain = k.cols

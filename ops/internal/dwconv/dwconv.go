@@ -130,7 +130,7 @@ func newKernel(impl *implementation, s conv.Shape, weights []float32, floor floa
 
 const (
 	maxChunks = 16      // of all: enough to even out two to eight threads
-	minFlop   = 1 << 20 // of a chunk: some 20 microseconds of one thread
+	minFlop   = 1 << 18 // of a chunk: some 5 microseconds of one thread
 	callFlop  = 1 << 22 // of what one call of assembly computes
 )
 

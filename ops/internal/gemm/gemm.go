@@ -125,7 +125,7 @@ const (
 	copyPanels = 2
 
 	wantChunks = 16      // enough to share evenly over a few threads
-	minWork    = 1 << 19 // multiply-adds, or a quarter as many values of B read, that make a chunk worth its start
+	minWork    = 1 << 18 // multiply-adds, or a quarter as many values of B read, that make a chunk worth its start
 )
 
 // newProduct plans a product that is done batch times in one run.

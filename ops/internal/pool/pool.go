@@ -83,7 +83,7 @@ type axis struct {
 const longRow = 32
 
 // chunkWork is the number of window values that make a chunk worth its start.
-const chunkWork = 1 << 17
+const chunkWork = 1 << 15
 
 // New returns the kernel for images of shape s, blocked as NCHW16c or row-major. It panics if a size of the window, a
 // stride or a dilation is less than 1 or anything else is negative.

@@ -24,7 +24,7 @@ type Kernel struct {
 type dim struct{ n, in, out int } // size, and distances in elements
 
 // chunkBytes is the amount of output that makes a chunk worth its start.
-const chunkBytes = 1 << 17
+const chunkBytes = 1 << 15
 
 // New returns the kernel that permutes a tensor of the given shape with elements of size bytes: dimension d of the
 // output is dimension perm[d] of the input. It keeps neither shape nor perm and panics unless perm is a permutation of

@@ -245,7 +245,7 @@ func transformKernel(g0, g1, g2 float64) (u0, u1, u2, u3, u4, u5 float64) {
 
 const (
 	maxChunks = 16      // that a run needs: enough to even out two to eight threads
-	minFlop   = 1 << 20 // of a chunk: some 10 microseconds of one thread
+	minFlop   = 1 << 19 // of a chunk: some 5 microseconds of one thread
 	cacheLen  = 1 << 17 // float32s of the cache that a core has for itself
 )
 
