@@ -13,13 +13,16 @@ import (
 )
 
 func init() {
-	register("Conv", 1, func(a *Attrs) graph.Op {
-		c := &convolution{window: windowOf(a), kernel: a.Ints("kernel_shape"), groups: a.Int("group", 1)}
-		if c.groups < 1 {
-			a.Fail("attribute %q is %d, want at least 1", "group", c.groups)
-		}
-		return c
-	})
+	register("Conv", 1, func(a *Attrs) graph.Op { return convolutionOf(a) })
+}
+
+// convolutionOf reads the attributes of a convolution.
+func convolutionOf(a *Attrs) *convolution {
+	c := &convolution{window: windowOf(a), kernel: a.Ints("kernel_shape"), groups: a.Int("group", 1)}
+	if c.groups < 1 {
+		a.Fail("attribute %q is %d, want at least 1", "group", c.groups)
+	}
+	return c
 }
 
 // convolution is Conv, with what it has absorbed from the nodes around it.
