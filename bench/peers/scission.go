@@ -18,7 +18,11 @@ const workerArg = "worker"
 func scission() worker.Engine { return worker.Engine{Version: version(), Load: loadScission} }
 
 func loadScission(path string, threads int, inputs map[string]*tensor.Tensor) (func() ([]*tensor.Tensor, error), error) {
-	g, err := onnximport.LoadFile(path)
+	m, err := onnximport.Open(path, onnximport.Options{}) // mapped until the process ends
+	if err != nil {
+		return nil, err
+	}
+	g, err := m.Graph(nil)
 	if err != nil {
 		return nil, err
 	}
