@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
@@ -441,16 +440,16 @@ type stageRun struct {
 
 // composedSteps returns the steps of a kernel whose memory begins at own in Temp.
 func composedSteps(k graph.Kernel, ins, outs []place, own int) []graph.Step {
-	runs := &sync.Pool{New: func() any {
+	runs := sparesOf(func() *stageRun {
 		return &stageRun{
 			in: make([]*tensor.Tensor, len(ins)), out: make([]*tensor.Tensor, len(outs)), made: make([]tensor.Tensor, len(ins)+len(outs)),
 		}
-	}}
+	})
 	var steps []graph.Step
 	for _, step := range k.Steps {
 		steps = append(steps, graph.Step{N: step.N, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
-			r := runs.Get().(*stageRun)
-			defer runs.Put(r)
+			r := runs.get()
+			defer runs.put(r)
 			r.exec = graph.Exec{Scratch: x.Scratch, Temp: x.Temp[own:]}
 			fillPlaces(r.in, r.made, ins, x, in, out)
 			fillPlaces(r.out, r.made[len(ins):], outs, x, in, out)

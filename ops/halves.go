@@ -3,7 +3,6 @@ package ops
 import (
 	"math"
 	"slices"
-	"sync"
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
@@ -83,7 +82,7 @@ type halfKernel struct {
 	half
 	inner   graph.Kernel
 	in, out []halfValue
-	runs    sync.Pool // of *halfRun
+	runs    spares[halfRun]
 }
 
 // halfValue is an input or output of the inner kernel.
@@ -131,11 +130,11 @@ func compileHalf(op graph.Op, d tensor.DType, in, out []graph.Fact) (graph.Kerne
 	}
 	g := graph.Kernel{Info: "float32 " + k.inner.Info, Temp: alignedBytes(k.inner.Temp), Scratch: k.inner.Scratch, Packed: k.inner.Packed}
 	k.in, k.out = k.values(&g, facts, in), k.values(&g, outs, out)
-	k.runs.New = func() any {
+	k.runs = sparesOf(func() *halfRun {
 		return &halfRun{
 			in: make([]*tensor.Tensor, len(in)), out: make([]*tensor.Tensor, len(out)), made: make([]tensor.Tensor, len(in)+len(out)),
 		}
-	}
+	})
 	for i, v := range k.in {
 		if v.changed {
 			g.Steps = append(g.Steps, k.convert(v, true, func(in, _ []*tensor.Tensor) *tensor.Tensor { return in[i] })...)
@@ -146,8 +145,8 @@ func compileHalf(op graph.Op, d tensor.DType, in, out []graph.Fact) (graph.Kerne
 	}
 	for _, s := range k.inner.Steps {
 		g.Steps = append(g.Steps, graph.Step{N: s.N, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
-			r := k.runs.Get().(*halfRun)
-			defer k.runs.Put(r)
+			r := k.runs.get()
+			defer k.runs.put(r)
 			r.exec = graph.Exec{Scratch: x.Scratch, Temp: x.Temp}
 			fillHalf(r.in, r.made, k.in, in, x.Temp)
 			fillHalf(r.out, r.made[len(in):], k.out, out, x.Temp)
@@ -230,8 +229,8 @@ func (k *halfKernel) relay(v halfValue, c graph.Kernel, inwards bool) []graph.St
 	var steps []graph.Step
 	for _, s := range c.Steps {
 		steps = append(steps, graph.Step{N: s.N, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
-			r := k.runs.Get().(*halfRun)
-			defer k.runs.Put(r)
+			r := k.runs.get()
+			defer k.runs.put(r)
 			plain := &r.made[0]
 			*plain = tensor.Tensor{Type: v.fact.Type, Raw: x.Temp[v.plain:][:v.fact.Type.Bytes()]}
 			laid := &r.made[1]

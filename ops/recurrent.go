@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
@@ -268,13 +267,13 @@ type rnnPlan[T float32 | float64] struct {
 	temp      int // elements of Temp
 	scratch   int // elements of Scratch that products need
 
-	runs sync.Pool // of *cellRun[T]
+	runs spares[cellRun[T]]
 }
 
 // rnnKernel compiles r, whose cell is c.
 func rnnKernel[T float32 | float64](r *recurrent, c cell[T], in []graph.Fact) graph.Kernel {
 	p := &rnnPlan[T]{rnnSizes: r.sizes(in), r: r, cell: c, products: c.products()}
-	p.runs.New = func() any { return new(cellRun[T]) }
+	p.runs = sparesOf(func() *cellRun[T] { return new(cellRun[T]) })
 	blocks := min(maxSequenceBlocks, max(1, p.batch))
 	for p.batch%blocks != 0 {
 		blocks--
@@ -369,8 +368,8 @@ func (p *rnnPlan[T]) run(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
 	if p.batch == 0 {
 		return nil
 	}
-	m := p.runs.Get().(*cellRun[T])
-	defer p.runs.Put(m)
+	m := p.runs.get()
+	defer p.runs.put(m)
 	dir, first := i/blocks, i%blocks*p.block
 	*m = cellRun[T]{p: p, dir: dir, rows: p.block, hidden: p.hidden}
 	m.temp = tensor.Cast[T](x.Temp)
