@@ -136,25 +136,25 @@ func (k *Kernel) transformLines(part, first, last int, in, v []float32) {
 		if k.upright() {
 			run.step *= s.IW
 		}
-		top := y*k.tileH - s.PadTop
-		for end := at + count; at < end; {
-			left := x*k.tileW - s.PadLeft
-			run.from, run.to, run.count = 0, 0, 1
-			switch {
-			case k.upright() && 0 <= left && left < s.IW:
-				run.from, run.to = k.within(top, s.IH)
-				run.count = min(end-at, s.IW-left, lineZeros/run.next)
-			case !k.upright() && 0 <= top && top < s.IH:
-				if run.from, run.to = k.within(left, s.IW); run.from == 0 && run.to == k.values {
-					run.count = min(end-at, (s.IW-k.values-left)/tile+1)
+		for row := range k.rows {
+			top := y*k.tileH - s.PadTop + row
+			for done := 0; done < count; done += run.count {
+				left := (x+done)*k.tileW - s.PadLeft
+				run.from, run.to, run.count = 0, 0, 1
+				switch {
+				case k.upright() && 0 <= left && left < s.IW:
+					run.from, run.to = k.within(top, s.IH)
+					run.count = min(count-done, s.IW-left, lineZeros/run.next)
+				case !k.upright() && 0 <= top && top < s.IH:
+					if run.from, run.to = k.within(left, s.IW); run.from == 0 && run.to == k.values {
+						run.count = min(count-done, (s.IW-k.values-left)/tile+1)
+					}
+				}
+				for b := first; b < last; b++ {
+					run.at = (((image*k.ics+b)*s.IH+top)*s.IW + left) * lanes
+					k.lineInput(run, in, v[((row*k.ics+b)*k.part+at+done)*lanes:])
 				}
 			}
-			for b := first; b < last; b++ {
-				run.at = (((image*k.ics+b)*s.IH+top)*s.IW + left) * lanes
-				k.lineInput(run, in, v[(b*k.part+at)*lanes:])
-			}
-			at += run.count
-			x += run.count
 		}
 	})
 }

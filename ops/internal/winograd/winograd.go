@@ -7,10 +7,12 @@
 //	1x3, 3x1    F(4, 3)         1x6, 6x1    1x4, 4x1  6, where it takes 12
 //	1x7, 7x1    F(4, 7)         1x10, 10x1  1x4, 4x1  10, where it takes 28
 //
+// Small images are not worth the weights of F(4x4, 3x3), four times as many: there, 3x3 is the sum of three times 1x3.
+//
 // The points of interpolation are 0, infinity and ±3/4, ±3/2 for kernels of 3, ±3/8, ±3/4, ±5/4, ±5/2 for those of 7. All
 // constants of the transforms of inputs and outputs are exact; the error is less than half of that of the usual 0, ±1,
 // ±2 and ±1/2. With random inputs and weights it stays below 1e-5 of the largest output, for 512 input channels and
-// fewer. At most it is that of a sum of IC + 18 products whose magnitudes add up to what the transforms add up in
+// fewer, or 256 with kernels of 7. At most it is that of a sum of IC + 18 products whose magnitudes add up to what the transforms add up in
 // magnitude. An infinity or a NaN in the input makes NaNs of the whole tile, and so do weights or inputs beyond 1e35.
 //
 // Layout, Epilogue and contract are those of package conv. An output's bits depend on the instruction set only: which
@@ -39,31 +41,47 @@ const (
 // tempLen is the float32s that a transform keeps between columns and rows.
 const tempLen = square * lanes
 
-// form is what depends on the size of the kernel.
+// form is one way to compute a convolution.
 type form struct {
-	kernelH, kernelW int
+	kernelH, kernelW int // of the transforms
+	rows             int // of such kernels, whose products are summed
 	tileH, tileW     int
 	values           int   // of a tile between the transforms
 	line             *line // nil for 3x3
 }
 
-// formOf returns the form for a kernel, and whether there is one.
-func formOf(h, w int) (form, bool) {
-	if h == kernel && w == kernel {
-		return form{kernelH: h, kernelW: w, tileH: tile, tileW: tile, values: square}, true
+// forms returns the ways there are for a shape.
+func forms(s conv.Shape) (fs []form) {
+	if s.KH == kernel && s.KW == kernel {
+		fs = append(fs, form{kernelH: s.KH, kernelW: s.KW, rows: 1, tileH: tile, tileW: tile, values: square})
 	}
 	for _, l := range [...]*line{line3, line7} {
-		switch {
-		case h == 1 && w == l.kernel:
-			return form{kernelH: h, kernelW: w, tileH: 1, tileW: tile, values: l.patch, line: l}, true
-		case h == l.kernel && w == 1:
-			return form{kernelH: h, kernelW: w, tileH: tile, tileW: 1, values: l.patch, line: l}, true
+		if s.KW == l.kernel && (s.KH == 1 || s.KH == s.KW && s.IC%lanes == 0) {
+			fs = append(fs, form{kernelH: 1, kernelW: s.KW, rows: s.KH, tileH: 1, tileW: tile, values: l.patch, line: l})
+		}
+		if s.KH == l.kernel && s.KW == 1 {
+			fs = append(fs, form{kernelH: s.KH, kernelW: 1, rows: 1, tileH: tile, tileW: 1, values: l.patch, line: l})
 		}
 	}
-	return form{}, false
+	return fs
 }
 
-// taps returns the weights of a kernel.
+// cost is the time that the form takes for one input and one output channel, in multiplications.
+func (f *form) cost(s conv.Shape) int {
+	return f.values * f.rows * (s.N*ceil(s.OH, f.tileH)*ceil(s.OW, f.tileW) + reading)
+}
+
+// formOf returns the form that is best for a shape, and whether there is one.
+func formOf(s conv.Shape) (best form, ok bool) {
+	for _, f := range forms(s) {
+		if !ok || f.cost(s) < best.cost(s) {
+			best, ok = f, true
+		}
+	}
+	return best, ok
+}
+
+// taps returns the weights of a kernel of the transforms.
 func (f *form) taps() int { return f.kernelH * f.kernelW }
 
 // upright reports whether tiles are columns.
@@ -84,10 +102,10 @@ const (
 
 // Accepts reports whether New takes the shape.
 func Accepts(s conv.Shape) bool {
-	f, ok := formOf(s.KH, s.KW)
+	f, ok := formOf(s)
 	return ok && s.StrideH == 1 && s.StrideW == 1 && s.DilationH == 1 && s.DilationW == 1 &&
 		s.Groups == 1 && conv.Accepts(s, false) &&
-		float64(f.values)*float64(s.IC+lanes)*float64(s.OC+lanes) < math.MaxInt32/4
+		float64(f.values*f.rows)*float64(s.IC+lanes)*float64(s.OC+lanes) < math.MaxInt32/4
 }
 
 // reading is how many multiplications take as long as reading a weight from memory.
@@ -100,9 +118,8 @@ func Pays(s conv.Shape) bool {
 	if !Accepts(s) || s.IC < lanes || s.OC < lanes || best().level != isa.Best() {
 		return false
 	}
-	f, _ := formOf(s.KH, s.KW)
-	tiles := s.N * ceil(s.OH, f.tileH) * ceil(s.OW, f.tileW)
-	return f.taps()*s.N*s.OH*s.OW-f.values*tiles > reading*(f.values-f.taps())
+	f, _ := formOf(s)
+	return f.cost(s) < s.KH*s.KW*(s.N*s.OH*s.OW+reading)
 }
 
 // Kernel is a convolution with transformed weights for one implementation. It is immutable; any number of threads may
@@ -146,8 +163,12 @@ func New(s conv.Shape, weights []float32, e conv.Epilogue) *Kernel {
 }
 
 func newKernel(impl *implementation, s conv.Shape, weights []float32, e conv.Epilogue, c cut) *Kernel {
-	f, _ := formOf(s.KH, s.KW)
-	if want := s.OC * s.IC * f.taps(); len(weights) != want {
+	f, _ := formOf(s)
+	return newForm(f, impl, s, weights, e, c)
+}
+
+func newForm(f form, impl *implementation, s conv.Shape, weights []float32, e conv.Epilogue, c cut) *Kernel {
+	if want := s.OC * s.IC * s.KH * s.KW; len(weights) != want {
 		panic(fmt.Sprintf("winograd: got %d weights, want %d", len(weights), want))
 	}
 	e.Check(s.OC)
@@ -164,8 +185,8 @@ func newKernel(impl *implementation, s conv.Shape, weights []float32, e conv.Epi
 	if c.parts == 0 {
 		k.cut = k.share()
 	}
-	k.vPlane, k.mPlane = k.ics*k.part*lanes+skew, k.set*k.part*lanes+skew
-	k.product = productRun{blocks: s.IC / lanes, singles: s.IC % lanes, stepX: 4 * lanes * k.part, stepY: 4 * lanes * k.part}
+	k.vPlane, k.mPlane = k.rows*k.ics*k.part*lanes+skew, k.set*k.part*lanes+skew
+	k.product = productRun{blocks: k.sum() / lanes, singles: s.IC % lanes, stepX: 4 * lanes * k.part, stepY: 4 * lanes * k.part}
 	full, _, tiles := conv.Split(min(k.part, k.tiles), impl.pixels, impl.fewest)
 	k.product.stepAhead = ceil(4*impl.width*4, full+tiles)
 	k.pack(weights)
@@ -188,10 +209,13 @@ const skew = lanes
 
 func ceil(a, b int) int { return (a + b - 1) / b }
 
+// sum returns how many products are summed.
+func (k *Kernel) sum() int { return k.rows * k.shape.IC }
+
 // pack transforms the weights and lays them out in the order in which they are read.
 func (k *Kernel) pack(weights []float32) {
-	ic := k.shape.IC
-	k.weights = conv.Aligned(k.ocs * lanes * k.values * ic)
+	ic, sum, taps := k.shape.IC, k.sum(), k.taps()
+	k.weights = conv.Aligned(k.ocs * lanes * k.values * sum)
 	u := make([]float32, k.values*lanes)
 	for o := range k.ocs {
 		// Where the 16 weights of value 0 and input channel 0 are, and how far it is to the others.
@@ -199,11 +223,11 @@ func (k *Kernel) pack(weights []float32) {
 		size := min(k.set, k.ocs-first)
 		column := o / k.blocks() * k.blocks()
 		width := min(k.blocks(), k.ocs-column) * lanes
-		at := first*lanes*k.values*ic + (column-first)*lanes*ic + (o-column)*lanes
+		at := first*lanes*k.values*sum + (column-first)*lanes*sum + (o-column)*lanes
 		real := min(lanes, k.shape.OC-o*lanes)
-		for i := range ic {
+		for i := range sum {
 			for j := range real {
-				g := weights[((o*lanes+j)*ic+i)*k.taps():][:k.taps()]
+				g := weights[(((o*lanes+j)*ic+i%ic)*k.rows+i/ic)*taps:][:taps]
 				if k.line != nil {
 					k.line.weights(g, u[j:])
 				} else {
@@ -211,7 +235,7 @@ func (k *Kernel) pack(weights []float32) {
 				}
 			}
 			for v := range k.values {
-				copy(k.weights[at+v*size*lanes*ic+i*width:][:real], u[v*lanes:])
+				copy(k.weights[at+v*size*lanes*sum+i*width:][:real], u[v*lanes:])
 			}
 		}
 	}
@@ -252,7 +276,7 @@ const (
 // share chooses the cut with the least to read and write outside the cache: each part reads all weights, sets read the
 // inputs that the step before wrote, and what one chunk keeps between the transforms may be more than the cache.
 func (k *Kernel) share() cut {
-	ic, oc := k.ics*lanes, k.ocs*lanes
+	ic, oc := k.rows*k.ics*lanes, k.ocs*lanes
 	flop := 2 * float64(k.values) * float64(k.tiles) * float64(ic) * float64(oc)
 	want := int(min(maxChunks, max(1, flop/minFlop)))
 	weights, input, output := float64(k.values*ic*oc), float64(k.values*ic)*float64(k.tiles), float64(k.values*oc)*float64(k.tiles)
@@ -406,13 +430,13 @@ func clamp(n int) int { return max(0, min(n, patch)) }
 
 // multiply multiplies the tiles of a part by the weights of a set.
 func (k *Kernel) multiply(part, set int, v, m []float32) {
-	ic, first := k.shape.IC, set*k.set
+	sum, first := k.sum(), set*k.set
 	size := min(k.set, k.ocs-first)
-	w := k.weights[first*lanes*k.values*ic:][:size*lanes*k.values*ic]
+	w := k.weights[first*lanes*k.values*sum:][:size*lanes*k.values*sum]
 	for i := range k.values {
 		for o := 0; o < size; {
 			blocks := min(k.blocks(), size-o)
-			n := ic * blocks * lanes
+			n := sum * blocks * lanes
 			next := w[n:]
 			if len(next) == 0 {
 				next = w
@@ -428,7 +452,7 @@ func (k *Kernel) multiply(part, set int, v, m []float32) {
 // of next come after them.
 func (k *Kernel) multiplyBlock(pixels int, v, w, next, m []float32, width int) {
 	full, rest, tiles := conv.Split(pixels, k.impl.pixels, k.impl.fewest)
-	each := ceil(k.shape.IC, 4) * k.product.stepAhead / 4 // float32s to fetch ahead in a tile
+	each := ceil(k.sum(), 4) * k.product.stepAhead / 4 // float32s to fetch ahead in a tile
 	for at := 0; at < pixels; {
 		size, count := k.impl.pixels, full
 		if full > 0 {
