@@ -14,9 +14,9 @@ type Body struct {
 	Given int
 }
 
-// Caller is an Op that runs bodies. It is never computed ahead of a run. Its kernel
-// has a Call; it is compiled without types of the outputs if Infer says that
-// they are late.
+// Caller is an Op whose kernel has a Call: it runs bodies, or the types of its
+// results are known only when it has run. It is never computed ahead of a run, and
+// compiled without types of the outputs if Infer says that they are late.
 type Caller interface {
 	Op
 	Bodies() []*Body
