@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -335,17 +336,31 @@ func (c *compiler) convert(v *graph.Value, want graph.Layout, layers []int) int 
 	return s
 }
 
-// kernels compiles the operators, which packs the weights, on all cores.
+// kernels compiles the operators, which packs the weights, on all cores. Those
+// with the most constants come first: while they are packed these lie in memory
+// twice, which then adds the least to what has been packed.
 func (c *compiler) kernels() error {
 	p := c.plan
+	constants := make([]int, len(p.nodes)) // bytes
+	order := make([]int, len(p.nodes))
+	for i := range order {
+		order[i] = i
+		for _, f := range c.facts[i][0] {
+			if f.Const != nil {
+				constants[i] += f.Bytes()
+			}
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(constants[b], constants[a]) })
 	var next atomic.Int64
 	errs := make([]error, len(p.nodes))
 	work := func() {
 		for {
-			i := int(next.Add(1)) - 1
-			if i >= len(p.nodes) {
+			at := int(next.Add(1)) - 1
+			if at >= len(order) {
 				return
 			}
+			i := order[at]
 			if c.ops[i] == nil {
 				continue
 			}
