@@ -40,3 +40,6 @@ require (
 	gorgonia.org/vecf32 v0.9.0 // indirect
 	gorgonia.org/vecf64 v0.9.0 // indirect
 )
+
+// Small fonts in place of 4.4 MB, see its README.md.
+replace codeberg.org/go-fonts/liberation => ./bench/report/fonts
