@@ -234,7 +234,7 @@ func (q *quantConv) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 		c.scaled, c.clamped, c.lo, c.hi = true, op.clamped, op.lo, op.hi
 		in[convScale], in[convShift] = constants(n, scale, shift)
 	case binary:
-		if c.clamped || !c.absorbBinary(e, n, user, op, in) {
+		if c.clamped || !c.absorbBinary(e, n, user, op, in) || c.residual && c.groups > 1 {
 			return false, nil
 		}
 	case clamper:
@@ -293,6 +293,7 @@ func (q *quantConv) absorbPad(e *graph.Editor, n *graph.Node) bool {
 	next.conv.absorbed = append(slices.Clone(q.conv.absorbed), "Pad")
 	x.Shape = p.In[0].Shape
 	e.Set(quantise, quantise.Op, append([]*graph.Value{p.In[0]}, quantise.In[1:]...))
+	e.Remove(p, p.In[0]) // it would still be a reader of its input
 	e.Set(n, &next, n.In)
 	return true
 }

@@ -9,15 +9,19 @@ import (
 )
 
 var assembly = []implementation{
-	{level: isa.AVX512, missing: !cpu.X86.HasAVX512VNNI, pixels: 8, depthwisePixels: 8, fewest: 4, pairs: true, dense: denseAVX512, depthwise: depthAVX512},
-	{level: isa.AVX2, pixels: 6, depthwisePixels: 4, fewest: 4, pairs: true, halves: true, dense: denseAVX2, depthwise: depthAVX2},
+	{level: isa.AVX512, missing: !cpu.X86.HasAVX512VNNI, pixels: 8, depthwisePixels: 8, fewest: 4, pairs: true, dense: denseAVX512, few: fewAVX512, depthwise: depthAVX512},
+	{level: isa.AVX2, pixels: 6, depthwisePixels: 4, fewest: 4, pairs: true, halves: true, dense: denseAVX2, few: fewAVX2, depthwise: depthAVX2},
 }
 
 var (
 	tilesDenseAVX2   = [...]tileAsm{denseAVX2P1, denseAVX2P2, denseAVX2P3, denseAVX2P4, denseAVX2P5, denseAVX2P6}
+	tilesFewAVX2     = [...]tileAsm{fewAVX2P1, fewAVX2P2, fewAVX2P3, fewAVX2P4, fewAVX2P5, fewAVX2P6}
 	tilesDepthAVX2   = [...]tileAsm{depthAVX2P1, depthAVX2P2, depthAVX2P3, depthAVX2P4}
 	tilesDenseAVX512 = [...]tileAsm{
 		denseAVX512P1, denseAVX512P2, denseAVX512P3, denseAVX512P4, denseAVX512P5, denseAVX512P6, denseAVX512P7, denseAVX512P8,
+	}
+	tilesFewAVX512 = [...]tileAsm{
+		fewAVX512P1, fewAVX512P2, fewAVX512P3, fewAVX512P4, fewAVX512P5, fewAVX512P6, fewAVX512P7, fewAVX512P8,
 	}
 	tilesDepthAVX512 = [...]tileAsm{
 		depthAVX512P1, depthAVX512P2, depthAVX512P3, depthAVX512P4, depthAVX512P5, depthAVX512P6, depthAVX512P7, depthAVX512P8,
@@ -28,12 +32,20 @@ func denseAVX2(l *loops, taps []int, in, w []int16, epi, res []float32, out Out,
 	call(tilesDenseAVX2[pixels-1], l, taps, in, w, epi, res, out, count, lines)
 }
 
+func fewAVX2(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, pixels int) {
+	call(tilesFewAVX2[pixels-1], l, taps, in, w, epi, res, out, count, lines)
+}
+
 func depthAVX2(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, pixels int) {
 	call(tilesDepthAVX2[pixels-1], l, taps, in, w, epi, res, out, count, lines)
 }
 
 func denseAVX512(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, pixels int) {
 	call(tilesDenseAVX512[pixels-1], l, taps, in, w, epi, res, out, count, lines)
+}
+
+func fewAVX512(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, pixels int) {
+	call(tilesFewAVX512[pixels-1], l, taps, in, w, epi, res, out, count, lines)
 }
 
 func depthAVX512(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, pixels int) {

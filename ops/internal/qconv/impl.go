@@ -10,18 +10,19 @@ import (
 
 // implementation is one way to compute tiles.
 type implementation struct {
-	level            isa.Level
-	missing          bool // the processor lacks something else
-	pixels           int  // of the largest dense tile
-	depthwisePixels  int  // of the largest depthwise tile
-	fewest           int  // pixels that a tile should have
-	pairs            bool // tiles multiply pairs of values
-	halves           bool // and channels of depthwise pairs lie as instructions for half vectors unpack them
-	dense, depthwise tileFunc
+	level           isa.Level
+	missing         bool // the processor lacks something else
+	pixels          int  // of the largest dense tile
+	depthwisePixels int  // of the largest depthwise tile
+	fewest          int  // pixels that a tile should have
+	pairs           bool // tiles multiply pairs of values
+	halves          bool // and channels of depthwise pairs lie as instructions for half vectors unpack them
+
+	dense, few, depthwise tileFunc // few is dense with taps of fewRun values
 }
 
 // tileFunc computes lines of count tiles of pixels outputs that follow one another. For pixel p and output channel c, a dense
-// one sums over taps t and i < 8
+// one sums over taps t and i < run
 //
 //	in[taps[t]/2 + p·pixel/2 + i] · w[t][i][c]
 //
@@ -46,7 +47,7 @@ func (i *implementation) unpacked(c int) int {
 
 // implementations is the list that drives choice, parity tests and benchmarks, best first.
 var implementations = append(assembly, implementation{
-	level: isa.Go, pixels: 1, depthwisePixels: 1, fewest: 1, dense: portable, depthwise: portableDepthwise,
+	level: isa.Go, pixels: 1, depthwisePixels: 1, fewest: 1, dense: portable(run), few: portable(fewRun), depthwise: portableDepthwise,
 })
 
 // best returns the first implementation whose instruction set there is.

@@ -6,25 +6,27 @@ import (
 	"scission/ops/internal/conv"
 )
 
-// portable is the dense tileFunc in Go, for tiles of one pixel.
-func portable(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, _ int) {
-	for p := range lines * count {
-		var sums [Block]int32
-		line := p / count
-		at := in[(line*l.lineIn+p%count*l.tile)/2:]
-		for t, offset := range taps {
-			x, w := (*[run]int16)(at[offset/2:]), (*[run * Block]int16)(w[t*run*Block:])
-			for i, v := range x {
-				if v == 0 {
-					continue
-				}
-				row := (*[Block]int16)(w[i*Block:])
-				for c := range sums {
-					sums[c] += int32(v) * int32(row[c])
+// portable returns the dense tileFunc in Go, for tiles of one pixel and taps of run values.
+func portable(run int) tileFunc {
+	return func(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, _ int) {
+		for p := range lines * count {
+			var sums [Block]int32
+			line := p / count
+			at := in[(line*l.lineIn+p%count*l.tile)/2:]
+			for t, offset := range taps {
+				w := w[t*run*Block:][:run*Block]
+				for i, v := range at[offset/2:][:run] {
+					if v == 0 {
+						continue
+					}
+					row := (*[Block]int16)(w[i*Block:])
+					for c := range sums {
+						sums[c] += int32(v) * int32(row[c])
+					}
 				}
 			}
+			l.finish(&sums, epi, res, out, line*l.lineRes/4+p%count*Block)
 		}
-		l.finish(&sums, epi, res, out, line*l.lineRes/4+p%count*Block)
 	}
 }
 

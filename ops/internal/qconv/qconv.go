@@ -23,14 +23,18 @@ const (
 	Few   = 4
 )
 
-// run is the input values of a tap of a dense convolution: they follow one another.
-const run = 8
+// run is the input values of a tap of a dense convolution, and fewRun those of one with few channels: they follow one
+// another.
+const (
+	run    = 8
+	fewRun = 4
+)
 
 // Epilogue is what happens to the sum acc of an output element, in this order:
 //
 //	y = float32(acc)*Mul[oc] + Add[oc]
 //	y = y*Scale[oc] + Shift[oc]         if Scale is not nil
-//	y = y + res                         if Residual
+//	y = y + res                         if Residual, which a depthwise convolution has not
 //	y = Lo where y < Lo, Hi where y > Hi; a NaN stays
 //	y = int16(round(y / Step))          if Step is not 0, within Min and Max; ties to even, a NaN becomes Min
 //
@@ -100,6 +104,7 @@ func Accepts(s conv.Shape, lanes int) bool {
 	return (lanes == Block || s.IC <= Few && s.DilationW == 1) && float64(s.IC)*products*MaxValue*MaxValue <= math.MaxInt32
 }
 
+// isDepthwise reports whether the convolution is depthwise.
 func isDepthwise(s conv.Shape) bool { return s.Groups > 1 && s.Groups == s.IC && s.OC == s.IC }
 
 // haloH and haloW are the rows and columns of the input that outputs see.
@@ -165,6 +170,9 @@ func newKernel(impl *implementation, s conv.Shape, lanes int, weights []int16, e
 	if want := s.OC * (s.IC / s.Groups) * s.KH * s.KW; len(weights) != want {
 		panic(fmt.Sprintf("qconv: got %d weights, want %d", len(weights), want))
 	}
+	if isDepthwise(s) && e.Residual {
+		panic("qconv: a depthwise convolution has no residual")
+	}
 	k := &Kernel{shape: s, lanes: lanes, impl: impl, depthwise: isDepthwise(s), residual: e.Residual, blocks: (s.OC + Block - 1) / Block}
 	k.high, k.wide = haloH(s), haloW(s)
 	k.halo = s.PadTop > 0 || s.PadLeft > 0 || k.high > s.IH || k.wide > s.IW || lanes == Few
@@ -187,16 +195,25 @@ func newKernel(impl *implementation, s conv.Shape, lanes int, weights []int16, e
 	return k
 }
 
+// run is the input values of a dense tap.
+func (k *Kernel) run() int {
+	if k.lanes == Few {
+		return fewRun
+	}
+	return run
+}
+
 // packDense lists the taps and lays out their weights: [block][tap][run/2][16][2] where tiles multiply pairs, else
 // [block][tap][run][16].
 func (k *Kernel) packDense(weights []int16) {
 	s := &k.shape
 	type place struct{ ic, y, x int }
-	var places [][run]place // what each value of each tap is; nothing if y is KH
+	run := k.run()
+	var places [][]place // what each value of each tap is; nothing if y is KH
 	none := place{y: s.KH}
 	add := func(offset int, at func(i int) place) {
 		k.taps = append(k.taps, 2*offset)
-		var p [run]place
+		p := make([]place, run)
 		for i := range p {
 			if p[i] = at(i); p[i].ic >= s.IC || p[i].x >= s.KW {
 				p[i] = none
@@ -269,8 +286,15 @@ func (k *Kernel) packDepthwise(weights []int16) {
 	}
 }
 
-// packEpilogue lays out the epilogue: [block][5][16].
+// packEpilogue lays out the epilogue: [block][5][16], of depthwise convolutions in the order that their weights have.
 func (k *Kernel) packEpilogue(e Epilogue) {
+	at := func(c, what int) int {
+		lane := c % Block
+		if k.depthwise {
+			lane = k.impl.unpacked(lane)
+		}
+		return (c/Block*epilogueLen+what)*Block + lane
+	}
 	s, l := &k.shape, &k.loops
 	l.lo, l.hi = e.Lo, e.Hi
 	if e.Step != 0 {
@@ -294,11 +318,11 @@ func (k *Kernel) packEpilogue(e Epilogue) {
 	k.epi = conv.Aligned(k.blocks * epilogueLen * Block)
 	for i, v := range [...][]float32{e.Mul, e.Add, e.Scale, e.Shift} {
 		for c, x := range v {
-			k.epi[(c/Block*epilogueLen+i)*Block+c%Block] = x
+			k.epi[at(c, i)] = x
 		}
 	}
 	for c := range s.OC {
-		k.epi[(c/Block*epilogueLen+epilogueLen-1)*Block+c%Block] = math.Float32frombits(math.MaxUint32)
+		k.epi[at(c, epilogueLen-1)] = math.Float32frombits(math.MaxUint32)
 	}
 }
 
@@ -529,8 +553,11 @@ func (k *Kernel) tiles(b int, in []int16, res []float32, out Out, at, n, lines i
 	size := len(k.weights) / k.blocks
 	w, epi := k.weights[b*size:], k.epi[b*epilogueLen*Block:]
 	tile := k.impl.dense
-	if k.depthwise {
+	switch {
+	case k.depthwise:
 		tile = k.impl.depthwise
+	case k.lanes == Few:
+		tile = k.impl.few
 	}
 	most := k.pixels()
 	work := float64(len(k.taps)*run*Block) * float64(most)

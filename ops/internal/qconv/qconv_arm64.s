@@ -227,6 +227,209 @@ moved:
 	BNE line
 	RET
 
+// func fewNEONP1(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+TEXT ·fewNEONP1(SB), NOSPLIT, $0-72
+	MOVD l+0(FP), R0
+	MOVD in+16(FP), R1
+	MOVD res+40(FP), R2
+	MOVD out+48(FP), R3
+	MOVD lines+64(FP), R4
+
+line:
+	MOVD R1, R5
+	MOVD R2, R6
+	MOVD R3, R7
+	MOVD count+56(FP), R8
+
+tile:
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	MOVD taps+8(FP), R9
+	MOVD w+24(FP), R10
+	MOVD 0(R0), R11
+
+tap:
+	MOVD (R9), R12
+	ADD $8, R9
+	ADD R1, R12
+	FMOVQ 0(R12), F0
+	FLDPQ 0(R10), (F6, F7)
+	WORD $0x0f4020c8 // smlal v8.4s, v6.4h, v0.h[0]
+	WORD $0x4f4020c9 // smlal2 v9.4s, v6.8h, v0.h[0]
+	WORD $0x0f4020ea // smlal v10.4s, v7.4h, v0.h[0]
+	WORD $0x4f4020eb // smlal2 v11.4s, v7.8h, v0.h[0]
+	FLDPQ 32(R10), (F6, F7)
+	WORD $0x0f5020c8 // smlal v8.4s, v6.4h, v0.h[1]
+	WORD $0x4f5020c9 // smlal2 v9.4s, v6.8h, v0.h[1]
+	WORD $0x0f5020ea // smlal v10.4s, v7.4h, v0.h[1]
+	WORD $0x4f5020eb // smlal2 v11.4s, v7.8h, v0.h[1]
+	FLDPQ 64(R10), (F6, F7)
+	WORD $0x0f6020c8 // smlal v8.4s, v6.4h, v0.h[2]
+	WORD $0x4f6020c9 // smlal2 v9.4s, v6.8h, v0.h[2]
+	WORD $0x0f6020ea // smlal v10.4s, v7.4h, v0.h[2]
+	WORD $0x4f6020eb // smlal2 v11.4s, v7.8h, v0.h[2]
+	FLDPQ 96(R10), (F6, F7)
+	WORD $0x0f7020c8 // smlal v8.4s, v6.4h, v0.h[3]
+	WORD $0x4f7020c9 // smlal2 v9.4s, v6.8h, v0.h[3]
+	WORD $0x0f7020ea // smlal v10.4s, v7.4h, v0.h[3]
+	WORD $0x4f7020eb // smlal2 v11.4s, v7.8h, v0.h[3]
+	ADD $128, R10
+	SUBS $1, R11
+	BNE tap
+	MOVD epi+32(FP), R10
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVQ 0(R10), F0
+	FMOVQ 64(R10), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	FMOVQ 16(R10), F0
+	FMOVQ 80(R10), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	FMOVQ 32(R10), F0
+	FMOVQ 96(R10), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	FMOVQ 48(R10), F0
+	FMOVQ 112(R10), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+	MOVD 48(R0), R11
+	CBZ R11, scaled
+	FMOVQ 128(R10), F0
+	FMOVQ 192(R10), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	FMOVQ 144(R10), F0
+	FMOVQ 208(R10), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	FMOVQ 160(R10), F0
+	FMOVQ 224(R10), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	FMOVQ 176(R10), F0
+	FMOVQ 240(R10), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+
+scaled:
+	CBZ R2, added
+	FMOVQ 0(R2), F0
+	WORD $0x4e28d408 // fadd v8.4s, v0.4s, v8.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e29d409 // fadd v9.4s, v0.4s, v9.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e2ad40a // fadd v10.4s, v0.4s, v10.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e2bd40b // fadd v11.4s, v0.4s, v11.4s
+	ADD $64, R2
+
+added:
+	ADD $72, R0, R11
+	VLD1R (R11), [V0.S4]
+	ADD $76, R0, R11
+	VLD1R (R11), [V1.S4]
+	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
+	VBIT V2.B16, V0.B16, V8.B16
+	WORD $0x6ea1e502 // fcmgt v2.4s, v8.4s, v1.4s
+	VBIT V2.B16, V1.B16, V8.B16
+	WORD $0x6ea9e402 // fcmgt v2.4s, v0.4s, v9.4s
+	VBIT V2.B16, V0.B16, V9.B16
+	WORD $0x6ea1e522 // fcmgt v2.4s, v9.4s, v1.4s
+	VBIT V2.B16, V1.B16, V9.B16
+	WORD $0x6eaae402 // fcmgt v2.4s, v0.4s, v10.4s
+	VBIT V2.B16, V0.B16, V10.B16
+	WORD $0x6ea1e542 // fcmgt v2.4s, v10.4s, v1.4s
+	VBIT V2.B16, V1.B16, V10.B16
+	WORD $0x6eabe402 // fcmgt v2.4s, v0.4s, v11.4s
+	VBIT V2.B16, V0.B16, V11.B16
+	WORD $0x6ea1e562 // fcmgt v2.4s, v11.4s, v1.4s
+	VBIT V2.B16, V1.B16, V11.B16
+	MOVD 56(R0), R11
+	CBZ R11, masked
+	FMOVQ 256(R10), F0
+	VAND V8.B16, V0.B16, V8.B16
+	FMOVQ 272(R10), F0
+	VAND V9.B16, V0.B16, V9.B16
+	FMOVQ 288(R10), F0
+	VAND V10.B16, V0.B16, V10.B16
+	FMOVQ 304(R10), F0
+	VAND V11.B16, V0.B16, V11.B16
+
+masked:
+	MOVD 64(R0), R11
+	CBZ R11, wide
+	ADD $80, R0, R11
+	VLD1R (R11), [V0.S4]
+	ADD $84, R0, R11
+	VLD1R (R11), [V1.S4]
+	ADD $88, R0, R11
+	VLD1R (R11), [V2.S4]
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	VFMLA V0.S4, V8.S4, V3.S4
+	WORD $0x4e21a868 // fcvtns v8.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V8.B16
+	WORD $0x6e21dd23 // fmul v3.4s, v9.4s, v1.4s
+	VFMLA V0.S4, V9.S4, V3.S4
+	WORD $0x4e21a869 // fcvtns v9.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V9.B16
+	WORD $0x6e21dd43 // fmul v3.4s, v10.4s, v1.4s
+	VFMLA V0.S4, V10.S4, V3.S4
+	WORD $0x4e21a86a // fcvtns v10.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V10.B16
+	WORD $0x6e21dd63 // fmul v3.4s, v11.4s, v1.4s
+	VFMLA V0.S4, V11.S4, V3.S4
+	WORD $0x4e21a86b // fcvtns v11.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V11.B16
+	WORD $0x0e614900 // sqxtn v0.4h, v8.4s
+	WORD $0x4e614920 // sqxtn2 v0.8h, v9.4s
+	WORD $0x0e614941 // sqxtn v1.4h, v10.4s
+	WORD $0x4e614961 // sqxtn2 v1.8h, v11.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	B stored
+
+wide:
+	FSTPQ (F8, F9), 0(R3)
+	FSTPQ (F10, F11), 32(R3)
+	ADD $64, R3
+
+stored:
+	MOVD 16(R0), R11
+	ADD R11, R1
+	SUBS $1, R8
+	BNE tile
+	MOVD 24(R0), R1
+	ADD R5, R1
+	MOVD 40(R0), R3
+	ADD R7, R3
+	CBZ R2, moved
+	MOVD 32(R0), R2
+	ADD R6, R2
+
+moved:
+	SUBS $1, R4
+	BNE line
+	RET
+
 // func depthNEONP1(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
 TEXT ·depthNEONP1(SB), NOSPLIT, $0-72
 	MOVD l+0(FP), R0
@@ -523,6 +726,317 @@ tap:
 	WORD $0x0f7128ee // smlal v14.4s, v7.4h, v1.h[7]
 	WORD $0x4f7128ef // smlal2 v15.4s, v7.8h, v1.h[7]
 	ADD $256, R11
+	SUBS $1, R12
+	BNE tap
+	MOVD epi+32(FP), R11
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ 0(R11), F0
+	FMOVQ 64(R11), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V12.S4, V2.S4
+	VMOV V2.B16, V12.B16
+	FMOVQ 16(R11), F0
+	FMOVQ 80(R11), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V13.S4, V2.S4
+	VMOV V2.B16, V13.B16
+	FMOVQ 32(R11), F0
+	FMOVQ 96(R11), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V14.S4, V2.S4
+	VMOV V2.B16, V14.B16
+	FMOVQ 48(R11), F0
+	FMOVQ 112(R11), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V15.S4, V2.S4
+	VMOV V2.B16, V15.B16
+	MOVD 48(R0), R12
+	CBZ R12, scaled
+	FMOVQ 128(R11), F0
+	FMOVQ 192(R11), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V12.S4, V2.S4
+	VMOV V2.B16, V12.B16
+	FMOVQ 144(R11), F0
+	FMOVQ 208(R11), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V13.S4, V2.S4
+	VMOV V2.B16, V13.B16
+	FMOVQ 160(R11), F0
+	FMOVQ 224(R11), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V14.S4, V2.S4
+	VMOV V2.B16, V14.B16
+	FMOVQ 176(R11), F0
+	FMOVQ 240(R11), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V15.S4, V2.S4
+	VMOV V2.B16, V15.B16
+
+scaled:
+	CBZ R2, added
+	FMOVQ 0(R2), F0
+	WORD $0x4e28d408 // fadd v8.4s, v0.4s, v8.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e29d409 // fadd v9.4s, v0.4s, v9.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e2ad40a // fadd v10.4s, v0.4s, v10.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e2bd40b // fadd v11.4s, v0.4s, v11.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e2cd40c // fadd v12.4s, v0.4s, v12.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e2dd40d // fadd v13.4s, v0.4s, v13.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e2ed40e // fadd v14.4s, v0.4s, v14.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e2fd40f // fadd v15.4s, v0.4s, v15.4s
+	ADD $64, R2
+
+added:
+	ADD $72, R0, R12
+	VLD1R (R12), [V0.S4]
+	ADD $76, R0, R12
+	VLD1R (R12), [V1.S4]
+	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
+	VBIT V2.B16, V0.B16, V8.B16
+	WORD $0x6ea1e502 // fcmgt v2.4s, v8.4s, v1.4s
+	VBIT V2.B16, V1.B16, V8.B16
+	WORD $0x6ea9e402 // fcmgt v2.4s, v0.4s, v9.4s
+	VBIT V2.B16, V0.B16, V9.B16
+	WORD $0x6ea1e522 // fcmgt v2.4s, v9.4s, v1.4s
+	VBIT V2.B16, V1.B16, V9.B16
+	WORD $0x6eaae402 // fcmgt v2.4s, v0.4s, v10.4s
+	VBIT V2.B16, V0.B16, V10.B16
+	WORD $0x6ea1e542 // fcmgt v2.4s, v10.4s, v1.4s
+	VBIT V2.B16, V1.B16, V10.B16
+	WORD $0x6eabe402 // fcmgt v2.4s, v0.4s, v11.4s
+	VBIT V2.B16, V0.B16, V11.B16
+	WORD $0x6ea1e562 // fcmgt v2.4s, v11.4s, v1.4s
+	VBIT V2.B16, V1.B16, V11.B16
+	WORD $0x6eace402 // fcmgt v2.4s, v0.4s, v12.4s
+	VBIT V2.B16, V0.B16, V12.B16
+	WORD $0x6ea1e582 // fcmgt v2.4s, v12.4s, v1.4s
+	VBIT V2.B16, V1.B16, V12.B16
+	WORD $0x6eade402 // fcmgt v2.4s, v0.4s, v13.4s
+	VBIT V2.B16, V0.B16, V13.B16
+	WORD $0x6ea1e5a2 // fcmgt v2.4s, v13.4s, v1.4s
+	VBIT V2.B16, V1.B16, V13.B16
+	WORD $0x6eaee402 // fcmgt v2.4s, v0.4s, v14.4s
+	VBIT V2.B16, V0.B16, V14.B16
+	WORD $0x6ea1e5c2 // fcmgt v2.4s, v14.4s, v1.4s
+	VBIT V2.B16, V1.B16, V14.B16
+	WORD $0x6eafe402 // fcmgt v2.4s, v0.4s, v15.4s
+	VBIT V2.B16, V0.B16, V15.B16
+	WORD $0x6ea1e5e2 // fcmgt v2.4s, v15.4s, v1.4s
+	VBIT V2.B16, V1.B16, V15.B16
+	MOVD 56(R0), R12
+	CBZ R12, masked
+	FMOVQ 256(R11), F0
+	VAND V8.B16, V0.B16, V8.B16
+	VAND V12.B16, V0.B16, V12.B16
+	FMOVQ 272(R11), F0
+	VAND V9.B16, V0.B16, V9.B16
+	VAND V13.B16, V0.B16, V13.B16
+	FMOVQ 288(R11), F0
+	VAND V10.B16, V0.B16, V10.B16
+	VAND V14.B16, V0.B16, V14.B16
+	FMOVQ 304(R11), F0
+	VAND V11.B16, V0.B16, V11.B16
+	VAND V15.B16, V0.B16, V15.B16
+
+masked:
+	MOVD 64(R0), R12
+	CBZ R12, wide
+	ADD $80, R0, R12
+	VLD1R (R12), [V0.S4]
+	ADD $84, R0, R12
+	VLD1R (R12), [V1.S4]
+	ADD $88, R0, R12
+	VLD1R (R12), [V2.S4]
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	VFMLA V0.S4, V8.S4, V3.S4
+	WORD $0x4e21a868 // fcvtns v8.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V8.B16
+	WORD $0x6e21dd23 // fmul v3.4s, v9.4s, v1.4s
+	VFMLA V0.S4, V9.S4, V3.S4
+	WORD $0x4e21a869 // fcvtns v9.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V9.B16
+	WORD $0x6e21dd43 // fmul v3.4s, v10.4s, v1.4s
+	VFMLA V0.S4, V10.S4, V3.S4
+	WORD $0x4e21a86a // fcvtns v10.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V10.B16
+	WORD $0x6e21dd63 // fmul v3.4s, v11.4s, v1.4s
+	VFMLA V0.S4, V11.S4, V3.S4
+	WORD $0x4e21a86b // fcvtns v11.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V11.B16
+	WORD $0x6e21dd83 // fmul v3.4s, v12.4s, v1.4s
+	VFMLA V0.S4, V12.S4, V3.S4
+	WORD $0x4e21a86c // fcvtns v12.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V12.B16
+	WORD $0x6e21dda3 // fmul v3.4s, v13.4s, v1.4s
+	VFMLA V0.S4, V13.S4, V3.S4
+	WORD $0x4e21a86d // fcvtns v13.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V13.B16
+	WORD $0x6e21ddc3 // fmul v3.4s, v14.4s, v1.4s
+	VFMLA V0.S4, V14.S4, V3.S4
+	WORD $0x4e21a86e // fcvtns v14.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V14.B16
+	WORD $0x6e21dde3 // fmul v3.4s, v15.4s, v1.4s
+	VFMLA V0.S4, V15.S4, V3.S4
+	WORD $0x4e21a86f // fcvtns v15.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V15.B16
+	WORD $0x0e614900 // sqxtn v0.4h, v8.4s
+	WORD $0x4e614920 // sqxtn2 v0.8h, v9.4s
+	WORD $0x0e614941 // sqxtn v1.4h, v10.4s
+	WORD $0x4e614961 // sqxtn2 v1.8h, v11.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614980 // sqxtn v0.4h, v12.4s
+	WORD $0x4e6149a0 // sqxtn2 v0.8h, v13.4s
+	WORD $0x0e6149c1 // sqxtn v1.4h, v14.4s
+	WORD $0x4e6149e1 // sqxtn2 v1.8h, v15.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	B stored
+
+wide:
+	FSTPQ (F8, F9), 0(R3)
+	FSTPQ (F10, F11), 32(R3)
+	ADD $64, R3
+	FSTPQ (F12, F13), 0(R3)
+	FSTPQ (F14, F15), 32(R3)
+	ADD $64, R3
+
+stored:
+	MOVD 16(R0), R12
+	ADD R12, R1
+	SUBS $1, R9
+	BNE tile
+	MOVD 24(R0), R1
+	ADD R6, R1
+	MOVD 40(R0), R3
+	ADD R8, R3
+	CBZ R2, moved
+	MOVD 32(R0), R2
+	ADD R7, R2
+
+moved:
+	SUBS $1, R4
+	BNE line
+	RET
+
+// func fewNEONP2(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+TEXT ·fewNEONP2(SB), NOSPLIT, $0-72
+	MOVD l+0(FP), R0
+	MOVD in+16(FP), R1
+	MOVD res+40(FP), R2
+	MOVD out+48(FP), R3
+	MOVD lines+64(FP), R4
+	MOVD 8(R0), R5
+
+line:
+	MOVD R1, R6
+	MOVD R2, R7
+	MOVD R3, R8
+	MOVD count+56(FP), R9
+
+tile:
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	MOVD taps+8(FP), R10
+	MOVD w+24(FP), R11
+	MOVD 0(R0), R12
+
+tap:
+	MOVD (R10), R13
+	ADD $8, R10
+	ADD R1, R13
+	FMOVQ 0(R13), F0
+	WORD $0x3ce569a1 // ldr q1, [x13, x5]
+	FLDPQ 0(R11), (F6, F7)
+	WORD $0x0f4020c8 // smlal v8.4s, v6.4h, v0.h[0]
+	WORD $0x4f4020c9 // smlal2 v9.4s, v6.8h, v0.h[0]
+	WORD $0x0f4020ea // smlal v10.4s, v7.4h, v0.h[0]
+	WORD $0x4f4020eb // smlal2 v11.4s, v7.8h, v0.h[0]
+	WORD $0x0f4120cc // smlal v12.4s, v6.4h, v1.h[0]
+	WORD $0x4f4120cd // smlal2 v13.4s, v6.8h, v1.h[0]
+	WORD $0x0f4120ee // smlal v14.4s, v7.4h, v1.h[0]
+	WORD $0x4f4120ef // smlal2 v15.4s, v7.8h, v1.h[0]
+	FLDPQ 32(R11), (F6, F7)
+	WORD $0x0f5020c8 // smlal v8.4s, v6.4h, v0.h[1]
+	WORD $0x4f5020c9 // smlal2 v9.4s, v6.8h, v0.h[1]
+	WORD $0x0f5020ea // smlal v10.4s, v7.4h, v0.h[1]
+	WORD $0x4f5020eb // smlal2 v11.4s, v7.8h, v0.h[1]
+	WORD $0x0f5120cc // smlal v12.4s, v6.4h, v1.h[1]
+	WORD $0x4f5120cd // smlal2 v13.4s, v6.8h, v1.h[1]
+	WORD $0x0f5120ee // smlal v14.4s, v7.4h, v1.h[1]
+	WORD $0x4f5120ef // smlal2 v15.4s, v7.8h, v1.h[1]
+	FLDPQ 64(R11), (F6, F7)
+	WORD $0x0f6020c8 // smlal v8.4s, v6.4h, v0.h[2]
+	WORD $0x4f6020c9 // smlal2 v9.4s, v6.8h, v0.h[2]
+	WORD $0x0f6020ea // smlal v10.4s, v7.4h, v0.h[2]
+	WORD $0x4f6020eb // smlal2 v11.4s, v7.8h, v0.h[2]
+	WORD $0x0f6120cc // smlal v12.4s, v6.4h, v1.h[2]
+	WORD $0x4f6120cd // smlal2 v13.4s, v6.8h, v1.h[2]
+	WORD $0x0f6120ee // smlal v14.4s, v7.4h, v1.h[2]
+	WORD $0x4f6120ef // smlal2 v15.4s, v7.8h, v1.h[2]
+	FLDPQ 96(R11), (F6, F7)
+	WORD $0x0f7020c8 // smlal v8.4s, v6.4h, v0.h[3]
+	WORD $0x4f7020c9 // smlal2 v9.4s, v6.8h, v0.h[3]
+	WORD $0x0f7020ea // smlal v10.4s, v7.4h, v0.h[3]
+	WORD $0x4f7020eb // smlal2 v11.4s, v7.8h, v0.h[3]
+	WORD $0x0f7120cc // smlal v12.4s, v6.4h, v1.h[3]
+	WORD $0x4f7120cd // smlal2 v13.4s, v6.8h, v1.h[3]
+	WORD $0x0f7120ee // smlal v14.4s, v7.4h, v1.h[3]
+	WORD $0x4f7120ef // smlal2 v15.4s, v7.8h, v1.h[3]
+	ADD $128, R11
 	SUBS $1, R12
 	BNE tap
 	MOVD epi+32(FP), R11
@@ -1522,6 +2036,426 @@ moved:
 	BNE line
 	RET
 
+// func fewNEONP3(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+TEXT ·fewNEONP3(SB), NOSPLIT, $0-72
+	MOVD l+0(FP), R0
+	MOVD in+16(FP), R1
+	MOVD res+40(FP), R2
+	MOVD out+48(FP), R3
+	MOVD lines+64(FP), R4
+	MOVD 8(R0), R5
+	MOVD 8(R0), R6
+	ADD R5, R6
+
+line:
+	MOVD R1, R7
+	MOVD R2, R8
+	MOVD R3, R9
+	MOVD count+56(FP), R10
+
+tile:
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	MOVD taps+8(FP), R11
+	MOVD w+24(FP), R12
+	MOVD 0(R0), R13
+
+tap:
+	MOVD (R11), R14
+	ADD $8, R11
+	ADD R1, R14
+	FMOVQ 0(R14), F0
+	WORD $0x3ce569c1 // ldr q1, [x14, x5]
+	WORD $0x3ce669c2 // ldr q2, [x14, x6]
+	FLDPQ 0(R12), (F6, F7)
+	WORD $0x0f4020c8 // smlal v8.4s, v6.4h, v0.h[0]
+	WORD $0x4f4020c9 // smlal2 v9.4s, v6.8h, v0.h[0]
+	WORD $0x0f4020ea // smlal v10.4s, v7.4h, v0.h[0]
+	WORD $0x4f4020eb // smlal2 v11.4s, v7.8h, v0.h[0]
+	WORD $0x0f4120cc // smlal v12.4s, v6.4h, v1.h[0]
+	WORD $0x4f4120cd // smlal2 v13.4s, v6.8h, v1.h[0]
+	WORD $0x0f4120ee // smlal v14.4s, v7.4h, v1.h[0]
+	WORD $0x4f4120ef // smlal2 v15.4s, v7.8h, v1.h[0]
+	WORD $0x0f4220d0 // smlal v16.4s, v6.4h, v2.h[0]
+	WORD $0x4f4220d1 // smlal2 v17.4s, v6.8h, v2.h[0]
+	WORD $0x0f4220f2 // smlal v18.4s, v7.4h, v2.h[0]
+	WORD $0x4f4220f3 // smlal2 v19.4s, v7.8h, v2.h[0]
+	FLDPQ 32(R12), (F6, F7)
+	WORD $0x0f5020c8 // smlal v8.4s, v6.4h, v0.h[1]
+	WORD $0x4f5020c9 // smlal2 v9.4s, v6.8h, v0.h[1]
+	WORD $0x0f5020ea // smlal v10.4s, v7.4h, v0.h[1]
+	WORD $0x4f5020eb // smlal2 v11.4s, v7.8h, v0.h[1]
+	WORD $0x0f5120cc // smlal v12.4s, v6.4h, v1.h[1]
+	WORD $0x4f5120cd // smlal2 v13.4s, v6.8h, v1.h[1]
+	WORD $0x0f5120ee // smlal v14.4s, v7.4h, v1.h[1]
+	WORD $0x4f5120ef // smlal2 v15.4s, v7.8h, v1.h[1]
+	WORD $0x0f5220d0 // smlal v16.4s, v6.4h, v2.h[1]
+	WORD $0x4f5220d1 // smlal2 v17.4s, v6.8h, v2.h[1]
+	WORD $0x0f5220f2 // smlal v18.4s, v7.4h, v2.h[1]
+	WORD $0x4f5220f3 // smlal2 v19.4s, v7.8h, v2.h[1]
+	FLDPQ 64(R12), (F6, F7)
+	WORD $0x0f6020c8 // smlal v8.4s, v6.4h, v0.h[2]
+	WORD $0x4f6020c9 // smlal2 v9.4s, v6.8h, v0.h[2]
+	WORD $0x0f6020ea // smlal v10.4s, v7.4h, v0.h[2]
+	WORD $0x4f6020eb // smlal2 v11.4s, v7.8h, v0.h[2]
+	WORD $0x0f6120cc // smlal v12.4s, v6.4h, v1.h[2]
+	WORD $0x4f6120cd // smlal2 v13.4s, v6.8h, v1.h[2]
+	WORD $0x0f6120ee // smlal v14.4s, v7.4h, v1.h[2]
+	WORD $0x4f6120ef // smlal2 v15.4s, v7.8h, v1.h[2]
+	WORD $0x0f6220d0 // smlal v16.4s, v6.4h, v2.h[2]
+	WORD $0x4f6220d1 // smlal2 v17.4s, v6.8h, v2.h[2]
+	WORD $0x0f6220f2 // smlal v18.4s, v7.4h, v2.h[2]
+	WORD $0x4f6220f3 // smlal2 v19.4s, v7.8h, v2.h[2]
+	FLDPQ 96(R12), (F6, F7)
+	WORD $0x0f7020c8 // smlal v8.4s, v6.4h, v0.h[3]
+	WORD $0x4f7020c9 // smlal2 v9.4s, v6.8h, v0.h[3]
+	WORD $0x0f7020ea // smlal v10.4s, v7.4h, v0.h[3]
+	WORD $0x4f7020eb // smlal2 v11.4s, v7.8h, v0.h[3]
+	WORD $0x0f7120cc // smlal v12.4s, v6.4h, v1.h[3]
+	WORD $0x4f7120cd // smlal2 v13.4s, v6.8h, v1.h[3]
+	WORD $0x0f7120ee // smlal v14.4s, v7.4h, v1.h[3]
+	WORD $0x4f7120ef // smlal2 v15.4s, v7.8h, v1.h[3]
+	WORD $0x0f7220d0 // smlal v16.4s, v6.4h, v2.h[3]
+	WORD $0x4f7220d1 // smlal2 v17.4s, v6.8h, v2.h[3]
+	WORD $0x0f7220f2 // smlal v18.4s, v7.4h, v2.h[3]
+	WORD $0x4f7220f3 // smlal2 v19.4s, v7.8h, v2.h[3]
+	ADD $128, R12
+	SUBS $1, R13
+	BNE tap
+	MOVD epi+32(FP), R12
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FMOVQ 0(R12), F0
+	FMOVQ 64(R12), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V12.S4, V2.S4
+	VMOV V2.B16, V12.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V16.S4, V2.S4
+	VMOV V2.B16, V16.B16
+	FMOVQ 16(R12), F0
+	FMOVQ 80(R12), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V13.S4, V2.S4
+	VMOV V2.B16, V13.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V17.S4, V2.S4
+	VMOV V2.B16, V17.B16
+	FMOVQ 32(R12), F0
+	FMOVQ 96(R12), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V14.S4, V2.S4
+	VMOV V2.B16, V14.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V18.S4, V2.S4
+	VMOV V2.B16, V18.B16
+	FMOVQ 48(R12), F0
+	FMOVQ 112(R12), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V15.S4, V2.S4
+	VMOV V2.B16, V15.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V19.S4, V2.S4
+	VMOV V2.B16, V19.B16
+	MOVD 48(R0), R13
+	CBZ R13, scaled
+	FMOVQ 128(R12), F0
+	FMOVQ 192(R12), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V12.S4, V2.S4
+	VMOV V2.B16, V12.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V16.S4, V2.S4
+	VMOV V2.B16, V16.B16
+	FMOVQ 144(R12), F0
+	FMOVQ 208(R12), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V13.S4, V2.S4
+	VMOV V2.B16, V13.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V17.S4, V2.S4
+	VMOV V2.B16, V17.B16
+	FMOVQ 160(R12), F0
+	FMOVQ 224(R12), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V14.S4, V2.S4
+	VMOV V2.B16, V14.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V18.S4, V2.S4
+	VMOV V2.B16, V18.B16
+	FMOVQ 176(R12), F0
+	FMOVQ 240(R12), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V15.S4, V2.S4
+	VMOV V2.B16, V15.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V19.S4, V2.S4
+	VMOV V2.B16, V19.B16
+
+scaled:
+	CBZ R2, added
+	FMOVQ 0(R2), F0
+	WORD $0x4e28d408 // fadd v8.4s, v0.4s, v8.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e29d409 // fadd v9.4s, v0.4s, v9.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e2ad40a // fadd v10.4s, v0.4s, v10.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e2bd40b // fadd v11.4s, v0.4s, v11.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e2cd40c // fadd v12.4s, v0.4s, v12.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e2dd40d // fadd v13.4s, v0.4s, v13.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e2ed40e // fadd v14.4s, v0.4s, v14.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e2fd40f // fadd v15.4s, v0.4s, v15.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e30d410 // fadd v16.4s, v0.4s, v16.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e31d411 // fadd v17.4s, v0.4s, v17.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e32d412 // fadd v18.4s, v0.4s, v18.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e33d413 // fadd v19.4s, v0.4s, v19.4s
+	ADD $64, R2
+
+added:
+	ADD $72, R0, R13
+	VLD1R (R13), [V0.S4]
+	ADD $76, R0, R13
+	VLD1R (R13), [V1.S4]
+	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
+	VBIT V2.B16, V0.B16, V8.B16
+	WORD $0x6ea1e502 // fcmgt v2.4s, v8.4s, v1.4s
+	VBIT V2.B16, V1.B16, V8.B16
+	WORD $0x6ea9e402 // fcmgt v2.4s, v0.4s, v9.4s
+	VBIT V2.B16, V0.B16, V9.B16
+	WORD $0x6ea1e522 // fcmgt v2.4s, v9.4s, v1.4s
+	VBIT V2.B16, V1.B16, V9.B16
+	WORD $0x6eaae402 // fcmgt v2.4s, v0.4s, v10.4s
+	VBIT V2.B16, V0.B16, V10.B16
+	WORD $0x6ea1e542 // fcmgt v2.4s, v10.4s, v1.4s
+	VBIT V2.B16, V1.B16, V10.B16
+	WORD $0x6eabe402 // fcmgt v2.4s, v0.4s, v11.4s
+	VBIT V2.B16, V0.B16, V11.B16
+	WORD $0x6ea1e562 // fcmgt v2.4s, v11.4s, v1.4s
+	VBIT V2.B16, V1.B16, V11.B16
+	WORD $0x6eace402 // fcmgt v2.4s, v0.4s, v12.4s
+	VBIT V2.B16, V0.B16, V12.B16
+	WORD $0x6ea1e582 // fcmgt v2.4s, v12.4s, v1.4s
+	VBIT V2.B16, V1.B16, V12.B16
+	WORD $0x6eade402 // fcmgt v2.4s, v0.4s, v13.4s
+	VBIT V2.B16, V0.B16, V13.B16
+	WORD $0x6ea1e5a2 // fcmgt v2.4s, v13.4s, v1.4s
+	VBIT V2.B16, V1.B16, V13.B16
+	WORD $0x6eaee402 // fcmgt v2.4s, v0.4s, v14.4s
+	VBIT V2.B16, V0.B16, V14.B16
+	WORD $0x6ea1e5c2 // fcmgt v2.4s, v14.4s, v1.4s
+	VBIT V2.B16, V1.B16, V14.B16
+	WORD $0x6eafe402 // fcmgt v2.4s, v0.4s, v15.4s
+	VBIT V2.B16, V0.B16, V15.B16
+	WORD $0x6ea1e5e2 // fcmgt v2.4s, v15.4s, v1.4s
+	VBIT V2.B16, V1.B16, V15.B16
+	WORD $0x6eb0e402 // fcmgt v2.4s, v0.4s, v16.4s
+	VBIT V2.B16, V0.B16, V16.B16
+	WORD $0x6ea1e602 // fcmgt v2.4s, v16.4s, v1.4s
+	VBIT V2.B16, V1.B16, V16.B16
+	WORD $0x6eb1e402 // fcmgt v2.4s, v0.4s, v17.4s
+	VBIT V2.B16, V0.B16, V17.B16
+	WORD $0x6ea1e622 // fcmgt v2.4s, v17.4s, v1.4s
+	VBIT V2.B16, V1.B16, V17.B16
+	WORD $0x6eb2e402 // fcmgt v2.4s, v0.4s, v18.4s
+	VBIT V2.B16, V0.B16, V18.B16
+	WORD $0x6ea1e642 // fcmgt v2.4s, v18.4s, v1.4s
+	VBIT V2.B16, V1.B16, V18.B16
+	WORD $0x6eb3e402 // fcmgt v2.4s, v0.4s, v19.4s
+	VBIT V2.B16, V0.B16, V19.B16
+	WORD $0x6ea1e662 // fcmgt v2.4s, v19.4s, v1.4s
+	VBIT V2.B16, V1.B16, V19.B16
+	MOVD 56(R0), R13
+	CBZ R13, masked
+	FMOVQ 256(R12), F0
+	VAND V8.B16, V0.B16, V8.B16
+	VAND V12.B16, V0.B16, V12.B16
+	VAND V16.B16, V0.B16, V16.B16
+	FMOVQ 272(R12), F0
+	VAND V9.B16, V0.B16, V9.B16
+	VAND V13.B16, V0.B16, V13.B16
+	VAND V17.B16, V0.B16, V17.B16
+	FMOVQ 288(R12), F0
+	VAND V10.B16, V0.B16, V10.B16
+	VAND V14.B16, V0.B16, V14.B16
+	VAND V18.B16, V0.B16, V18.B16
+	FMOVQ 304(R12), F0
+	VAND V11.B16, V0.B16, V11.B16
+	VAND V15.B16, V0.B16, V15.B16
+	VAND V19.B16, V0.B16, V19.B16
+
+masked:
+	MOVD 64(R0), R13
+	CBZ R13, wide
+	ADD $80, R0, R13
+	VLD1R (R13), [V0.S4]
+	ADD $84, R0, R13
+	VLD1R (R13), [V1.S4]
+	ADD $88, R0, R13
+	VLD1R (R13), [V2.S4]
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	VFMLA V0.S4, V8.S4, V3.S4
+	WORD $0x4e21a868 // fcvtns v8.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V8.B16
+	WORD $0x6e21dd23 // fmul v3.4s, v9.4s, v1.4s
+	VFMLA V0.S4, V9.S4, V3.S4
+	WORD $0x4e21a869 // fcvtns v9.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V9.B16
+	WORD $0x6e21dd43 // fmul v3.4s, v10.4s, v1.4s
+	VFMLA V0.S4, V10.S4, V3.S4
+	WORD $0x4e21a86a // fcvtns v10.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V10.B16
+	WORD $0x6e21dd63 // fmul v3.4s, v11.4s, v1.4s
+	VFMLA V0.S4, V11.S4, V3.S4
+	WORD $0x4e21a86b // fcvtns v11.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V11.B16
+	WORD $0x6e21dd83 // fmul v3.4s, v12.4s, v1.4s
+	VFMLA V0.S4, V12.S4, V3.S4
+	WORD $0x4e21a86c // fcvtns v12.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V12.B16
+	WORD $0x6e21dda3 // fmul v3.4s, v13.4s, v1.4s
+	VFMLA V0.S4, V13.S4, V3.S4
+	WORD $0x4e21a86d // fcvtns v13.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V13.B16
+	WORD $0x6e21ddc3 // fmul v3.4s, v14.4s, v1.4s
+	VFMLA V0.S4, V14.S4, V3.S4
+	WORD $0x4e21a86e // fcvtns v14.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V14.B16
+	WORD $0x6e21dde3 // fmul v3.4s, v15.4s, v1.4s
+	VFMLA V0.S4, V15.S4, V3.S4
+	WORD $0x4e21a86f // fcvtns v15.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V15.B16
+	WORD $0x6e21de03 // fmul v3.4s, v16.4s, v1.4s
+	VFMLA V0.S4, V16.S4, V3.S4
+	WORD $0x4e21a870 // fcvtns v16.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V16.B16
+	WORD $0x6e21de23 // fmul v3.4s, v17.4s, v1.4s
+	VFMLA V0.S4, V17.S4, V3.S4
+	WORD $0x4e21a871 // fcvtns v17.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V17.B16
+	WORD $0x6e21de43 // fmul v3.4s, v18.4s, v1.4s
+	VFMLA V0.S4, V18.S4, V3.S4
+	WORD $0x4e21a872 // fcvtns v18.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V18.B16
+	WORD $0x6e21de63 // fmul v3.4s, v19.4s, v1.4s
+	VFMLA V0.S4, V19.S4, V3.S4
+	WORD $0x4e21a873 // fcvtns v19.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V19.B16
+	WORD $0x0e614900 // sqxtn v0.4h, v8.4s
+	WORD $0x4e614920 // sqxtn2 v0.8h, v9.4s
+	WORD $0x0e614941 // sqxtn v1.4h, v10.4s
+	WORD $0x4e614961 // sqxtn2 v1.8h, v11.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614980 // sqxtn v0.4h, v12.4s
+	WORD $0x4e6149a0 // sqxtn2 v0.8h, v13.4s
+	WORD $0x0e6149c1 // sqxtn v1.4h, v14.4s
+	WORD $0x4e6149e1 // sqxtn2 v1.8h, v15.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614a00 // sqxtn v0.4h, v16.4s
+	WORD $0x4e614a20 // sqxtn2 v0.8h, v17.4s
+	WORD $0x0e614a41 // sqxtn v1.4h, v18.4s
+	WORD $0x4e614a61 // sqxtn2 v1.8h, v19.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	B stored
+
+wide:
+	FSTPQ (F8, F9), 0(R3)
+	FSTPQ (F10, F11), 32(R3)
+	ADD $64, R3
+	FSTPQ (F12, F13), 0(R3)
+	FSTPQ (F14, F15), 32(R3)
+	ADD $64, R3
+	FSTPQ (F16, F17), 0(R3)
+	FSTPQ (F18, F19), 32(R3)
+	ADD $64, R3
+
+stored:
+	MOVD 16(R0), R13
+	ADD R13, R1
+	SUBS $1, R10
+	BNE tile
+	MOVD 24(R0), R1
+	ADD R7, R1
+	MOVD 40(R0), R3
+	ADD R9, R3
+	CBZ R2, moved
+	MOVD 32(R0), R2
+	ADD R8, R2
+
+moved:
+	SUBS $1, R4
+	BNE line
+	RET
+
 // func depthNEONP3(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
 TEXT ·depthNEONP3(SB), NOSPLIT, $0-72
 	MOVD l+0(FP), R0
@@ -2093,6 +3027,535 @@ tap:
 	WORD $0x0f7328f6 // smlal v22.4s, v7.4h, v3.h[7]
 	WORD $0x4f7328f7 // smlal2 v23.4s, v7.8h, v3.h[7]
 	ADD $256, R13
+	SUBS $1, R14
+	BNE tap
+	MOVD epi+32(FP), R13
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	FMOVQ 0(R13), F0
+	FMOVQ 64(R13), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V12.S4, V2.S4
+	VMOV V2.B16, V12.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V16.S4, V2.S4
+	VMOV V2.B16, V16.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V20.S4, V2.S4
+	VMOV V2.B16, V20.B16
+	FMOVQ 16(R13), F0
+	FMOVQ 80(R13), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V13.S4, V2.S4
+	VMOV V2.B16, V13.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V17.S4, V2.S4
+	VMOV V2.B16, V17.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V21.S4, V2.S4
+	VMOV V2.B16, V21.B16
+	FMOVQ 32(R13), F0
+	FMOVQ 96(R13), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V14.S4, V2.S4
+	VMOV V2.B16, V14.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V18.S4, V2.S4
+	VMOV V2.B16, V18.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V22.S4, V2.S4
+	VMOV V2.B16, V22.B16
+	FMOVQ 48(R13), F0
+	FMOVQ 112(R13), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V15.S4, V2.S4
+	VMOV V2.B16, V15.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V19.S4, V2.S4
+	VMOV V2.B16, V19.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V23.S4, V2.S4
+	VMOV V2.B16, V23.B16
+	MOVD 48(R0), R14
+	CBZ R14, scaled
+	FMOVQ 128(R13), F0
+	FMOVQ 192(R13), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V12.S4, V2.S4
+	VMOV V2.B16, V12.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V16.S4, V2.S4
+	VMOV V2.B16, V16.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V20.S4, V2.S4
+	VMOV V2.B16, V20.B16
+	FMOVQ 144(R13), F0
+	FMOVQ 208(R13), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V13.S4, V2.S4
+	VMOV V2.B16, V13.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V17.S4, V2.S4
+	VMOV V2.B16, V17.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V21.S4, V2.S4
+	VMOV V2.B16, V21.B16
+	FMOVQ 160(R13), F0
+	FMOVQ 224(R13), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V14.S4, V2.S4
+	VMOV V2.B16, V14.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V18.S4, V2.S4
+	VMOV V2.B16, V18.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V22.S4, V2.S4
+	VMOV V2.B16, V22.B16
+	FMOVQ 176(R13), F0
+	FMOVQ 240(R13), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V15.S4, V2.S4
+	VMOV V2.B16, V15.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V19.S4, V2.S4
+	VMOV V2.B16, V19.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V23.S4, V2.S4
+	VMOV V2.B16, V23.B16
+
+scaled:
+	CBZ R2, added
+	FMOVQ 0(R2), F0
+	WORD $0x4e28d408 // fadd v8.4s, v0.4s, v8.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e29d409 // fadd v9.4s, v0.4s, v9.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e2ad40a // fadd v10.4s, v0.4s, v10.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e2bd40b // fadd v11.4s, v0.4s, v11.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e2cd40c // fadd v12.4s, v0.4s, v12.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e2dd40d // fadd v13.4s, v0.4s, v13.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e2ed40e // fadd v14.4s, v0.4s, v14.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e2fd40f // fadd v15.4s, v0.4s, v15.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e30d410 // fadd v16.4s, v0.4s, v16.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e31d411 // fadd v17.4s, v0.4s, v17.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e32d412 // fadd v18.4s, v0.4s, v18.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e33d413 // fadd v19.4s, v0.4s, v19.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e34d414 // fadd v20.4s, v0.4s, v20.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e35d415 // fadd v21.4s, v0.4s, v21.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e36d416 // fadd v22.4s, v0.4s, v22.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e37d417 // fadd v23.4s, v0.4s, v23.4s
+	ADD $64, R2
+
+added:
+	ADD $72, R0, R14
+	VLD1R (R14), [V0.S4]
+	ADD $76, R0, R14
+	VLD1R (R14), [V1.S4]
+	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
+	VBIT V2.B16, V0.B16, V8.B16
+	WORD $0x6ea1e502 // fcmgt v2.4s, v8.4s, v1.4s
+	VBIT V2.B16, V1.B16, V8.B16
+	WORD $0x6ea9e402 // fcmgt v2.4s, v0.4s, v9.4s
+	VBIT V2.B16, V0.B16, V9.B16
+	WORD $0x6ea1e522 // fcmgt v2.4s, v9.4s, v1.4s
+	VBIT V2.B16, V1.B16, V9.B16
+	WORD $0x6eaae402 // fcmgt v2.4s, v0.4s, v10.4s
+	VBIT V2.B16, V0.B16, V10.B16
+	WORD $0x6ea1e542 // fcmgt v2.4s, v10.4s, v1.4s
+	VBIT V2.B16, V1.B16, V10.B16
+	WORD $0x6eabe402 // fcmgt v2.4s, v0.4s, v11.4s
+	VBIT V2.B16, V0.B16, V11.B16
+	WORD $0x6ea1e562 // fcmgt v2.4s, v11.4s, v1.4s
+	VBIT V2.B16, V1.B16, V11.B16
+	WORD $0x6eace402 // fcmgt v2.4s, v0.4s, v12.4s
+	VBIT V2.B16, V0.B16, V12.B16
+	WORD $0x6ea1e582 // fcmgt v2.4s, v12.4s, v1.4s
+	VBIT V2.B16, V1.B16, V12.B16
+	WORD $0x6eade402 // fcmgt v2.4s, v0.4s, v13.4s
+	VBIT V2.B16, V0.B16, V13.B16
+	WORD $0x6ea1e5a2 // fcmgt v2.4s, v13.4s, v1.4s
+	VBIT V2.B16, V1.B16, V13.B16
+	WORD $0x6eaee402 // fcmgt v2.4s, v0.4s, v14.4s
+	VBIT V2.B16, V0.B16, V14.B16
+	WORD $0x6ea1e5c2 // fcmgt v2.4s, v14.4s, v1.4s
+	VBIT V2.B16, V1.B16, V14.B16
+	WORD $0x6eafe402 // fcmgt v2.4s, v0.4s, v15.4s
+	VBIT V2.B16, V0.B16, V15.B16
+	WORD $0x6ea1e5e2 // fcmgt v2.4s, v15.4s, v1.4s
+	VBIT V2.B16, V1.B16, V15.B16
+	WORD $0x6eb0e402 // fcmgt v2.4s, v0.4s, v16.4s
+	VBIT V2.B16, V0.B16, V16.B16
+	WORD $0x6ea1e602 // fcmgt v2.4s, v16.4s, v1.4s
+	VBIT V2.B16, V1.B16, V16.B16
+	WORD $0x6eb1e402 // fcmgt v2.4s, v0.4s, v17.4s
+	VBIT V2.B16, V0.B16, V17.B16
+	WORD $0x6ea1e622 // fcmgt v2.4s, v17.4s, v1.4s
+	VBIT V2.B16, V1.B16, V17.B16
+	WORD $0x6eb2e402 // fcmgt v2.4s, v0.4s, v18.4s
+	VBIT V2.B16, V0.B16, V18.B16
+	WORD $0x6ea1e642 // fcmgt v2.4s, v18.4s, v1.4s
+	VBIT V2.B16, V1.B16, V18.B16
+	WORD $0x6eb3e402 // fcmgt v2.4s, v0.4s, v19.4s
+	VBIT V2.B16, V0.B16, V19.B16
+	WORD $0x6ea1e662 // fcmgt v2.4s, v19.4s, v1.4s
+	VBIT V2.B16, V1.B16, V19.B16
+	WORD $0x6eb4e402 // fcmgt v2.4s, v0.4s, v20.4s
+	VBIT V2.B16, V0.B16, V20.B16
+	WORD $0x6ea1e682 // fcmgt v2.4s, v20.4s, v1.4s
+	VBIT V2.B16, V1.B16, V20.B16
+	WORD $0x6eb5e402 // fcmgt v2.4s, v0.4s, v21.4s
+	VBIT V2.B16, V0.B16, V21.B16
+	WORD $0x6ea1e6a2 // fcmgt v2.4s, v21.4s, v1.4s
+	VBIT V2.B16, V1.B16, V21.B16
+	WORD $0x6eb6e402 // fcmgt v2.4s, v0.4s, v22.4s
+	VBIT V2.B16, V0.B16, V22.B16
+	WORD $0x6ea1e6c2 // fcmgt v2.4s, v22.4s, v1.4s
+	VBIT V2.B16, V1.B16, V22.B16
+	WORD $0x6eb7e402 // fcmgt v2.4s, v0.4s, v23.4s
+	VBIT V2.B16, V0.B16, V23.B16
+	WORD $0x6ea1e6e2 // fcmgt v2.4s, v23.4s, v1.4s
+	VBIT V2.B16, V1.B16, V23.B16
+	MOVD 56(R0), R14
+	CBZ R14, masked
+	FMOVQ 256(R13), F0
+	VAND V8.B16, V0.B16, V8.B16
+	VAND V12.B16, V0.B16, V12.B16
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V20.B16, V0.B16, V20.B16
+	FMOVQ 272(R13), F0
+	VAND V9.B16, V0.B16, V9.B16
+	VAND V13.B16, V0.B16, V13.B16
+	VAND V17.B16, V0.B16, V17.B16
+	VAND V21.B16, V0.B16, V21.B16
+	FMOVQ 288(R13), F0
+	VAND V10.B16, V0.B16, V10.B16
+	VAND V14.B16, V0.B16, V14.B16
+	VAND V18.B16, V0.B16, V18.B16
+	VAND V22.B16, V0.B16, V22.B16
+	FMOVQ 304(R13), F0
+	VAND V11.B16, V0.B16, V11.B16
+	VAND V15.B16, V0.B16, V15.B16
+	VAND V19.B16, V0.B16, V19.B16
+	VAND V23.B16, V0.B16, V23.B16
+
+masked:
+	MOVD 64(R0), R14
+	CBZ R14, wide
+	ADD $80, R0, R14
+	VLD1R (R14), [V0.S4]
+	ADD $84, R0, R14
+	VLD1R (R14), [V1.S4]
+	ADD $88, R0, R14
+	VLD1R (R14), [V2.S4]
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	VFMLA V0.S4, V8.S4, V3.S4
+	WORD $0x4e21a868 // fcvtns v8.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V8.B16
+	WORD $0x6e21dd23 // fmul v3.4s, v9.4s, v1.4s
+	VFMLA V0.S4, V9.S4, V3.S4
+	WORD $0x4e21a869 // fcvtns v9.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V9.B16
+	WORD $0x6e21dd43 // fmul v3.4s, v10.4s, v1.4s
+	VFMLA V0.S4, V10.S4, V3.S4
+	WORD $0x4e21a86a // fcvtns v10.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V10.B16
+	WORD $0x6e21dd63 // fmul v3.4s, v11.4s, v1.4s
+	VFMLA V0.S4, V11.S4, V3.S4
+	WORD $0x4e21a86b // fcvtns v11.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V11.B16
+	WORD $0x6e21dd83 // fmul v3.4s, v12.4s, v1.4s
+	VFMLA V0.S4, V12.S4, V3.S4
+	WORD $0x4e21a86c // fcvtns v12.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V12.B16
+	WORD $0x6e21dda3 // fmul v3.4s, v13.4s, v1.4s
+	VFMLA V0.S4, V13.S4, V3.S4
+	WORD $0x4e21a86d // fcvtns v13.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V13.B16
+	WORD $0x6e21ddc3 // fmul v3.4s, v14.4s, v1.4s
+	VFMLA V0.S4, V14.S4, V3.S4
+	WORD $0x4e21a86e // fcvtns v14.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V14.B16
+	WORD $0x6e21dde3 // fmul v3.4s, v15.4s, v1.4s
+	VFMLA V0.S4, V15.S4, V3.S4
+	WORD $0x4e21a86f // fcvtns v15.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V15.B16
+	WORD $0x6e21de03 // fmul v3.4s, v16.4s, v1.4s
+	VFMLA V0.S4, V16.S4, V3.S4
+	WORD $0x4e21a870 // fcvtns v16.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V16.B16
+	WORD $0x6e21de23 // fmul v3.4s, v17.4s, v1.4s
+	VFMLA V0.S4, V17.S4, V3.S4
+	WORD $0x4e21a871 // fcvtns v17.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V17.B16
+	WORD $0x6e21de43 // fmul v3.4s, v18.4s, v1.4s
+	VFMLA V0.S4, V18.S4, V3.S4
+	WORD $0x4e21a872 // fcvtns v18.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V18.B16
+	WORD $0x6e21de63 // fmul v3.4s, v19.4s, v1.4s
+	VFMLA V0.S4, V19.S4, V3.S4
+	WORD $0x4e21a873 // fcvtns v19.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V19.B16
+	WORD $0x6e21de83 // fmul v3.4s, v20.4s, v1.4s
+	VFMLA V0.S4, V20.S4, V3.S4
+	WORD $0x4e21a874 // fcvtns v20.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V20.B16
+	WORD $0x6e21dea3 // fmul v3.4s, v21.4s, v1.4s
+	VFMLA V0.S4, V21.S4, V3.S4
+	WORD $0x4e21a875 // fcvtns v21.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V21.B16
+	WORD $0x6e21dec3 // fmul v3.4s, v22.4s, v1.4s
+	VFMLA V0.S4, V22.S4, V3.S4
+	WORD $0x4e21a876 // fcvtns v22.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V22.B16
+	WORD $0x6e21dee3 // fmul v3.4s, v23.4s, v1.4s
+	VFMLA V0.S4, V23.S4, V3.S4
+	WORD $0x4e21a877 // fcvtns v23.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V23.B16
+	WORD $0x0e614900 // sqxtn v0.4h, v8.4s
+	WORD $0x4e614920 // sqxtn2 v0.8h, v9.4s
+	WORD $0x0e614941 // sqxtn v1.4h, v10.4s
+	WORD $0x4e614961 // sqxtn2 v1.8h, v11.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614980 // sqxtn v0.4h, v12.4s
+	WORD $0x4e6149a0 // sqxtn2 v0.8h, v13.4s
+	WORD $0x0e6149c1 // sqxtn v1.4h, v14.4s
+	WORD $0x4e6149e1 // sqxtn2 v1.8h, v15.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614a00 // sqxtn v0.4h, v16.4s
+	WORD $0x4e614a20 // sqxtn2 v0.8h, v17.4s
+	WORD $0x0e614a41 // sqxtn v1.4h, v18.4s
+	WORD $0x4e614a61 // sqxtn2 v1.8h, v19.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614a80 // sqxtn v0.4h, v20.4s
+	WORD $0x4e614aa0 // sqxtn2 v0.8h, v21.4s
+	WORD $0x0e614ac1 // sqxtn v1.4h, v22.4s
+	WORD $0x4e614ae1 // sqxtn2 v1.8h, v23.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	B stored
+
+wide:
+	FSTPQ (F8, F9), 0(R3)
+	FSTPQ (F10, F11), 32(R3)
+	ADD $64, R3
+	FSTPQ (F12, F13), 0(R3)
+	FSTPQ (F14, F15), 32(R3)
+	ADD $64, R3
+	FSTPQ (F16, F17), 0(R3)
+	FSTPQ (F18, F19), 32(R3)
+	ADD $64, R3
+	FSTPQ (F20, F21), 0(R3)
+	FSTPQ (F22, F23), 32(R3)
+	ADD $64, R3
+
+stored:
+	MOVD 16(R0), R14
+	ADD R14, R1
+	SUBS $1, R11
+	BNE tile
+	MOVD 24(R0), R1
+	ADD R8, R1
+	MOVD 40(R0), R3
+	ADD R10, R3
+	CBZ R2, moved
+	MOVD 32(R0), R2
+	ADD R9, R2
+
+moved:
+	SUBS $1, R4
+	BNE line
+	RET
+
+// func fewNEONP4(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+TEXT ·fewNEONP4(SB), NOSPLIT, $0-72
+	MOVD l+0(FP), R0
+	MOVD in+16(FP), R1
+	MOVD res+40(FP), R2
+	MOVD out+48(FP), R3
+	MOVD lines+64(FP), R4
+	MOVD 8(R0), R5
+	MOVD 8(R0), R6
+	ADD R5, R6
+	MOVD 8(R0), R7
+	ADD R6, R7
+
+line:
+	MOVD R1, R8
+	MOVD R2, R9
+	MOVD R3, R10
+	MOVD count+56(FP), R11
+
+tile:
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	MOVD taps+8(FP), R12
+	MOVD w+24(FP), R13
+	MOVD 0(R0), R14
+
+tap:
+	MOVD (R12), R15
+	ADD $8, R12
+	ADD R1, R15
+	FMOVQ 0(R15), F0
+	WORD $0x3ce569e1 // ldr q1, [x15, x5]
+	WORD $0x3ce669e2 // ldr q2, [x15, x6]
+	WORD $0x3ce769e3 // ldr q3, [x15, x7]
+	FLDPQ 0(R13), (F6, F7)
+	WORD $0x0f4020c8 // smlal v8.4s, v6.4h, v0.h[0]
+	WORD $0x4f4020c9 // smlal2 v9.4s, v6.8h, v0.h[0]
+	WORD $0x0f4020ea // smlal v10.4s, v7.4h, v0.h[0]
+	WORD $0x4f4020eb // smlal2 v11.4s, v7.8h, v0.h[0]
+	WORD $0x0f4120cc // smlal v12.4s, v6.4h, v1.h[0]
+	WORD $0x4f4120cd // smlal2 v13.4s, v6.8h, v1.h[0]
+	WORD $0x0f4120ee // smlal v14.4s, v7.4h, v1.h[0]
+	WORD $0x4f4120ef // smlal2 v15.4s, v7.8h, v1.h[0]
+	WORD $0x0f4220d0 // smlal v16.4s, v6.4h, v2.h[0]
+	WORD $0x4f4220d1 // smlal2 v17.4s, v6.8h, v2.h[0]
+	WORD $0x0f4220f2 // smlal v18.4s, v7.4h, v2.h[0]
+	WORD $0x4f4220f3 // smlal2 v19.4s, v7.8h, v2.h[0]
+	WORD $0x0f4320d4 // smlal v20.4s, v6.4h, v3.h[0]
+	WORD $0x4f4320d5 // smlal2 v21.4s, v6.8h, v3.h[0]
+	WORD $0x0f4320f6 // smlal v22.4s, v7.4h, v3.h[0]
+	WORD $0x4f4320f7 // smlal2 v23.4s, v7.8h, v3.h[0]
+	FLDPQ 32(R13), (F6, F7)
+	WORD $0x0f5020c8 // smlal v8.4s, v6.4h, v0.h[1]
+	WORD $0x4f5020c9 // smlal2 v9.4s, v6.8h, v0.h[1]
+	WORD $0x0f5020ea // smlal v10.4s, v7.4h, v0.h[1]
+	WORD $0x4f5020eb // smlal2 v11.4s, v7.8h, v0.h[1]
+	WORD $0x0f5120cc // smlal v12.4s, v6.4h, v1.h[1]
+	WORD $0x4f5120cd // smlal2 v13.4s, v6.8h, v1.h[1]
+	WORD $0x0f5120ee // smlal v14.4s, v7.4h, v1.h[1]
+	WORD $0x4f5120ef // smlal2 v15.4s, v7.8h, v1.h[1]
+	WORD $0x0f5220d0 // smlal v16.4s, v6.4h, v2.h[1]
+	WORD $0x4f5220d1 // smlal2 v17.4s, v6.8h, v2.h[1]
+	WORD $0x0f5220f2 // smlal v18.4s, v7.4h, v2.h[1]
+	WORD $0x4f5220f3 // smlal2 v19.4s, v7.8h, v2.h[1]
+	WORD $0x0f5320d4 // smlal v20.4s, v6.4h, v3.h[1]
+	WORD $0x4f5320d5 // smlal2 v21.4s, v6.8h, v3.h[1]
+	WORD $0x0f5320f6 // smlal v22.4s, v7.4h, v3.h[1]
+	WORD $0x4f5320f7 // smlal2 v23.4s, v7.8h, v3.h[1]
+	FLDPQ 64(R13), (F6, F7)
+	WORD $0x0f6020c8 // smlal v8.4s, v6.4h, v0.h[2]
+	WORD $0x4f6020c9 // smlal2 v9.4s, v6.8h, v0.h[2]
+	WORD $0x0f6020ea // smlal v10.4s, v7.4h, v0.h[2]
+	WORD $0x4f6020eb // smlal2 v11.4s, v7.8h, v0.h[2]
+	WORD $0x0f6120cc // smlal v12.4s, v6.4h, v1.h[2]
+	WORD $0x4f6120cd // smlal2 v13.4s, v6.8h, v1.h[2]
+	WORD $0x0f6120ee // smlal v14.4s, v7.4h, v1.h[2]
+	WORD $0x4f6120ef // smlal2 v15.4s, v7.8h, v1.h[2]
+	WORD $0x0f6220d0 // smlal v16.4s, v6.4h, v2.h[2]
+	WORD $0x4f6220d1 // smlal2 v17.4s, v6.8h, v2.h[2]
+	WORD $0x0f6220f2 // smlal v18.4s, v7.4h, v2.h[2]
+	WORD $0x4f6220f3 // smlal2 v19.4s, v7.8h, v2.h[2]
+	WORD $0x0f6320d4 // smlal v20.4s, v6.4h, v3.h[2]
+	WORD $0x4f6320d5 // smlal2 v21.4s, v6.8h, v3.h[2]
+	WORD $0x0f6320f6 // smlal v22.4s, v7.4h, v3.h[2]
+	WORD $0x4f6320f7 // smlal2 v23.4s, v7.8h, v3.h[2]
+	FLDPQ 96(R13), (F6, F7)
+	WORD $0x0f7020c8 // smlal v8.4s, v6.4h, v0.h[3]
+	WORD $0x4f7020c9 // smlal2 v9.4s, v6.8h, v0.h[3]
+	WORD $0x0f7020ea // smlal v10.4s, v7.4h, v0.h[3]
+	WORD $0x4f7020eb // smlal2 v11.4s, v7.8h, v0.h[3]
+	WORD $0x0f7120cc // smlal v12.4s, v6.4h, v1.h[3]
+	WORD $0x4f7120cd // smlal2 v13.4s, v6.8h, v1.h[3]
+	WORD $0x0f7120ee // smlal v14.4s, v7.4h, v1.h[3]
+	WORD $0x4f7120ef // smlal2 v15.4s, v7.8h, v1.h[3]
+	WORD $0x0f7220d0 // smlal v16.4s, v6.4h, v2.h[3]
+	WORD $0x4f7220d1 // smlal2 v17.4s, v6.8h, v2.h[3]
+	WORD $0x0f7220f2 // smlal v18.4s, v7.4h, v2.h[3]
+	WORD $0x4f7220f3 // smlal2 v19.4s, v7.8h, v2.h[3]
+	WORD $0x0f7320d4 // smlal v20.4s, v6.4h, v3.h[3]
+	WORD $0x4f7320d5 // smlal2 v21.4s, v6.8h, v3.h[3]
+	WORD $0x0f7320f6 // smlal v22.4s, v7.4h, v3.h[3]
+	WORD $0x4f7320f7 // smlal2 v23.4s, v7.8h, v3.h[3]
+	ADD $128, R13
 	SUBS $1, R14
 	BNE tap
 	MOVD epi+32(FP), R13
@@ -3712,6 +5175,644 @@ moved:
 	BNE line
 	RET
 
+// func fewNEONP5(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+TEXT ·fewNEONP5(SB), NOSPLIT, $0-72
+	MOVD l+0(FP), R0
+	MOVD in+16(FP), R1
+	MOVD res+40(FP), R2
+	MOVD out+48(FP), R3
+	MOVD lines+64(FP), R4
+	MOVD 8(R0), R5
+	MOVD 8(R0), R6
+	ADD R5, R6
+	MOVD 8(R0), R7
+	ADD R6, R7
+	MOVD 8(R0), R8
+	ADD R7, R8
+
+line:
+	MOVD R1, R9
+	MOVD R2, R10
+	MOVD R3, R11
+	MOVD count+56(FP), R12
+
+tile:
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VEOR V26.B16, V26.B16, V26.B16
+	VEOR V27.B16, V27.B16, V27.B16
+	MOVD taps+8(FP), R13
+	MOVD w+24(FP), R14
+	MOVD 0(R0), R15
+
+tap:
+	MOVD (R13), R16
+	ADD $8, R13
+	ADD R1, R16
+	FMOVQ 0(R16), F0
+	WORD $0x3ce56a01 // ldr q1, [x16, x5]
+	WORD $0x3ce66a02 // ldr q2, [x16, x6]
+	WORD $0x3ce76a03 // ldr q3, [x16, x7]
+	WORD $0x3ce86a04 // ldr q4, [x16, x8]
+	FLDPQ 0(R14), (F6, F7)
+	WORD $0x0f4020c8 // smlal v8.4s, v6.4h, v0.h[0]
+	WORD $0x4f4020c9 // smlal2 v9.4s, v6.8h, v0.h[0]
+	WORD $0x0f4020ea // smlal v10.4s, v7.4h, v0.h[0]
+	WORD $0x4f4020eb // smlal2 v11.4s, v7.8h, v0.h[0]
+	WORD $0x0f4120cc // smlal v12.4s, v6.4h, v1.h[0]
+	WORD $0x4f4120cd // smlal2 v13.4s, v6.8h, v1.h[0]
+	WORD $0x0f4120ee // smlal v14.4s, v7.4h, v1.h[0]
+	WORD $0x4f4120ef // smlal2 v15.4s, v7.8h, v1.h[0]
+	WORD $0x0f4220d0 // smlal v16.4s, v6.4h, v2.h[0]
+	WORD $0x4f4220d1 // smlal2 v17.4s, v6.8h, v2.h[0]
+	WORD $0x0f4220f2 // smlal v18.4s, v7.4h, v2.h[0]
+	WORD $0x4f4220f3 // smlal2 v19.4s, v7.8h, v2.h[0]
+	WORD $0x0f4320d4 // smlal v20.4s, v6.4h, v3.h[0]
+	WORD $0x4f4320d5 // smlal2 v21.4s, v6.8h, v3.h[0]
+	WORD $0x0f4320f6 // smlal v22.4s, v7.4h, v3.h[0]
+	WORD $0x4f4320f7 // smlal2 v23.4s, v7.8h, v3.h[0]
+	WORD $0x0f4420d8 // smlal v24.4s, v6.4h, v4.h[0]
+	WORD $0x4f4420d9 // smlal2 v25.4s, v6.8h, v4.h[0]
+	WORD $0x0f4420fa // smlal v26.4s, v7.4h, v4.h[0]
+	WORD $0x4f4420fb // smlal2 v27.4s, v7.8h, v4.h[0]
+	FLDPQ 32(R14), (F6, F7)
+	WORD $0x0f5020c8 // smlal v8.4s, v6.4h, v0.h[1]
+	WORD $0x4f5020c9 // smlal2 v9.4s, v6.8h, v0.h[1]
+	WORD $0x0f5020ea // smlal v10.4s, v7.4h, v0.h[1]
+	WORD $0x4f5020eb // smlal2 v11.4s, v7.8h, v0.h[1]
+	WORD $0x0f5120cc // smlal v12.4s, v6.4h, v1.h[1]
+	WORD $0x4f5120cd // smlal2 v13.4s, v6.8h, v1.h[1]
+	WORD $0x0f5120ee // smlal v14.4s, v7.4h, v1.h[1]
+	WORD $0x4f5120ef // smlal2 v15.4s, v7.8h, v1.h[1]
+	WORD $0x0f5220d0 // smlal v16.4s, v6.4h, v2.h[1]
+	WORD $0x4f5220d1 // smlal2 v17.4s, v6.8h, v2.h[1]
+	WORD $0x0f5220f2 // smlal v18.4s, v7.4h, v2.h[1]
+	WORD $0x4f5220f3 // smlal2 v19.4s, v7.8h, v2.h[1]
+	WORD $0x0f5320d4 // smlal v20.4s, v6.4h, v3.h[1]
+	WORD $0x4f5320d5 // smlal2 v21.4s, v6.8h, v3.h[1]
+	WORD $0x0f5320f6 // smlal v22.4s, v7.4h, v3.h[1]
+	WORD $0x4f5320f7 // smlal2 v23.4s, v7.8h, v3.h[1]
+	WORD $0x0f5420d8 // smlal v24.4s, v6.4h, v4.h[1]
+	WORD $0x4f5420d9 // smlal2 v25.4s, v6.8h, v4.h[1]
+	WORD $0x0f5420fa // smlal v26.4s, v7.4h, v4.h[1]
+	WORD $0x4f5420fb // smlal2 v27.4s, v7.8h, v4.h[1]
+	FLDPQ 64(R14), (F6, F7)
+	WORD $0x0f6020c8 // smlal v8.4s, v6.4h, v0.h[2]
+	WORD $0x4f6020c9 // smlal2 v9.4s, v6.8h, v0.h[2]
+	WORD $0x0f6020ea // smlal v10.4s, v7.4h, v0.h[2]
+	WORD $0x4f6020eb // smlal2 v11.4s, v7.8h, v0.h[2]
+	WORD $0x0f6120cc // smlal v12.4s, v6.4h, v1.h[2]
+	WORD $0x4f6120cd // smlal2 v13.4s, v6.8h, v1.h[2]
+	WORD $0x0f6120ee // smlal v14.4s, v7.4h, v1.h[2]
+	WORD $0x4f6120ef // smlal2 v15.4s, v7.8h, v1.h[2]
+	WORD $0x0f6220d0 // smlal v16.4s, v6.4h, v2.h[2]
+	WORD $0x4f6220d1 // smlal2 v17.4s, v6.8h, v2.h[2]
+	WORD $0x0f6220f2 // smlal v18.4s, v7.4h, v2.h[2]
+	WORD $0x4f6220f3 // smlal2 v19.4s, v7.8h, v2.h[2]
+	WORD $0x0f6320d4 // smlal v20.4s, v6.4h, v3.h[2]
+	WORD $0x4f6320d5 // smlal2 v21.4s, v6.8h, v3.h[2]
+	WORD $0x0f6320f6 // smlal v22.4s, v7.4h, v3.h[2]
+	WORD $0x4f6320f7 // smlal2 v23.4s, v7.8h, v3.h[2]
+	WORD $0x0f6420d8 // smlal v24.4s, v6.4h, v4.h[2]
+	WORD $0x4f6420d9 // smlal2 v25.4s, v6.8h, v4.h[2]
+	WORD $0x0f6420fa // smlal v26.4s, v7.4h, v4.h[2]
+	WORD $0x4f6420fb // smlal2 v27.4s, v7.8h, v4.h[2]
+	FLDPQ 96(R14), (F6, F7)
+	WORD $0x0f7020c8 // smlal v8.4s, v6.4h, v0.h[3]
+	WORD $0x4f7020c9 // smlal2 v9.4s, v6.8h, v0.h[3]
+	WORD $0x0f7020ea // smlal v10.4s, v7.4h, v0.h[3]
+	WORD $0x4f7020eb // smlal2 v11.4s, v7.8h, v0.h[3]
+	WORD $0x0f7120cc // smlal v12.4s, v6.4h, v1.h[3]
+	WORD $0x4f7120cd // smlal2 v13.4s, v6.8h, v1.h[3]
+	WORD $0x0f7120ee // smlal v14.4s, v7.4h, v1.h[3]
+	WORD $0x4f7120ef // smlal2 v15.4s, v7.8h, v1.h[3]
+	WORD $0x0f7220d0 // smlal v16.4s, v6.4h, v2.h[3]
+	WORD $0x4f7220d1 // smlal2 v17.4s, v6.8h, v2.h[3]
+	WORD $0x0f7220f2 // smlal v18.4s, v7.4h, v2.h[3]
+	WORD $0x4f7220f3 // smlal2 v19.4s, v7.8h, v2.h[3]
+	WORD $0x0f7320d4 // smlal v20.4s, v6.4h, v3.h[3]
+	WORD $0x4f7320d5 // smlal2 v21.4s, v6.8h, v3.h[3]
+	WORD $0x0f7320f6 // smlal v22.4s, v7.4h, v3.h[3]
+	WORD $0x4f7320f7 // smlal2 v23.4s, v7.8h, v3.h[3]
+	WORD $0x0f7420d8 // smlal v24.4s, v6.4h, v4.h[3]
+	WORD $0x4f7420d9 // smlal2 v25.4s, v6.8h, v4.h[3]
+	WORD $0x0f7420fa // smlal v26.4s, v7.4h, v4.h[3]
+	WORD $0x4f7420fb // smlal2 v27.4s, v7.8h, v4.h[3]
+	ADD $128, R14
+	SUBS $1, R15
+	BNE tap
+	MOVD epi+32(FP), R14
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD $0x4e21db5a // scvtf v26.4s, v26.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	FMOVQ 0(R14), F0
+	FMOVQ 64(R14), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V12.S4, V2.S4
+	VMOV V2.B16, V12.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V16.S4, V2.S4
+	VMOV V2.B16, V16.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V20.S4, V2.S4
+	VMOV V2.B16, V20.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V24.S4, V2.S4
+	VMOV V2.B16, V24.B16
+	FMOVQ 16(R14), F0
+	FMOVQ 80(R14), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V13.S4, V2.S4
+	VMOV V2.B16, V13.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V17.S4, V2.S4
+	VMOV V2.B16, V17.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V21.S4, V2.S4
+	VMOV V2.B16, V21.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V25.S4, V2.S4
+	VMOV V2.B16, V25.B16
+	FMOVQ 32(R14), F0
+	FMOVQ 96(R14), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V14.S4, V2.S4
+	VMOV V2.B16, V14.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V18.S4, V2.S4
+	VMOV V2.B16, V18.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V22.S4, V2.S4
+	VMOV V2.B16, V22.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V26.S4, V2.S4
+	VMOV V2.B16, V26.B16
+	FMOVQ 48(R14), F0
+	FMOVQ 112(R14), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V15.S4, V2.S4
+	VMOV V2.B16, V15.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V19.S4, V2.S4
+	VMOV V2.B16, V19.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V23.S4, V2.S4
+	VMOV V2.B16, V23.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V27.S4, V2.S4
+	VMOV V2.B16, V27.B16
+	MOVD 48(R0), R15
+	CBZ R15, scaled
+	FMOVQ 128(R14), F0
+	FMOVQ 192(R14), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V12.S4, V2.S4
+	VMOV V2.B16, V12.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V16.S4, V2.S4
+	VMOV V2.B16, V16.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V20.S4, V2.S4
+	VMOV V2.B16, V20.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V24.S4, V2.S4
+	VMOV V2.B16, V24.B16
+	FMOVQ 144(R14), F0
+	FMOVQ 208(R14), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V13.S4, V2.S4
+	VMOV V2.B16, V13.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V17.S4, V2.S4
+	VMOV V2.B16, V17.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V21.S4, V2.S4
+	VMOV V2.B16, V21.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V25.S4, V2.S4
+	VMOV V2.B16, V25.B16
+	FMOVQ 160(R14), F0
+	FMOVQ 224(R14), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V14.S4, V2.S4
+	VMOV V2.B16, V14.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V18.S4, V2.S4
+	VMOV V2.B16, V18.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V22.S4, V2.S4
+	VMOV V2.B16, V22.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V26.S4, V2.S4
+	VMOV V2.B16, V26.B16
+	FMOVQ 176(R14), F0
+	FMOVQ 240(R14), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V15.S4, V2.S4
+	VMOV V2.B16, V15.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V19.S4, V2.S4
+	VMOV V2.B16, V19.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V23.S4, V2.S4
+	VMOV V2.B16, V23.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V27.S4, V2.S4
+	VMOV V2.B16, V27.B16
+
+scaled:
+	CBZ R2, added
+	FMOVQ 0(R2), F0
+	WORD $0x4e28d408 // fadd v8.4s, v0.4s, v8.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e29d409 // fadd v9.4s, v0.4s, v9.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e2ad40a // fadd v10.4s, v0.4s, v10.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e2bd40b // fadd v11.4s, v0.4s, v11.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e2cd40c // fadd v12.4s, v0.4s, v12.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e2dd40d // fadd v13.4s, v0.4s, v13.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e2ed40e // fadd v14.4s, v0.4s, v14.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e2fd40f // fadd v15.4s, v0.4s, v15.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e30d410 // fadd v16.4s, v0.4s, v16.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e31d411 // fadd v17.4s, v0.4s, v17.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e32d412 // fadd v18.4s, v0.4s, v18.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e33d413 // fadd v19.4s, v0.4s, v19.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e34d414 // fadd v20.4s, v0.4s, v20.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e35d415 // fadd v21.4s, v0.4s, v21.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e36d416 // fadd v22.4s, v0.4s, v22.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e37d417 // fadd v23.4s, v0.4s, v23.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e38d418 // fadd v24.4s, v0.4s, v24.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e39d419 // fadd v25.4s, v0.4s, v25.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e3ad41a // fadd v26.4s, v0.4s, v26.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e3bd41b // fadd v27.4s, v0.4s, v27.4s
+	ADD $64, R2
+
+added:
+	ADD $72, R0, R15
+	VLD1R (R15), [V0.S4]
+	ADD $76, R0, R15
+	VLD1R (R15), [V1.S4]
+	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
+	VBIT V2.B16, V0.B16, V8.B16
+	WORD $0x6ea1e502 // fcmgt v2.4s, v8.4s, v1.4s
+	VBIT V2.B16, V1.B16, V8.B16
+	WORD $0x6ea9e402 // fcmgt v2.4s, v0.4s, v9.4s
+	VBIT V2.B16, V0.B16, V9.B16
+	WORD $0x6ea1e522 // fcmgt v2.4s, v9.4s, v1.4s
+	VBIT V2.B16, V1.B16, V9.B16
+	WORD $0x6eaae402 // fcmgt v2.4s, v0.4s, v10.4s
+	VBIT V2.B16, V0.B16, V10.B16
+	WORD $0x6ea1e542 // fcmgt v2.4s, v10.4s, v1.4s
+	VBIT V2.B16, V1.B16, V10.B16
+	WORD $0x6eabe402 // fcmgt v2.4s, v0.4s, v11.4s
+	VBIT V2.B16, V0.B16, V11.B16
+	WORD $0x6ea1e562 // fcmgt v2.4s, v11.4s, v1.4s
+	VBIT V2.B16, V1.B16, V11.B16
+	WORD $0x6eace402 // fcmgt v2.4s, v0.4s, v12.4s
+	VBIT V2.B16, V0.B16, V12.B16
+	WORD $0x6ea1e582 // fcmgt v2.4s, v12.4s, v1.4s
+	VBIT V2.B16, V1.B16, V12.B16
+	WORD $0x6eade402 // fcmgt v2.4s, v0.4s, v13.4s
+	VBIT V2.B16, V0.B16, V13.B16
+	WORD $0x6ea1e5a2 // fcmgt v2.4s, v13.4s, v1.4s
+	VBIT V2.B16, V1.B16, V13.B16
+	WORD $0x6eaee402 // fcmgt v2.4s, v0.4s, v14.4s
+	VBIT V2.B16, V0.B16, V14.B16
+	WORD $0x6ea1e5c2 // fcmgt v2.4s, v14.4s, v1.4s
+	VBIT V2.B16, V1.B16, V14.B16
+	WORD $0x6eafe402 // fcmgt v2.4s, v0.4s, v15.4s
+	VBIT V2.B16, V0.B16, V15.B16
+	WORD $0x6ea1e5e2 // fcmgt v2.4s, v15.4s, v1.4s
+	VBIT V2.B16, V1.B16, V15.B16
+	WORD $0x6eb0e402 // fcmgt v2.4s, v0.4s, v16.4s
+	VBIT V2.B16, V0.B16, V16.B16
+	WORD $0x6ea1e602 // fcmgt v2.4s, v16.4s, v1.4s
+	VBIT V2.B16, V1.B16, V16.B16
+	WORD $0x6eb1e402 // fcmgt v2.4s, v0.4s, v17.4s
+	VBIT V2.B16, V0.B16, V17.B16
+	WORD $0x6ea1e622 // fcmgt v2.4s, v17.4s, v1.4s
+	VBIT V2.B16, V1.B16, V17.B16
+	WORD $0x6eb2e402 // fcmgt v2.4s, v0.4s, v18.4s
+	VBIT V2.B16, V0.B16, V18.B16
+	WORD $0x6ea1e642 // fcmgt v2.4s, v18.4s, v1.4s
+	VBIT V2.B16, V1.B16, V18.B16
+	WORD $0x6eb3e402 // fcmgt v2.4s, v0.4s, v19.4s
+	VBIT V2.B16, V0.B16, V19.B16
+	WORD $0x6ea1e662 // fcmgt v2.4s, v19.4s, v1.4s
+	VBIT V2.B16, V1.B16, V19.B16
+	WORD $0x6eb4e402 // fcmgt v2.4s, v0.4s, v20.4s
+	VBIT V2.B16, V0.B16, V20.B16
+	WORD $0x6ea1e682 // fcmgt v2.4s, v20.4s, v1.4s
+	VBIT V2.B16, V1.B16, V20.B16
+	WORD $0x6eb5e402 // fcmgt v2.4s, v0.4s, v21.4s
+	VBIT V2.B16, V0.B16, V21.B16
+	WORD $0x6ea1e6a2 // fcmgt v2.4s, v21.4s, v1.4s
+	VBIT V2.B16, V1.B16, V21.B16
+	WORD $0x6eb6e402 // fcmgt v2.4s, v0.4s, v22.4s
+	VBIT V2.B16, V0.B16, V22.B16
+	WORD $0x6ea1e6c2 // fcmgt v2.4s, v22.4s, v1.4s
+	VBIT V2.B16, V1.B16, V22.B16
+	WORD $0x6eb7e402 // fcmgt v2.4s, v0.4s, v23.4s
+	VBIT V2.B16, V0.B16, V23.B16
+	WORD $0x6ea1e6e2 // fcmgt v2.4s, v23.4s, v1.4s
+	VBIT V2.B16, V1.B16, V23.B16
+	WORD $0x6eb8e402 // fcmgt v2.4s, v0.4s, v24.4s
+	VBIT V2.B16, V0.B16, V24.B16
+	WORD $0x6ea1e702 // fcmgt v2.4s, v24.4s, v1.4s
+	VBIT V2.B16, V1.B16, V24.B16
+	WORD $0x6eb9e402 // fcmgt v2.4s, v0.4s, v25.4s
+	VBIT V2.B16, V0.B16, V25.B16
+	WORD $0x6ea1e722 // fcmgt v2.4s, v25.4s, v1.4s
+	VBIT V2.B16, V1.B16, V25.B16
+	WORD $0x6ebae402 // fcmgt v2.4s, v0.4s, v26.4s
+	VBIT V2.B16, V0.B16, V26.B16
+	WORD $0x6ea1e742 // fcmgt v2.4s, v26.4s, v1.4s
+	VBIT V2.B16, V1.B16, V26.B16
+	WORD $0x6ebbe402 // fcmgt v2.4s, v0.4s, v27.4s
+	VBIT V2.B16, V0.B16, V27.B16
+	WORD $0x6ea1e762 // fcmgt v2.4s, v27.4s, v1.4s
+	VBIT V2.B16, V1.B16, V27.B16
+	MOVD 56(R0), R15
+	CBZ R15, masked
+	FMOVQ 256(R14), F0
+	VAND V8.B16, V0.B16, V8.B16
+	VAND V12.B16, V0.B16, V12.B16
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V20.B16, V0.B16, V20.B16
+	VAND V24.B16, V0.B16, V24.B16
+	FMOVQ 272(R14), F0
+	VAND V9.B16, V0.B16, V9.B16
+	VAND V13.B16, V0.B16, V13.B16
+	VAND V17.B16, V0.B16, V17.B16
+	VAND V21.B16, V0.B16, V21.B16
+	VAND V25.B16, V0.B16, V25.B16
+	FMOVQ 288(R14), F0
+	VAND V10.B16, V0.B16, V10.B16
+	VAND V14.B16, V0.B16, V14.B16
+	VAND V18.B16, V0.B16, V18.B16
+	VAND V22.B16, V0.B16, V22.B16
+	VAND V26.B16, V0.B16, V26.B16
+	FMOVQ 304(R14), F0
+	VAND V11.B16, V0.B16, V11.B16
+	VAND V15.B16, V0.B16, V15.B16
+	VAND V19.B16, V0.B16, V19.B16
+	VAND V23.B16, V0.B16, V23.B16
+	VAND V27.B16, V0.B16, V27.B16
+
+masked:
+	MOVD 64(R0), R15
+	CBZ R15, wide
+	ADD $80, R0, R15
+	VLD1R (R15), [V0.S4]
+	ADD $84, R0, R15
+	VLD1R (R15), [V1.S4]
+	ADD $88, R0, R15
+	VLD1R (R15), [V2.S4]
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	VFMLA V0.S4, V8.S4, V3.S4
+	WORD $0x4e21a868 // fcvtns v8.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V8.B16
+	WORD $0x6e21dd23 // fmul v3.4s, v9.4s, v1.4s
+	VFMLA V0.S4, V9.S4, V3.S4
+	WORD $0x4e21a869 // fcvtns v9.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V9.B16
+	WORD $0x6e21dd43 // fmul v3.4s, v10.4s, v1.4s
+	VFMLA V0.S4, V10.S4, V3.S4
+	WORD $0x4e21a86a // fcvtns v10.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V10.B16
+	WORD $0x6e21dd63 // fmul v3.4s, v11.4s, v1.4s
+	VFMLA V0.S4, V11.S4, V3.S4
+	WORD $0x4e21a86b // fcvtns v11.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V11.B16
+	WORD $0x6e21dd83 // fmul v3.4s, v12.4s, v1.4s
+	VFMLA V0.S4, V12.S4, V3.S4
+	WORD $0x4e21a86c // fcvtns v12.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V12.B16
+	WORD $0x6e21dda3 // fmul v3.4s, v13.4s, v1.4s
+	VFMLA V0.S4, V13.S4, V3.S4
+	WORD $0x4e21a86d // fcvtns v13.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V13.B16
+	WORD $0x6e21ddc3 // fmul v3.4s, v14.4s, v1.4s
+	VFMLA V0.S4, V14.S4, V3.S4
+	WORD $0x4e21a86e // fcvtns v14.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V14.B16
+	WORD $0x6e21dde3 // fmul v3.4s, v15.4s, v1.4s
+	VFMLA V0.S4, V15.S4, V3.S4
+	WORD $0x4e21a86f // fcvtns v15.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V15.B16
+	WORD $0x6e21de03 // fmul v3.4s, v16.4s, v1.4s
+	VFMLA V0.S4, V16.S4, V3.S4
+	WORD $0x4e21a870 // fcvtns v16.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V16.B16
+	WORD $0x6e21de23 // fmul v3.4s, v17.4s, v1.4s
+	VFMLA V0.S4, V17.S4, V3.S4
+	WORD $0x4e21a871 // fcvtns v17.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V17.B16
+	WORD $0x6e21de43 // fmul v3.4s, v18.4s, v1.4s
+	VFMLA V0.S4, V18.S4, V3.S4
+	WORD $0x4e21a872 // fcvtns v18.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V18.B16
+	WORD $0x6e21de63 // fmul v3.4s, v19.4s, v1.4s
+	VFMLA V0.S4, V19.S4, V3.S4
+	WORD $0x4e21a873 // fcvtns v19.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V19.B16
+	WORD $0x6e21de83 // fmul v3.4s, v20.4s, v1.4s
+	VFMLA V0.S4, V20.S4, V3.S4
+	WORD $0x4e21a874 // fcvtns v20.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V20.B16
+	WORD $0x6e21dea3 // fmul v3.4s, v21.4s, v1.4s
+	VFMLA V0.S4, V21.S4, V3.S4
+	WORD $0x4e21a875 // fcvtns v21.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V21.B16
+	WORD $0x6e21dec3 // fmul v3.4s, v22.4s, v1.4s
+	VFMLA V0.S4, V22.S4, V3.S4
+	WORD $0x4e21a876 // fcvtns v22.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V22.B16
+	WORD $0x6e21dee3 // fmul v3.4s, v23.4s, v1.4s
+	VFMLA V0.S4, V23.S4, V3.S4
+	WORD $0x4e21a877 // fcvtns v23.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V23.B16
+	WORD $0x6e21df03 // fmul v3.4s, v24.4s, v1.4s
+	VFMLA V0.S4, V24.S4, V3.S4
+	WORD $0x4e21a878 // fcvtns v24.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V24.B16
+	WORD $0x6e21df23 // fmul v3.4s, v25.4s, v1.4s
+	VFMLA V0.S4, V25.S4, V3.S4
+	WORD $0x4e21a879 // fcvtns v25.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V25.B16
+	WORD $0x6e21df43 // fmul v3.4s, v26.4s, v1.4s
+	VFMLA V0.S4, V26.S4, V3.S4
+	WORD $0x4e21a87a // fcvtns v26.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V26.B16
+	WORD $0x6e21df63 // fmul v3.4s, v27.4s, v1.4s
+	VFMLA V0.S4, V27.S4, V3.S4
+	WORD $0x4e21a87b // fcvtns v27.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V27.B16
+	WORD $0x0e614900 // sqxtn v0.4h, v8.4s
+	WORD $0x4e614920 // sqxtn2 v0.8h, v9.4s
+	WORD $0x0e614941 // sqxtn v1.4h, v10.4s
+	WORD $0x4e614961 // sqxtn2 v1.8h, v11.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614980 // sqxtn v0.4h, v12.4s
+	WORD $0x4e6149a0 // sqxtn2 v0.8h, v13.4s
+	WORD $0x0e6149c1 // sqxtn v1.4h, v14.4s
+	WORD $0x4e6149e1 // sqxtn2 v1.8h, v15.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614a00 // sqxtn v0.4h, v16.4s
+	WORD $0x4e614a20 // sqxtn2 v0.8h, v17.4s
+	WORD $0x0e614a41 // sqxtn v1.4h, v18.4s
+	WORD $0x4e614a61 // sqxtn2 v1.8h, v19.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614a80 // sqxtn v0.4h, v20.4s
+	WORD $0x4e614aa0 // sqxtn2 v0.8h, v21.4s
+	WORD $0x0e614ac1 // sqxtn v1.4h, v22.4s
+	WORD $0x4e614ae1 // sqxtn2 v1.8h, v23.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614b00 // sqxtn v0.4h, v24.4s
+	WORD $0x4e614b20 // sqxtn2 v0.8h, v25.4s
+	WORD $0x0e614b41 // sqxtn v1.4h, v26.4s
+	WORD $0x4e614b61 // sqxtn2 v1.8h, v27.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	B stored
+
+wide:
+	FSTPQ (F8, F9), 0(R3)
+	FSTPQ (F10, F11), 32(R3)
+	ADD $64, R3
+	FSTPQ (F12, F13), 0(R3)
+	FSTPQ (F14, F15), 32(R3)
+	ADD $64, R3
+	FSTPQ (F16, F17), 0(R3)
+	FSTPQ (F18, F19), 32(R3)
+	ADD $64, R3
+	FSTPQ (F20, F21), 0(R3)
+	FSTPQ (F22, F23), 32(R3)
+	ADD $64, R3
+	FSTPQ (F24, F25), 0(R3)
+	FSTPQ (F26, F27), 32(R3)
+	ADD $64, R3
+
+stored:
+	MOVD 16(R0), R15
+	ADD R15, R1
+	SUBS $1, R12
+	BNE tile
+	MOVD 24(R0), R1
+	ADD R9, R1
+	MOVD 40(R0), R3
+	ADD R11, R3
+	CBZ R2, moved
+	MOVD 32(R0), R2
+	ADD R10, R2
+
+moved:
+	SUBS $1, R4
+	BNE line
+	RET
+
 // func depthNEONP5(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
 TEXT ·depthNEONP5(SB), NOSPLIT, $0-72
 	MOVD l+0(FP), R0
@@ -4559,6 +6660,753 @@ tap:
 	WORD $0x0f7528fe // smlal v30.4s, v7.4h, v5.h[7]
 	WORD $0x4f7528ff // smlal2 v31.4s, v7.8h, v5.h[7]
 	ADD $256, R15
+	SUBS $1, R16
+	BNE tap
+	MOVD epi+32(FP), R15
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD $0x4e21db5a // scvtf v26.4s, v26.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x4e21db9c // scvtf v28.4s, v28.4s
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4e21dbde // scvtf v30.4s, v30.4s
+	WORD $0x4e21dbff // scvtf v31.4s, v31.4s
+	FMOVQ 0(R15), F0
+	FMOVQ 64(R15), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V12.S4, V2.S4
+	VMOV V2.B16, V12.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V16.S4, V2.S4
+	VMOV V2.B16, V16.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V20.S4, V2.S4
+	VMOV V2.B16, V20.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V24.S4, V2.S4
+	VMOV V2.B16, V24.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V28.S4, V2.S4
+	VMOV V2.B16, V28.B16
+	FMOVQ 16(R15), F0
+	FMOVQ 80(R15), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V13.S4, V2.S4
+	VMOV V2.B16, V13.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V17.S4, V2.S4
+	VMOV V2.B16, V17.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V21.S4, V2.S4
+	VMOV V2.B16, V21.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V25.S4, V2.S4
+	VMOV V2.B16, V25.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V29.S4, V2.S4
+	VMOV V2.B16, V29.B16
+	FMOVQ 32(R15), F0
+	FMOVQ 96(R15), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V14.S4, V2.S4
+	VMOV V2.B16, V14.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V18.S4, V2.S4
+	VMOV V2.B16, V18.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V22.S4, V2.S4
+	VMOV V2.B16, V22.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V26.S4, V2.S4
+	VMOV V2.B16, V26.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V30.S4, V2.S4
+	VMOV V2.B16, V30.B16
+	FMOVQ 48(R15), F0
+	FMOVQ 112(R15), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V15.S4, V2.S4
+	VMOV V2.B16, V15.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V19.S4, V2.S4
+	VMOV V2.B16, V19.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V23.S4, V2.S4
+	VMOV V2.B16, V23.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V27.S4, V2.S4
+	VMOV V2.B16, V27.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V31.S4, V2.S4
+	VMOV V2.B16, V31.B16
+	MOVD 48(R0), R16
+	CBZ R16, scaled
+	FMOVQ 128(R15), F0
+	FMOVQ 192(R15), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V8.S4, V2.S4
+	VMOV V2.B16, V8.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V12.S4, V2.S4
+	VMOV V2.B16, V12.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V16.S4, V2.S4
+	VMOV V2.B16, V16.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V20.S4, V2.S4
+	VMOV V2.B16, V20.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V24.S4, V2.S4
+	VMOV V2.B16, V24.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V28.S4, V2.S4
+	VMOV V2.B16, V28.B16
+	FMOVQ 144(R15), F0
+	FMOVQ 208(R15), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V9.S4, V2.S4
+	VMOV V2.B16, V9.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V13.S4, V2.S4
+	VMOV V2.B16, V13.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V17.S4, V2.S4
+	VMOV V2.B16, V17.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V21.S4, V2.S4
+	VMOV V2.B16, V21.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V25.S4, V2.S4
+	VMOV V2.B16, V25.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V29.S4, V2.S4
+	VMOV V2.B16, V29.B16
+	FMOVQ 160(R15), F0
+	FMOVQ 224(R15), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V10.S4, V2.S4
+	VMOV V2.B16, V10.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V14.S4, V2.S4
+	VMOV V2.B16, V14.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V18.S4, V2.S4
+	VMOV V2.B16, V18.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V22.S4, V2.S4
+	VMOV V2.B16, V22.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V26.S4, V2.S4
+	VMOV V2.B16, V26.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V30.S4, V2.S4
+	VMOV V2.B16, V30.B16
+	FMOVQ 176(R15), F0
+	FMOVQ 240(R15), F1
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V11.S4, V2.S4
+	VMOV V2.B16, V11.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V15.S4, V2.S4
+	VMOV V2.B16, V15.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V19.S4, V2.S4
+	VMOV V2.B16, V19.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V23.S4, V2.S4
+	VMOV V2.B16, V23.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V27.S4, V2.S4
+	VMOV V2.B16, V27.B16
+	VMOV V1.B16, V2.B16
+	VFMLA V0.S4, V31.S4, V2.S4
+	VMOV V2.B16, V31.B16
+
+scaled:
+	CBZ R2, added
+	FMOVQ 0(R2), F0
+	WORD $0x4e28d408 // fadd v8.4s, v0.4s, v8.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e29d409 // fadd v9.4s, v0.4s, v9.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e2ad40a // fadd v10.4s, v0.4s, v10.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e2bd40b // fadd v11.4s, v0.4s, v11.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e2cd40c // fadd v12.4s, v0.4s, v12.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e2dd40d // fadd v13.4s, v0.4s, v13.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e2ed40e // fadd v14.4s, v0.4s, v14.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e2fd40f // fadd v15.4s, v0.4s, v15.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e30d410 // fadd v16.4s, v0.4s, v16.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e31d411 // fadd v17.4s, v0.4s, v17.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e32d412 // fadd v18.4s, v0.4s, v18.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e33d413 // fadd v19.4s, v0.4s, v19.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e34d414 // fadd v20.4s, v0.4s, v20.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e35d415 // fadd v21.4s, v0.4s, v21.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e36d416 // fadd v22.4s, v0.4s, v22.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e37d417 // fadd v23.4s, v0.4s, v23.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e38d418 // fadd v24.4s, v0.4s, v24.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e39d419 // fadd v25.4s, v0.4s, v25.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e3ad41a // fadd v26.4s, v0.4s, v26.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e3bd41b // fadd v27.4s, v0.4s, v27.4s
+	ADD $64, R2
+	FMOVQ 0(R2), F0
+	WORD $0x4e3cd41c // fadd v28.4s, v0.4s, v28.4s
+	FMOVQ 16(R2), F0
+	WORD $0x4e3dd41d // fadd v29.4s, v0.4s, v29.4s
+	FMOVQ 32(R2), F0
+	WORD $0x4e3ed41e // fadd v30.4s, v0.4s, v30.4s
+	FMOVQ 48(R2), F0
+	WORD $0x4e3fd41f // fadd v31.4s, v0.4s, v31.4s
+	ADD $64, R2
+
+added:
+	ADD $72, R0, R16
+	VLD1R (R16), [V0.S4]
+	ADD $76, R0, R16
+	VLD1R (R16), [V1.S4]
+	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
+	VBIT V2.B16, V0.B16, V8.B16
+	WORD $0x6ea1e502 // fcmgt v2.4s, v8.4s, v1.4s
+	VBIT V2.B16, V1.B16, V8.B16
+	WORD $0x6ea9e402 // fcmgt v2.4s, v0.4s, v9.4s
+	VBIT V2.B16, V0.B16, V9.B16
+	WORD $0x6ea1e522 // fcmgt v2.4s, v9.4s, v1.4s
+	VBIT V2.B16, V1.B16, V9.B16
+	WORD $0x6eaae402 // fcmgt v2.4s, v0.4s, v10.4s
+	VBIT V2.B16, V0.B16, V10.B16
+	WORD $0x6ea1e542 // fcmgt v2.4s, v10.4s, v1.4s
+	VBIT V2.B16, V1.B16, V10.B16
+	WORD $0x6eabe402 // fcmgt v2.4s, v0.4s, v11.4s
+	VBIT V2.B16, V0.B16, V11.B16
+	WORD $0x6ea1e562 // fcmgt v2.4s, v11.4s, v1.4s
+	VBIT V2.B16, V1.B16, V11.B16
+	WORD $0x6eace402 // fcmgt v2.4s, v0.4s, v12.4s
+	VBIT V2.B16, V0.B16, V12.B16
+	WORD $0x6ea1e582 // fcmgt v2.4s, v12.4s, v1.4s
+	VBIT V2.B16, V1.B16, V12.B16
+	WORD $0x6eade402 // fcmgt v2.4s, v0.4s, v13.4s
+	VBIT V2.B16, V0.B16, V13.B16
+	WORD $0x6ea1e5a2 // fcmgt v2.4s, v13.4s, v1.4s
+	VBIT V2.B16, V1.B16, V13.B16
+	WORD $0x6eaee402 // fcmgt v2.4s, v0.4s, v14.4s
+	VBIT V2.B16, V0.B16, V14.B16
+	WORD $0x6ea1e5c2 // fcmgt v2.4s, v14.4s, v1.4s
+	VBIT V2.B16, V1.B16, V14.B16
+	WORD $0x6eafe402 // fcmgt v2.4s, v0.4s, v15.4s
+	VBIT V2.B16, V0.B16, V15.B16
+	WORD $0x6ea1e5e2 // fcmgt v2.4s, v15.4s, v1.4s
+	VBIT V2.B16, V1.B16, V15.B16
+	WORD $0x6eb0e402 // fcmgt v2.4s, v0.4s, v16.4s
+	VBIT V2.B16, V0.B16, V16.B16
+	WORD $0x6ea1e602 // fcmgt v2.4s, v16.4s, v1.4s
+	VBIT V2.B16, V1.B16, V16.B16
+	WORD $0x6eb1e402 // fcmgt v2.4s, v0.4s, v17.4s
+	VBIT V2.B16, V0.B16, V17.B16
+	WORD $0x6ea1e622 // fcmgt v2.4s, v17.4s, v1.4s
+	VBIT V2.B16, V1.B16, V17.B16
+	WORD $0x6eb2e402 // fcmgt v2.4s, v0.4s, v18.4s
+	VBIT V2.B16, V0.B16, V18.B16
+	WORD $0x6ea1e642 // fcmgt v2.4s, v18.4s, v1.4s
+	VBIT V2.B16, V1.B16, V18.B16
+	WORD $0x6eb3e402 // fcmgt v2.4s, v0.4s, v19.4s
+	VBIT V2.B16, V0.B16, V19.B16
+	WORD $0x6ea1e662 // fcmgt v2.4s, v19.4s, v1.4s
+	VBIT V2.B16, V1.B16, V19.B16
+	WORD $0x6eb4e402 // fcmgt v2.4s, v0.4s, v20.4s
+	VBIT V2.B16, V0.B16, V20.B16
+	WORD $0x6ea1e682 // fcmgt v2.4s, v20.4s, v1.4s
+	VBIT V2.B16, V1.B16, V20.B16
+	WORD $0x6eb5e402 // fcmgt v2.4s, v0.4s, v21.4s
+	VBIT V2.B16, V0.B16, V21.B16
+	WORD $0x6ea1e6a2 // fcmgt v2.4s, v21.4s, v1.4s
+	VBIT V2.B16, V1.B16, V21.B16
+	WORD $0x6eb6e402 // fcmgt v2.4s, v0.4s, v22.4s
+	VBIT V2.B16, V0.B16, V22.B16
+	WORD $0x6ea1e6c2 // fcmgt v2.4s, v22.4s, v1.4s
+	VBIT V2.B16, V1.B16, V22.B16
+	WORD $0x6eb7e402 // fcmgt v2.4s, v0.4s, v23.4s
+	VBIT V2.B16, V0.B16, V23.B16
+	WORD $0x6ea1e6e2 // fcmgt v2.4s, v23.4s, v1.4s
+	VBIT V2.B16, V1.B16, V23.B16
+	WORD $0x6eb8e402 // fcmgt v2.4s, v0.4s, v24.4s
+	VBIT V2.B16, V0.B16, V24.B16
+	WORD $0x6ea1e702 // fcmgt v2.4s, v24.4s, v1.4s
+	VBIT V2.B16, V1.B16, V24.B16
+	WORD $0x6eb9e402 // fcmgt v2.4s, v0.4s, v25.4s
+	VBIT V2.B16, V0.B16, V25.B16
+	WORD $0x6ea1e722 // fcmgt v2.4s, v25.4s, v1.4s
+	VBIT V2.B16, V1.B16, V25.B16
+	WORD $0x6ebae402 // fcmgt v2.4s, v0.4s, v26.4s
+	VBIT V2.B16, V0.B16, V26.B16
+	WORD $0x6ea1e742 // fcmgt v2.4s, v26.4s, v1.4s
+	VBIT V2.B16, V1.B16, V26.B16
+	WORD $0x6ebbe402 // fcmgt v2.4s, v0.4s, v27.4s
+	VBIT V2.B16, V0.B16, V27.B16
+	WORD $0x6ea1e762 // fcmgt v2.4s, v27.4s, v1.4s
+	VBIT V2.B16, V1.B16, V27.B16
+	WORD $0x6ebce402 // fcmgt v2.4s, v0.4s, v28.4s
+	VBIT V2.B16, V0.B16, V28.B16
+	WORD $0x6ea1e782 // fcmgt v2.4s, v28.4s, v1.4s
+	VBIT V2.B16, V1.B16, V28.B16
+	WORD $0x6ebde402 // fcmgt v2.4s, v0.4s, v29.4s
+	VBIT V2.B16, V0.B16, V29.B16
+	WORD $0x6ea1e7a2 // fcmgt v2.4s, v29.4s, v1.4s
+	VBIT V2.B16, V1.B16, V29.B16
+	WORD $0x6ebee402 // fcmgt v2.4s, v0.4s, v30.4s
+	VBIT V2.B16, V0.B16, V30.B16
+	WORD $0x6ea1e7c2 // fcmgt v2.4s, v30.4s, v1.4s
+	VBIT V2.B16, V1.B16, V30.B16
+	WORD $0x6ebfe402 // fcmgt v2.4s, v0.4s, v31.4s
+	VBIT V2.B16, V0.B16, V31.B16
+	WORD $0x6ea1e7e2 // fcmgt v2.4s, v31.4s, v1.4s
+	VBIT V2.B16, V1.B16, V31.B16
+	MOVD 56(R0), R16
+	CBZ R16, masked
+	FMOVQ 256(R15), F0
+	VAND V8.B16, V0.B16, V8.B16
+	VAND V12.B16, V0.B16, V12.B16
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V20.B16, V0.B16, V20.B16
+	VAND V24.B16, V0.B16, V24.B16
+	VAND V28.B16, V0.B16, V28.B16
+	FMOVQ 272(R15), F0
+	VAND V9.B16, V0.B16, V9.B16
+	VAND V13.B16, V0.B16, V13.B16
+	VAND V17.B16, V0.B16, V17.B16
+	VAND V21.B16, V0.B16, V21.B16
+	VAND V25.B16, V0.B16, V25.B16
+	VAND V29.B16, V0.B16, V29.B16
+	FMOVQ 288(R15), F0
+	VAND V10.B16, V0.B16, V10.B16
+	VAND V14.B16, V0.B16, V14.B16
+	VAND V18.B16, V0.B16, V18.B16
+	VAND V22.B16, V0.B16, V22.B16
+	VAND V26.B16, V0.B16, V26.B16
+	VAND V30.B16, V0.B16, V30.B16
+	FMOVQ 304(R15), F0
+	VAND V11.B16, V0.B16, V11.B16
+	VAND V15.B16, V0.B16, V15.B16
+	VAND V19.B16, V0.B16, V19.B16
+	VAND V23.B16, V0.B16, V23.B16
+	VAND V27.B16, V0.B16, V27.B16
+	VAND V31.B16, V0.B16, V31.B16
+
+masked:
+	MOVD 64(R0), R16
+	CBZ R16, wide
+	ADD $80, R0, R16
+	VLD1R (R16), [V0.S4]
+	ADD $84, R0, R16
+	VLD1R (R16), [V1.S4]
+	ADD $88, R0, R16
+	VLD1R (R16), [V2.S4]
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	VFMLA V0.S4, V8.S4, V3.S4
+	WORD $0x4e21a868 // fcvtns v8.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V8.B16
+	WORD $0x6e21dd23 // fmul v3.4s, v9.4s, v1.4s
+	VFMLA V0.S4, V9.S4, V3.S4
+	WORD $0x4e21a869 // fcvtns v9.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V9.B16
+	WORD $0x6e21dd43 // fmul v3.4s, v10.4s, v1.4s
+	VFMLA V0.S4, V10.S4, V3.S4
+	WORD $0x4e21a86a // fcvtns v10.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V10.B16
+	WORD $0x6e21dd63 // fmul v3.4s, v11.4s, v1.4s
+	VFMLA V0.S4, V11.S4, V3.S4
+	WORD $0x4e21a86b // fcvtns v11.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V11.B16
+	WORD $0x6e21dd83 // fmul v3.4s, v12.4s, v1.4s
+	VFMLA V0.S4, V12.S4, V3.S4
+	WORD $0x4e21a86c // fcvtns v12.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V12.B16
+	WORD $0x6e21dda3 // fmul v3.4s, v13.4s, v1.4s
+	VFMLA V0.S4, V13.S4, V3.S4
+	WORD $0x4e21a86d // fcvtns v13.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V13.B16
+	WORD $0x6e21ddc3 // fmul v3.4s, v14.4s, v1.4s
+	VFMLA V0.S4, V14.S4, V3.S4
+	WORD $0x4e21a86e // fcvtns v14.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V14.B16
+	WORD $0x6e21dde3 // fmul v3.4s, v15.4s, v1.4s
+	VFMLA V0.S4, V15.S4, V3.S4
+	WORD $0x4e21a86f // fcvtns v15.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V15.B16
+	WORD $0x6e21de03 // fmul v3.4s, v16.4s, v1.4s
+	VFMLA V0.S4, V16.S4, V3.S4
+	WORD $0x4e21a870 // fcvtns v16.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V16.B16
+	WORD $0x6e21de23 // fmul v3.4s, v17.4s, v1.4s
+	VFMLA V0.S4, V17.S4, V3.S4
+	WORD $0x4e21a871 // fcvtns v17.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V17.B16
+	WORD $0x6e21de43 // fmul v3.4s, v18.4s, v1.4s
+	VFMLA V0.S4, V18.S4, V3.S4
+	WORD $0x4e21a872 // fcvtns v18.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V18.B16
+	WORD $0x6e21de63 // fmul v3.4s, v19.4s, v1.4s
+	VFMLA V0.S4, V19.S4, V3.S4
+	WORD $0x4e21a873 // fcvtns v19.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V19.B16
+	WORD $0x6e21de83 // fmul v3.4s, v20.4s, v1.4s
+	VFMLA V0.S4, V20.S4, V3.S4
+	WORD $0x4e21a874 // fcvtns v20.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V20.B16
+	WORD $0x6e21dea3 // fmul v3.4s, v21.4s, v1.4s
+	VFMLA V0.S4, V21.S4, V3.S4
+	WORD $0x4e21a875 // fcvtns v21.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V21.B16
+	WORD $0x6e21dec3 // fmul v3.4s, v22.4s, v1.4s
+	VFMLA V0.S4, V22.S4, V3.S4
+	WORD $0x4e21a876 // fcvtns v22.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V22.B16
+	WORD $0x6e21dee3 // fmul v3.4s, v23.4s, v1.4s
+	VFMLA V0.S4, V23.S4, V3.S4
+	WORD $0x4e21a877 // fcvtns v23.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V23.B16
+	WORD $0x6e21df03 // fmul v3.4s, v24.4s, v1.4s
+	VFMLA V0.S4, V24.S4, V3.S4
+	WORD $0x4e21a878 // fcvtns v24.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V24.B16
+	WORD $0x6e21df23 // fmul v3.4s, v25.4s, v1.4s
+	VFMLA V0.S4, V25.S4, V3.S4
+	WORD $0x4e21a879 // fcvtns v25.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V25.B16
+	WORD $0x6e21df43 // fmul v3.4s, v26.4s, v1.4s
+	VFMLA V0.S4, V26.S4, V3.S4
+	WORD $0x4e21a87a // fcvtns v26.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V26.B16
+	WORD $0x6e21df63 // fmul v3.4s, v27.4s, v1.4s
+	VFMLA V0.S4, V27.S4, V3.S4
+	WORD $0x4e21a87b // fcvtns v27.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V27.B16
+	WORD $0x6e21df83 // fmul v3.4s, v28.4s, v1.4s
+	VFMLA V0.S4, V28.S4, V3.S4
+	WORD $0x4e21a87c // fcvtns v28.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V28.B16
+	WORD $0x6e21dfa3 // fmul v3.4s, v29.4s, v1.4s
+	VFMLA V0.S4, V29.S4, V3.S4
+	WORD $0x4e21a87d // fcvtns v29.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V29.B16
+	WORD $0x6e21dfc3 // fmul v3.4s, v30.4s, v1.4s
+	VFMLA V0.S4, V30.S4, V3.S4
+	WORD $0x4e21a87e // fcvtns v30.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V30.B16
+	WORD $0x6e21dfe3 // fmul v3.4s, v31.4s, v1.4s
+	VFMLA V0.S4, V31.S4, V3.S4
+	WORD $0x4e21a87f // fcvtns v31.4s, v3.4s
+	WORD $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VBIF V3.B16, V2.B16, V31.B16
+	WORD $0x0e614900 // sqxtn v0.4h, v8.4s
+	WORD $0x4e614920 // sqxtn2 v0.8h, v9.4s
+	WORD $0x0e614941 // sqxtn v1.4h, v10.4s
+	WORD $0x4e614961 // sqxtn2 v1.8h, v11.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614980 // sqxtn v0.4h, v12.4s
+	WORD $0x4e6149a0 // sqxtn2 v0.8h, v13.4s
+	WORD $0x0e6149c1 // sqxtn v1.4h, v14.4s
+	WORD $0x4e6149e1 // sqxtn2 v1.8h, v15.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614a00 // sqxtn v0.4h, v16.4s
+	WORD $0x4e614a20 // sqxtn2 v0.8h, v17.4s
+	WORD $0x0e614a41 // sqxtn v1.4h, v18.4s
+	WORD $0x4e614a61 // sqxtn2 v1.8h, v19.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614a80 // sqxtn v0.4h, v20.4s
+	WORD $0x4e614aa0 // sqxtn2 v0.8h, v21.4s
+	WORD $0x0e614ac1 // sqxtn v1.4h, v22.4s
+	WORD $0x4e614ae1 // sqxtn2 v1.8h, v23.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614b00 // sqxtn v0.4h, v24.4s
+	WORD $0x4e614b20 // sqxtn2 v0.8h, v25.4s
+	WORD $0x0e614b41 // sqxtn v1.4h, v26.4s
+	WORD $0x4e614b61 // sqxtn2 v1.8h, v27.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	WORD $0x0e614b80 // sqxtn v0.4h, v28.4s
+	WORD $0x4e614ba0 // sqxtn2 v0.8h, v29.4s
+	WORD $0x0e614bc1 // sqxtn v1.4h, v30.4s
+	WORD $0x4e614be1 // sqxtn2 v1.8h, v31.4s
+	FSTPQ (F0, F1), 0(R3)
+	ADD $32, R3
+	B stored
+
+wide:
+	FSTPQ (F8, F9), 0(R3)
+	FSTPQ (F10, F11), 32(R3)
+	ADD $64, R3
+	FSTPQ (F12, F13), 0(R3)
+	FSTPQ (F14, F15), 32(R3)
+	ADD $64, R3
+	FSTPQ (F16, F17), 0(R3)
+	FSTPQ (F18, F19), 32(R3)
+	ADD $64, R3
+	FSTPQ (F20, F21), 0(R3)
+	FSTPQ (F22, F23), 32(R3)
+	ADD $64, R3
+	FSTPQ (F24, F25), 0(R3)
+	FSTPQ (F26, F27), 32(R3)
+	ADD $64, R3
+	FSTPQ (F28, F29), 0(R3)
+	FSTPQ (F30, F31), 32(R3)
+	ADD $64, R3
+
+stored:
+	MOVD 16(R0), R16
+	ADD R16, R1
+	SUBS $1, R13
+	BNE tile
+	MOVD 24(R0), R1
+	ADD R10, R1
+	MOVD 40(R0), R3
+	ADD R12, R3
+	CBZ R2, moved
+	MOVD 32(R0), R2
+	ADD R11, R2
+
+moved:
+	SUBS $1, R4
+	BNE line
+	RET
+
+// func fewNEONP6(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+TEXT ·fewNEONP6(SB), NOSPLIT, $0-72
+	MOVD l+0(FP), R0
+	MOVD in+16(FP), R1
+	MOVD res+40(FP), R2
+	MOVD out+48(FP), R3
+	MOVD lines+64(FP), R4
+	MOVD 8(R0), R5
+	MOVD 8(R0), R6
+	ADD R5, R6
+	MOVD 8(R0), R7
+	ADD R6, R7
+	MOVD 8(R0), R8
+	ADD R7, R8
+	MOVD 8(R0), R9
+	ADD R8, R9
+
+line:
+	MOVD R1, R10
+	MOVD R2, R11
+	MOVD R3, R12
+	MOVD count+56(FP), R13
+
+tile:
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VEOR V26.B16, V26.B16, V26.B16
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	VEOR V29.B16, V29.B16, V29.B16
+	VEOR V30.B16, V30.B16, V30.B16
+	VEOR V31.B16, V31.B16, V31.B16
+	MOVD taps+8(FP), R14
+	MOVD w+24(FP), R15
+	MOVD 0(R0), R16
+
+tap:
+	MOVD (R14), R17
+	ADD $8, R14
+	ADD R1, R17
+	FMOVQ 0(R17), F0
+	WORD $0x3ce56a21 // ldr q1, [x17, x5]
+	WORD $0x3ce66a22 // ldr q2, [x17, x6]
+	WORD $0x3ce76a23 // ldr q3, [x17, x7]
+	WORD $0x3ce86a24 // ldr q4, [x17, x8]
+	WORD $0x3ce96a25 // ldr q5, [x17, x9]
+	FLDPQ 0(R15), (F6, F7)
+	WORD $0x0f4020c8 // smlal v8.4s, v6.4h, v0.h[0]
+	WORD $0x4f4020c9 // smlal2 v9.4s, v6.8h, v0.h[0]
+	WORD $0x0f4020ea // smlal v10.4s, v7.4h, v0.h[0]
+	WORD $0x4f4020eb // smlal2 v11.4s, v7.8h, v0.h[0]
+	WORD $0x0f4120cc // smlal v12.4s, v6.4h, v1.h[0]
+	WORD $0x4f4120cd // smlal2 v13.4s, v6.8h, v1.h[0]
+	WORD $0x0f4120ee // smlal v14.4s, v7.4h, v1.h[0]
+	WORD $0x4f4120ef // smlal2 v15.4s, v7.8h, v1.h[0]
+	WORD $0x0f4220d0 // smlal v16.4s, v6.4h, v2.h[0]
+	WORD $0x4f4220d1 // smlal2 v17.4s, v6.8h, v2.h[0]
+	WORD $0x0f4220f2 // smlal v18.4s, v7.4h, v2.h[0]
+	WORD $0x4f4220f3 // smlal2 v19.4s, v7.8h, v2.h[0]
+	WORD $0x0f4320d4 // smlal v20.4s, v6.4h, v3.h[0]
+	WORD $0x4f4320d5 // smlal2 v21.4s, v6.8h, v3.h[0]
+	WORD $0x0f4320f6 // smlal v22.4s, v7.4h, v3.h[0]
+	WORD $0x4f4320f7 // smlal2 v23.4s, v7.8h, v3.h[0]
+	WORD $0x0f4420d8 // smlal v24.4s, v6.4h, v4.h[0]
+	WORD $0x4f4420d9 // smlal2 v25.4s, v6.8h, v4.h[0]
+	WORD $0x0f4420fa // smlal v26.4s, v7.4h, v4.h[0]
+	WORD $0x4f4420fb // smlal2 v27.4s, v7.8h, v4.h[0]
+	WORD $0x0f4520dc // smlal v28.4s, v6.4h, v5.h[0]
+	WORD $0x4f4520dd // smlal2 v29.4s, v6.8h, v5.h[0]
+	WORD $0x0f4520fe // smlal v30.4s, v7.4h, v5.h[0]
+	WORD $0x4f4520ff // smlal2 v31.4s, v7.8h, v5.h[0]
+	FLDPQ 32(R15), (F6, F7)
+	WORD $0x0f5020c8 // smlal v8.4s, v6.4h, v0.h[1]
+	WORD $0x4f5020c9 // smlal2 v9.4s, v6.8h, v0.h[1]
+	WORD $0x0f5020ea // smlal v10.4s, v7.4h, v0.h[1]
+	WORD $0x4f5020eb // smlal2 v11.4s, v7.8h, v0.h[1]
+	WORD $0x0f5120cc // smlal v12.4s, v6.4h, v1.h[1]
+	WORD $0x4f5120cd // smlal2 v13.4s, v6.8h, v1.h[1]
+	WORD $0x0f5120ee // smlal v14.4s, v7.4h, v1.h[1]
+	WORD $0x4f5120ef // smlal2 v15.4s, v7.8h, v1.h[1]
+	WORD $0x0f5220d0 // smlal v16.4s, v6.4h, v2.h[1]
+	WORD $0x4f5220d1 // smlal2 v17.4s, v6.8h, v2.h[1]
+	WORD $0x0f5220f2 // smlal v18.4s, v7.4h, v2.h[1]
+	WORD $0x4f5220f3 // smlal2 v19.4s, v7.8h, v2.h[1]
+	WORD $0x0f5320d4 // smlal v20.4s, v6.4h, v3.h[1]
+	WORD $0x4f5320d5 // smlal2 v21.4s, v6.8h, v3.h[1]
+	WORD $0x0f5320f6 // smlal v22.4s, v7.4h, v3.h[1]
+	WORD $0x4f5320f7 // smlal2 v23.4s, v7.8h, v3.h[1]
+	WORD $0x0f5420d8 // smlal v24.4s, v6.4h, v4.h[1]
+	WORD $0x4f5420d9 // smlal2 v25.4s, v6.8h, v4.h[1]
+	WORD $0x0f5420fa // smlal v26.4s, v7.4h, v4.h[1]
+	WORD $0x4f5420fb // smlal2 v27.4s, v7.8h, v4.h[1]
+	WORD $0x0f5520dc // smlal v28.4s, v6.4h, v5.h[1]
+	WORD $0x4f5520dd // smlal2 v29.4s, v6.8h, v5.h[1]
+	WORD $0x0f5520fe // smlal v30.4s, v7.4h, v5.h[1]
+	WORD $0x4f5520ff // smlal2 v31.4s, v7.8h, v5.h[1]
+	FLDPQ 64(R15), (F6, F7)
+	WORD $0x0f6020c8 // smlal v8.4s, v6.4h, v0.h[2]
+	WORD $0x4f6020c9 // smlal2 v9.4s, v6.8h, v0.h[2]
+	WORD $0x0f6020ea // smlal v10.4s, v7.4h, v0.h[2]
+	WORD $0x4f6020eb // smlal2 v11.4s, v7.8h, v0.h[2]
+	WORD $0x0f6120cc // smlal v12.4s, v6.4h, v1.h[2]
+	WORD $0x4f6120cd // smlal2 v13.4s, v6.8h, v1.h[2]
+	WORD $0x0f6120ee // smlal v14.4s, v7.4h, v1.h[2]
+	WORD $0x4f6120ef // smlal2 v15.4s, v7.8h, v1.h[2]
+	WORD $0x0f6220d0 // smlal v16.4s, v6.4h, v2.h[2]
+	WORD $0x4f6220d1 // smlal2 v17.4s, v6.8h, v2.h[2]
+	WORD $0x0f6220f2 // smlal v18.4s, v7.4h, v2.h[2]
+	WORD $0x4f6220f3 // smlal2 v19.4s, v7.8h, v2.h[2]
+	WORD $0x0f6320d4 // smlal v20.4s, v6.4h, v3.h[2]
+	WORD $0x4f6320d5 // smlal2 v21.4s, v6.8h, v3.h[2]
+	WORD $0x0f6320f6 // smlal v22.4s, v7.4h, v3.h[2]
+	WORD $0x4f6320f7 // smlal2 v23.4s, v7.8h, v3.h[2]
+	WORD $0x0f6420d8 // smlal v24.4s, v6.4h, v4.h[2]
+	WORD $0x4f6420d9 // smlal2 v25.4s, v6.8h, v4.h[2]
+	WORD $0x0f6420fa // smlal v26.4s, v7.4h, v4.h[2]
+	WORD $0x4f6420fb // smlal2 v27.4s, v7.8h, v4.h[2]
+	WORD $0x0f6520dc // smlal v28.4s, v6.4h, v5.h[2]
+	WORD $0x4f6520dd // smlal2 v29.4s, v6.8h, v5.h[2]
+	WORD $0x0f6520fe // smlal v30.4s, v7.4h, v5.h[2]
+	WORD $0x4f6520ff // smlal2 v31.4s, v7.8h, v5.h[2]
+	FLDPQ 96(R15), (F6, F7)
+	WORD $0x0f7020c8 // smlal v8.4s, v6.4h, v0.h[3]
+	WORD $0x4f7020c9 // smlal2 v9.4s, v6.8h, v0.h[3]
+	WORD $0x0f7020ea // smlal v10.4s, v7.4h, v0.h[3]
+	WORD $0x4f7020eb // smlal2 v11.4s, v7.8h, v0.h[3]
+	WORD $0x0f7120cc // smlal v12.4s, v6.4h, v1.h[3]
+	WORD $0x4f7120cd // smlal2 v13.4s, v6.8h, v1.h[3]
+	WORD $0x0f7120ee // smlal v14.4s, v7.4h, v1.h[3]
+	WORD $0x4f7120ef // smlal2 v15.4s, v7.8h, v1.h[3]
+	WORD $0x0f7220d0 // smlal v16.4s, v6.4h, v2.h[3]
+	WORD $0x4f7220d1 // smlal2 v17.4s, v6.8h, v2.h[3]
+	WORD $0x0f7220f2 // smlal v18.4s, v7.4h, v2.h[3]
+	WORD $0x4f7220f3 // smlal2 v19.4s, v7.8h, v2.h[3]
+	WORD $0x0f7320d4 // smlal v20.4s, v6.4h, v3.h[3]
+	WORD $0x4f7320d5 // smlal2 v21.4s, v6.8h, v3.h[3]
+	WORD $0x0f7320f6 // smlal v22.4s, v7.4h, v3.h[3]
+	WORD $0x4f7320f7 // smlal2 v23.4s, v7.8h, v3.h[3]
+	WORD $0x0f7420d8 // smlal v24.4s, v6.4h, v4.h[3]
+	WORD $0x4f7420d9 // smlal2 v25.4s, v6.8h, v4.h[3]
+	WORD $0x0f7420fa // smlal v26.4s, v7.4h, v4.h[3]
+	WORD $0x4f7420fb // smlal2 v27.4s, v7.8h, v4.h[3]
+	WORD $0x0f7520dc // smlal v28.4s, v6.4h, v5.h[3]
+	WORD $0x4f7520dd // smlal2 v29.4s, v6.8h, v5.h[3]
+	WORD $0x0f7520fe // smlal v30.4s, v7.4h, v5.h[3]
+	WORD $0x4f7520ff // smlal2 v31.4s, v7.8h, v5.h[3]
+	ADD $128, R15
 	SUBS $1, R16
 	BNE tap
 	MOVD epi+32(FP), R15

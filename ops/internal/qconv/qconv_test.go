@@ -81,7 +81,7 @@ func random(r *rand.Rand) problem {
 		if r.IntN(2) == 0 {
 			p.Scale, p.Shift = reals(s.OC, 1), reals(s.OC, 1)
 		}
-		if r.IntN(2) == 0 {
+		if s.Groups == 1 && r.IntN(2) == 0 {
 			p.Residual, p.res = true, reals(s.N*s.OC*s.OH*s.OW, 5)
 		}
 		if r.IntN(2) == 0 {

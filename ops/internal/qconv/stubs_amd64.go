@@ -29,30 +29,60 @@ func copyRowsAVX2(dst *int16, src *int16, rows int, n int, dstStep int, srcStep 
 //go:noescape
 func denseAVX2P1(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
+// fewAVX2P1 computes lines of count tiles of 1 pixels.
+//
+//go:noescape
+func fewAVX2P1(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
 // denseAVX2P2 computes lines of count tiles of 2 pixels.
 //
 //go:noescape
 func denseAVX2P2(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
+// fewAVX2P2 computes lines of count tiles of 2 pixels.
+//
+//go:noescape
+func fewAVX2P2(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
 // denseAVX2P3 computes lines of count tiles of 3 pixels.
 //
 //go:noescape
 func denseAVX2P3(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
+// fewAVX2P3 computes lines of count tiles of 3 pixels.
+//
+//go:noescape
+func fewAVX2P3(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
 // denseAVX2P4 computes lines of count tiles of 4 pixels.
 //
 //go:noescape
 func denseAVX2P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
+// fewAVX2P4 computes lines of count tiles of 4 pixels.
+//
+//go:noescape
+func fewAVX2P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
 // denseAVX2P5 computes lines of count tiles of 5 pixels.
 //
 //go:noescape
 func denseAVX2P5(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
+// fewAVX2P5 computes lines of count tiles of 5 pixels.
+//
+//go:noescape
+func fewAVX2P5(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
 // denseAVX2P6 computes lines of count tiles of 6 pixels.
 //
 //go:noescape
 func denseAVX2P6(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
+// fewAVX2P6 computes lines of count tiles of 6 pixels.
+//
+//go:noescape
+func fewAVX2P6(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
 // depthAVX2P1 computes lines of count tiles of 1 pixels.
 //
@@ -79,40 +109,80 @@ func depthAVX2P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *floa
 //go:noescape
 func denseAVX512P1(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
+// fewAVX512P1 computes lines of count tiles of 1 pixels.
+//
+//go:noescape
+func fewAVX512P1(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
 // denseAVX512P2 computes lines of count tiles of 2 pixels.
 //
 //go:noescape
 func denseAVX512P2(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
+// fewAVX512P2 computes lines of count tiles of 2 pixels.
+//
+//go:noescape
+func fewAVX512P2(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
 // denseAVX512P3 computes lines of count tiles of 3 pixels.
 //
 //go:noescape
 func denseAVX512P3(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
+// fewAVX512P3 computes lines of count tiles of 3 pixels.
+//
+//go:noescape
+func fewAVX512P3(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
 // denseAVX512P4 computes lines of count tiles of 4 pixels.
 //
 //go:noescape
 func denseAVX512P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
+// fewAVX512P4 computes lines of count tiles of 4 pixels.
+//
+//go:noescape
+func fewAVX512P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
 // denseAVX512P5 computes lines of count tiles of 5 pixels.
 //
 //go:noescape
 func denseAVX512P5(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
+// fewAVX512P5 computes lines of count tiles of 5 pixels.
+//
+//go:noescape
+func fewAVX512P5(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
 // denseAVX512P6 computes lines of count tiles of 6 pixels.
 //
 //go:noescape
 func denseAVX512P6(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
+// fewAVX512P6 computes lines of count tiles of 6 pixels.
+//
+//go:noescape
+func fewAVX512P6(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
 // denseAVX512P7 computes lines of count tiles of 7 pixels.
 //
 //go:noescape
 func denseAVX512P7(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
+// fewAVX512P7 computes lines of count tiles of 7 pixels.
+//
+//go:noescape
+func fewAVX512P7(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
 // denseAVX512P8 computes lines of count tiles of 8 pixels.
 //
 //go:noescape
 func denseAVX512P8(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
+// fewAVX512P8 computes lines of count tiles of 8 pixels.
+//
+//go:noescape
+func fewAVX512P8(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
 // depthAVX512P1 computes lines of count tiles of 1 pixels.
 //

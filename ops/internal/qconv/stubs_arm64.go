@@ -9,6 +9,11 @@ package qconv
 //go:noescape
 func denseNEONP1(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
 
+// fewNEONP1 computes lines of count tiles of 1 pixels.
+//
+//go:noescape
+func fewNEONP1(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+
 // depthNEONP1 computes lines of count tiles of 1 pixels.
 //
 //go:noescape
@@ -18,6 +23,11 @@ func depthNEONP1(l, taps *int, in, w *int16, epi, res *float32, out *int16, coun
 //
 //go:noescape
 func denseNEONP2(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+
+// fewNEONP2 computes lines of count tiles of 2 pixels.
+//
+//go:noescape
+func fewNEONP2(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
 
 // depthNEONP2 computes lines of count tiles of 2 pixels.
 //
@@ -29,6 +39,11 @@ func depthNEONP2(l, taps *int, in, w *int16, epi, res *float32, out *int16, coun
 //go:noescape
 func denseNEONP3(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
 
+// fewNEONP3 computes lines of count tiles of 3 pixels.
+//
+//go:noescape
+func fewNEONP3(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+
 // depthNEONP3 computes lines of count tiles of 3 pixels.
 //
 //go:noescape
@@ -38,6 +53,11 @@ func depthNEONP3(l, taps *int, in, w *int16, epi, res *float32, out *int16, coun
 //
 //go:noescape
 func denseNEONP4(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+
+// fewNEONP4 computes lines of count tiles of 4 pixels.
+//
+//go:noescape
+func fewNEONP4(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
 
 // depthNEONP4 computes lines of count tiles of 4 pixels.
 //
@@ -49,6 +69,11 @@ func depthNEONP4(l, taps *int, in, w *int16, epi, res *float32, out *int16, coun
 //go:noescape
 func denseNEONP5(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
 
+// fewNEONP5 computes lines of count tiles of 5 pixels.
+//
+//go:noescape
+func fewNEONP5(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+
 // depthNEONP5 computes lines of count tiles of 5 pixels.
 //
 //go:noescape
@@ -58,6 +83,11 @@ func depthNEONP5(l, taps *int, in, w *int16, epi, res *float32, out *int16, coun
 //
 //go:noescape
 func denseNEONP6(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+
+// fewNEONP6 computes lines of count tiles of 6 pixels.
+//
+//go:noescape
+func fewNEONP6(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
 
 // depthNEONP6 computes lines of count tiles of 6 pixels.
 //

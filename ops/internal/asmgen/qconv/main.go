@@ -30,16 +30,14 @@ const (
 )
 
 const (
-	block     = 16             // channels of a block of the layout
-	run       = 8              // input values of a tap of a dense convolution
-	pair      = 2 * block * 2  // bytes of the weights of a pair of values
-	tap       = run / 2 * pair // bytes of the weights of a tap
-	wide      = 4 * block      // bytes of a pixel of float32
-	half      = 2 * block      // bytes of a pixel of int16
-	order     = 0b11_01_10_00  // of the quarters of a packed pixel, to put the channels in order
-	low       = 0x20           // of VPERM2I128: the low halves
-	unordered = 3              // of VCMPPS
-	high      = 0x31           // and the high halves
+	block     = 16            // channels of a block of the layout
+	pair      = 2 * block * 2 // bytes of the weights of a pair of values
+	wide      = 4 * block     // bytes of a pixel of float32
+	half      = 2 * block     // bytes of a pixel of int16
+	order     = 0b11_01_10_00 // of the quarters of a packed pixel, to put the channels in order
+	low       = 0x20          // of VPERM2I128: the low halves
+	unordered = 3             // of VCMPPS
+	high      = 0x31          // and the high halves
 )
 
 // tile has what the code of one tile shares.
@@ -47,13 +45,16 @@ type tile struct {
 	avx.ISA
 	px, nv    int
 	acc, free []reg.VecPhysical
+	halves    bool
 	l         Mem
 }
 
 // function begins a tile and writes its loops over tiles and taps: body adds the products of one tap or pair of taps
-// for pixels that at addresses, from the list at taps and the weights at w, and advances both; order follows the sums.
-func function(s avx.ISA, kind string, px int, body func(t *tile, in, taps, w reg.GPVirtual, at func(base reg.Register, i int) Mem), sorted func(t *tile)) {
-	t := &tile{ISA: s, px: px, nv: wide / s.Bytes}
+// for pixels that at addresses, from the list at taps and the weights at w, and advances both. halves says that the
+// channels of sums in half vectors are in the order of unpacking: those of the first quarter, the third, the second and
+// the fourth.
+func function(s avx.ISA, kind string, px int, body func(t *tile, in, taps, w reg.GPVirtual, at func(base reg.Register, i int) Mem), halves bool) {
+	t := &tile{ISA: s, px: px, nv: wide / s.Bytes, halves: halves && s.Bytes == 32}
 	name := fmt.Sprintf("%s%sP%d", kind, s.Name, px)
 	TEXT(name, NOSPLIT, "func(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)")
 	Pragma("noescape")
@@ -88,7 +89,6 @@ func function(s avx.ISA, kind string, px int, body func(t *tile, in, taps, w reg
 	body(t, in, taps, w, at)
 	DECQ(n)
 	JNZ(LabelRef("tap"))
-	sorted(t)
 	t.store(Mem{Base: Load(Param("epi"), n)}, res, out)
 	ADDQ(t.l.Offset(loopsTile), in)
 	DECQ(count)
@@ -109,30 +109,32 @@ func function(s avx.ISA, kind string, px int, body func(t *tile, in, taps, w reg
 }
 
 // dense adds the products of a run of input values with their weights.
-func dense(t *tile, in, taps, w reg.GPVirtual, at func(base reg.Register, i int) Mem) {
-	p := GP64()
-	MOVQ(Mem{Base: taps}, p)
-	ADDQ(in, p)
-	for u := range run / 2 {
-		for j := range t.nv {
-			VMOVDQU_(t.ISA, Mem{Base: w, Disp: u*pair + j*t.Bytes}, t.free[j])
-		}
-		for i := range t.px {
-			x := at(p, i).Offset(4 * u)
-			if t.Bytes == 64 {
-				VPDPWSSD_BCST(x, t.free[0], t.acc[i])
-				continue
+func dense(run int) func(t *tile, in, taps, w reg.GPVirtual, at func(base reg.Register, i int) Mem) {
+	return func(t *tile, in, taps, w reg.GPVirtual, at func(base reg.Register, i int) Mem) {
+		p := GP64()
+		MOVQ(Mem{Base: taps}, p)
+		ADDQ(in, p)
+		for u := range run / 2 {
+			for j := range t.nv {
+				VMOVDQU_(t.ISA, Mem{Base: w, Disp: u*pair + j*t.Bytes}, t.free[j])
 			}
-			a, b := t.free[2], t.free[3]
-			VPBROADCASTD(x, a)
-			VPMADDWD(a, t.free[0], b)
-			VPMADDWD(a, t.free[1], a)
-			VPADDD(b, t.acc[2*i], t.acc[2*i])
-			VPADDD(a, t.acc[2*i+1], t.acc[2*i+1])
+			for i := range t.px {
+				x := at(p, i).Offset(4 * u)
+				if t.Bytes == 64 {
+					VPDPWSSD_BCST(x, t.free[0], t.acc[i])
+					continue
+				}
+				a, b := t.free[2], t.free[3]
+				VPBROADCASTD(x, a)
+				VPMADDWD(a, t.free[0], b)
+				VPMADDWD(a, t.free[1], a)
+				VPADDD(b, t.acc[2*i], t.acc[2*i])
+				VPADDD(a, t.acc[2*i+1], t.acc[2*i+1])
+			}
 		}
+		ADDQ(I32(run/2*pair), w)
+		ADDQ(Imm(8), taps)
 	}
-	ADDQ(I32(tap), w)
-	ADDQ(Imm(8), taps)
 }
 
 // depthwise adds the products of two taps of the same channels.
@@ -175,22 +177,6 @@ func VMOVDQU_(s avx.ISA, m Mem, v reg.VecPhysical) {
 		VMOVDQU32(m, v)
 	} else {
 		VMOVDQU(m, v)
-	}
-}
-
-// natural is the order of the sums of a dense convolution.
-func natural(*tile) {}
-
-// unpacked puts the sums of a depthwise convolution in order: unpacking takes the channels of each half apart.
-func unpacked(t *tile) {
-	if t.Bytes == 64 {
-		return
-	}
-	for i := range t.px {
-		a, b, x := t.acc[2*i], t.acc[2*i+1], t.free[0]
-		VPERM2I128(Imm(low), b, a, x)
-		VPERM2I128(Imm(high), b, a, b)
-		VMOVDQA(x, a)
 	}
 }
 
@@ -239,6 +225,14 @@ func (t *tile) store(epi Mem, res, out reg.GPVirtual) {
 	Label("masked")
 	CMPQ(t.l.Offset(loopsQuantise), Imm(0))
 	JNE(LabelRef("quantise"))
+	if t.halves {
+		for i := range t.px {
+			a, b, x := t.acc[2*i], t.acc[2*i+1], t.free[0]
+			VPERM2F128(Imm(low), b, a, x)
+			VPERM2F128(Imm(high), b, a, b)
+			VMOVAPS(x, a)
+		}
+	}
 	each(func(i, j int, v reg.VecPhysical) { VMOVUPS(v, Mem{Base: out, Disp: i*wide + j*t.Bytes}) })
 	ADDQ(I32(t.px*wide), out)
 	JMP(LabelRef("stored"))
@@ -252,7 +246,11 @@ func (t *tile) store(epi Mem, res, out reg.GPVirtual) {
 		VFMADD231PS(first, v, z)
 		VCVTPS2DQ(z, v)
 	})
-	VPBROADCASTD(t.l.Offset(loopsFloor), z)
+	if t.Bytes == 64 {
+		VPBROADCASTD(t.l.Offset(loopsFloor), z)
+	} else {
+		VPBROADCASTW(t.l.Offset(loopsFloor), z)
+	}
 	for i := range t.px {
 		to := Mem{Base: out, Disp: i * half}
 		if t.Bytes == 64 {
@@ -261,10 +259,11 @@ func (t *tile) store(epi Mem, res, out reg.GPVirtual) {
 			continue
 		}
 		a, b := t.acc[2*i], t.acc[2*i+1]
-		VPMAXSD(z, a, a)
-		VPMAXSD(z, b, b)
 		VPACKSSDW(b, a, a)
-		VPERMQ(Imm(order), a, a)
+		VPMAXSW(z, a, a)
+		if !t.halves {
+			VPERMQ(Imm(order), a, a)
+		}
 		VMOVDQU(a, to)
 	}
 	ADDQ(I32(t.px*half), out)
@@ -416,10 +415,11 @@ func main() {
 		dense, depth int
 	}{{avx.AVX2, 6, 4}, {avx.AVX512, 8, 8}} {
 		for px := 1; px <= s.dense; px++ {
-			function(s.isa, "dense", px, dense, natural)
+			function(s.isa, "dense", px, dense(8), false)
+			function(s.isa, "few", px, dense(4), false)
 		}
 		for px := 1; px <= s.depth; px++ {
-			function(s.isa, "depth", px, depthwise, unpacked)
+			function(s.isa, "depth", px, depthwise, true)
 		}
 	}
 	Generate()

@@ -27,7 +27,6 @@ const (
 )
 
 const (
-	run  = 8         // input values of a tap of a dense convolution
 	wide = 4 * Block // bytes of a pixel of float32
 	half = 2 * Block // bytes of a pixel of int16
 	most = 6         // pixels of the largest tile
@@ -91,25 +90,27 @@ func tile(f *File, kind string, px int, body func(g *Func, acc []Vec, p, w Reg, 
 		})
 }
 
-// dense multiplies a run of input values of each pixel.
-func dense(g *Func, acc []Vec, p, w Reg, apart []Reg) {
-	x, weight := Vecs(0, len(apart)), Vecs(free-2, 2)
-	for i := range apart {
-		if i == 0 {
-			g.Load(p, 0, x[0])
-		} else {
-			g.LoadAt(p, apart[i], x[i])
-		}
-	}
-	for u := range run {
-		g.Load(w, u*half, weight...)
+// dense multiplies a run of input values of each pixel. Vectors are read whole, with values behind the run.
+func dense(run int) func(g *Func, acc []Vec, p, w Reg, apart []Reg) {
+	return func(g *Func, acc []Vec, p, w Reg, apart []Reg) {
+		x, weight := Vecs(0, len(apart)), Vecs(free-2, 2)
 		for i := range apart {
-			for j, v := range acc[i*Vectors:][:Vectors] {
-				g.SMLALLane(v, weight[j/2], x[i], u, j%2 == 1)
+			if i == 0 {
+				g.Load(p, 0, x[0])
+			} else {
+				g.LoadAt(p, apart[i], x[i])
 			}
 		}
+		for u := range run {
+			g.Load(w, u*half, weight...)
+			for i := range apart {
+				for j, v := range acc[i*Vectors:][:Vectors] {
+					g.SMLALLane(v, weight[j/2], x[i], u, j%2 == 1)
+				}
+			}
+		}
+		g.Add(run*half, w)
 	}
-	g.Add(run*half, w)
 }
 
 // depthwise multiplies the channels of each pixel.
@@ -225,7 +226,8 @@ func store(g *Func, acc []Vec, l, epi, t, res, out Reg) {
 func main() {
 	Main(func(f *File) {
 		for px := 1; px <= most; px++ {
-			tile(f, "dense", px, dense)
+			tile(f, "dense", px, dense(8))
+			tile(f, "few", px, dense(4))
 			tile(f, "depth", px, depthwise)
 		}
 	})
