@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -372,7 +373,7 @@ func (s *Session) open(ctx context.Context, o opener, c *caller, team *pool) ([]
 			names[i] = v.Name
 		}
 	}
-	g := &graph.Graph{Name: s.plan.name, Limit: t.limit}
+	g := &graph.Graph{Name: s.plan.name, Limit: min(cmp.Or(t.limit, graph.DefaultLimit), t.options.Memory)}
 	outs, err := g.Add(o.node.Name, o.node.Op, nil, in, names...)
 	if err != nil {
 		return nil, err
