@@ -77,3 +77,11 @@ func flops(factors ...int) int64 {
 	}
 	return int64(n)
 }
+
+// checkRank verifies that x has a batch and channels.
+func checkRank(x graph.Fact) error {
+	if len(x.Shape) < 2 {
+		return fmt.Errorf("x has shape %v, want at least 2 dimensions", x.Shape)
+	}
+	return nil
+}

@@ -4,7 +4,9 @@ package ops
 // softmax. A NaN counts as the largest.
 //
 // Source: ONNX Hardmax-1, -11, -13.
-func init() { registerRows("Hardmax", hardmaxRow[float32], hardmaxRow[float64]) }
+func init() {
+	registerRows(softmax{name: "Hardmax", f32: hardmaxRow[float32], f64: hardmaxRow[float64]})
+}
 
 func hardmaxRow[T float32 | float64](dst, x []T) {
 	best := 0

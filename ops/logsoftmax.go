@@ -10,24 +10,18 @@ import (
 // softmax.
 //
 // Source: ONNX LogSoftmax-1, -11, -13.
-func init() { registerRows("LogSoftmax", logSoftmaxF32, logSoftmaxF64) }
-
-// logSoftmaxF32 takes the logarithm of a sum of at most logBlock exponentials
-// at a time in float32, and of those in float64.
-func logSoftmaxF32(dst, x []float32) {
-	var e [logBlock]float32
-	top, sum := vec.Max(x), 0.0
-	for at := 0; at < len(x); at += logBlock {
-		part := e[:min(logBlock, len(x)-at)]
-		vec.SubScalar(part, x[at:], top)
-		vec.Exp(part, part)
-		sum += float64(vec.Sum(part))
-	}
-	vec.SubScalar(dst, x, top)
-	vec.SubScalar(dst, dst, float32(math.Log(sum)))
+func init() {
+	registerRows(softmax{name: "LogSoftmax", f32: logSoftmaxF32, f64: logSoftmaxF64, apart: true})
 }
 
-const logBlock = 256
+func logSoftmaxF32(dst, x []float32) {
+	top := vec.Max(x)
+	vec.SubScalar(dst, x, top)
+	vec.Exp(dst, dst)
+	sum := vec.Sum(dst)
+	vec.SubScalar(dst, x, top)
+	vec.SubScalar(dst, dst, float32(math.Log(float64(sum))))
+}
 
 func logSoftmaxF64(dst, x []float64) {
 	top, sum := math.Inf(-1), 0.0

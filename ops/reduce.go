@@ -27,6 +27,7 @@ type reduce struct {
 	keep    bool
 	noop    bool
 	zero    bool // zeros give zero
+	spatial bool // all dimensions but the first two are reduced, whatever axes says
 	kernels reducers
 }
 
@@ -41,11 +42,11 @@ func registerReduction(name string, zero bool, kernels reducers) {
 		input = 13
 	}
 	register(name, 1, func(a *Attrs) graph.Op {
-		return reduce{name, axesParam{attr: a.Ints("axes")}, a.Int("keepdims", 1) != 0, false, zero, kernels}
+		return reduce{name: name, axes: axesParam{attr: a.Ints("axes")}, keep: a.Int("keepdims", 1) != 0, zero: zero, kernels: kernels}
 	})
 	register(name, input, func(a *Attrs) graph.Op {
 		keep, noop := a.Int("keepdims", 1) != 0, a.Int("noop_with_empty_axes", 0) != 0
-		return reduce{name, axesParam{input: true}, keep, noop, zero, kernels}
+		return reduce{name: name, axes: axesParam{input: true}, keep: keep, noop: noop, zero: zero, kernels: kernels}
 	})
 }
 
@@ -53,6 +54,13 @@ func (r reduce) String() string { return r.name }
 
 // set marks the dimensions of x that are reduced.
 func (r reduce) set(in []graph.Fact) ([]bool, error) {
+	if r.spatial {
+		set := make([]bool, len(in[0].Shape))
+		for i := range set {
+			set[i] = i >= 2
+		}
+		return set, checkRank(in[0])
+	}
 	list, err := r.axes.list(in)
 	if err != nil {
 		return nil, err
@@ -122,7 +130,7 @@ func (r reduce) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	if err != nil {
 		return graph.Kernel{}, err
 	}
-	if !slices.Contains(set, true) {
+	if r.noop && !slices.Contains(set, true) {
 		return view, nil
 	}
 	p := planOf(in[0].Shape, set)

@@ -81,7 +81,7 @@ func TestReductionsEqualTheirDefinitions(t *testing.T) {
 					x := nonZero(d, r.Uint64(), shape...)
 					if name == "ReduceProd" {
 						for i := range x.Shape.Elems() {
-							set(x, i, 1+math.Trunc(tensortest.At(x, i)/11)) // 1 or 2, so that products fit
+							set(x, i, 1+truth(i < 20 && tensortest.At(x, i) > 5)) // so that products fit
 						}
 					}
 					keep := r.IntN(2)

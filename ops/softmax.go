@@ -9,12 +9,18 @@ import (
 	"scission/ops/internal/vec"
 )
 
-func init() { registerRows("Softmax", vec.Softmax, softmaxRow) }
+func init() { registerRows(softmax{name: "Softmax", f32: vec.Softmax, f64: softmaxRow}) }
 
 // registerRows registers an operator that works on rows along an axis.
-func registerRows(name string, f32 func(dst, x []float32), f64 func(dst, x []float64)) {
-	register(name, 1, func(a *Attrs) graph.Op { return softmax{name, a.Int("axis", 1), true, f32, f64} })
-	register(name, 13, func(a *Attrs) graph.Op { return softmax{name, a.Int("axis", -1), false, f32, f64} })
+func registerRows(s softmax) {
+	register(s.name, 1, func(a *Attrs) graph.Op {
+		s.axis, s.flat = a.Int("axis", 1), true
+		return s
+	})
+	register(s.name, 13, func(a *Attrs) graph.Op {
+		s.axis, s.flat = a.Int("axis", -1), false
+		return s
+	})
 }
 
 // softmax is exp(x) / sum(exp(x)) along an axis, or another function of rows:
@@ -27,11 +33,12 @@ func registerRows(name string, f32 func(dst, x []float32), f64 func(dst, x []flo
 //
 // Source: ONNX Softmax-1, -11, -13; LogSoftmax and Hardmax likewise.
 type softmax struct {
-	name string
-	axis int
-	flat bool
-	f32  func(dst, x []float32) // of one row; dst may be x
-	f64  func(dst, x []float64)
+	name  string
+	axis  int
+	flat  bool
+	f32   func(dst, x []float32) // of one row
+	f64   func(dst, x []float64)
+	apart bool // dst may not be x
 }
 
 // softmaxFLOPs is what each element counts for: the maximum, a subtraction, an
@@ -84,22 +91,25 @@ func (s softmax) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		return graph.Kernel{}, err
 	}
 	if out[0].DType == tensor.Float64 {
-		return softmaxKernel("generic go", before, along, behind, mathTime, s.f64), nil
+		return softmaxKernel("generic go", before, along, behind, mathTime, s.apart, s.f64), nil
 	}
-	return softmaxKernel("vector", before, along, behind, scalarTime, s.f32), nil
+	return softmaxKernel("vector", before, along, behind, scalarTime, s.apart, s.f32), nil
 }
 
 // softmaxKernel applies row to each of the before*behind rows of along
 // elements. Rows that do not lie together are brought together first.
-func softmaxKernel[T float32 | float64](info string, before, along, behind int, ns float64, row func(dst, x []T)) graph.Kernel {
+func softmaxKernel[T float32 | float64](info string, before, along, behind int, ns float64, apart bool, row func(dst, x []T)) graph.Kernel {
 	rows := before * behind
 	count := chunks(rows, ns*float64(along))
-	k := graph.Kernel{Info: info, InPlace: []int{0}}
+	k := graph.Kernel{Info: info}
+	if !apart {
+		k.InPlace = []int{0}
+	}
 	if rows*along == 0 {
 		return k
 	}
 	if behind > 1 {
-		k.Scratch = 8 * along
+		k.Scratch = 2 * 8 * along
 	}
 	k.Steps = []graph.Step{{N: count, Do: func(e *graph.Exec, in, out []*tensor.Tensor, i int) error {
 		x, y := tensor.View[T](in[0]), tensor.View[T](out[0])
@@ -114,8 +124,12 @@ func softmaxKernel[T float32 | float64](info string, before, along, behind int, 
 			for j := range together {
 				together[j] = x[from+j*behind]
 			}
-			row(together, together)
-			for j, v := range together {
+			result := together
+			if apart {
+				result = tensor.Cast[T](e.Scratch)[along:][:along]
+			}
+			row(result, together)
+			for j, v := range result {
 				y[from+j*behind] = v
 			}
 		}
