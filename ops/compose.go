@@ -151,21 +151,24 @@ func (c *composer) scalar(p term, v float64) term {
 // apply returns the first output of op.
 func (c *composer) apply(op graph.Op, in ...term) term { return c.applyAll(op, in...)[0] }
 
+// maxTerms is the number of outputs that there are to see when something failed.
+const maxTerms = 4
+
 // applyAll returns all outputs of op.
 func (c *composer) applyAll(op graph.Op, in ...term) []term {
 	if c.err != nil {
-		return make([]term, 1)
+		return make([]term, maxTerms)
 	}
 	out, err := op.Infer(c.facts(in))
 	if err != nil {
 		c.fail("%s: %w", op, err)
-		return make([]term, 1)
+		return make([]term, maxTerms)
 	}
 	s := stage{op: op, in: in}
 	for _, f := range out {
 		if _, err := tensor.CheckType(f.DType, f.Shape, graph.DefaultLimit); err != nil {
 			c.fail("%s: %w", op, err)
-			return make([]term, 1)
+			return make([]term, maxTerms)
 		}
 		c.values = append(c.values, composedValue{Fact: f})
 		s.out = append(s.out, term(len(c.values)))
@@ -183,7 +186,7 @@ func (c *composer) op(name string, attrs []any, in ...term) term {
 // ops is op for all outputs.
 func (c *composer) ops(name string, attrs []any, in ...term) []term {
 	if c.err != nil {
-		return make([]term, 1)
+		return make([]term, maxTerms)
 	}
 	var list []graph.Attr
 	for i := 0; i < len(attrs); i += 2 {
@@ -196,7 +199,7 @@ func (c *composer) ops(name string, attrs []any, in ...term) []term {
 	op, err := New("", name, MaxOpset, list)
 	if err != nil {
 		c.fail("%w", err)
-		return make([]term, 1)
+		return make([]term, maxTerms)
 	}
 	return c.applyAll(op, in...)
 }
