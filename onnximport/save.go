@@ -26,7 +26,8 @@ const minIR = 4
 // Save writes g as an ONNX model, the same bytes each time. Values and nodes keep
 // their names; where two have the same, or one has none, a number is added,
 // never to an input's and to an output's only if an input has the name. Constants
-// become initializers. Each domain is imported in the newest version that a
+// become initializers, or results of the nodes that Fact.Made names. Each domain
+// is imported in the newest version that a
 // node's Spec has; an operator of an older version must mean the same in that.
 // A node without Spec is an error, as is a model of more than 2 GiB.
 func Save(w io.Writer, g *graph.Graph) error {
@@ -78,7 +79,8 @@ func (e *encoder) graph(g *graph.Graph, given int) error {
 	for _, v := range g.Inputs[given:] {
 		e.computed[v] = true
 	}
-	for _, n := range g.Nodes {
+	listed := withMade(g)
+	for _, n := range listed {
 		for _, v := range n.Out {
 			e.computed[v] = true
 		}
@@ -88,7 +90,7 @@ func (e *encoder) graph(g *graph.Graph, given int) error {
 		e.constant(v)
 	}
 	nodes := unique{}
-	for _, n := range g.Nodes {
+	for _, n := range listed {
 		p, err := e.node(n)
 		if err != nil {
 			return fmt.Errorf("node %q (%s): %w", n.Name, n.Op, err)
@@ -146,7 +148,7 @@ func sameOp(a, b graph.Op) bool {
 
 // eachNode calls f for the nodes of g and of the graphs that they run.
 func eachNode(g *graph.Graph, f func(*graph.Node) error) error {
-	for _, n := range g.Nodes {
+	for _, n := range withMade(g) {
 		if err := f(n); err != nil {
 			return err
 		}
@@ -157,6 +159,27 @@ func eachNode(g *graph.Graph, f func(*graph.Node) error) error {
 		}
 	}
 	return nil
+}
+
+// withMade returns the nodes of g with those that made constants of it, each
+// before the first that reads the constant.
+func withMade(g *graph.Graph) []*graph.Node {
+	all, seen := []*graph.Node{}, map[*graph.Value]bool{}
+	add := func(vs []*graph.Value) {
+		for _, v := range vs {
+			if v != nil && v.Made != nil && v.Made.Spec != nil && len(v.Made.Out) == 1 && !seen[v] {
+				seen[v] = true
+				m := v.Made
+				all = append(all, &graph.Node{Name: m.Name, Op: m.Op, Spec: m.Spec, In: m.In, Out: []*graph.Value{v}})
+			}
+		}
+	}
+	for _, n := range g.Nodes {
+		add(n.In)
+		all = append(all, n)
+	}
+	add(g.Outputs)
+	return all
 }
 
 // bodiesOf returns the graphs that a node runs.
