@@ -9,18 +9,17 @@ import (
 
 func init() {
 	register("DepthToSpace", 1, func(a *Attrs) graph.Op { return depthToSpace{size: spaceBlock(a)} })
-	register("DepthToSpace", 11, func(a *Attrs) graph.Op {
-		d := depthToSpace{size: spaceBlock(a)}
-		switch mode := a.String("mode", "DCR"); mode {
-		case "DCR":
-		case "CRD":
-			d.columns = true
-		default:
-			a.Fail("attribute %q is %q, want DCR or CRD", "mode", mode)
-		}
-		return d
-	})
-	register("SpaceToDepth", 1, func(a *Attrs) graph.Op { return spaceToDepth{spaceBlock(a)} })
+	register("DepthToSpace", 11, func(a *Attrs) graph.Op { return depthToSpace{spaceBlock(a), columnsFirst(a)} })
+	register("SpaceToDepth", 1, func(a *Attrs) graph.Op { return spaceToDepth{size: spaceBlock(a)} })
+	register("SpaceToDepth", 28, func(a *Attrs) graph.Op { return spaceToDepth{spaceBlock(a), columnsFirst(a)} })
+}
+
+func columnsFirst(a *Attrs) bool {
+	mode := a.String("mode", "DCR")
+	if mode != "DCR" && mode != "CRD" {
+		a.Fail("attribute %q is %q, want DCR or CRD", "mode", mode)
+	}
+	return mode == "CRD"
 }
 
 func spaceBlock(a *Attrs) int {
@@ -39,7 +38,7 @@ func spaceBlock(a *Attrs) int {
 //	   block, the column in it, and the channel of y, outermost first, or with
 //	   columns of the channel of y, the row, and the column (mode CRD)
 //
-// Source: ONNX DepthToSpace-1, -11, -13.
+// Source: ONNX DepthToSpace-1, -11, -13, -28.
 type depthToSpace struct {
 	size    int
 	columns bool
@@ -92,10 +91,14 @@ func (d depthToSpace) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 //
 //	x: [N, C, H, W] any type
 //	y: [N, C*size², H/size, W/size]; the channel of y is made of the row in the
-//	   block, the column in it, and the channel of x, outermost first
+//	   block, the column in it, and the channel of x, outermost first, or with
+//	   columns of the channel of x, the row, and the column (mode CRD)
 //
-// Source: ONNX SpaceToDepth-1, -13.
-type spaceToDepth struct{ size int }
+// Source: ONNX SpaceToDepth-1, -13, -28.
+type spaceToDepth struct {
+	size    int
+	columns bool
+}
 
 func (s spaceToDepth) String() string { return fmt.Sprintf("SpaceToDepth[%d]", s.size) }
 
@@ -118,6 +121,12 @@ func (s spaceToDepth) Infer(in []graph.Fact) ([]graph.Fact, error) {
 
 func (s spaceToDepth) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	x, y, st := in[0].Shape, out[0].Shape, strides(in[0].Shape)
+	if s.columns {
+		return move(out[0].Type, places{nest: nest{
+			[]int{x[0], x[1], s.size, s.size, y[2], y[3]},
+			[]int{st[0], st[1], st[2], 1, s.size * st[2], s.size},
+		}}), nil
+	}
 	return move(out[0].Type, places{nest: nest{
 		[]int{x[0], s.size, s.size, x[1], y[2], y[3]},
 		[]int{st[0], st[2], 1, st[1], s.size * st[2], s.size},

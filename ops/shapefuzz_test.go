@@ -74,6 +74,8 @@ func FuzzShapeOps(f *testing.F) {
 		{"Range", nil}, {"OneHot", []string{"axis"}}, {"Trilu", []string{"upper"}}, {"DepthToSpace", []string{"blocksize"}},
 		{"SpaceToDepth", []string{"blocksize"}}, {"ReverseSequence", []string{"batch_axis", "time_axis"}}, {"CastLike", nil}, {"BitCast", []string{"to"}},
 		{"NonZero", nil}, {"Compress", []string{"axis"}}, {"TensorScatter", []string{"axis"}},
+		{"CenterCropPad", []string{"axes"}}, {"Col2Im", []string{"strides", "dilations", "pads"}}, {"AffineGrid", []string{"align_corners"}},
+		{"GridSample", []string{"align_corners"}}, {"RoiAlign", []string{"sampling_ratio"}},
 	}
 	for i := range ops {
 		for version := range 6 {
@@ -92,7 +94,7 @@ func FuzzShapeOps(f *testing.F) {
 				attrs = append(attrs, name, []string{"none", "add", "mul", "max"}[d.pick(4)])
 			case name == "mode":
 				attrs = append(attrs, name, []string{"constant", "edge", "reflect", "wrap"}[d.pick(4)])
-			case slices.Contains([]string{"perm", "axes", "pads", "value_ints", "starts", "ends", "split"}, name):
+			case slices.Contains([]string{"perm", "axes", "pads", "value_ints", "starts", "ends", "split", "strides", "dilations"}, name):
 				attrs = append(attrs, name, d.numbers())
 			default:
 				attrs = append(attrs, name, d.number())
