@@ -180,11 +180,12 @@ func (c *composer) attend(q, k, v term, scale, softcap float64, mask term, near 
 // j < length.
 //
 //	x, y:    [B H S L] floating point
-//	lengths: [B] int64 or int32, optional; past is then length - S, but for one that is given
+//	lengths: [B] int64 or int32, optional; past is then length - S unless it is given or fixed
 type reach struct {
 	causal      bool
 	left, right int // -1 for all
 	past        int
+	fixed       bool // past does not follow from lengths
 }
 
 func (reach) String() string { return "reach" }
@@ -226,7 +227,7 @@ func reachKernel[T float32 | float64](r reach, s tensor.Shape) graph.Kernel {
 			if t := operand(in, 1); t != nil {
 				n := lengthAt(t, row/(s[1]*s[2]))
 				end = max(0, min(length, n))
-				if past == 0 {
+				if past == 0 && !r.fixed {
 					past = n - s[2]
 				}
 			}

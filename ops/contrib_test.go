@@ -133,3 +133,44 @@ func TestFusedConvIsItsParts(t *testing.T) {
 		}
 	}
 }
+
+// MultiHeadAttention and Attention of ONNX Runtime give what ONNX's own
+// Attention gives for the same masks, biases and weights.
+func TestContribAttentionIsThatOfONNX(t *testing.T) {
+	const batch, heads, rows, columns, size, values = 2, 3, 4, 5, 6, 7
+	r := source(4)
+	q, k, v := reals(r, batch, rows, heads*size), reals(r, batch, columns, heads*size), reals(r, batch, columns, heads*values)
+	bias, scores := reals(r, heads*(2*size+values)), reals(r, 1, heads, rows, columns)
+	lengths := []int64{3, 5}
+	short := tensor.Of([]int32{3, 5}, batch)
+	part := func(from, n int) *tensor.Tensor { return tensor.Of(bias.F32()[from:from+n], n) }
+	sum := func(x, b *tensor.Tensor) *tensor.Tensor { return apply(t, build(t, "Add", 14), x, b)[0] }
+	q2, k2, v2 := sum(q, part(0, heads*size)), sum(k, part(heads*size, heads*size)), sum(v, part(2*heads*size, heads*values))
+	want := apply(t, build(t, "Attention", 24, "q_num_heads", heads, "kv_num_heads", heads, "scale", float32(0.5)),
+		q2, k2, v2, scores, nil, nil, tensor.Of(lengths, batch))[0]
+	op := contrib(t, "MultiHeadAttention", "num_heads", heads, "scale", float32(0.5))
+	if got := apply(t, op, q, k, v, bias, short, scores)[0]; !got.Identical(want) {
+		t.Error("MultiHeadAttention with lengths: other bits")
+	}
+	mask := tensor.New(tensor.Int32, batch, columns)
+	for i := range mask.Shape.Elems() {
+		if int64(i%columns) < lengths[i/columns] {
+			tensor.View[int32](mask)[i] = 1
+		}
+	}
+	if err := tensortest.Diff(apply(t, op, q, k, v, bias, mask, scores)[0], want, 1e-5, 1e-6); err != nil {
+		t.Errorf("MultiHeadAttention with a mask: %v", err)
+	}
+	x, w, b := reals(r, batch, rows, 8), reals(r, 8, 3*heads*size), reals(r, 3*heads*size)
+	all := sum(apply(t, build(t, "MatMul", 13), x, w)[0], b)
+	var parts []any
+	for i := range 3 {
+		at := func(v int) fixed { return fixed{v} }
+		parts = append(parts, apply(t, build(t, "Slice", 13), all, at(i*heads*size), at((i+1)*heads*size), at(2))[0])
+	}
+	causal := apply(t, build(t, "Attention", 23, "q_num_heads", heads, "kv_num_heads", heads, "is_causal", 1), parts...)[0]
+	own := apply(t, contrib(t, "Attention", "num_heads", heads, "unidirectional", 1), x, known{w}, known{b})[0]
+	if err := tensortest.Diff(own, causal, 1e-5, 1e-6); err != nil {
+		t.Errorf("Attention: %v", err)
+	}
+}

@@ -1,0 +1,140 @@
+package ops
+
+import (
+	"math"
+
+	"scission/engine/graph"
+	"scission/engine/tensor"
+)
+
+// Attention operators of ONNX Runtime, without a past.
+//
+// MultiHeadAttention:
+//
+//	query:            [B S H*D] floating point
+//	key, value:       [B L H*D], [B L H*E]
+//	bias:             [2*H*D + H*E], added to the three before, optional
+//	key_padding_mask: int32, [B], how many keys count, or [B L], 0 for those that do not; optional
+//	attention_bias:   added to the scores, broadcasts to [B H S L], optional
+//	y:                [B S H*E]
+//
+// Attention makes query, key and value of x, [B S I], by weights [I 2*H*D+H*E]
+// and a bias; the mask is its input 3 and the attention_bias input 5.
+func init() {
+	registerContrib("MultiHeadAttention", func(a *Attrs) graph.Op {
+		m := contribAttentionOf(a)
+		return &composition{"MultiHeadAttention", 3, 6, func(c *composer) []term {
+			q, k, v := c.input(0), c.input(1), c.input(2)
+			if !c.rank("query", q, 3) || !c.rank("key", k, 3) || !c.rank("value", v, 3) {
+				return nil
+			}
+			if b := c.input(3); b != 0 {
+				widths := []int{c.shape(q)[2], c.shape(k)[2], c.shape(v)[2]}
+				parts := c.split(b, widths)
+				q, k, v = c.op("Add", nil, q, parts[0]), c.op("Add", nil, k, parts[1]), c.op("Add", nil, v, parts[2])
+			}
+			return m.attend(c, q, k, v, c.input(4), c.input(5))
+		}}
+	})
+	registerContrib("Attention", func(a *Attrs) graph.Op {
+		m := contribAttentionOf(a)
+		sizes := a.Ints("qkv_hidden_sizes")
+		return &composition{"Attention", 2, 6, func(c *composer) []term {
+			x, w := c.input(0), c.input(1)
+			if !c.rank("x", x, 3) || !c.rank("weights", w, 2) {
+				return nil
+			}
+			if c.input(4) != 0 {
+				c.fail("%w past", ErrUnsupported)
+				return nil
+			}
+			all := c.op("MatMul", nil, x, w)
+			if b := c.input(2); b != 0 {
+				all = c.op("Add", nil, all, b)
+			}
+			widths := sizes
+			if widths == nil {
+				third := c.shape(w)[1] / 3
+				widths = []int{third, third, third}
+			}
+			if len(widths) != 3 {
+				c.fail("qkv_hidden_sizes has %d values, want 3", len(widths))
+				return nil
+			}
+			parts := c.split(all, widths)
+			return m.attend(c, parts[0], parts[1], parts[2], c.input(3), c.input(5))
+		}}
+	})
+}
+
+// contribAttention is what the operators have in common.
+type contribAttention struct {
+	heads  int
+	scale  float32 // 0 for the default
+	filter float32 // what is added to scores that the mask keeps out
+	causal bool
+}
+
+func contribAttentionOf(a *Attrs) contribAttention {
+	m := contribAttention{
+		heads: a.Int("num_heads", 0), scale: a.Float("scale", 0), filter: a.Float("mask_filter_value", -10000),
+		causal: a.Int("unidirectional", 0) != 0,
+	}
+	if a.Int("do_rotary", 0) != 0 || a.Int("past_present_share_buffer", 0) != 0 {
+		a.Fail("%w do_rotary or past_present_share_buffer", ErrUnsupported)
+	}
+	return m
+}
+
+// split cuts the last dimension of x into three.
+func (c *composer) split(x term, widths []int) []term {
+	s := c.shape(x)
+	if c.err != nil {
+		return make([]term, 3)
+	}
+	sum, err := total(widths[0], widths[1], widths[2])
+	if min(widths[0], widths[1], widths[2]) < 0 || err != nil || sum != s[len(s)-1] {
+		c.fail("the widths of query, key and value are %v, want a sum of %d", widths, s[len(s)-1])
+		return make([]term, 3)
+	}
+	first, second := widths[0], widths[0]+widths[1]
+	return []term{c.slice(x, 0, first), c.slice(x, first, second), c.slice(x, second, sum)}
+}
+
+func (m contribAttention) attend(c *composer, q, k, v, mask, bias term) []term {
+	q, k, v = c.heads("query", q, m.heads), c.heads("key", k, m.heads), c.heads("value", v, m.heads)
+	qs, ks, vs := c.shape(q), c.shape(k), c.shape(v)
+	if c.err != nil {
+		return nil
+	}
+	if ks[0] != qs[0] || vs[0] != qs[0] || ks[3] != qs[3] || vs[2] != ks[2] {
+		c.fail("query, key and value have shapes %v, %v and %v as heads, which do not fit", qs, ks, vs)
+		return nil
+	}
+	scale := float64(m.scale)
+	if scale == 0 {
+		scale = 1 / math.Sqrt(float64(qs[3]))
+	}
+	var lengths term
+	switch s := c.shape(mask); {
+	case mask == 0:
+	case len(s) == 1:
+		lengths = mask
+	case len(s) == 2:
+		if !s.Equal(tensor.Shape{qs[0], ks[2]}) {
+			c.fail("the mask has shape %v, want %v", s, tensor.Shape{qs[0], ks[2]})
+			return nil
+		}
+		shown := c.op("Cast", []any{"to", int(tensor.Bool)}, c.reshape(mask, qs[0], 1, 1, ks[2]))
+		kept := c.op("Where", nil, shown, c.scalar(q, 0), c.scalar(q, float64(m.filter)))
+		if bias != 0 {
+			kept = c.op("Add", nil, kept, bias)
+		}
+		bias = kept
+	default:
+		c.fail("%w mask with shape %v", ErrUnsupported, s)
+		return nil
+	}
+	y, _ := c.attend(q, k, v, scale, 0, bias, reach{causal: m.causal, left: -1, right: -1, fixed: true}, lengths, 0)
+	return []term{c.reshape(c.transpose(y, 0, 2, 1, 3), qs[0], qs[2], qs[1]*vs[3])}
+}
