@@ -17,7 +17,8 @@ var fuzzAttrs = []struct {
 	{"ceil_mode", 'i'}, {"count_include_pad", 'i'}, {"storage_order", 'i'}, {"axis", 'i'}, {"axes", 'l'}, {"perm", 'l'},
 	{"alpha", 'f'}, {"beta", 'f'}, {"transA", 'i'}, {"transB", 'i'}, {"epsilon", 'f'}, {"min", 'f'}, {"max", 'f'},
 	{"keepdims", 'i'}, {"to", 'i'}, {"mode", 's'}, {"value", 'f'}, {"ratio", 'f'}, {"allowzero", 'i'},
-	{"noop_with_empty_axes", 'i'}, {"value_ints", 'l'}, {"value_float", 'f'}, {"saturate", 'i'},
+	{"noop_with_empty_axes", 'i'}, {"direction", 's'}, {"layout", 'i'}, {"output_padding", 'l'}, {"output_shape", 'l'},
+	{"num_heads", 'i'}, {"q_num_heads", 'i'}, {"kv_num_heads", 'i'}, {"is_causal", 'i'}, {"equation", 's'}, {"value_ints", 'l'}, {"value_float", 'f'}, {"saturate", 'i'},
 	{"block_size", 'i'}, {"output_dtype", 'i'}, {"precision", 'i'},
 	{"start", 'i'}, {"end", 'i'}, {"starts", 'l'}, {"ends", 'l'}, {"split", 'l'}, {"num_outputs", 'i'}, {"k", 'i'}, {"dtype", 'i'},
 	{"upper", 'i'}, {"blocksize", 'i'}, {"batch_axis", 'i'}, {"time_axis", 'i'}, {"batch_dims", 'i'}, {"reduction", 's'}, {"sorted", 'i'},
@@ -139,7 +140,7 @@ func FuzzInfer(f *testing.F) {
 		for range d.n(5) {
 			attrs = append(attrs, d.attr())
 		}
-		op, err := New("", info.Name, version, attrs)
+		op, err := New(info.Domain, info.Name, version, attrs)
 		if err != nil {
 			return
 		}
@@ -158,7 +159,8 @@ func refusesValues(op graph.Op, in []graph.Fact) bool {
 	switch name {
 	case "Div":
 		return !in[0].DType.IsFloat()
-	case "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "ReverseSequence", "TensorScatter", "RoiAlign", "MaxUnpool", "LSTM", "GRU", "RNN":
+	case "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "ReverseSequence", "TensorScatter", "RoiAlign", "MaxUnpool", "LSTM", "GRU", "RNN",
+		"EmbedLayerNormalization", "RotaryEmbedding":
 		return true
 	}
 	return false
