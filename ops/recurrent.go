@@ -246,9 +246,12 @@ func (m *cellRun[T]) function(i int, dst, x []T) {
 	activate(m.p.r.functions[m.dir*n+i], dst, x)
 }
 
-// maxSequenceBlocks bounds into how many blocks the sequences of a direction
-// are cut; those of one block go through the products together.
-const maxSequenceBlocks = 4
+// The sequences of a direction are cut into at most maxSequenceBlocks blocks of
+// minSequences or more; those of one block go through the products together.
+const (
+	maxSequenceBlocks = 4
+	minSequences      = 4
+)
 
 // rnnPlan is a recurrent operator compiled for its types.
 type rnnPlan[T float32 | float64] struct {
@@ -274,7 +277,7 @@ type rnnPlan[T float32 | float64] struct {
 func rnnKernel[T float32 | float64](r *recurrent, c cell[T], in []graph.Fact) graph.Kernel {
 	p := &rnnPlan[T]{rnnSizes: r.sizes(in), r: r, cell: c, products: c.products()}
 	p.runs = sparesOf(func() *cellRun[T] { return new(cellRun[T]) })
-	blocks := min(maxSequenceBlocks, max(1, p.batch))
+	blocks := max(1, min(maxSequenceBlocks, p.batch/minSequences))
 	for p.batch%blocks != 0 {
 		blocks--
 	}
