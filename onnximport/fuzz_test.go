@@ -17,6 +17,8 @@ var fuzzLimits = Limits{Depth: 20, Name: 100, Value: 1 << 14, Constants: 1 << 18
 func FuzzParse(f *testing.F) {
 	f.Add(small())
 	f.Add(several())
+	f.Add(functions())
+	f.Add(branches(node("Slice", "", names("s", "zero", "two"), names("q"))))
 	f.Add(externalModel("location", "w.bin", "offset", "4096"))
 	ints := func(name string, vs ...int64) []byte { return Msg(Bytes(1, name), Ints(8, vs...), Int(20, 7)) }
 	one := func(name string, v int64) []byte { return Msg(Bytes(1, name), Int(3, v), Int(20, 2)) }

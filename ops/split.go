@@ -47,6 +47,9 @@ func (s split) Outputs(n int) graph.Op {
 	return s
 }
 
+// maxParts bounds the parts of equal length.
+const maxParts = 1 << 16
+
 // lengths returns the dimension that is cut, and the lengths of the parts.
 func (s split) lengths(in []graph.Fact) (int, []int, error) {
 	x := in[0].Shape
@@ -64,8 +67,8 @@ func (s split) lengths(in []graph.Fact) (int, []int, error) {
 		}
 	} else if list == nil {
 		n := max(s.count, s.outputs)
-		if n == 0 || s.count > 0 && s.outputs > s.count {
-			return 0, nil, fmt.Errorf("got %d outputs, want 1 to num_outputs, %d", s.outputs, s.count)
+		if n == 0 || n > maxParts || s.count > 0 && s.outputs > s.count {
+			return 0, nil, fmt.Errorf("got %d outputs and num_outputs %d, want 1 to %d, and not more outputs", s.outputs, s.count, maxParts)
 		}
 		each := (x[d] + n - 1) / n
 		if each*n != x[d] && (!s.uneven || each*(n-1) > x[d]) {
