@@ -77,7 +77,7 @@ var activationCases = []struct {
 	{"Mish", 18, nil, nil, realTypes, func(x float64) float64 { return x * math.Tanh(math.Log1p(math.Exp(x))) }, true},
 	{"HardSigmoid", 7, []any{"alpha", float32(0.25)}, nil, realTypes, func(x float64) float64 { return math.Max(0, math.Min(1, x/4+0.5)) }, false},
 	{"HardSigmoid", 7, []any{"alpha", float32(0.5), "beta", float32(-1)}, nil, realTypes, func(x float64) float64 { return math.Max(0, math.Min(1, x/2-1)) }, true},
-	{"HardSwish", 14, nil, nil, realTypes, func(x float64) float64 { return x * math.Max(0, math.Min(1, x*(1.0/6)+0.5)) }, true},
+	{"HardSwish", 14, nil, nil, realTypes, func(x float64) float64 { return x * math.Max(0, math.Min(1, float64(x*(1.0/6))+0.5)) }, true},
 	{"Elu", 7, []any{"alpha", float32(2)}, nil, realTypes, func(x float64) float64 { return math.Max(x, 0) + 2*math.Expm1(math.Min(x, 0)) }, true},
 	{"Selu", 7, []any{"alpha", float32(2), "gamma", float32(3)}, nil, realTypes, func(x float64) float64 { return 3 * (math.Max(x, 0) + 2*math.Expm1(math.Min(x, 0))) }, true},
 	{"Celu", 12, []any{"alpha", float32(2)}, nil, realTypes, func(x float64) float64 { return math.Max(x, 0) + 2*math.Expm1(math.Min(x, 0)/2) }, true},

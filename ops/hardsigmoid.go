@@ -25,4 +25,4 @@ func init() {
 // bounds.
 const hardWork = 4
 
-func hardSigmoid(x, alpha, beta float64) float64 { return min2(max2(alpha*x+beta, 0), 1) }
+func hardSigmoid(x, alpha, beta float64) float64 { return min2(max2(float64(alpha*x)+beta, 0), 1) }

@@ -260,6 +260,8 @@ func TestSlabsGiveTheSameBits(t *testing.T) {
 				weights: values(s.OC * s.IC / s.Groups * s.KH * s.KW), res: values(s.N * s.OC * s.OH * s.OW)}
 			p.Residual, p.Bias, p.Scale, p.Shift, p.Lo = true, values(s.OC), values(s.OC), values(s.OC), 0
 			k := newKernel(impl, s, p.weights, c.rowMajor, p.Epilogue)
+			k.parts, k.partSize, k.slabs = 1, s.OH*s.OW, nil // so that there are tiles enough
+			k.slice(p.Epilogue)
 			if len(k.slabs) < 2 {
 				t.Fatalf("%+v: one slab, want several", s)
 			}
