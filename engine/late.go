@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"scission/engine/graph"
@@ -29,10 +28,8 @@ type tail struct {
 	in      []int        // where in the list the inputs of rest are
 	out     []source     // of each output of the graph
 	info    NodeInfo
-	limit   int // of one value
-
-	mu    sync.Mutex
-	plans []latePlan // of rest, the last used at the end
+	limit   int      // of one value
+	plans   *Dynamic // of rest
 }
 
 // source is a constant, or a place in the list; places behind the openers'
@@ -46,15 +43,6 @@ type opener struct {
 	node *graph.Node
 	in   []source // at is -1 where an input is omitted
 }
-
-// latePlan is the plan of a tail's rest for the given types.
-type latePlan struct {
-	types []tensor.Type
-	plan  *Plan
-}
-
-// maxLatePlans bounds the plans that a tail keeps.
-const maxLatePlans = 8
 
 // divide splits off the tail of g, which nobody else uses, or returns a nil tail
 // if it has none. The rest of g has as results what the tail reads.
@@ -156,45 +144,22 @@ func divide(g *graph.Graph) *tail {
 	return t
 }
 
-// plan returns the plan of the rest for inputs of these types.
-func (t *tail) plan(in []*tensor.Tensor) (*Plan, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	i := slices.IndexFunc(t.plans, func(p latePlan) bool {
-		return slices.EqualFunc(p.types, in, func(a tensor.Type, b *tensor.Tensor) bool { return a.Equal(b.Type) })
-	})
-	if i >= 0 {
-		p := t.plans[i]
-		t.plans = append(slices.Delete(t.plans, i, i+1), p)
-		return p.plan, nil
-	}
-	facts, types := make([]graph.Fact, len(in)), make([]tensor.Type, len(in))
+// build returns the graph of the rest for inputs of these types.
+func (t *tail) build(in []tensor.Type) (*graph.Graph, error) {
+	facts := make([]graph.Fact, len(in))
 	for i, x := range in {
-		types[i] = tensor.Type{DType: x.DType, Shape: x.Shape.Clone()}
-		facts[i] = graph.Fact{Type: types[i]}
+		facts[i] = graph.Fact{Type: x}
 	}
-	g, err := t.rest.With(facts)
-	if err != nil {
-		return nil, err
-	}
-	p, err := Compile(g, t.options)
-	if err != nil {
-		return nil, err
-	}
-	if len(t.plans) == maxLatePlans {
-		t.plans = slices.Delete(t.plans, 0, 1)
-	}
-	t.plans = append(t.plans, latePlan{types, p})
-	return p, nil
+	return t.rest.With(facts)
 }
 
-// lateRun is the memory of a run of a tail. One plan's is kept.
+// lateRun is the memory of a run of a tail.
 type lateRun struct {
 	list    []*tensor.Tensor
 	in      []*tensor.Tensor // of the rest
 	out     []*tensor.Tensor
-	session *Session // of the rest, for the types of the last run
-	callers []caller // of each opener
+	session *DynamicSession // of the rest
+	callers []caller        // of each opener
 }
 
 // caller runs the bodies of a kernel that has a Call.
@@ -312,12 +277,8 @@ func (s *Session) runLate(ctx context.Context, in []*tensor.Tensor, team *pool) 
 		for _, at := range t.in {
 			r.in = append(r.in, r.list[at])
 		}
-		p, err := t.plan(r.in)
-		if err != nil {
-			return nil, err
-		}
-		if r.session == nil || r.session.plan != p {
-			r.session = p.NewSession()
+		if r.session == nil {
+			r.session = t.plans.NewSession()
 		}
 		if results, err = r.session.run(ctx, r.in, team); err != nil {
 			return nil, err

@@ -141,6 +141,7 @@ func Compile(g *graph.Graph, o Options) (*Plan, error) {
 	if tail != nil {
 		tail.options = o
 		tail.options.Memory = max(1, o.Memory-c.plan.called)
+		tail.plans = NewDynamic(tail.build, tail.options, 0)
 	}
 	return c.plan, nil
 }

@@ -215,6 +215,22 @@ func (m *Model) Graph(shapes map[string]tensor.Shape) (*graph.Graph, error) {
 	return g, nil
 }
 
+// GraphFor is Graph for inputs of the given types, in the order of Inputs: what
+// engine.NewDynamic needs to run a model whose inputs have another shape each time.
+func (m *Model) GraphFor(in []tensor.Type) (*graph.Graph, error) {
+	if len(in) != len(m.inputs) {
+		return nil, fmt.Errorf("onnximport: got %d inputs, want %d", len(in), len(m.inputs))
+	}
+	shapes := map[string]tensor.Shape{}
+	for i, t := range in {
+		if want := m.inputs[i]; t.DType != want.DType {
+			return nil, fmt.Errorf("onnximport: input %q is %v, want %v", want.Name, t.DType, want.DType)
+		}
+		shapes[m.inputs[i].Name] = t.Shape
+	}
+	return m.Graph(shapes)
+}
+
 func (m *Model) build(shapes map[string]tensor.Shape) (*graph.Graph, error) {
 	types, err := m.concrete(shapes)
 	if err != nil {

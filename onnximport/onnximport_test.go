@@ -97,6 +97,26 @@ func TestSymbolicDimensions(t *testing.T) {
 	}
 }
 
+func TestGraphForTakesTheTypesInOrder(t *testing.T) {
+	m := mustParse(t, model(node("Add", "n", names("a", "b"), names("y")),
+		input("a", tensor.Float32, "N", 3), input("b", tensor.Float32, "N", 1), output("y")))
+	typ := func(d tensor.DType, s ...int) tensor.Type { return tensor.Type{DType: d, Shape: s} }
+	g, err := m.GraphFor([]tensor.Type{typ(tensor.Float32, 5, 3), typ(tensor.Float32, 5, 1)})
+	if err != nil || !g.Outputs[0].Shape.Equal(tensor.Shape{5, 3}) {
+		t.Errorf("got %v, %v, want an output of shape [5 3]", g, err)
+	}
+	for want, in := range map[string][]tensor.Type{
+		"got 1 inputs, want 2":             {typ(tensor.Float32, 5, 3)},
+		`input "b" is int64, want float32`: {typ(tensor.Float32, 5, 3), typ(tensor.Int64, 5, 1)},
+		`got 6 for dimension "N", want 5`:  {typ(tensor.Float32, 5, 3), typ(tensor.Float32, 6, 1)},
+		"of rank 1, want rank 2":           {typ(tensor.Float32, 5), typ(tensor.Float32, 5, 1)},
+	} {
+		if _, err := m.GraphFor(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want %q", err, want)
+		}
+	}
+}
+
 func TestAnInputWithoutShapeNeedsOne(t *testing.T) {
 	m := mustParse(t, model(node("Relu", "n", names("x"), names("y")), Sub(11, Bytes(1, "x"), Sub(2, Sub(1, Int(1, 1)))), output("y")))
 	if _, err := m.Graph(nil); err == nil || !strings.Contains(err.Error(), `"x"`) {
