@@ -12,7 +12,8 @@ import (
 const maxRewrites = 4
 
 // Optimize returns a simpler graph with the same results, bit for bit: each
-// operator's own rewrites are applied until none changes anything, and nodes
+// operator's own rewrites are applied until none changes anything, then its
+// fusions likewise, and nodes
 // whose results nobody reads are dropped. g itself is not changed; if it has late
 // values, it is given back as it is. The result depends on g alone, so it is the
 // same on every machine.
@@ -39,22 +40,22 @@ func prepare(g *graph.Graph) (*graph.Graph, error) {
 	return g, nil
 }
 
-// rewrite applies the rewrites of the operators of g, which has no late values.
+// rewrite applies the rewrites and fusions of the operators of g, which has no late values.
 func rewrite(g *graph.Graph) error {
 	budget := maxRewrites
 	for _, n := range g.Nodes {
 		budget += maxRewrites * (1 + len(n.In))
 	}
 	e := graph.Edit(g)
-	for changed := true; changed; {
+	for fusing, changed := false, true; changed || !fusing; {
+		fusing = fusing || !changed
 		changed = false
 		for i := 0; i < len(g.Nodes); i++ {
 			n := g.Nodes[i]
-			op, ok := n.Op.(graph.Rewriter)
-			if !ok || e.Gone(n) {
+			if e.Gone(n) {
 				continue
 			}
-			did, err := op.Rewrite(e, n)
+			did, err := rewriteNode(e, n, fusing)
 			if err != nil {
 				return fmt.Errorf("engine: optimize node %q (%s): %w", n.Name, n.Op, err)
 			}
@@ -68,4 +69,15 @@ func rewrite(g *graph.Graph) error {
 	}
 	e.Done()
 	return nil
+}
+
+// rewriteNode lets the operator of n rewrite, or fuse, if it can.
+func rewriteNode(e *graph.Editor, n *graph.Node, fusing bool) (changed bool, err error) {
+	if op, ok := n.Op.(graph.Rewriter); ok && !fusing {
+		return op.Rewrite(e, n)
+	}
+	if op, ok := n.Op.(graph.Fuser); ok && fusing {
+		return op.Fuse(e, n)
+	}
+	return false, nil
 }

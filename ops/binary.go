@@ -55,6 +55,9 @@ func (b binary) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 	return true, nil
 }
 
+// Fuse makes a chain with an operator in front.
+func (binary) Fuse(e *graph.Editor, n *graph.Node) (bool, error) { return fuse(e, n) }
+
 func (b binary) Infer(in []graph.Fact) ([]graph.Fact, error) { return inferPair(in, numericTypes) }
 
 // inferPair checks an operator with two inputs of one of the element types,
@@ -243,7 +246,7 @@ func (b binary) kernelF32(in []graph.Fact, out graph.Fact, w broadcast) graph.Ke
 			packed[i] = packConstant(f.Const)
 		}
 	}
-	vv := [...]func(dst, a, b []float32){vec.Add, vec.Sub, vec.Mul, vec.Div}[b.op]
+	vv := b.vectors()
 	stepA, stepB := w.steps()
 	return perElement("vector", out, vectorTime+rowTime/float64(w.inner), func(in, out []*tensor.Tensor, lo, hi int) error {
 		x, y, z := packed[0], packed[1], floats(out[0])
@@ -271,6 +274,12 @@ func (b binary) kernelF32(in []graph.Fact, out graph.Fact, w broadcast) graph.Ke
 		})
 		return nil
 	})
+}
+
+// vectors returns the operation on elements of two operands; dst may be one of
+// them.
+func (b binary) vectors() func(dst, x, y []float32) {
+	return [...]func(dst, x, y []float32){vec.Add, vec.Sub, vec.Mul, vec.Div}[b.op]
 }
 
 // vectorScalar applies the operation to the elements of x, which are operand

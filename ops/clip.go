@@ -120,6 +120,9 @@ func (c clip) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return sameLayouts(in, out, known && lo <= 0 && hi >= 0)
 }
 
+// Fuse makes a chain with an operator in front.
+func (clip) Fuse(e *graph.Editor, n *graph.Node) (bool, error) { return fuse(e, n) }
+
 func (c clip) FLOPs(in, out []graph.Fact) int64 { return flops(out[0].Shape...) }
 
 func (c clip) bounds(in []graph.Fact) (lo, hi float32, ok bool) {

@@ -205,7 +205,7 @@ func (c *composer) ops(name string, attrs []any, in ...term) []term {
 }
 
 // transpose returns p with its dimensions in another order.
-func (c *composer) transpose(p term, perm ...int) term { return c.apply(transpose{perm}, p) }
+func (c *composer) transpose(p term, perm ...int) term { return c.apply(transpose{perm: perm}, p) }
 
 // reshape returns p with another shape of as many elements.
 func (c *composer) reshape(p term, shape ...int) term { return c.apply(reshaped(shape), p) }

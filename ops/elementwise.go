@@ -110,6 +110,9 @@ func (e elementwise) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return sameLayouts(in, out, e.zero)
 }
 
+// Fuse makes a chain with an operator in front.
+func (elementwise) Fuse(e *graph.Editor, n *graph.Node) (bool, error) { return fuse(e, n) }
+
 func (e elementwise) FLOPs(in, out []graph.Fact) int64 {
 	return flops(max(e.work, 1), out[0].Shape.Elems())
 }

@@ -24,27 +24,44 @@ func line(t *testing.T, x tensor.Type, ops ...graph.Op) *graph.Graph {
 	return g
 }
 
-// rewrite applies every node's own Rewrite until none changes anything.
+// rewrite applies every node's own Rewrite until none changes anything, then
+// every node's Fuse.
 func rewrite(t *testing.T, g *graph.Graph) {
 	t.Helper()
 	e := graph.Edit(g)
+	settle(t, e, g, func(n *graph.Node) (bool, error) {
+		if op, ok := n.Op.(graph.Rewriter); ok {
+			return op.Rewrite(e, n)
+		}
+		return false, nil
+	})
+	settle(t, e, g, func(n *graph.Node) (bool, error) {
+		if op, ok := n.Op.(graph.Fuser); ok {
+			return op.Fuse(e, n)
+		}
+		return false, nil
+	})
+	e.Done()
+	if err := g.Check(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// settle applies change to every node of e's graph g until it changes nothing.
+func settle(t *testing.T, e *graph.Editor, g *graph.Graph, change func(n *graph.Node) (bool, error)) {
+	t.Helper()
 	for changed := true; changed; {
 		changed = false
 		for _, n := range g.Nodes {
-			op, ok := n.Op.(graph.Rewriter)
-			if !ok || e.Gone(n) {
+			if e.Gone(n) {
 				continue
 			}
-			did, err := op.Rewrite(e, n)
+			did, err := change(n)
 			if err != nil {
 				t.Fatal(err)
 			}
 			changed = changed || did
 		}
-	}
-	e.Done()
-	if err := g.Check(); err != nil {
-		t.Fatal(err)
 	}
 }
 

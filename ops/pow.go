@@ -41,6 +41,9 @@ func (pow) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: in[0].DType, Shape: s}}}, nil
 }
 
+// Fuse makes a chain with an operator in front.
+func (pow) Fuse(e *graph.Editor, n *graph.Node) (bool, error) { return fuse(e, n) }
+
 func (pow) FLOPs(in, out []graph.Fact) int64 { return flops(mathWork, out[0].Shape.Elems()) }
 
 func (p pow) Compile(in, out []graph.Fact) (graph.Kernel, error) {

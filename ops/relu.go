@@ -56,6 +56,9 @@ func (relu) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 // for itself.
 func (relu) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) { return mergeAlike(e, n), nil }
 
+// Fuse makes a chain with an operator in front.
+func (relu) Fuse(e *graph.Editor, n *graph.Node) (bool, error) { return fuse(e, n) }
+
 func (relu) FLOPs(in, out []graph.Fact) int64 { return flops(out[0].Shape...) }
 
 func (relu) bounds([]graph.Fact) (lo, hi float32, ok bool) { return 0, inf, true }

@@ -10,16 +10,22 @@ import (
 )
 
 func init() {
-	register("Transpose", 1, func(a *Attrs) graph.Op { return transpose{a.Ints("perm")} })
+	register("Transpose", 1, func(a *Attrs) graph.Op { return transpose{perm: a.Ints("perm")} })
 }
 
 // transpose is y = x with its dimensions in another order: dimension i of y is
 // dimension perm[i] of x. Without perm the order is reversed.
 //
+// Channels go to the end from NCHW16c as they lie, and come from there to
+// NCHW16c where a reader may want them so.
+//
 //	x, y: any type, any shape
 //
 // Source: ONNX Transpose-1, -13, -21, -23, -24, -25.
-type transpose struct{ perm []int }
+type transpose struct {
+	perm   []int
+	blocks bool // y is given in NCHW16c
+}
 
 func (t transpose) String() string {
 	if t.perm == nil {
@@ -90,8 +96,31 @@ func (t transpose) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 	for i, d := range perm {
 		both[i] = before[d]
 	}
-	e.Set(n, transpose{both}, []*graph.Value{p.In[0]})
+	e.Set(n, transpose{perm: both}, []*graph.Value{p.In[0]})
 	return true, nil
+}
+
+// Fuse lets the node give NCHW16c if a reader can work on that.
+func (t transpose) Fuse(e *graph.Editor, n *graph.Node) (bool, error) {
+	if t.blocks || !makesBlocks(n.In[0].Type, t.perm) || !slices.ContainsFunc(e.Users(n.Out[0]), func(u *graph.Node) bool {
+		_, ok := u.Op.(graph.Layouter)
+		return ok
+	}) {
+		return false, nil
+	}
+	t.blocks = true
+	e.Set(n, t, n.In)
+	return true, nil
+}
+
+func (t transpose) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
+	want, give = make([]graph.Layout, 1), make([]graph.Layout, 1)
+	if t.blocks {
+		give[0] = nchw16c{}
+	} else if perm, err := t.order(in[0].Shape); err == nil && reordersBlocks(in[0], perm) {
+		want[0] = nchw16c{}
+	}
+	return want, give
 }
 
 func (t transpose) Compile(in, out []graph.Fact) (graph.Kernel, error) {
@@ -102,6 +131,14 @@ func (t transpose) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	}
 	if x.Elems() == 0 || !reorders(x, perm) {
 		return view, nil
+	}
+	switch {
+	case in[0].Layout != nil:
+		n, c, hw := planes(x)
+		return channelsLastKernel(n, c, hw, false), nil
+	case out[0].Layout != nil:
+		n, c, hw := planes(out[0].Shape)
+		return channelsLastKernel(n, c, hw, true), nil
 	}
 	k := reorder.New(x, perm, in[0].DType.Size())
 	return graph.Kernel{Info: k.Info(), Steps: []graph.Step{{N: k.Chunks(0), Do: func(_ *graph.Exec, in, out []*tensor.Tensor, i int) error {

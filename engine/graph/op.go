@@ -45,6 +45,14 @@ type Rewriter interface {
 	Rewrite(e *Editor, n *Node) (changed bool, err error)
 }
 
+// Fuser is an Op that joins with its neighbours once no Rewriter changes the
+// graph any more, on the same terms.
+type Fuser interface {
+	Op
+	// Fuse does what Rewriter.Rewrite does.
+	Fuse(e *Editor, n *Node) (changed bool, err error)
+}
+
 // Keeper is an Op whose constant operands say more than the constant that Add
 // computes from them, such as one that widens weights. Rewrites find them in
 // Fact.Made.
