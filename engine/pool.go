@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
@@ -21,7 +22,10 @@ import (
 // are at work. So a part of an image, or of its channels, falls mostly to the
 // same core in one step after the other and stays in that core's cache, while a
 // worker whose thread the system has taken away delays nothing but the piece it
-// holds: when no other core is free the caller does everything itself.
+// holds. Who finishes the last piece of a step shares out the next: the run goes
+// on without the caller, too. And since a thread that has run for some
+// milliseconds may lose its core to another process at any moment, it offers it
+// before that, when it holds no piece.
 //
 // Workers spin while a run is under way, since waking a thread takes longer
 // than most layers, and sleep some 100 µs after the last run ends.
@@ -29,10 +33,11 @@ type pool struct {
 	mu      sync.Mutex // held during a run that uses the workers
 	workers []*worker
 	team    atomic.Int32 // workers numbered below are wanted by the run under way; 0 when there is none
-	job     *job         // of the current step; written before shares, read after a claim
+	job     *job         // written before shares, read after a claim
 	_       [64]byte
-	done    atomic.Int64 // pieces that are finished
-	_       [56]byte
+	left    atomic.Int64 // pieces of the current step that are not finished
+	over    atomic.Bool  // the job has no further step
+	_       [48]byte
 	shares  [maxTeam]share // by worker; that of the caller is the first
 }
 
@@ -41,7 +46,8 @@ type pool struct {
 // take of it.
 type share struct {
 	atomic.Uint64
-	_ [56]byte // no two shares lie in one cache line
+	began time.Duration // when the worker last began to have a core to itself, by clock
+	_     [48]byte      // no two shares lie in one cache line
 }
 
 const (
@@ -83,11 +89,19 @@ const piecesPerWorker = 32
 
 // Spinning, in units of pause(spinPause), some 50 to 100 ns each.
 const (
-	spinPause  = 4
-	spinIdle   = 1500 // before a worker sleeps when no run is under way
-	spinYield  = 512  // between chances for other goroutines
-	spinFinish = 2000 // of the caller, before it yields, for the last pieces
+	spinPause = 4
+	spinIdle  = 1500 // before a worker sleeps when no run is under way
+	spinOffer = 128  // before, and between, offers of the core to other goroutines and processes
 )
+
+// turn is how long a thread works before it offers its core to other processes.
+// Systems take it away after 3 ms or more if one wants it.
+const turn = 2500 * time.Microsecond
+
+var start = time.Now()
+
+// clock is a time that never goes back.
+func clock() time.Duration { return time.Since(start) }
 
 type worker struct {
 	id     int
@@ -95,8 +109,12 @@ type worker struct {
 	wake   chan struct{}
 }
 
-// job is one step of a kernel as the workers see it.
+// job is some steps of kernels, one after the other.
 type job struct {
+	// next does what is not shared out on worker id and sets the fields below
+	// to the next step that is. It returns false if there is none.
+	next func(id int) bool
+
 	step    *graph.Step
 	in, out []*tensor.Tensor
 	exec    []graph.Exec // one for each worker of the team
@@ -106,6 +124,11 @@ type job struct {
 
 // run does iterations of piece p on worker id.
 func (j *job) run(p, id int) {
+	defer func() {
+		if r := recover(); r != nil {
+			j.recovered(r)
+		}
+	}()
 	lo, hi := p*j.step.N/j.pieces, (p+1)*j.step.N/j.pieces
 	for i := lo; i < hi; i++ {
 		if err := j.step.Do(&j.exec[id], j.in, j.out, i); err != nil {
@@ -113,6 +136,12 @@ func (j *job) run(p, id int) {
 			return
 		}
 	}
+}
+
+// serial does all of a step on worker id.
+func (j *job) serial(id int) {
+	j.pieces = 1
+	j.run(0, id)
 }
 
 func (j *job) fail(err error) { j.err.CompareAndSwap(nil, &err) }
@@ -168,10 +197,8 @@ func (p *pool) loop(w *worker) {
 			spins = 0
 			continue
 		}
-		pause(spinPause)
-		if spins++; spins%spinYield == 0 {
-			runtime.Gosched()
-		}
+		spins++
+		wait(spins)
 		if spins < spinIdle || w.id < int(p.team.Load()) {
 			continue
 		}
@@ -180,23 +207,33 @@ func (p *pool) loop(w *worker) {
 			continue
 		}
 		<-w.wake
+		own.began = clock()
 		spins = 0
 	}
 }
 
+// wait is one of some turns of waiting for others.
+func wait(turns int) {
+	pause(spinPause)
+	if turns%spinOffer == 0 {
+		runtime.Gosched()
+		yield()
+	}
+}
+
 // take does the pieces of worker id's share of the current step, then those of
-// others' that are left.
+// others' that are left. If it finishes the step it shares out the next.
 func (p *pool) take(id int) {
-	did := int64(0)
-	for {
-		i, ok := p.shares[id].claim(id, true)
+	own, did := &p.shares[id], int64(0)
+	for p.offer(own); ; p.offer(own) {
+		i, ok := own.claim(id, true)
 		if !ok {
 			break
 		}
-		p.piece(i, id)
+		p.job.run(i, id)
 		did++
 	}
-	team := p.shares[id].team()
+	team := own.team()
 	for k := 1; k < team; k++ {
 		other := &p.shares[(id+k)%team]
 		for {
@@ -204,49 +241,54 @@ func (p *pool) take(id int) {
 			if !ok {
 				break
 			}
-			p.piece(i, id)
+			p.job.run(i, id)
 			did++
+			p.offer(own)
 		}
 	}
-	p.done.Add(did)
+	if did > 0 && p.left.Add(-did) == 0 {
+		p.post(id)
+	}
 }
 
-func (p *pool) piece(i, id int) {
-	j := p.job
-	defer func() {
-		if r := recover(); r != nil {
-			j.recovered(r)
-		}
-	}()
-	j.run(i, id)
+// offer lets other processes have the core if the worker with that share has
+// had it for a turn.
+func (p *pool) offer(own *share) {
+	if clock()-own.began > turn {
+		yield()
+		own.began = clock()
+	}
 }
 
-// do runs a job on the caller and the run's workers, and returns when it is done.
+// post shares out the next step of the job, by worker id.
+func (p *pool) post(id int) {
+	j, team := p.job, int(p.team.Load())
+	if !j.next(id) {
+		p.over.Store(true)
+		return
+	}
+	p.left.Store(int64(j.pieces))
+	for k := 1; k <= team; k++ { // who posts begins last
+		w := (id + k) % team
+		first, last := w*j.pieces/team, (w+1)*j.pieces/team
+		p.shares[w].Store(uint64(team)<<(2*shareBits) | uint64(first)<<shareBits | uint64(last))
+	}
+}
+
+// do does a job on the caller and the run's workers, and returns when it is done.
 func (p *pool) do(j *job) {
-	team := int(p.team.Load())
 	p.job = j
-	p.done.Store(0)
-	for id := team - 1; id >= 0; id-- { // the caller begins last
-		first, last := id*j.pieces/team, (id+1)*j.pieces/team
-		p.shares[id].Store(uint64(team)<<(2*shareBits) | uint64(first)<<shareBits | uint64(last))
-	}
-	p.take(0)
-	for spins := 0; p.done.Load() != int64(j.pieces); spins++ {
-		if spins < spinFinish {
-			pause(1)
-		} else {
-			runtime.Gosched()
+	p.over.Store(false)
+	own := &p.shares[0]
+	own.began = clock()
+	p.post(0)
+	for spins := 0; !p.over.Load(); {
+		if !own.empty() {
+			p.take(0)
+			spins = 0
+			continue
 		}
+		spins++
+		wait(spins)
 	}
-}
-
-// serial runs a job on the calling goroutine alone.
-func (j *job) serial() {
-	defer func() {
-		if r := recover(); r != nil {
-			j.recovered(r)
-		}
-	}()
-	j.pieces = 1
-	j.run(0, 0)
 }

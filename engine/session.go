@@ -20,6 +20,7 @@ type Session struct {
 	temp    [][]byte // of each node
 	exec    []graph.Exec
 	job     job
+	at      position
 	observe func(node int, took time.Duration)
 	callers map[int]*caller // of the nodes whose kernels have a Call
 	late    lateRun
@@ -63,7 +64,7 @@ func (p *Plan) NewSession() *Session {
 	for i := range s.exec {
 		s.exec[i].Scratch = tensor.Alloc(p.scratch)
 	}
-	s.job.exec = s.exec
+	s.job.exec, s.job.next = s.exec, s.next
 	return s
 }
 
@@ -126,7 +127,7 @@ func (s *Session) runKnown(ctx context.Context, in []*tensor.Tensor, team *pool)
 	for _, r := range s.rebind {
 		s.tensors[r[0]].Raw = s.tensors[r[1]].Raw
 	}
-	for i := range p.nodes {
+	for i := 0; i < len(p.nodes); {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("engine: run %q: %w", p.name, err)
 		}
@@ -134,12 +135,15 @@ func (s *Session) runKnown(ctx context.Context, in []*tensor.Tensor, team *pool)
 		if s.observe != nil {
 			start = time.Now()
 		}
-		if err := s.node(ctx, i, team); err != nil {
-			return nil, fmt.Errorf("engine: run %q: node %q (%s): %w", p.name, p.nodes[i].info.Name, p.nodes[i].info.Op, err)
+		to := s.stretch(i)
+		at, err := s.nodes(ctx, i, to, team)
+		if err != nil {
+			return nil, fmt.Errorf("engine: run %q: node %q (%s): %w", p.name, p.nodes[at].info.Name, p.nodes[at].info.Op, err)
 		}
-		if s.observe != nil {
+		if s.observe != nil && at == to {
 			s.observe(i, time.Since(start))
 		}
+		i = at
 	}
 	for _, o := range p.outputs {
 		if o.copied {
@@ -166,28 +170,76 @@ func describe(t *tensor.Tensor) string {
 	return fmt.Sprintf("%v of %d bytes", t.Type, len(t.Raw))
 }
 
-// node runs the steps of node i.
-func (s *Session) node(ctx context.Context, i int, team *pool) error {
-	if c := s.callers[i]; c != nil {
-		return s.call(ctx, i, c, team)
+// position is how far a job of some nodes has come.
+type position struct {
+	ctx      context.Context
+	shared   bool // with a team
+	node, to int  // of the plan: the one whose steps are under way, and the first that is not part of the job
+	step     int  // the next step of that node
+}
+
+// stretch returns the end of the nodes from node i on that can be one job: one
+// that calls graphs of its own cannot be with others, nor one that is observed.
+func (s *Session) stretch(i int) int {
+	to := i + 1
+	if s.observe != nil || s.callers[i] != nil {
+		return to
 	}
-	j := &s.job
-	j.in, j.out = s.in[i], s.out[i]
-	for w := range s.exec {
-		s.exec[w].Temp = s.temp[i]
+	for to < len(s.plan.nodes) && s.callers[to] == nil {
+		to++
 	}
-	steps := s.plan.nodes[i].kernel.Steps
-	for k := range steps {
-		j.step = &steps[k]
-		if team == nil || j.step.N == 1 {
-			j.serial()
-		} else if j.step.N > 0 {
+	return to
+}
+
+// nodes runs the nodes from from to to, or as far as it comes before ctx ends.
+// It returns the first that is not done, which is the one with the error if
+// there is one.
+func (s *Session) nodes(ctx context.Context, from, to int, team *pool) (at int, err error) {
+	if c := s.callers[from]; c != nil {
+		if err := s.call(ctx, from, c, team); err != nil {
+			return from, err
+		}
+		return to, nil
+	}
+	s.at = position{ctx: ctx, shared: team != nil, node: from, to: to}
+	if team != nil {
+		team.do(&s.job)
+	} else {
+		s.next(0)
+	}
+	s.at.ctx = nil
+	if err := s.job.err.Swap(nil); err != nil {
+		return s.at.node, *err
+	}
+	return s.at.node, nil
+}
+
+// next is job.next for nodes.
+func (s *Session) next(id int) bool {
+	j, at := &s.job, &s.at
+	for at.node < at.to && j.err.Load() == nil {
+		steps := s.plan.nodes[at.node].kernel.Steps
+		if at.step == 0 {
+			if at.ctx.Err() != nil {
+				return false
+			}
+			j.in, j.out = s.in[at.node], s.out[at.node]
+			for w := range s.exec {
+				s.exec[w].Temp = s.temp[at.node]
+			}
+		}
+		if at.step == len(steps) {
+			at.node++
+			at.step = 0
+			continue
+		}
+		j.step = &steps[at.step]
+		at.step++
+		if at.shared && j.step.N > 1 {
 			j.pieces = min(j.step.N, piecesPerWorker*len(s.exec))
-			team.do(j)
+			return true
 		}
-		if err := j.err.Swap(nil); err != nil {
-			return *err
-		}
+		j.serial(id)
 	}
-	return nil
+	return false
 }
