@@ -206,22 +206,25 @@ type fold[T tensor.Elem, A any] struct {
 	run   func(acc A, x []T, n, step int) A // takes n elements of x, step apart, into one result
 	each  func(acc []A, x []T)              // takes element i of x into result i
 	end   func(acc A, count int) T          // what count elements give in the end
+
+	// lanes, if not nil, sets each result to what run makes of start and a lane of x, which is rows of that many lanes.
+	lanes func(acc *[lanes]A, x []T)
 }
 
 // oneByOne is the fold that takes in one element after the other.
 func oneByOne[T tensor.Elem, A any](start A, take func(acc A, v T) A, end func(acc A, count int) T) fold[T, A] {
-	return fold[T, A]{start,
-		func(acc A, x []T, n, step int) A {
+	return fold[T, A]{start: start, end: end,
+		run: func(acc A, x []T, n, step int) A {
 			for i := range n {
 				acc = take(acc, x[i*step])
 			}
 			return acc
 		},
-		func(acc []A, x []T) {
+		each: func(acc []A, x []T) {
 			for i, v := range x {
 				acc[i] = take(acc[i], v)
 			}
-		}, end}
+		}}
 }
 
 const (
@@ -238,6 +241,9 @@ func foldKernel[T tensor.Elem, A any](p reduction, f fold[T, A]) graph.Kernel {
 		return graph.Kernel{Info: "empty"}
 	}
 	if p.single {
+		if p.step == lanes && f.lanes != nil {
+			return foldLanes(p, f)
+		}
 		return foldRuns(p, f)
 	}
 	return foldBlocks(p, f)
@@ -255,6 +261,25 @@ func foldRuns[T tensor.Elem, A any](p reduction, f fold[T, A]) graph.Kernel {
 				acc = f.run(acc, x[at+p.gone.at(j):], p.run, p.step)
 			}
 			y[k] = f.end(acc, p.count)
+		}
+		return nil
+	}}}}
+}
+
+// foldLanes is foldRuns for the spatial dimensions of NCHW16c, a block at a time.
+func foldLanes[T tensor.Elem, A any](p reduction, f fold[T, A]) graph.Kernel {
+	blocks := p.elems / lanes
+	count := chunks(blocks, foldTime/2*float64(p.count)*lanes)
+	scratch := lanes * int(unsafe.Sizeof(f.start))
+	return graph.Kernel{Info: "lanes", Scratch: scratch, Steps: []graph.Step{{N: count, Do: func(e *graph.Exec, in, out []*tensor.Tensor, i int) error {
+		x, y := tensor.Cast[T](in[0].Raw), tensor.Cast[T](out[0].Raw)
+		lo, hi := span(blocks, count, i, 1)
+		for b := lo; b < hi; b++ {
+			acc := (*[lanes]A)(unsafe.Pointer(&e.Scratch[0]))
+			f.lanes(acc, x[b*p.run*lanes:][:p.run*lanes])
+			for l, a := range acc {
+				y[b*lanes+l] = f.end(a, p.count)
+			}
 		}
 		return nil
 	}}}}

@@ -11,8 +11,8 @@ import (
 // Source: ONNX ReduceSum-1, -11, -13.
 func init() {
 	registerReduction("ReduceSum", true, reducers{
-		tensor.Float32: floatSum[float32],
-		tensor.Float64: floatSum[float64],
+		tensor.Float32: func(p reduction) graph.Kernel { return foldKernel(p, wideSum(sumAlone[float32])) },
+		tensor.Float64: func(p reduction) graph.Kernel { return foldKernel(p, float64Sum(sumAlone[float64])) },
 		tensor.Int32:   integerSum[int32],
 		tensor.Int64:   integerSum[int64],
 		tensor.Uint32:  integerSum[uint32],
@@ -20,10 +20,8 @@ func init() {
 	})
 }
 
-func floatSum[T float32 | float64](p reduction) graph.Kernel {
-	return foldKernel(p, fold[T, float64]{0, sumRun[T, float64], sumEach[T, float64], func(sum float64, _ int) T { return T(sum) }})
-}
+func sumAlone[T float32 | float64](sum float64, _ int) T { return T(sum) }
 
 func integerSum[T integer](p reduction) graph.Kernel {
-	return foldKernel(p, fold[T, T]{0, sumRun[T, T], sumEach[T, T], func(sum T, _ int) T { return sum }})
+	return foldKernel(p, fold[T, T]{run: sumRun[T, T], each: sumEach[T, T], end: func(sum T, _ int) T { return sum }})
 }

@@ -18,6 +18,8 @@ type impl struct {
 	sqrt, abs, hardSigmoid, hardSwish, swish, tanh, erf, gelu, geluTanh      unary
 	scaleShift16                                                             func(dst, x, scale, shift []float32)
 
+	wide bool // sums in float64 by sumWideFast and its like
+
 	// sum and max reduce a multiple of partials values: partial i takes values i, i+partials, …; then the first half
 	// of the partials takes the second, each its own, until one is left.
 	sum, max func(x []float32) float32

@@ -159,3 +159,12 @@ func f32MaxAVX512(x []float32) float32
 
 //go:noescape
 func f32ScaleShift16AVX512(dst []float32, x []float32, scale []float32, shift []float32)
+
+//go:noescape
+func f32SumWideAVX2(acc *[4]float64, x []float32)
+
+//go:noescape
+func f32SumWide16AVX2(acc *[64]float64, x []float32)
+
+//go:noescape
+func f32AddWideAVX2(acc []float64, x []float32)

@@ -5382,3 +5382,137 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+// func f32SumWideAVX2(acc *[4]float64, x []float32)
+// Requires: AVX
+TEXT ·f32SumWideAVX2(SB), NOSPLIT, $0-32
+	MOVQ    acc+0(FP), AX
+	MOVQ    x_base+8(FP), CX
+	MOVQ    x_len+16(FP), DX
+	VMOVUPD (AX), Y0
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	VCVTPS2PD (CX), Y1
+	VADDPD    Y1, Y0, Y0
+	ADDQ      $0x10, CX
+	SUBQ      $0x04, DX
+	JNZ       loop
+
+done:
+	VMOVUPD Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func f32SumWide16AVX2(acc *[64]float64, x []float32)
+// Requires: AVX
+TEXT ·f32SumWide16AVX2(SB), NOSPLIT, $0-32
+	MOVQ    acc+0(FP), AX
+	MOVQ    x_base+8(FP), CX
+	MOVQ    x_len+16(FP), DX
+	TESTQ   DX, DX
+	JZ      done
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 128(AX), Y2
+	VMOVUPD 160(AX), Y3
+	VMOVUPD 256(AX), Y4
+	VMOVUPD 288(AX), Y5
+	VMOVUPD 384(AX), Y6
+	VMOVUPD 416(AX), Y7
+	MOVQ    CX, BX
+	MOVQ    DX, SI
+
+low:
+	VCVTPS2PD (BX), Y8
+	VADDPD    Y8, Y0, Y0
+	VCVTPS2PD 16(BX), Y8
+	VADDPD    Y8, Y1, Y1
+	VCVTPS2PD 64(BX), Y8
+	VADDPD    Y8, Y2, Y2
+	VCVTPS2PD 80(BX), Y8
+	VADDPD    Y8, Y3, Y3
+	VCVTPS2PD 128(BX), Y8
+	VADDPD    Y8, Y4, Y4
+	VCVTPS2PD 144(BX), Y8
+	VADDPD    Y8, Y5, Y5
+	VCVTPS2PD 192(BX), Y8
+	VADDPD    Y8, Y6, Y6
+	VCVTPS2PD 208(BX), Y8
+	VADDPD    Y8, Y7, Y7
+	ADDQ      $+256, BX
+	SUBQ      $+64, SI
+	JNZ       low
+	VMOVUPD   Y0, (AX)
+	VMOVUPD   Y1, 32(AX)
+	VMOVUPD   Y2, 128(AX)
+	VMOVUPD   Y3, 160(AX)
+	VMOVUPD   Y4, 256(AX)
+	VMOVUPD   Y5, 288(AX)
+	VMOVUPD   Y6, 384(AX)
+	VMOVUPD   Y7, 416(AX)
+	VMOVUPD   64(AX), Y0
+	VMOVUPD   96(AX), Y1
+	VMOVUPD   192(AX), Y2
+	VMOVUPD   224(AX), Y3
+	VMOVUPD   320(AX), Y4
+	VMOVUPD   352(AX), Y5
+	VMOVUPD   448(AX), Y6
+	VMOVUPD   480(AX), Y7
+	MOVQ      DX, DX
+
+high:
+	VCVTPS2PD 32(CX), Y8
+	VADDPD    Y8, Y0, Y0
+	VCVTPS2PD 48(CX), Y8
+	VADDPD    Y8, Y1, Y1
+	VCVTPS2PD 96(CX), Y8
+	VADDPD    Y8, Y2, Y2
+	VCVTPS2PD 112(CX), Y8
+	VADDPD    Y8, Y3, Y3
+	VCVTPS2PD 160(CX), Y8
+	VADDPD    Y8, Y4, Y4
+	VCVTPS2PD 176(CX), Y8
+	VADDPD    Y8, Y5, Y5
+	VCVTPS2PD 224(CX), Y8
+	VADDPD    Y8, Y6, Y6
+	VCVTPS2PD 240(CX), Y8
+	VADDPD    Y8, Y7, Y7
+	ADDQ      $+256, CX
+	SUBQ      $+64, DX
+	JNZ       high
+	VMOVUPD   Y0, 64(AX)
+	VMOVUPD   Y1, 96(AX)
+	VMOVUPD   Y2, 192(AX)
+	VMOVUPD   Y3, 224(AX)
+	VMOVUPD   Y4, 320(AX)
+	VMOVUPD   Y5, 352(AX)
+	VMOVUPD   Y6, 448(AX)
+	VMOVUPD   Y7, 480(AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32AddWideAVX2(acc []float64, x []float32)
+// Requires: AVX
+TEXT ·f32AddWideAVX2(SB), NOSPLIT, $0-48
+	MOVQ  acc_base+0(FP), AX
+	MOVQ  x_base+24(FP), CX
+	MOVQ  x_len+32(FP), DX
+	TESTQ DX, DX
+	JZ    done
+
+loop:
+	VCVTPS2PD (CX), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	ADDQ      $0x10, CX
+	ADDQ      $0x20, AX
+	SUBQ      $0x04, DX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET

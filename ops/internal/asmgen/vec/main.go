@@ -86,6 +86,9 @@ func main() {
 		reduce("Max", isa, constant("low"), func(x, v reg.Register) { VMAXPS(v, x, v) })
 		scaleShift16(isa)
 	}
+	sumWide()
+	sumWide16()
+	addWide()
 	Generate()
 }
 
