@@ -6,11 +6,14 @@ import "scission/ops/internal/isa"
 
 var assembly = []implementation{
 	{
-		level: isa.AVX512, pixels: 14, width: 32, fewest: 6, input: inputsAVX512, product: productsAVX512, output: outputsAVX512,
+		level: isa.AVX512, tiles: []productTile{{width: 16, pixels: 14, fewest: 6}, {width: 32, pixels: 14, fewest: 6}},
+		input: inputsAVX512, product: productsAVX512, output: outputsAVX512,
 		lines: map[*line]lineFuncs{line3: {lineInputsAVX512K3, lineOutputsAVX512K3}, line7: {lineInputsAVX512K7, lineOutputsAVX512K7}},
 	},
 	{
-		level: isa.AVX2, pixels: 6, width: 16, fewest: 4, input: inputsAVX2, product: productsAVX2, output: outputsAVX2,
+		// Beside 16 registers the loads limit a tile: 3x32 has the fewest.
+		level: isa.AVX2, tiles: []productTile{{width: 16, pixels: 6, fewest: 4}, {width: 32, pixels: 3, fewest: 2}},
+		input: inputsAVX2, product: productsAVX2, output: outputsAVX2,
 		lines: map[*line]lineFuncs{line3: {lineInputsAVX2K3, lineOutputsAVX2K3}, line7: {lineInputsAVX2K7, lineOutputsAVX2K7}},
 	},
 }
@@ -26,8 +29,9 @@ func inputsAVX512(r inputRun, in, v, temp []float32) {
 // productAsm is the Go declaration of all tiles in assembly; r points to the first field of a productRun.
 type productAsm = func(r *int, x, w, ahead, y *float32, count int)
 
-var tilesAVX2 = [...]productAsm{
-	productAVX2P1C16, productAVX2P2C16, productAVX2P3C16, productAVX2P4C16, productAVX2P5C16, productAVX2P6C16,
+var tilesAVX2 = [...][6]productAsm{
+	{productAVX2P1C16, productAVX2P2C16, productAVX2P3C16, productAVX2P4C16, productAVX2P5C16, productAVX2P6C16},
+	{productAVX2P1C32, productAVX2P2C32, productAVX2P3C32},
 }
 
 var tilesAVX512 = [...][14]productAsm{
@@ -42,8 +46,8 @@ var tilesAVX512 = [...][14]productAsm{
 	},
 }
 
-func productsAVX2(r *productRun, x, w, ahead, y []float32, count, pixels, _ int) {
-	tilesAVX2[pixels-1](&r.blocks, &x[0], &w[0], &ahead[0], &y[0], count)
+func productsAVX2(r *productRun, x, w, ahead, y []float32, count, pixels, width int) {
+	tilesAVX2[width/lanes-1][pixels-1](&r.blocks, &x[0], &w[0], &ahead[0], &y[0], count)
 }
 
 func productsAVX512(r *productRun, x, w, ahead, y []float32, count, pixels, width int) {

@@ -6,7 +6,7 @@ import "scission/ops/internal/isa"
 
 var assembly = []implementation{
 	{
-		level: isa.NEON, pixels: 6, width: 16, fewest: 4, input: inputsNEON, product: productsNEON, output: outputsNEON,
+		level: isa.NEON, tiles: []productTile{{width: 16, pixels: 6, fewest: 4}}, input: inputsNEON, product: productsNEON, output: outputsNEON,
 		lines: map[*line]lineFuncs{line3: {lineInputsNEONK3, lineOutputsNEONK3}, line7: {lineInputsNEONK7, lineOutputsNEONK7}},
 	},
 }

@@ -7,13 +7,29 @@ import "scission/ops/internal/isa"
 // implementation is one way to do the three parts of the convolution.
 type implementation struct {
 	level   isa.Level
-	pixels  int // of the largest tile of a product
-	width   int // output channels of a tile; a last one may have 16 of them
-	fewest  int // pixels that a tile should have
+	tiles   []productTile // narrowest first; the first is of one block
 	input   inputFunc
 	product productFunc
 	output  outputFunc
 	lines   map[*line]lineFuncs
+}
+
+// productTile is the size of the largest tile of a width.
+type productTile struct {
+	width  int // output channels, a multiple of lanes
+	pixels int
+	fewest int // pixels that a tile should have
+}
+
+// widest returns the widest tile for that many blocks of output channels.
+func (i *implementation) widest(blocks int) *productTile {
+	t := &i.tiles[0]
+	for j := range i.tiles {
+		if i.tiles[j].width <= blocks*lanes {
+			t = &i.tiles[j]
+		}
+	}
+	return t
 }
 
 // lineFuncs is the transforms for a line.
@@ -42,7 +58,7 @@ type inputRun struct {
 //
 //	y[p][oc] = sum over ic of x[p][ic] · w[ic][oc], from the first ic to the last
 //
-// x and y lie in blocks of 16 channels, w is [ic][width]. It may fetch weights that are needed next from ahead on, which
+// or adds them to what y holds, in the same order. x and y lie in blocks of 16 channels, w is [ic][width]. It may fetch weights that are needed next from ahead on, which
 // is a hint and never read.
 type productFunc func(r *productRun, x, w, ahead, y []float32, count, pixels, width int)
 
@@ -53,6 +69,7 @@ type productRun struct {
 	stepX     int // from a block of input channels to the next
 	stepY     int // from a block of output channels to the next
 	stepAhead int // by which to fetch ahead for every four input channels
+	add       int // 1 to add to y
 }
 
 // outputFunc transforms the products m of one block of channels, laid out like those of an inputFunc, of r.count tiles
@@ -109,7 +126,7 @@ type lineOutputRun struct {
 
 // implementations is the list that drives choice, parity tests and benchmarks, best first.
 var implementations = append(assembly, implementation{
-	level: isa.Go, pixels: 1, width: lanes, fewest: 1, input: portableInput, product: portableProduct, output: portableOutput,
+	level: isa.Go, tiles: []productTile{{width: lanes, pixels: 1, fewest: 1}}, input: portableInput, product: portableProduct, output: portableOutput,
 	lines: map[*line]lineFuncs{line3: {line3.portableInput, line3.portableOutput}, line7: {line7.portableInput, line7.portableOutput}},
 })
 

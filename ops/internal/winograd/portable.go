@@ -60,7 +60,11 @@ func portableProduct(r *productRun, x, w, _, y []float32, count, _, _ int) {
 	for i := range count {
 		x, y := x[i*lanes:], y[i*lanes:]
 		for j := 0; j < lanes; j += half {
-			s, t := conv.AddBlocks(conv.Quad{}, conv.Quad{}, x, w[j:], r.blocks, step)
+			s, t := conv.Quad{}, conv.Quad{}
+			if r.add != 0 {
+				s, t = conv.Quad{A: y[j], B: y[j+1], C: y[j+2], D: y[j+3]}, conv.Quad{A: y[j+4], B: y[j+5], C: y[j+6], D: y[j+7]}
+			}
+			s, t = conv.AddBlocks(s, t, x, w[j:], r.blocks, step)
 			at := r.blocks*lanes*lanes + j
 			for k := range r.singles {
 				v := (*[half]float32)(w[at+k*lanes:])

@@ -124,6 +124,21 @@ func productAVX2P5C16(r *int, x *float32, w *float32, ahead *float32, y *float32
 //go:noescape
 func productAVX2P6C16(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
 
+// productAVX2P1C32 is a productFunc for tiles of 1 pixels by 32 output channels.
+//
+//go:noescape
+func productAVX2P1C32(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
+
+// productAVX2P2C32 is a productFunc for tiles of 2 pixels by 32 output channels.
+//
+//go:noescape
+func productAVX2P2C32(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
+
+// productAVX2P3C32 is a productFunc for tiles of 3 pixels by 32 output channels.
+//
+//go:noescape
+func productAVX2P3C32(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
+
 // productAVX512P1C16 is a productFunc for tiles of 1 pixels by 16 output channels.
 //
 //go:noescape

@@ -131,7 +131,7 @@ type Kernel struct {
 	residual bool
 	weights  []float32 // [sets][values][columns of the set][IC][width]
 	epi      []float32 // [OC/16][4][16]
-	product  productRun
+	slabs    []slab
 	finals   epilogueRun
 
 	ics, ocs   int // blocks of channels
@@ -145,12 +145,20 @@ type Kernel struct {
 	lineOutput lineOutputFunc
 }
 
+// slab is a part of the sum over input channels: the first cache holds its weights for the output channels of a product
+// while tiles go over all pixels of a part.
+type slab struct {
+	first, count int // products of the sum
+	product      productRun
+}
+
 // cut is how the work is shared: tiles in parts, and output channels in sets. A part is transformed by whoever computes
 // it if there is one set, else in a step before.
 type cut struct {
 	parts, part int // tiles of a part
 	sets, set   int // blocks of output channels of a set, a multiple of those of a product
 	groups      int // into which the input channels of a part are cut in that step
+	slab        int // products of a slab of the sum, a multiple of lanes
 }
 
 // New transforms the weights [OC][IC][KH][KW] for the best implementation that this machine has. It keeps no slice that
@@ -181,14 +189,14 @@ func newForm(f form, impl *implementation, s conv.Shape, weights []float32, e co
 	k.lineInput, k.lineOutput = lines.input, lines.output
 	k.tiles = s.N * k.high * k.wide
 	k.inLen, k.outLen = s.N*k.ics*lanes*s.IH*s.IW, s.N*k.ocs*lanes*s.OH*s.OW
-	k.cut = c
-	if c.parts == 0 {
+	if k.cut = c; c.parts == 0 {
 		k.cut = k.share()
 	}
+	if k.slab == 0 {
+		k.slab = k.slabbed()
+	}
 	k.vPlane, k.mPlane = k.rows*k.ics*k.part*lanes+skew, k.set*k.part*lanes+skew
-	k.product = productRun{blocks: k.sum() / lanes, singles: s.IC % lanes, stepX: 4 * lanes * k.part, stepY: 4 * lanes * k.part}
-	full, _, tiles := conv.Split(min(k.part, k.tiles), impl.pixels, impl.fewest)
-	k.product.stepAhead = ceil(4*impl.width*4, full+tiles)
+	k.slice()
 	k.pack(weights)
 	k.epi = conv.Aligned(k.ocs * lanes * conv.EpilogueLen)
 	for b := range k.ocs {
@@ -212,6 +220,40 @@ func ceil(a, b int) int { return (a + b - 1) / b }
 // sum returns how many products are summed.
 func (k *Kernel) sum() int { return k.rows * k.shape.IC }
 
+const (
+	slabLen   = 1 << 12 // float32s of weights that the first cache holds beside the input and output of a tile
+	slabTiles = 4       // of a product, from which on slabs pay
+)
+
+// products returns how many tiles of products the widest ones of a part are.
+func (k *Kernel) products() int {
+	wide := k.impl.widest(k.ocs)
+	full, _, tiles := conv.Split(min(k.part, k.tiles), wide.pixels, wide.fewest)
+	return full + tiles
+}
+
+// slabbed chooses the length of a slab.
+func (k *Kernel) slabbed() int {
+	sum, slabs := k.sum(), 1
+	if k.products() >= slabTiles {
+		slabs = max(1, (sum*k.blocks()*lanes+slabLen/2)/slabLen)
+	}
+	return ceil(ceil(sum, lanes), slabs) * lanes
+}
+
+// slice cuts the sum over input channels into slabs.
+func (k *Kernel) slice() {
+	fetch := ceil(4*k.blocks()*lanes*4, k.products())
+	for first := 0; first < k.sum(); first += k.slab {
+		s := slab{first: first, count: min(k.slab, k.sum()-first)}
+		s.product = productRun{
+			blocks: s.count / lanes, singles: s.count % lanes, stepX: 4 * lanes * k.part, stepY: 4 * lanes * k.part,
+			stepAhead: fetch, add: min(first, 1),
+		}
+		k.slabs = append(k.slabs, s)
+	}
+}
+
 // pack transforms the weights and lays them out in the order in which they are read.
 func (k *Kernel) pack(weights []float32) {
 	ic, sum, taps := k.shape.IC, k.sum(), k.taps()
@@ -223,26 +265,29 @@ func (k *Kernel) pack(weights []float32) {
 		size := min(k.set, k.ocs-first)
 		column := o / k.blocks() * k.blocks()
 		width := min(k.blocks(), k.ocs-column) * lanes
-		at := first*lanes*k.values*sum + (column-first)*lanes*sum + (o-column)*lanes
+		at := first*lanes*k.values*sum + (o-column)*lanes
 		real := min(lanes, k.shape.OC-o*lanes)
-		for i := range sum {
-			for j := range real {
-				g := weights[(((o*lanes+j)*ic+i%ic)*k.rows+i/ic)*taps:][:taps]
-				if k.line != nil {
-					k.line.weights(g, u[j:])
-				} else {
-					transformWeights((*[kernel * kernel]float32)(g), u[j:])
+		for _, s := range k.slabs {
+			at := at + s.first*size*lanes + (column-first)*lanes*s.count
+			for i := s.first; i < s.first+s.count; i++ {
+				for j := range real {
+					g := weights[(((o*lanes+j)*ic+i%ic)*k.rows+i/ic)*taps:][:taps]
+					if k.line != nil {
+						k.line.weights(g, u[j:])
+					} else {
+						transformWeights((*[kernel * kernel]float32)(g), u[j:])
+					}
 				}
-			}
-			for v := range k.values {
-				copy(k.weights[at+v*size*lanes*sum+i*width:][:real], u[v*lanes:])
+				for v := range k.values {
+					copy(k.weights[at+v*size*lanes*sum+(i-s.first)*width:][:real], u[v*lanes:])
+				}
 			}
 		}
 	}
 }
 
 // blocks returns the blocks of output channels of a product.
-func (k *Kernel) blocks() int { return k.impl.width / lanes }
+func (k *Kernel) blocks() int { return k.impl.widest(k.ocs).width / lanes }
 
 // transformWeights sets every lanes-th element of u to an element of GgGᵀ.
 func transformWeights(g *[kernel * kernel]float32, u []float32) {
@@ -281,7 +326,7 @@ func (k *Kernel) share() cut {
 	want := int(min(maxChunks, max(1, flop/minFlop)))
 	weights, input, output := float64(k.values*ic*oc), float64(k.values*ic)*float64(k.tiles), float64(k.values*oc)*float64(k.tiles)
 	best, least := cut{}, math.Inf(1)
-	units := ceil(k.ocs, k.blocks())
+	units, pixels := ceil(k.ocs, k.blocks()), k.impl.widest(k.ocs).pixels
 	for n := 1; n <= min(want, units); n++ {
 		set := ceil(units, n) * k.blocks()
 		sets := ceil(k.ocs, set)
@@ -290,7 +335,7 @@ func (k *Kernel) share() cut {
 			local, spilled, moved = local+ic, spilled+input, 0
 		}
 		fits := max(1, cacheLen/(k.values*local))
-		fits = max(fits/k.impl.pixels*k.impl.pixels, min(fits, k.impl.pixels))
+		fits = max(fits/pixels*pixels, min(fits, pixels))
 		for p := 0; p <= want; p++ {
 			part := min(fits, k.tiles)
 			if p > 0 {
@@ -433,28 +478,32 @@ func (k *Kernel) multiply(part, set int, v, m []float32) {
 	sum, first := k.sum(), set*k.set
 	size := min(k.set, k.ocs-first)
 	w := k.weights[first*lanes*k.values*sum:][:size*lanes*k.values*sum]
+	tiles := min(k.part, k.tiles-part*k.part)
 	for i := range k.values {
-		for o := 0; o < size; {
-			blocks := min(k.blocks(), size-o)
-			n := sum * blocks * lanes
-			next := w[n:]
-			if len(next) == 0 {
-				next = w
+		for j := range k.slabs {
+			s := &k.slabs[j]
+			v := v[i*k.vPlane+s.first*k.part:]
+			for o := 0; o < size; {
+				t := k.impl.widest(size - o)
+				n := s.count * t.width
+				next := w[n:]
+				if len(next) == 0 {
+					next = w
+				}
+				k.multiplyBlock(s, t, tiles, v, w, next, m[i*k.mPlane+o*k.part*lanes:])
+				w = w[n:]
+				o += t.width / lanes
 			}
-			k.multiplyBlock(min(k.part, k.tiles-part*k.part), v[i*k.vPlane:], w, next, m[i*k.mPlane+o*k.part*lanes:], blocks*lanes)
-			w = w[n:]
-			o += blocks
 		}
 	}
 }
 
-// multiplyBlock multiplies the first pixels of v by the first weights of w, which are for width output channels. Those
-// of next come after them.
-func (k *Kernel) multiplyBlock(pixels int, v, w, next, m []float32, width int) {
-	full, rest, tiles := conv.Split(pixels, k.impl.pixels, k.impl.fewest)
-	each := ceil(k.sum(), 4) * k.product.stepAhead / 4 // float32s to fetch ahead in a tile
+// multiplyBlock multiplies the first pixels of v by the first weights of w. Those of next come after them.
+func (k *Kernel) multiplyBlock(s *slab, t *productTile, pixels int, v, w, next, m []float32) {
+	full, rest, tiles := conv.Split(pixels, t.pixels, t.fewest)
+	each := ceil(s.count, 4) * s.product.stepAhead / 4 // float32s to fetch ahead in a tile
 	for at := 0; at < pixels; {
-		size, count := k.impl.pixels, full
+		size, count := t.pixels, full
 		if full > 0 {
 			full = 0
 		} else {
@@ -462,7 +511,7 @@ func (k *Kernel) multiplyBlock(pixels int, v, w, next, m []float32, width int) {
 			rest -= size
 			tiles--
 		}
-		k.impl.product(&k.product, v[at*lanes:], w, next[min(at/k.impl.pixels*each, len(next)-1):], m[at*lanes:], count, size, width)
+		k.impl.product(&s.product, v[at*lanes:], w, next[min(at/t.pixels*each, len(next)-1):], m[at*lanes:], count, size, t.width)
 		at += size * count
 	}
 }

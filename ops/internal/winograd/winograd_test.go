@@ -99,6 +99,7 @@ func random(r *rand.Rand) problem {
 			p.set = 2 * (1 + r.IntN(2))
 			p.sets = ceil(ceil(s.OC, lanes), p.set)
 			p.groups = 1 + r.IntN(3)
+			p.slab = 16 * r.IntN(3)
 		}
 		return p
 	}

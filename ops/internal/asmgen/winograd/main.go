@@ -46,6 +46,7 @@ const (
 	productStepX
 	productStepY
 	productStepAhead
+	productAdd
 )
 
 const (
@@ -53,7 +54,16 @@ const (
 	out   = 4  // and of its output
 	block = 64 // bytes of a pixel
 
+	values = 16 // of a pixel in a block
+	quad   = 4  // of them, after which weights are fetched ahead
+
 	cacheLine = 64
+	fetched   = 2 * cacheLine // at once
+
+	// How many tiles ahead transforms fetch their inputs, and the places of what they write.
+	aheadInput = 2
+	aheadV     = 4
+	aheadOut   = 2
 
 	a, b = 3. / 4, 3. / 2
 )
@@ -160,6 +170,11 @@ func input(s avx.ISA, points []Mem) {
 		JG(LabelRef(missing))
 		CMPQ(r.Offset(inputRight), Imm(uint64(x)))
 		JLE(LabelRef(missing))
+		if x < out {
+			for _, row := range rows {
+				PREFETCHT0(Mem{Base: row, Disp: (x + patch - out + aheadInput*out) * block})
+			}
+		}
 		for h := range halves {
 			d := make([]Mem, patch)
 			for y, row := range rows {
@@ -188,7 +203,12 @@ func input(s avx.ISA, points []Mem) {
 			for x := range d {
 				d[x] = at(x, y, h)
 			}
-			transformInput(d, func(x int, v reg.VecPhysical) { VMOVUPS(v, address(row, x).Offset(h*s.Bytes)) }, free, c)
+			transformInput(d, func(x int, v reg.VecPhysical) {
+				if h == 0 {
+					PREFETCHT0(address(row, x).Offset(aheadV * block))
+				}
+				VMOVUPS(v, address(row, x).Offset(h*s.Bytes))
+			}, free, c)
 		}
 		if y < patch-1 {
 			LEAQ(address(row, patch-2), row)
@@ -288,6 +308,9 @@ func output(s avx.ISA, cols int, points []Mem) {
 	MOVQ(tileOut, to)
 	MOVQ(temp, from)
 	Label("row")
+	for i := range cols {
+		PREFETCHT0(Mem{Base: to, Disp: (i + aheadOut*out) * block})
+	}
 	acc, free := s.Regs[:cols*halves], s.Regs[cols*halves:]
 	for h := range halves {
 		d, y := make([]Mem, patch), make([]reg.VecPhysical, cols)
@@ -332,43 +355,88 @@ func output(s avx.ISA, cols int, points []Mem) {
 	RET()
 }
 
-// product writes the tile of px pixels by nv vectors of output channels.
-func product(s avx.ISA, px, nv int) {
+// product writes the tile of px pixels by nv vectors of output channels, which multiplies unroll values of a block before
+// it loops.
+func product(s avx.ISA, px, nv, unroll int) {
 	width := nv * s.Bytes
 	name := fmt.Sprintf("product%sP%dC%d", s.Name, px, width/4)
 	TEXT(name, NOSPLIT, "func(r *int, x, w, ahead, y *float32, count int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s is a productFunc for tiles of %d pixels by %d output channels.", name, px, width/4))
-	acc, weight, spread := s.Regs[:px*nv], s.Regs[px*nv:][:nv], s.Regs[px*nv+nv:][:2]
+	acc, free := s.Regs[:px*nv], s.Regs[px*nv:]
 	r := Mem{Base: Load(Param("r"), GP64())}
 	tileX, ahead, y := Load(Param("x"), GP64()), Load(Param("ahead"), GP64()), Load(Param("y"), GP64())
-	count, step := GP64(), GP64()
+	count, step, apart := GP64(), GP64(), GP64()
 	Load(Param("count"), count)
 	MOVQ(r.Offset(productStepAhead), step)
+	MOVQ(r.Offset(productStepY), apart)
+	sums := func(f func(v reg.VecPhysical, m Mem)) {
+		for i := range px {
+			for j := range nv {
+				lane := j * s.Bytes
+				m := Mem{Base: y, Disp: i*block + lane%block}
+				if lane >= block {
+					m.Index, m.Scale = apart, 1
+				}
+				f(acc[i*nv+j], m)
+			}
+		}
+	}
 
 	Label("tile")
+	CMPQ(r.Offset(productAdd), Imm(0))
+	JE(LabelRef("zero"))
+	sums(func(v reg.VecPhysical, m Mem) { VMOVUPS(m, v) })
+	JMP(LabelRef("sum"))
+	Label("zero")
 	for _, v := range acc {
 		s.Zero(v)
 	}
+	Label("sum")
 	x, p, blocks, n := GP64(), GP64(), GP64(), GP64()
 	MOVQ(tileX, x)
 	w := Load(Param("w"), GP64())
-	const unroll, quads = 4, 4
-	multiply := func(k int) {
+	// Of vectors and pixels, the fewer are loaded for all products of a value, the others one after the other.
+	multiply := func(k int, each func(u int)) {
 		for u := range k {
-			for j := range nv {
-				VMOVUPS(Mem{Base: w, Disp: u*width + j*s.Bytes}, weight[j])
+			each(u)
+			weight := func(j int) Mem { return Mem{Base: w, Disp: u*width + j*s.Bytes} }
+			value := func(i int) Mem { return Mem{Base: p, Disp: i*block + 4*u} }
+			if nv <= px {
+				for j := range nv {
+					VMOVUPS(weight(j), free[j])
+				}
+				for i := range px {
+					v := free[nv+i%min(len(free)-nv, 2)]
+					VBROADCASTSS(value(i), v)
+					for j := range nv {
+						VFMADD231PS(v, free[j], acc[i*nv+j])
+					}
+				}
+				continue
 			}
 			for i := range px {
-				v := spread[i%len(spread)]
-				VBROADCASTSS(Mem{Base: p, Disp: i*block + 4*u}, v)
-				for j := range nv {
-					VFMADD231PS(v, weight[j], acc[i*nv+j])
+				VBROADCASTSS(value(i), free[i])
+			}
+			for j := range nv {
+				v := free[px+j%min(len(free)-px, 2)]
+				VMOVUPS(weight(j), v)
+				for i := range px {
+					VFMADD231PS(free[i], v, acc[i*nv+j])
 				}
 			}
 		}
 		ADDQ(I32(k*width), w)
 		ADDQ(Imm(uint64(4*k)), p)
+	}
+	fetch := func(u int) {
+		if u%quad > 0 {
+			return
+		}
+		for line := 0; line < fetched; line += cacheLine {
+			PREFETCHT1(Mem{Base: ahead, Disp: line})
+		}
+		ADDQ(step, ahead)
 	}
 	MOVQ(r.Offset(productBlocks), blocks)
 	TESTQ(blocks, blocks)
@@ -376,18 +444,15 @@ func product(s avx.ISA, px, nv int) {
 	Label("block")
 	MOVQ(x, p)
 	ADDQ(r.Offset(productStepX), x)
-	for i := range px {
-		PREFETCHT0(Mem{Base: x, Disp: i * block})
+	if unroll < values {
+		MOVQ(U32(values/unroll), n)
+		Label("part")
 	}
-	MOVQ(U32(quads), n)
-	Label("quad")
-	for line := 0; line < unroll*width/2; line += cacheLine { // half of what it multiplies by: few chunks have one tile
-		PREFETCHT1(Mem{Base: ahead, Disp: line})
+	multiply(unroll, fetch)
+	if unroll < values {
+		DECQ(n)
+		JNZ(LabelRef("part"))
 	}
-	ADDQ(step, ahead)
-	multiply(unroll)
-	DECQ(n)
-	JNZ(LabelRef("quad"))
 	DECQ(blocks)
 	JNZ(LabelRef("block"))
 	Label("rest")
@@ -396,23 +461,12 @@ func product(s avx.ISA, px, nv int) {
 	TESTQ(n, n)
 	JZ(LabelRef("store"))
 	Label("single")
-	multiply(1)
+	multiply(1, func(int) {})
 	DECQ(n)
 	JNZ(LabelRef("single"))
 
 	Label("store")
-	apart := GP64()
-	MOVQ(r.Offset(productStepY), apart)
-	for i := range px {
-		for j := range nv {
-			lane := j * s.Bytes
-			m := Mem{Base: y, Disp: i*block + lane%block}
-			if lane >= block {
-				m.Index, m.Scale = apart, 1
-			}
-			VMOVUPS(acc[i*nv+j], m)
-		}
-	}
+	sums(func(v reg.VecPhysical, m Mem) { VMOVUPS(v, m) })
 	ADDQ(I32(px*block), y)
 	ADDQ(I32(px*block), tileX)
 	DECQ(count)
@@ -643,11 +697,14 @@ func main() {
 		}
 	}
 	for px := 1; px <= 6; px++ {
-		product(avx.AVX2, px, 2)
+		product(avx.AVX2, px, 2, values)
+	}
+	for px := 1; px <= 3; px++ {
+		product(avx.AVX2, px, 4, values)
 	}
 	for nv := 1; nv <= 2; nv++ {
 		for px := 1; px <= 14; px++ {
-			product(avx.AVX512, px, nv)
+			product(avx.AVX512, px, nv, quad)
 		}
 	}
 	Generate()

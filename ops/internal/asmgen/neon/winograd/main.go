@@ -41,6 +41,9 @@ const (
 	productBlocks = 8 * iota
 	productSingles
 	productStepX
+	_ // productStepY
+	_ // productStepAhead
+	productAdd
 )
 
 const (
@@ -467,12 +470,20 @@ func product(f *File, px int) {
 		fmt.Sprintf("is a productFunc for tiles of %d pixels by %d output channels.", px, Block), func(g *Func) {
 			sums := NewTile(px)
 			r, tileX, y, count := g.Arg("r"), g.Arg("x"), g.Arg("y"), g.Arg("count")
-			w, x, p, blocks, n, step := g.GP(), g.GP(), g.GP(), g.GP(), g.GP(), g.GP()
+			w, x, p, blocks, n, step, add := g.GP(), g.GP(), g.GP(), g.GP(), g.GP(), g.GP(), g.GP()
 			g.P("MOVD %d(%v), %v", productStepX, r, step)
+			g.P("MOVD %d(%v), %v", productAdd, r, add)
 			g.Label("tile")
+			g.IfZero(add, "zero")
+			for i := range px {
+				g.Load(y, i*pixel, sums.Acc[i*Vectors:][:Vectors]...)
+			}
+			g.P("B sum")
+			g.Label("zero")
 			for _, v := range sums.Acc {
 				g.Zero(v)
 			}
+			g.Label("sum")
 			g.ArgTo("w", w)
 			g.Move(tileX, x)
 			weights := func(u, j int, v Vec) { g.Load(w, u*pixel+j*VectorBytes, v) }
