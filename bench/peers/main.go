@@ -2,6 +2,7 @@
 // this machine, in one run:
 //
 //	./run.sh [flags] [network...]
+//	./run.sh -scaling [flags] [network...]
 //	./run.sh -kernels
 //
 // A network is a name of the zoo, with or without "zoo:" before it, or the
@@ -13,6 +14,10 @@
 // anything is timed. Cold starts and peak memory are measured too. An engine
 // that is not there or cannot take a network is left out, and the table says
 // why. Markdown tables go to standard output.
+//
+// With -scaling it measures scission alone, likewise by turns: with one thread,
+// with several, and with several while a process takes a CPU, anywhere or always
+// the same.
 //
 // With -kernels it measures the machine's multiply-adds and memory, and the
 // convolution and matrix kernels and NumPy's BLAS as parts of that.
@@ -50,6 +55,10 @@ func main() {
 		scission().Main()
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == busyArg {
+		fmt.Fprintln(os.Stderr, "peers:", beBusy(os.Args[2]))
+		os.Exit(1)
+	}
 	if err := peers(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
@@ -59,6 +68,7 @@ func main() {
 const usage = `Measures scission and other engines on the same networks, by turns.
 
   run.sh [flags] [network...]
+  run.sh -scaling [flags] [network...]
   run.sh -kernels
 
 Without a network it takes all of the zoo; NAME.onnx is a file.
@@ -67,6 +77,7 @@ Examples:
   run.sh -json peers.json                                 everything
   run.sh -engines scission,onnxruntime -rounds 3 resnet50 two engines, quickly
   run.sh -threads 1 -engines gomlx,onnxgo mobilenetv2     the pure Go peers
+  run.sh -scaling resnet50 vgg16                          threads, and a busy process
   run.sh -kernels -json kernels.json                      kernels against the machine's peak
 
 Flags:
@@ -80,6 +91,7 @@ func peers(ctx context.Context) error {
 	home := flag.String("home", ".venv", "folder with the engines, as setup.sh makes it")
 	root := flag.String("root", filepath.Join("..", ".."), "folder of scission's module, for -kernels")
 	ofKernels := flag.Bool("kernels", false, "measure kernels in place of networks")
+	ofScaling := flag.Bool("scaling", false, "measure "+subject+" with the fewest and the most of -threads, and beside a busy process")
 	jsonPath := flag.String("json", "", "write everything, samples included, to this file as JSON")
 	flag.IntVar(&p.Rounds, "rounds", 7, "rounds that count")
 	flag.IntVar(&p.Extra, "extra", 14, "further rounds at most, to replace noisy ones")
@@ -124,6 +136,16 @@ func peers(ctx context.Context) error {
 	list, err := engines(strings.Split(*names, ","), *home, dir)
 	if err != nil {
 		return err
+	}
+	if *ofScaling {
+		r := scalingReport{Machine: thisMachine(), Protocol: p}
+		for _, network := range networks {
+			if err := r.add(ctx, list[0], network, dir, counts); err != nil {
+				return err
+			}
+		}
+		r.table(os.Stdout)
+		return writeJSON(*jsonPath, r)
 	}
 	r := report{Machine: thisMachine(), Protocol: p}
 	for _, network := range networks {

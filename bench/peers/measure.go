@@ -331,11 +331,13 @@ func (ms *measurement) warmUp(proc *process) (runs int, err error) {
 	return int((ms.Turn + last - 1) / last), nil
 }
 
-// measureTurn runs the model n times and notes what others did meanwhile. An
-// engine that does not rest after its turn counts as another.
-func measureTurn(proc *process, n int) (turn, error) {
+// measureTurn runs the model n times and notes what others did meanwhile, but
+// for the processes beside it. An engine that does not rest after its turn counts
+// as another.
+func measureTurn(proc *process, n int, beside ...int) (turn, error) {
 	time.Sleep(pause)
-	before, err := loadOf(proc.pid(), os.Getpid())
+	pids := append([]int{proc.pid(), os.Getpid()}, beside...)
+	before, err := loadOf(pids...)
 	if err != nil {
 		return turn{}, err
 	}
@@ -343,7 +345,7 @@ func measureTurn(proc *process, n int) (turn, error) {
 	if err != nil {
 		return turn{}, err
 	}
-	after, err := loadOf(proc.pid(), os.Getpid())
+	after, err := loadOf(pids...)
 	if err != nil {
 		return turn{}, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == workerArg {
 		scission().Main()
 		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == busyArg {
+		fmt.Fprintln(os.Stderr, beBusy(os.Args[2]))
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

@@ -31,7 +31,7 @@ func geomean(xs []float64) float64 {
 type turn struct {
 	Samples []time.Duration `json:"samples_ns"`
 	Others  float64         `json:"others"` // share of the machine's CPU time that other processes took
-	CPUs    float64         `json:"cpus"`   // that the engine kept busy
+	CPUs    float64         `json:"cpus"`   // that the engine kept busy, and what was beside it on purpose
 }
 
 // round is one turn of each engine, one after the other.
