@@ -106,6 +106,11 @@ const (
 	blockRows = 96
 	blockK    = 256
 
+	// A B of more than largeB values comes from main memory each time that rows of A pass by it, so more of them do at
+	// once: blocks of A then take 208 KiB.
+	largeB    = 1 << 20
+	largeRows = 208
+
 	// streamK is the longest run of k when a panel of B is used once only: it bounds the time in assembly, which the
 	// Go runtime cannot interrupt.
 	streamK = 4096
@@ -172,8 +177,11 @@ func (p *product) split(batch int) {
 	if p.m == 0 || p.n == 0 {
 		return
 	}
-	mr := p.im.mr
-	p.rowChunks = ceil(p.m, blockRows/mr*mr)
+	mr, block := p.im.mr, blockRows
+	if float64(p.k)*float64(p.n) > largeB {
+		block = largeRows
+	}
+	p.rowChunks = ceil(p.m, block/mr*mr)
 	p.rows = min(p.m, ceil(ceil(p.m, p.rowChunks), mr)*mr)
 	p.rowChunks = ceil(p.m, p.rows)
 
