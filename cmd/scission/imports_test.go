@@ -25,6 +25,7 @@ var rules = []struct {
 	{"ops", []string{"engine/graph", "engine/tensor", "ops/internal"}},
 	{"ops/internal", []string{"ops/internal"}},
 	{"onnximport", []string{"engine/graph", "engine/tensor", "ops", "onnximport/internal"}},
+	{"onnximport/onnxgo", []string{"engine", "engine/graph", "engine/tensor", "ops", "onnximport", "onnximport/internal"}},
 	{"onnximport/internal", nil},
 	{"transport", []string{"engine/tensor"}},
 	{"split", nil},
