@@ -44,9 +44,10 @@ func convolutionOf(a *Attrs) *convolution {
 // alone.
 //
 // Depthwise and generic convolutions give 0 where a sum is -0, see losesSigns.
-// Those by Winograd's algorithm are within 1e-5 of the largest output of the
-// layer, and an infinity or NaN in x spoils up to 4x4 positions around the ones
-// that depend on it; see package winograd, and Exact for doing without.
+// Those by Winograd's and Strassen's algorithms are within 1e-5 of the largest
+// output of the layer, and an infinity or NaN in x spoils other positions than
+// those that depend on it, up to 4x4 around them or one elsewhere; see package
+// winograd and conv.Strassen, and Exact for doing without.
 //
 // Source: ONNX Conv-1, Conv-11, Conv-22.
 type convolution struct {
@@ -176,6 +177,7 @@ const (
 	direct                     // package conv
 	depthwise                  // package dwconv
 	fast                       // package winograd
+	pointwise                  // package conv, Strassen
 )
 
 // choose returns the algorithm for the types, and the shape for its package.
@@ -209,6 +211,8 @@ func (c *convolution) choose(in, out []graph.Fact) (algorithm, conv.Shape) {
 		return stem, s
 	case !c.exact && winograd.Pays(s):
 		return fast, s
+	case !c.exact && conv.StrassenPays(s):
+		return pointwise, s
 	case conv.Accepts(s, false):
 		return direct, s
 	}
@@ -266,6 +270,8 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		k = dwconv.New(s, weights, floor, e)
 	case fast:
 		k = winograd.New(s, weights, e)
+	case pointwise:
+		k = conv.NewStrassen(s, weights, e)
 	default:
 		k = conv.New(s, weights, a == stem, e)
 	}

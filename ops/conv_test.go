@@ -100,24 +100,26 @@ func TestConvIsItsDefinition(t *testing.T) {
 	})
 }
 
-// A convolution that Winograd's algorithm would compute is a sum of products
-// if it has to be exact.
+// A convolution that Winograd's or Strassen's algorithm would compute is a sum
+// of products if it has to be exact.
 func TestExactConvIsDirect(t *testing.T) {
-	op := build(t, "Conv", 11, "auto_pad", "SAME_UPPER")
-	in := factsOf([]any{float(1, 32, 20, 20), known{float(48, 32, 3, 3)}})
-	out, err := op.Infer(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, give := op.(graph.Layouter).Layouts(in, out)
-	in[0].Layout, out[0].Layout = give[0], give[0]
-	for kernel, op := range map[string]graph.Op{"winograd": op, "direct": op.(graph.Exacter).Exact()} {
-		k, err := op.Compile(in, out)
+	for algorithm, w := range map[string][]int{"winograd": {48, 256, 3, 3}, "strassen": {256, 256, 1, 1}} {
+		op := build(t, "Conv", 11, "auto_pad", "SAME_UPPER")
+		in := factsOf([]any{float(1, 256, 20, 20), known{float(w...)}})
+		out, err := op.Infer(in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(k.Info, kernel) {
-			t.Errorf("got kernel %q, want %s", k.Info, kernel)
+		_, give := op.(graph.Layouter).Layouts(in, out)
+		in[0].Layout, out[0].Layout = give[0], give[0]
+		for kernel, op := range map[string]graph.Op{algorithm: op, "direct": op.(graph.Exacter).Exact()} {
+			k, err := op.Compile(in, out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(k.Info, kernel) {
+				t.Errorf("got kernel %q, want %s", k.Info, kernel)
+			}
 		}
 	}
 }

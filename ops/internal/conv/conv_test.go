@@ -171,9 +171,18 @@ func blocked(v []float32, n, c, hw int) []float32 {
 	return b
 }
 
+// runner is what Kernel and Strassen have in common.
+type runner interface {
+	Temp() int
+	Scratch() int
+	Steps() int
+	Chunks(step int) int
+	Run(step, chunk int, temp, scratch, in, res, out []float32)
+}
+
 // run computes p on guarded memory, with the chunks of each step in random order, and returns the output in NCHW.
 // It fails the test where a pad channel is not zero.
-func (p problem) run(t *testing.T, r *rand.Rand, k *Kernel) []float32 {
+func (p problem) run(t *testing.T, r *rand.Rand, k runner) []float32 {
 	t.Helper()
 	in, hw := p.in, p.OH*p.OW
 	if !p.rowMajor {
