@@ -258,6 +258,7 @@ func (k *Kernel) slice() {
 func (k *Kernel) pack(weights []float32) {
 	ic, sum, taps := k.shape.IC, k.sum(), k.taps()
 	k.weights = conv.Aligned(k.ocs * lanes * k.values * sum)
+	preferHuge(k.weights)
 	u := make([]float32, k.values*lanes)
 	for o := range k.ocs {
 		// Where the 16 weights of value 0 and input channel 0 are, and how far it is to the others.
