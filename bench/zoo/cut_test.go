@@ -2,11 +2,7 @@ package zoo_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"scission/bench/zoo"
@@ -14,12 +10,11 @@ import (
 	"scission/engine/graph"
 	"scission/engine/tensor"
 	"scission/engine/tensor/tensortest"
-	"scission/onnximport"
 	"scission/split"
 	"scission/split/cut"
 )
 
-func run(t *testing.T, g *graph.Graph, in []*tensor.Tensor) []*tensor.Tensor {
+func runGraph(t *testing.T, g *graph.Graph, in []*tensor.Tensor) []*tensor.Tensor {
 	t.Helper()
 	p, err := engine.Compile(g, engine.Options{})
 	if err != nil {
@@ -40,7 +35,7 @@ func everyCut(t *testing.T, g *graph.Graph, in []*tensor.Tensor) {
 }
 
 func cutAt(t *testing.T, g *graph.Graph, in []*tensor.Tensor, cuts []cut.Cut) {
-	want := run(t, g, in)
+	want := runGraph(t, g, in)
 	for _, c := range cuts {
 		t.Run(fmt.Sprint(c.Position), func(t *testing.T) {
 			t.Parallel()
@@ -50,7 +45,7 @@ func cutAt(t *testing.T, g *graph.Graph, in []*tensor.Tensor, cuts []cut.Cut) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				data = run(t, part, data)
+				data = runGraph(t, part, data)
 			}
 			for i := range want {
 				if !data[i].Identical(want[i]) {
@@ -93,37 +88,6 @@ func TestSplitEqualsWholeInsideTheBodyOfNASNet(t *testing.T) {
 		t.Errorf("the widths of cuts are %v", widths)
 	}
 	cutAt(t, g, []*tensor.Tensor{tensortest.Random(1, 1, 3, 224, 224)}, cuts)
-}
-
-// The real models, trained elsewhere, that lie beside the project in a
-// developer's tree.
-func TestSplitEqualsWholeAtEveryCutOfRealModels(t *testing.T) {
-	for _, name := range []string{"squeezenet_fp32", "mobilenet_v2_050_128", "yamnet_256", "mnist_8"} {
-		t.Run(name, func(t *testing.T) {
-			dir := filepath.Join("..", "..", "..", "shared", "models", name)
-			m, err := onnximport.Open(filepath.Join(dir, "model.onnx"), onnximport.Options{})
-			if errors.Is(err, fs.ErrNotExist) {
-				t.Skipf("%s is not beside the project", name)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { m.Close() })
-			b, err := os.ReadFile(filepath.Join(dir, "test_data_set_0", "input_0.pb"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			in, _, err := onnximport.ReadTensor(b, 1<<30)
-			if err != nil {
-				t.Fatal(err)
-			}
-			g, err := m.Graph(map[string]tensor.Shape{m.Inputs()[0].Name: in.Shape})
-			if err != nil {
-				t.Fatal(err)
-			}
-			everyCut(t, g, []*tensor.Tensor{in})
-		})
-	}
 }
 
 func TestBitsDoNotDependOnThreadsAndRunsDoNotAllocate(t *testing.T) {

@@ -1,0 +1,168 @@
+package zoo_test
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"scission/engine/graph"
+	"scission/engine/tensor"
+	"scission/engine/tensor/tensortest"
+	"scission/onnximport"
+	"scission/split"
+	"scission/split/cut"
+	"scission/split/run"
+	"scission/transport"
+)
+
+// realModels calls f in a subtest for each of the real models, trained elsewhere,
+// that lie beside the project in a developer's tree, with its first inputs.
+func realModels(t *testing.T, f func(t *testing.T, path string, m *onnximport.Model, in []*tensor.Tensor)) {
+	files, err := filepath.Glob(filepath.Join("..", "..", "..", "shared", "models", "*", "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Skip("no real models are beside the project")
+	}
+	for _, path := range files {
+		dir := filepath.Dir(path)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			m, err := onnximport.Open(path, onnximport.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { m.Close() })
+			var in []*tensor.Tensor
+			for i := range m.Inputs() {
+				b, err := os.ReadFile(filepath.Join(dir, "test_data_set_0", fmt.Sprintf("input_%d.pb", i)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				x, _, err := onnximport.ReadTensor(b, 1<<30)
+				if err != nil {
+					t.Fatal(err)
+				}
+				in = append(in, x)
+			}
+			f(t, path, m, in)
+		})
+	}
+}
+
+func graphFor(t *testing.T, m *onnximport.Model, in []*tensor.Tensor) *graph.Graph {
+	t.Helper()
+	types := make([]tensor.Type, len(in))
+	for i, x := range in {
+		types[i] = x.Type
+	}
+	g, err := m.GraphFor(types)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// narrowAndSome returns the inner cuts of g that one value crosses, and about as
+// many of each greater width as sample says, spread over the graph.
+func narrowAndSome(g *graph.Graph, sample int) (cuts []cut.Cut, wide int) {
+	all := cut.Find(g, 0)
+	all = all[1 : len(all)-1]
+	count, seen := map[int]int{}, map[int]int{}
+	for _, c := range all {
+		count[c.Width()]++
+	}
+	for _, c := range all {
+		w := c.Width()
+		if w > 1 && seen[w]%max(1, count[w]/sample) != 0 {
+			seen[w]++
+			continue
+		}
+		seen[w]++
+		if w > 1 {
+			wide++
+		}
+		cuts = append(cuts, c)
+	}
+	return cuts, wide
+}
+
+// Recurrent layers and control flow are one layer each, so that their state crosses
+// no cut but as the inputs and outputs that the model gives it.
+func TestSplitEqualsWholeAtEveryNarrowCutOfRealModels(t *testing.T) {
+	realModels(t, func(t *testing.T, _ string, m *onnximport.Model, in []*tensor.Tensor) {
+		g := graphFor(t, m, in)
+		cuts, wide := narrowAndSome(g, 4)
+		t.Logf("%d layers, %d cuts of one tensor, %d of more", len(g.Nodes), len(cuts)-wide, wide)
+		if len(cuts) == 0 {
+			t.Fatal("there is no cut")
+		}
+		cutAt(t, g, in, cuts)
+	})
+}
+
+// A worker on a socket runs what is behind a cut in the middle.
+func TestSplitOverASocketEqualsWholeForRealModels(t *testing.T) {
+	ctx, stop := context.WithCancel(context.Background())
+	store, err := run.OpenStore(t.TempDir(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := &run.Node{Name: "edge", Store: store, Load: func(path string, shapes map[string]tensor.Shape) (*graph.Graph, io.Closer, error) {
+		m, err := onnximport.Open(path, onnximport.Options{})
+		if err != nil {
+			return nil, nil, err
+		}
+		g, err := m.Graph(shapes)
+		return g, m, err
+	}}
+	l, err := transport.Listen("127.0.0.1:0", worker.Transport)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- worker.ServeAll(ctx, l) }()
+	defer func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	device := &run.Node{Name: "device", Peers: map[string]string{"edge": l.Addr().String()}}
+	realModels(t, func(t *testing.T, path string, m *onnximport.Model, in []*tensor.Tensor) {
+		g := graphFor(t, m, in)
+		want := runGraph(t, g, in)
+		cuts := cut.Find(g, 0)
+		sum := m.Digest()
+		d := run.Deployment{Model: run.Model{Name: filepath.Base(filepath.Dir(path)), Digest: hex.EncodeToString(sum[:]), Graph: g, Shapes: map[string]tensor.Shape{},
+			Content: func() (io.ReadCloser, int64, error) { return run.OpenContent(path) }}}
+		for _, v := range g.Inputs {
+			d.Model.Shapes[v.Name] = v.Shape
+		}
+		middle := cuts[len(cuts)/2].Position
+		d.Stages = split.Partition{
+			{Host: "device", Segment: split.Segment{From: 0, To: middle}},
+			{Host: "edge", Segment: split.Segment{From: middle, To: len(g.Nodes)}},
+		}
+		e, err := device.Open(ctx, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		for range 2 {
+			out, _, err := e.Run(ctx, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range want {
+				if !out[i].Identical(want[i]) {
+					t.Errorf("before %s: %v", g.Nodes[middle].Name, tensortest.Diff(out[i], want[i], 0, 0))
+				}
+			}
+		}
+	})
+}
