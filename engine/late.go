@@ -313,7 +313,7 @@ func (s *Session) open(ctx context.Context, o opener, c *caller, team *pool) ([]
 		ins[i], in[i], facts[i] = x, graph.Constant("", x), graph.Fact{Type: x.Type, Const: src.constant}
 	}
 	if _, ok := o.node.Op.(graph.Caller); ok {
-		if !slices.EqualFunc(c.types, facts, func(t tensor.Type, f graph.Fact) bool { return t.Equal(f.Type) }) {
+		if c.kernel.Call == nil || !slices.EqualFunc(c.types, facts, func(t tensor.Type, f graph.Fact) bool { return t.Equal(f.Type) }) {
 			k, err := compileOp(o.node.Op, facts, nil)
 			if err != nil {
 				return nil, err

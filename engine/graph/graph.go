@@ -51,7 +51,7 @@ type Spec struct {
 }
 
 // Attr is a named attribute. Value is an int64, float32, string,
-// *tensor.Tensor, a slice of one of these, or a *Body.
+// *tensor.Tensor, a slice of one of these, a *Body, or a type that only the file format knows.
 type Attr struct {
 	Name  string
 	Value any
@@ -133,6 +133,7 @@ func (g *Graph) Add(name string, op Op, spec *Spec, in []*Value, outNames ...str
 	if slices.ContainsFunc(facts, func(f Fact) bool { return f.Late }) {
 		return g.addLate(name, op, spec, in, outNames), nil
 	}
+	op = suited(op, facts)
 	outs, err := op.Infer(facts)
 	if errors.Is(err, ErrLate) {
 		return g.addLate(name, op, spec, in, outNames), nil

@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"scission/engine/tensor"
 )
@@ -32,6 +33,23 @@ type Variadic interface {
 	Op
 	// Outputs returns the operator for n outputs.
 	Outputs(n int) Op
+}
+
+// Packer is an Op that has another form for inputs of which some are
+// tensor.Packed, such as strings.
+type Packer interface {
+	Op
+	// Packed returns the operator for such inputs.
+	Packed() Op
+}
+
+// suited returns the operator that op is for inputs of these facts.
+func suited(op Op, in []Fact) Op {
+	p, ok := op.(Packer)
+	if ok && slices.ContainsFunc(in, func(f Fact) bool { return f.DType == tensor.Packed }) {
+		return p.Packed()
+	}
+	return op
 }
 
 // Rewriter is an Op that simplifies the graph around itself, such as a
@@ -228,14 +246,7 @@ func Interpret(g *Graph, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 				facts[i] = Fact{Type: t.Type, Const: t}
 			}
 		}
-		outs, err := n.Op.Infer(facts)
-		if err != nil && !errors.Is(err, ErrLate) {
-			return nil, fmt.Errorf("node %q (%s): %w", n.Name, n.Op, err)
-		}
-		if err := g.checkLimit(outs); err != nil {
-			return nil, fmt.Errorf("node %q (%s): %w", n.Name, n.Op, err)
-		}
-		ts, err := Eval(n.Op, facts, outs)
+		ts, err := g.apply(n.Op, facts)
 		if err != nil {
 			return nil, fmt.Errorf("node %q (%s): %w", n.Name, n.Op, err)
 		}
@@ -250,4 +261,35 @@ func Interpret(g *Graph, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		out[i] = get(v)
 	}
 	return out, nil
+}
+
+// Apply runs an operator once on one goroutine, as Eval does, for inputs of any
+// kind; one that is omitted is nil. The results are tensors of their own or
+// inputs. Each takes at most limit bytes if its type is known before the run; 0
+// means DefaultLimit.
+func Apply(op Op, limit int, in ...*tensor.Tensor) ([]*tensor.Tensor, error) {
+	facts := make([]Fact, len(in))
+	for i, t := range in {
+		if t != nil {
+			facts[i] = Fact{Type: t.Type, Const: t}
+		}
+	}
+	ts, err := (&Graph{Limit: limit}).apply(op, facts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	return ts, nil
+}
+
+// apply runs an operator for constants, within g.Limit.
+func (g *Graph) apply(op Op, in []Fact) ([]*tensor.Tensor, error) {
+	op = suited(op, in)
+	out, err := op.Infer(in)
+	if err != nil && !errors.Is(err, ErrLate) {
+		return nil, err
+	}
+	if err := g.checkLimit(out); err != nil {
+		return nil, err
+	}
+	return Eval(op, in, out)
 }

@@ -39,6 +39,9 @@ const (
 	Uint32    DType = 12
 	Uint64    DType = 13
 	BFloat16  DType = 16
+
+	// Packed marks a value that is no dense tensor of numbers; see Value.
+	Packed DType = 127
 )
 
 var dtypes = [...]struct {
@@ -48,7 +51,7 @@ var dtypes = [...]struct {
 	Float32: {"float32", 4}, Uint8: {"uint8", 1}, Int8: {"int8", 1}, Uint16: {"uint16", 2},
 	Int16: {"int16", 2}, Int32: {"int32", 4}, Int64: {"int64", 8}, Bool: {"bool", 1},
 	Float16: {"float16", 2}, Float64: {"float64", 8}, Uint32: {"uint32", 4}, Uint64: {"uint64", 8},
-	BFloat16: {"bfloat16", 2},
+	BFloat16: {"bfloat16", 2}, Packed: {"packed", 1},
 }
 
 // Valid reports whether d is a type that a Tensor can hold.

@@ -24,8 +24,12 @@ func Random(seed uint64, shape ...int) *tensor.Tensor {
 // Diff compares got with want, element by element: it returns nil if both have
 // the same type and |got-want| <= atol + rtol*|want| everywhere for floating
 // point, or equality for other types. NaN equals NaN, and an infinity equals
-// itself. The error names the worst element and counts the others.
+// itself. Packed values must be of the same kind and as long, with items that
+// compare so. The error names the worst element and counts the others.
 func Diff(got, want *tensor.Tensor, rtol, atol float64) error {
+	if got.DType == tensor.Packed && want.DType == tensor.Packed {
+		return diffPacked(got, want, rtol, atol)
+	}
 	if !got.Type.Equal(want.Type) {
 		return fmt.Errorf("got %v, want %v", got.Type, want.Type)
 	}
@@ -51,6 +55,31 @@ func Diff(got, want *tensor.Tensor, rtol, atol float64) error {
 	}
 	return fmt.Errorf("%d of %d elements differ; worst at index %d: got %v, want %v (rtol %g, atol %g)",
 		bad, got.Shape.Elems(), at, At(got, at), At(want, at), rtol, atol)
+}
+
+func diffPacked(got, want *tensor.Tensor, rtol, atol float64) error {
+	g, err := got.Unpack()
+	if err != nil {
+		return err
+	}
+	w, err := want.Unpack()
+	if err != nil {
+		return err
+	}
+	if g.Kind != w.Kind || len(g.Items) != len(w.Items) || !g.Shape.Equal(w.Shape) {
+		return fmt.Errorf("got %v%v of %d items, want %v%v of %d", g.Kind, g.Shape, len(g.Items), w.Kind, w.Shape, len(w.Items))
+	}
+	for i, s := range w.Strings {
+		if g.Strings[i] != s {
+			return fmt.Errorf("string %d is %q, want %q", i, g.Strings[i], s)
+		}
+	}
+	for i := range w.Items {
+		if err := Diff(g.Items[i], w.Items[i], rtol, atol); err != nil {
+			return fmt.Errorf("item %d: %w", i, err)
+		}
+	}
+	return nil
 }
 
 // At returns element i of t in row-major order as a float64; bool is 0 or 1.
