@@ -19,7 +19,7 @@ func init() {
 	register("BatchNormalization", 9, newBatchNormalization)
 	register("BatchNormalization", 14, func(a *Attrs) graph.Op {
 		if a.Int("training_mode", 0) != 0 {
-			a.Fail("%w attribute training_mode 1", ErrUnsupported)
+			return batchTraining{a.double("epsilon", 1e-5), a.double("momentum", 0.9)}
 		}
 		return newBatchNormalization(a)
 	})

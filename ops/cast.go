@@ -14,6 +14,9 @@ func init() {
 		if !a.Has("to") {
 			a.Fail("attribute %q is missing", "to")
 		}
+		if a.Int("to", 0) == stringType {
+			return castStrings(tensor.Packed)
+		}
 		return cast{elementType(a, "to")}
 	})
 }
@@ -48,6 +51,9 @@ func castAttrs(a *Attrs) {
 //
 // Source: ONNX Cast-6, -9, -13, -19, -21, -23, -24, -25.
 type cast struct{ to tensor.DType }
+
+// Packed is the operator for strings.
+func (c cast) Packed() graph.Op { return castStrings(c.to) }
 
 func (c cast) String() string { return fmt.Sprintf("Cast[%v]", c.to) }
 

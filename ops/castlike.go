@@ -21,6 +21,9 @@ func init() {
 // Source: ONNX CastLike-15, -19, -21, -23, -24, -25.
 type castLike struct{}
 
+// Packed is the operator for strings.
+func (castLike) Packed() graph.Op { return castStrings(tensor.Undefined) }
+
 func (castLike) String() string { return "CastLike" }
 
 func (castLike) Infer(in []graph.Fact) ([]graph.Fact, error) {

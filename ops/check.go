@@ -9,9 +9,19 @@ import (
 	"scission/engine/tensor"
 )
 
-// checkInputs verifies that there are at most most inputs and that the first
-// need of them are given.
+// checkInputs verifies that there are at most most inputs, that the first need
+// of them are given, and that all are dense tensors of numbers.
 func checkInputs(in []graph.Fact, need, most int) error {
+	for i, f := range in {
+		if f.DType == tensor.Packed {
+			return fmt.Errorf("%w: input %d is no tensor of numbers", ErrUnsupported, i)
+		}
+	}
+	return countInputs(in, need, most)
+}
+
+// countInputs is checkInputs for inputs of any kind.
+func countInputs(in []graph.Fact, need, most int) error {
 	if len(in) > most {
 		return fmt.Errorf("got %d inputs, want at most %d", len(in), most)
 	}

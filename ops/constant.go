@@ -12,17 +12,20 @@ func init() {
 // constant is a value that the file holds. Graph.Add makes it a constant of
 // the graph at once.
 //
-//	value: a tensor; or since opset 12 value_float, value_int (scalars),
-//	       value_floats, value_ints (lists)
+//	value, or since opset 11 sparse_value: a tensor; or since opset 12
+//	value_float, value_int, value_string (scalars), value_floats, value_ints,
+//	value_strings (lists)
 //
-// Source: ONNX Constant-1, -9, -11, -12, -13, -19, -21, -23, -24, -25. Strings
-// and sparse tensors are not supported.
+// Source: ONNX Constant-1, -9, -11, -12, -13, -19, -21, -23, -24, -25.
 type constant struct{ t *tensor.Tensor }
 
 func makeConstant(a *Attrs) graph.Op {
 	var given []*tensor.Tensor
 	if a.Has("value") {
 		given = append(given, a.Tensor("value"))
+	}
+	if a.Version() >= 11 && a.Has("sparse_value") {
+		given = append(given, a.Tensor("sparse_value"))
 	}
 	if a.Version() >= 12 {
 		if a.Has("value_float") {
@@ -39,11 +42,12 @@ func makeConstant(a *Attrs) graph.Op {
 			v := attr(a, "value_ints", []int64(nil))
 			given = append(given, tensor.Of(v, len(v)))
 		}
-	}
-	for _, name := range []string{"sparse_value", "value_string", "value_strings"} {
-		if a.Has(name) {
-			a.Fail("%w attribute %q", ErrUnsupported, name)
-			return constant{}
+		if a.Has("value_string") {
+			given = append(given, a.strings([]string{a.String("value_string", "")}))
+		}
+		if a.Has("value_strings") {
+			v := a.Strings("value_strings")
+			given = append(given, a.strings(v, len(v)))
 		}
 	}
 	if len(given) != 1 {
@@ -54,6 +58,15 @@ func makeConstant(a *Attrs) graph.Op {
 		a.Fail("attribute %q has no tensor", "value")
 	}
 	return constant{given[0]}
+}
+
+// strings returns a tensor of strings.
+func (a *Attrs) strings(list []string, shape ...int) *tensor.Tensor {
+	t, err := packStrings(list, shape...)
+	if err != nil {
+		a.Fail("%w", err)
+	}
+	return t[0]
 }
 
 func (constant) String() string { return "Constant" }

@@ -18,23 +18,23 @@ func init() {
 		return dropout{mask: tensor.Bool, inputs: 1}
 	})
 	register("Dropout", 12, func(a *Attrs) graph.Op {
-		a.Int("seed", 0)
-		return dropout{mask: tensor.Bool, inputs: 3}
+		return dropout{mask: tensor.Bool, inputs: 3, seed: seedOf(a)}
 	})
 }
 
 // dropout is what Dropout does at inference: y = x, and every element of mask
-// is one.
+// is one. With training_mode, an element of mask is zero with the probability
+// ratio, and y = x * mask / (1 - ratio).
 //
 //	x, y: a floating-point type, any shape
 //	mask: x's shape; x's type until opset 9 (Undefined here), then bool
-//	ratio, training_mode (since opset 12): scalars; drops something only when
-//	       training_mode is true and ratio is not zero, which is not supported
+//	ratio, training_mode (since opset 12): scalars, 0.5 and false if omitted
 //
 // Source: ONNX Dropout-7, -10, -12, -13, -22.
 type dropout struct {
 	mask   tensor.DType
 	inputs int
+	seed   seed
 }
 
 func (dropout) String() string { return "Dropout" }
@@ -53,9 +53,6 @@ func (d dropout) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	if !training.Missing() {
 		if training.DType != tensor.Bool || training.Shape.Elems() != 1 {
 			return nil, fmt.Errorf("training_mode is %v, want a bool scalar", training.Type)
-		}
-		if !allZero(training) && (ratio.Missing() || !allZero(ratio)) {
-			return nil, fmt.Errorf("%w training_mode, which is not constantly false", ErrUnsupported)
 		}
 	}
 	mask := graph.Fact{Type: tensor.Type{DType: d.mask, Shape: x.Shape}}
@@ -79,7 +76,44 @@ var ones = map[tensor.DType][]byte{
 	tensor.BFloat16: tensor.Scalar(tensor.Float32ToBFloat16(1)).Raw,
 }
 
-func (dropout) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+// drops reports whether elements may be dropped.
+func drops(in []graph.Fact) bool {
+	ratio, training := input(in, 1), input(in, 2)
+	return !training.Missing() && !allZero(training) && (ratio.Missing() || !allZero(ratio))
+}
+
+// training is the kernel that drops elements if training_mode is true.
+func (d dropout) training(out []graph.Fact) graph.Kernel {
+	x := out[0].DType
+	load, store := floatAt(x), floatTo(x)
+	return perElement("generic go", out[0], mathTime, func(in, out []*tensor.Tensor, lo, hi int) error {
+		ratio := 0.0
+		if in[2].Raw[0] != 0 {
+			if ratio = 0.5; in[1] != nil {
+				ratio = floatAt(in[1].DType)(in[1].Raw, 0)
+			}
+		}
+		for i := lo; i < hi; i++ {
+			keep := d.seed.uniform(i) >= ratio
+			if y := out[0]; y != nil {
+				v := 0.0
+				if keep {
+					v = load(in[0].Raw, i) / (1 - ratio)
+				}
+				store(y.Raw, i, v)
+			}
+			if m := operand(out, 1); m != nil {
+				tensor.View[bool](m)[i] = keep
+			}
+		}
+		return nil
+	})
+}
+
+func (d dropout) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if drops(in) {
+		return d.training(out), nil
+	}
 	if len(out) < 2 {
 		return view, nil
 	}
@@ -105,5 +139,7 @@ func repeat(dst, one []byte) {
 	}
 }
 
-// Rewrite removes the node if nobody reads the mask.
-func (dropout) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) { return bypass(e, n), nil }
+// Rewrite removes the node if nothing is dropped and nobody reads the mask.
+func (dropout) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
+	return !drops(graph.Facts(n.In)) && bypass(e, n), nil
+}

@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"errors"
 	"slices"
 	"testing"
 
@@ -28,28 +27,38 @@ func TestDropoutAtInferenceIsIdentityWithAFullMask(t *testing.T) {
 	}
 }
 
-func TestDropoutRefusesToTrain(t *testing.T) {
+// In training an element is dropped with the probability ratio, and the others are
+// divided by 1 - ratio.
+func TestDropoutDropsInTrainingAlone(t *testing.T) {
+	x := tensor.New(tensor.Float32, 100, 100)
+	for i := range x.F32() {
+		x.F32()[i] = 3
+	}
 	op := build(t, "Dropout", 13, "seed", 1)
-	constant := func(t *tensor.Tensor) graph.Fact { return graph.Fact{Type: t.Type, Const: t} }
-	x := graph.Fact{Type: tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{2}}}
-	half, zero := constant(tensor.Scalar[float32](0.5)), constant(tensor.Scalar[float32](0))
-	yes, no := constant(tensor.Scalar(true)), constant(tensor.Scalar(false))
-	unknown := graph.Fact{Type: yes.Type}
 	for _, c := range []struct {
-		name            string
-		ratio, training graph.Fact
-		ok              bool
+		ratio, training any
+		want            float64 // ratio that is dropped
 	}{
-		{"not training", half, no, true},
-		{"default", half, graph.Fact{}, true},
-		{"training without loss", zero, yes, true},
-		{"training", half, yes, false},
-		{"training with the default ratio", graph.Fact{}, yes, false},
-		{"perhaps training", half, unknown, false},
+		{tensor.Scalar[float32](0.25), tensor.Scalar(true), 0.25},
+		{nil, tensor.Scalar(true), 0.5},
+		{tensor.Scalar[float32](0.25), tensor.Scalar(false), 0},
+		{tensor.Scalar[float32](0), tensor.Scalar(true), 0},
+		{tensor.Scalar[float32](0.25), nil, 0},
 	} {
-		_, err := op.Infer([]graph.Fact{x, c.ratio, c.training})
-		if (err == nil) != c.ok || err != nil && !errors.Is(err, ErrUnsupported) {
-			t.Errorf("%s: got %v, want ok %v", c.name, err, c.ok)
+		out := apply(t, op, x, c.ratio, c.training)
+		dropped := 0.0
+		for i, keep := range tensor.View[bool](out[1]) {
+			want := float32(3 / (1 - c.want))
+			if !keep {
+				dropped, want = dropped+1, 0
+			}
+			if y := out[0].F32()[i]; y != want {
+				t.Fatalf("ratio %v: element %d is %v, want %v", c.want, i, y, want)
+			}
+		}
+		// Ten thousand draws stray by 0.005 typically.
+		if got := dropped / 1e4; got < c.want-0.03 || got > c.want+0.03 || c.want == 0 && got > 0 {
+			t.Errorf("%v of all elements are dropped, want %v", got, c.want)
 		}
 	}
 }

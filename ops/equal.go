@@ -7,7 +7,7 @@ import (
 	"scission/engine/tensor"
 )
 
-// Equal is z = whether a = b; see pairing. Strings are not supported.
+// Equal is z = whether a = b; see pairing, and moved for strings.
 //
 // Source: ONNX Equal-7, Equal-11, Equal-13, Equal-19.
 func init() {

@@ -8,16 +8,15 @@ func init() {
 
 // identity is y = x.
 //
-//	x, y: any type, any shape
+//	x, y: any value
 //
-// Source: ONNX Identity-1, -13, -14, -16, -19, -21, -23, -24, -25; sequences
-// and optionals are not supported.
+// Source: ONNX Identity-1, -13, -14, -16, -19, -21, -23, -24, -25.
 type identity struct{}
 
 func (identity) String() string { return "Identity" }
 
 func (identity) Infer(in []graph.Fact) ([]graph.Fact, error) {
-	if err := checkInputs(in, 1, 1); err != nil {
+	if err := countInputs(in, 1, 1); err != nil {
 		return nil, err
 	}
 	return []graph.Fact{{Type: in[0].Type}}, nil

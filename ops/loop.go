@@ -23,8 +23,9 @@ func init() {
 //	         number of the run as dimension 0; late unless the types stay the
 //	         same and the number of slices is known
 //
-// Source: ONNX Loop-1, -11, -13, -16, -19, -21, -23, -24, -25; sequences are not
-// supported.
+// The slices are tensors of numbers; the variables are of any kind.
+//
+// Source: ONNX Loop-1, -11, -13, -16, -19, -21, -23, -24, -25.
 type loop struct{ body *graph.Body }
 
 func (loop) String() string { return "Loop" }
@@ -202,6 +203,9 @@ type stack struct {
 }
 
 func (s *stack) push(t *tensor.Tensor, limit int) error {
+	if t.DType == tensor.Packed {
+		return fmt.Errorf("%w: a slice is no tensor of numbers", ErrUnsupported)
+	}
 	if s.n == 0 {
 		s.typ = tensor.Type{DType: t.DType, Shape: t.Shape.Clone()}
 	}

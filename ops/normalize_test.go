@@ -51,13 +51,12 @@ func TestBatchNormalizationIsItsDefinition(t *testing.T) {
 	})
 }
 
-func TestBatchNormalizationRefusesTrainingAndWhatDoesNotFit(t *testing.T) {
+func TestBatchNormalizationRefusesWhatDoesNotFit(t *testing.T) {
 	for _, c := range []struct {
 		version int
 		attr    graph.Attr
 	}{
 		{7, graph.Attr{Name: "spatial", Value: int64(0)}},
-		{14, graph.Attr{Name: "training_mode", Value: int64(1)}},
 		{9, graph.Attr{Name: "training_mode", Value: int64(0)}},
 	} {
 		if _, err := New("", "BatchNormalization", c.version, []graph.Attr{c.attr}); !errors.Is(err, ErrUnsupported) {

@@ -25,7 +25,7 @@ var ErrUnsupported = errors.New("unsupported")
 
 // Opsets of the ai.onnx domain between which New accepts operators.
 const (
-	MinOpset = 7
+	MinOpset = 1
 	MaxOpset = 28
 )
 
@@ -188,6 +188,9 @@ func (a *Attrs) Ints(name string) []int {
 
 // Floats returns a list of floats, or nil if it is not given.
 func (a *Attrs) Floats(name string) []float32 { return attr(a, name, []float32(nil)) }
+
+// Strings returns a list of strings, or nil if it is not given.
+func (a *Attrs) Strings(name string) []string { return attr(a, name, []string(nil)) }
 
 // Tensor returns a tensor attribute, or nil if it is not given.
 func (a *Attrs) Tensor(name string) *tensor.Tensor { return attr(a, name, (*tensor.Tensor)(nil)) }

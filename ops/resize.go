@@ -11,9 +11,9 @@ import (
 )
 
 func init() {
-	register("Upsample", 7, func(a *Attrs) graph.Op { return oldResize(a, "Upsample", a.Floats("scales")) })
-	register("Upsample", 9, func(a *Attrs) graph.Op { return oldResize(a, "Upsample", nil) })
-	register("Resize", 10, func(a *Attrs) graph.Op { return oldResize(a, "Resize", nil) })
+	register("Upsample", 7, func(a *Attrs) graph.Op { return oldResize(a, "Upsample", "floor", a.Floats("scales")) })
+	register("Upsample", 9, func(a *Attrs) graph.Op { return oldResize(a, "Upsample", "floor", nil) })
+	register("Resize", 10, func(a *Attrs) graph.Op { return oldResize(a, "Resize", "inwards", nil) })
 	register("Resize", 11, func(a *Attrs) graph.Op {
 		r := resize{name: "Resize", mode: a.String("mode", "nearest"), coordinates: a.String("coordinate_transformation_mode", "half_pixel"),
 			nearest: a.String("nearest_mode", "round_prefer_floor"), cubic: float64(a.Float("cubic_coeff_a", -0.75)),
@@ -21,12 +21,18 @@ func init() {
 		if a.Version() >= 18 {
 			r.antialias, r.axes, r.policy = a.Int("antialias", 0) != 0, a.Ints("axes"), a.String("keep_aspect_ratio_policy", "stretch")
 		}
+		if !slices.Contains([]string{"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}, r.nearest) {
+			a.Fail("%w %q in attribute %q", ErrUnsupported, r.nearest, "nearest_mode")
+		}
 		return r.checked(a)
 	})
 }
 
-func oldResize(a *Attrs, name string, scales []float32) graph.Op {
-	return resize{name: name, mode: a.String("mode", "nearest"), coordinates: "asymmetric", nearest: "floor", scales: scales}.checked(a)
+// oldResize makes the operator of older opsets. Its nearest element is left open
+// there: "inwards", which is what ONNX Runtime and the official cases take for
+// Resize-10, is the next lower one, or the next higher one where x gets shorter.
+func oldResize(a *Attrs, name, nearest string, scales []float32) graph.Op {
+	return resize{name: name, mode: a.String("mode", "nearest"), coordinates: "asymmetric", nearest: nearest, scales: scales}.checked(a)
 }
 
 // resize gives x other lengths by interpolation: Resize and Upsample.
@@ -53,7 +59,6 @@ func (r resize) checked(a *Attrs) graph.Op {
 	}{
 		{"mode", r.mode, []string{"nearest", "linear", "cubic"}},
 		{"coordinate_transformation_mode", r.coordinates, []string{"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_half_pixel_for_nn", "tf_crop_and_resize"}},
-		{"nearest_mode", r.nearest, []string{"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}},
 		{"keep_aspect_ratio_policy", r.policy, []string{"", "stretch", "not_larger", "not_smaller"}},
 	} {
 		if !slices.Contains(c.want, c.value) {
@@ -256,7 +261,13 @@ func (r resize) tapsOf(d resized, o int) (taps []tap, outside bool) {
 	outside = r.coordinates == "tf_crop_and_resize" && (x < 0 || x > float64(d.in-1))
 	clamp := func(i float64) int { return int(min(max(i, 0), float64(d.in-1))) }
 	if r.mode == "nearest" {
-		switch r.nearest {
+		nearest := r.nearest
+		if nearest == "inwards" {
+			if nearest = "floor"; d.scale < 1 {
+				nearest = "ceil"
+			}
+		}
+		switch nearest {
 		case "floor":
 			x = math.Floor(x)
 		case "ceil":
