@@ -244,6 +244,7 @@ func (m *Model) build(shapes map[string]tensor.Shape) (*graph.Graph, error) {
 	c.g = &graph.Graph{Name: m.name, Limit: m.limits.Value, Forget: m.forget}
 	for i, in := range m.inputs {
 		c.values[in.Name] = c.g.Input(in.Name, types[i])
+		c.values[in.Name].Late = in.DType == tensor.Packed
 	}
 	return c.g, c.build()
 }
@@ -474,9 +475,34 @@ func (m *Model) attribute(a *pb.Attribute) (any, error) {
 			list[i] = t
 		}
 		return list, nil
+	case pb.AttrSparseTensor:
+		if a.SparseTensor == nil {
+			return nil, fmt.Errorf("%w: its tensor is missing", ErrFormat)
+		}
+		return m.dense(a.SparseTensor)
+	case pb.AttrType:
+		return typeOf(a.TP), nil
 	case pb.AttrUndefined:
 		return nil, fmt.Errorf("%w: it has no type", ErrFormat)
 	default:
 		return nil, fmt.Errorf("%w type %v", ops.ErrUnsupported, t)
 	}
+}
+
+// typeOf returns t in memory of its own, without the shapes of tensors.
+func typeOf(t *pb.Type) *pb.Type {
+	if t == nil {
+		return nil
+	}
+	c := &pb.Type{}
+	if t.Tensor != nil {
+		c.Tensor = &pb.TensorType{ElemType: t.Tensor.ElemType}
+	}
+	if t.Sequence != nil {
+		c.Sequence = &pb.ElemType{Elem: typeOf(t.Sequence.Elem)}
+	}
+	if t.Optional != nil {
+		c.Optional = &pb.ElemType{Elem: typeOf(t.Optional.Elem)}
+	}
+	return c
 }

@@ -101,9 +101,9 @@ type section struct {
 // Input describes a graph input or output as the file declares it.
 type Input struct {
 	Name     string
-	DType    tensor.DType // Undefined if it is no tensor of a type that tensor knows
-	Dims     []Dim
-	Unranked bool // the file does not say how many dimensions there are
+	DType    tensor.DType // Packed for strings, sequences, optionals and maps; Undefined for what is not supported
+	Dims     []Dim        // of a tensor, also of strings
+	Unranked bool         // the file does not say how many dimensions there are
 	kind     string
 }
 
@@ -410,6 +410,8 @@ func declared(v pb.ValueInfo) (Input, error) {
 		in.kind = "a tensor of " + t.Tensor.ElemType.String()
 		if d := tensor.DType(t.Tensor.ElemType); d.Valid() {
 			in.DType = d
+		} else if t.Tensor.ElemType == pb.String {
+			in.DType = tensor.Packed
 		}
 		in.Unranked = t.Tensor.Shape == nil
 		if in.Unranked {
@@ -426,13 +428,13 @@ func declared(v pb.ValueInfo) (Input, error) {
 			in.Dims = append(in.Dims, dim)
 		}
 	case t.Sequence != nil:
-		in.kind = "a sequence"
+		in.kind, in.DType = kindSequence, tensor.Packed
 	case t.Map != nil:
-		in.kind = "a map"
+		in.kind, in.DType = kindMap, tensor.Packed
 	case t.SparseTensor != nil:
 		in.kind = "a sparse tensor"
 	case t.Optional != nil:
-		in.kind = "an optional"
+		in.kind, in.DType = kindOptional, tensor.Packed
 	default:
 		in.kind = "of an unknown type"
 	}
@@ -440,7 +442,7 @@ func declared(v pb.ValueInfo) (Input, error) {
 }
 
 // concrete returns the types of the inputs when those named in shapes have these
-// shapes; see Graph.
+// shapes; see Graph. That of a packed value is Undefined, since it is late.
 func (m *Model) concrete(shapes map[string]tensor.Shape) ([]tensor.Type, error) {
 	type binding struct {
 		value int
@@ -454,7 +456,7 @@ func (m *Model) concrete(shapes map[string]tensor.Shape) ([]tensor.Type, error) 
 			continue
 		}
 		known++
-		if in.Unranked {
+		if in.Unranked || in.DType == tensor.Packed {
 			continue
 		}
 		if len(s) != len(in.Dims) {
@@ -483,6 +485,9 @@ func (m *Model) concrete(shapes map[string]tensor.Shape) ([]tensor.Type, error) 
 	for i, in := range m.inputs {
 		if in.DType == tensor.Undefined {
 			return nil, fmt.Errorf("input %q: %w: it is %s", in.Name, ops.ErrUnsupported, in.kind)
+		}
+		if in.DType == tensor.Packed {
+			continue
 		}
 		s, ok := shapes[in.Name]
 		if !ok && in.Unranked {

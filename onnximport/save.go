@@ -29,7 +29,8 @@ const minIR = 4
 // become initializers, or results of the nodes that Fact.Made names. Each domain
 // is imported in the newest version that a
 // node's Spec has; an operator of an older version must mean the same in that.
-// A node without Spec is an error, as is a model of more than 2 GiB.
+// A node without Spec is an error, as are an input that is no tensor of numbers
+// and a model of more than 2 GiB.
 func Save(w io.Writer, g *graph.Graph) error {
 	m, err := encode(g)
 	if err == nil {
@@ -73,6 +74,9 @@ func (e *encoder) graph(g *graph.Graph, given int) error {
 		e.p.Name = "graph" // a graph must have a name
 	}
 	for _, v := range g.Inputs[:given] {
+		if v.Late && e.outer == nil {
+			return fmt.Errorf("%w: input %q is no tensor of numbers", ops.ErrUnsupported, v.Name)
+		}
 		e.computed[v] = true
 		e.p.Input = append(e.p.Input, pb.ValueInfo{Name: e.name(v), Type: typeProto(v.Fact)})
 	}
@@ -87,7 +91,9 @@ func (e *encoder) graph(g *graph.Graph, given int) error {
 	}
 	for _, v := range g.Outputs {
 		e.p.Output = append(e.p.Output, pb.ValueInfo{Name: e.name(v), Type: typeProto(v.Fact)})
-		e.constant(v)
+		if err := e.constant(v); err != nil {
+			return err
+		}
 	}
 	nodes := unique{}
 	for _, n := range listed {
@@ -134,7 +140,7 @@ func opsetsOf(g *graph.Graph) (map[string]int, error) {
 		return nil
 	})
 	if len(opsets) == 0 {
-		opsets[""] = ops.MinOpset // a file must import some opset
+		opsets[""] = ops.MaxOpset // a file must import some opset
 	}
 	return opsets, err
 }
@@ -231,18 +237,20 @@ func (e *encoder) name(v *graph.Value) string {
 }
 
 // constant makes v an initializer if it is a constant and not one yet.
-func (e *encoder) constant(v *graph.Value) {
+func (e *encoder) constant(v *graph.Value) error {
 	for o := e.outer; o != nil; o = o.outer {
 		if o.computed[v] {
-			return
+			return nil
 		}
 	}
-	if v != nil && v.Const != nil && !e.computed[v] {
-		e.computed[v] = true
-		t := tensorProto(v.Const)
-		t.Name = e.name(v)
-		e.p.Initializer = append(e.p.Initializer, t)
+	if v == nil || v.Const == nil || e.computed[v] {
+		return nil
 	}
+	e.computed[v] = true
+	t, err := tensorProto(v.Const)
+	t.Name = e.name(v)
+	e.p.Initializer = append(e.p.Initializer, t)
+	return err
 }
 
 func (e *encoder) node(n *graph.Node) (pb.Node, error) {
@@ -258,7 +266,9 @@ func (e *encoder) node(n *graph.Node) (pb.Node, error) {
 		captured[name], rest = rest[:count], rest[count:]
 	}
 	for _, v := range listed {
-		e.constant(v)
+		if err := e.constant(v); err != nil {
+			return p, err
+		}
 		p.Input = append(p.Input, e.name(v))
 	}
 	for _, v := range n.Out {
@@ -274,7 +284,10 @@ func (e *encoder) node(n *graph.Node) (pb.Node, error) {
 		case string:
 			q.Type, q.S = pb.AttrString, v
 		case *tensor.Tensor:
-			t := tensorProto(v)
+			t, err := tensorProto(v)
+			if err != nil {
+				return p, err
+			}
 			q.Type, q.T = pb.AttrTensor, &t
 		case []float32:
 			q.Type, q.Floats = pb.AttrFloats, v
@@ -285,12 +298,20 @@ func (e *encoder) node(n *graph.Node) (pb.Node, error) {
 		case []*tensor.Tensor:
 			q.Type = pb.AttrTensors
 			for _, t := range v {
-				q.Tensors = append(q.Tensors, tensorProto(t))
+				r, err := tensorProto(t)
+				if err != nil {
+					return p, err
+				}
+				q.Tensors = append(q.Tensors, r)
 			}
+		case *pb.Type:
+			q.Type, q.TP = pb.AttrType, v
 		case *graph.Body:
 			inner := newEncoder(e)
 			for i, x := range v.Graph.Inputs[v.Given:] {
-				e.constant(captured[a.Name][i])
+				if err := e.constant(captured[a.Name][i]); err != nil {
+					return p, err
+				}
 				inner.names[x] = e.name(captured[a.Name][i])
 			}
 			if err := inner.graph(v.Graph, v.Given); err != nil {
@@ -305,20 +326,32 @@ func (e *encoder) node(n *graph.Node) (pb.Node, error) {
 	return p, nil
 }
 
-func tensorProto(t *tensor.Tensor) pb.Tensor {
+// tensorProto returns t as a file has it. Of packed values only strings have such
+// a form.
+func tensorProto(t *tensor.Tensor) (pb.Tensor, error) {
 	p := pb.Tensor{DataType: pb.DataType(t.DType), RawData: t.Raw}
-	if p.RawData == nil {
+	shape := t.Shape
+	if t.DType == tensor.Packed {
+		v, err := t.Unpack()
+		if err == nil && v.Kind != tensor.Strings {
+			err = fmt.Errorf("%w: a constant that is of the kind %v", ops.ErrUnsupported, v.Kind)
+		}
+		if err != nil {
+			return p, err
+		}
+		p, shape = pb.Tensor{DataType: pb.String, Typed: pb.StringsOf(v.Strings)}, v.Shape
+	} else if p.RawData == nil {
 		p.RawData = []byte{}
 	}
-	for _, d := range t.Shape {
+	for _, d := range shape {
 		p.Dims = append(p.Dims, int64(d))
 	}
-	return p
+	return p, nil
 }
 
-// typeProto is the type of a value, nil for one that is late.
+// typeProto is the type of a value, nil for one that is late or packed.
 func typeProto(f graph.Fact) *pb.Type {
-	if f.Late {
+	if f.Late || f.DType == tensor.Packed {
 		return nil
 	}
 	t := f.Type

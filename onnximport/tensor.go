@@ -2,9 +2,7 @@ package onnximport
 
 import (
 	"fmt"
-	"math"
 	"slices"
-	"strings"
 
 	"scission/engine/tensor"
 	"scission/onnximport/internal/pb"
@@ -16,16 +14,7 @@ import (
 // memory with data where the elements lie aligned in it, so data must not be
 // changed afterwards.
 func ReadTensor(data []byte, limit int) (t *tensor.Tensor, name string, err error) {
-	var p pb.Tensor
-	if err := pb.Decode(data, &p, pb.Limits{}); err != nil {
-		return nil, "", fmt.Errorf("onnximport: %w: %w", ErrFormat, err)
-	}
-	d := tensorDecoder{limit: limit, left: math.MaxInt}
-	t, err = d.tensor(&p)
-	if err != nil {
-		return nil, "", fmt.Errorf("onnximport: tensor %q: %w", p.Name, err)
-	}
-	return t, strings.Clone(p.Name), nil
+	return Input{}.Read(data, limit)
 }
 
 // tensorDecoder turns TensorProtos into tensors.
@@ -38,6 +27,9 @@ type tensorDecoder struct {
 // tensor returns a tensor that shares memory with the file if the elements lie
 // there as they lie in memory: raw and aligned.
 func (d *tensorDecoder) tensor(p *pb.Tensor) (*tensor.Tensor, error) {
+	if p.DataType == pb.String {
+		return d.strings(p)
+	}
 	typ, err := d.typeOf(p)
 	if err != nil {
 		return nil, err
@@ -61,6 +53,50 @@ func (d *tensorDecoder) tensor(p *pb.Tensor) (*tensor.Tensor, error) {
 		return nil, fmt.Errorf("%w: the tensor has no data, want %d bytes for %v", ErrFormat, typ.Bytes(), typ)
 	}
 	return d.typed(typ, p.Typed)
+}
+
+// strings returns a tensor of strings, packed.
+func (d *tensorDecoder) strings(p *pb.Tensor) (*tensor.Tensor, error) {
+	if p.Segment != nil || p.DataLocation == pb.External || p.RawData != nil {
+		return nil, fmt.Errorf("%w: a tensor of strings has its data elsewhere than in %v", ErrFormat, pb.StringData)
+	}
+	if !p.Typed.Absent() && p.Typed.Field != pb.StringData {
+		return nil, fmt.Errorf("%w: the tensor's elements are in %v, want %v", ErrFormat, p.Typed.Field, pb.StringData)
+	}
+	like := *p
+	like.DataType = pb.Uint8
+	typ, err := d.typeOf(&like)
+	if err != nil {
+		return nil, err
+	}
+	n, err := p.Typed.Len()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if n != typ.Shape.Elems() {
+		return nil, fmt.Errorf("%w: %d strings, want %d for shape %v", ErrFormat, n, typ.Shape.Elems(), typ.Shape)
+	}
+	v := tensor.Value{Kind: tensor.Strings, Shape: typ.Shape, Strings: make([]string, 0, n)}
+	for s, err := range p.Typed.Strings() {
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+		}
+		v.Strings = append(v.Strings, s)
+	}
+	return d.packed(v)
+}
+
+// packed packs a value if it keeps to the limits.
+func (d *tensorDecoder) packed(v tensor.Value) (*tensor.Tensor, error) {
+	t, err := v.Pack()
+	if err != nil {
+		return nil, err
+	}
+	if n := len(t.Raw); n > d.limit || n > d.left {
+		return nil, fmt.Errorf("%v takes %d bytes, of those for constants %d are left", v.Kind, n, min(d.limit, d.left))
+	}
+	d.left -= len(t.Raw)
+	return t, nil
 }
 
 // sparse returns the dense tensor of p: zeros but for the values at the indices,

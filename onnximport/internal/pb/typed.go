@@ -3,6 +3,7 @@ package pb
 import (
 	"fmt"
 	"iter"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -153,6 +154,30 @@ func (t Typed) Bits() iter.Seq2[uint64, error] {
 					return
 				}
 				b = b[n:]
+			}
+		}
+	}
+}
+
+// StringsOf returns StringData with a copy of the strings.
+func StringsOf(list []string) Typed {
+	w := &writer{}
+	for _, s := range list {
+		w.bytes(protowire.Number(StringData), s)
+	}
+	return Typed{StringData, slices.Concat(w.flush()...)}
+}
+
+// Strings yields each string of StringData. They share memory with the file.
+func (t Typed) Strings() iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for c, err := range t.walk() {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if !yield(alias(c.body), nil) {
+				return
 			}
 		}
 	}
