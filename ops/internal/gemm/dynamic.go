@@ -36,7 +36,7 @@ func newDynamic(im *impl, batch, m, n, k int, transA, transB bool, strideA, stri
 		batch:   batch, transB: transB && n > 1, strideA: strideA, strideB: strideB,
 	}
 	// A B whose every panel is used by one strip of rows only is read where it is.
-	d.pack = d.transB || m > im.mr || k == 0
+	d.pack = d.transB || m > im.rows() || k == 0
 	d.packTail = !d.pack && n%im.nr != 0
 	if batch*m*n*k > 0 && (d.pack || d.packTail) {
 		d.packCols = min(d.packPanels(), max(1, packWork/(k*im.nr)))

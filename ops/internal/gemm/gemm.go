@@ -94,6 +94,7 @@ type product struct {
 	kBlock  int  // values of k that one micro-kernel call runs through
 	copyA   bool // bring blocks of A into scratch first
 	ldCopy  int  // row stride of such a copy
+	sums    int  // values at the start of scratch where sums are between blocks of k; 0 if they are in C
 	scratch int
 
 	rows, cols           int // of one chunk: rows, and panels of columns
@@ -101,13 +102,16 @@ type product struct {
 }
 
 const (
-	// blockRows × blockK values of A, 96 KiB, stay in the second level cache while a chunk's panels of B pass by;
-	// blockK values of one panel, 16 KiB with 16 columns, stay in the first while the rows of A pass by.
-	blockRows = 96
-	blockK    = 256
+	// blockRows rows of A, as long as a block of k, stay in the second level cache while a chunk's panels of B pass by;
+	// a block of one panel, 16 KiB, stays in the first while the rows of A pass by.
+	blockRows = 128
+
+	// maxSums values, 256 KiB, between one block of k and the next stay in the second level cache, too. They are not in
+	// C, whose rows may lie so that they evict each other.
+	maxSums = 1 << 16
 
 	// A B of more than largeB values comes from main memory each time that rows of A pass by it, so more of them do at
-	// once: blocks of A then take 208 KiB.
+	// once.
 	largeB    = 1 << 20
 	largeRows = 208
 
@@ -118,6 +122,8 @@ const (
 	// streamAhead is how many rows ahead of their use B is fetched in that case. Otherwise the next panel is fetched
 	// while the rows of A pass by this one.
 	streamAhead = 32
+
+	unroll = 4 // rows of B for which a tile fetches once
 
 	// Addresses that differ by a multiple of aliasStride bytes share a set of the first level cache, which holds few
 	// lines. If more than aliasRows rows of a strip are that far apart they evict each other, so blocks of A are copied
@@ -145,12 +151,12 @@ func newProduct(im *impl, batch, m, n, k int, transA bool, e Epilogue) product {
 		copy(p.bias, e.Bias[:n])
 	}
 	p.split(batch)
-	p.kBlock = blockK
-	if m <= im.mr {
+	p.kBlock = im.kBlock
+	if m <= im.rows() {
 		p.kBlock = streamK
 	}
 	p.kBlock = min(p.kBlock, k)
-	if transA || p.cols >= copyPanels && aliases(min(m, im.mr), k*4) {
+	if transA || p.cols >= copyPanels && aliases(min(m, im.form(m, im.nr).mr), k*4) {
 		p.useCopies()
 	}
 	return p
@@ -160,7 +166,7 @@ func newProduct(im *impl, batch, m, n, k int, transA bool, e Epilogue) product {
 func (p *product) useCopies() {
 	p.copyA = true
 	p.ldCopy = p.kBlock + copyPad
-	p.scratch = p.rows * p.ldCopy
+	p.scratch = p.sums + p.rows*p.ldCopy
 }
 
 // aliases reports whether too many of the given rows, some bytes apart, share a set of the first level cache.
@@ -177,7 +183,7 @@ func (p *product) split(batch int) {
 	if p.m == 0 || p.n == 0 {
 		return
 	}
-	mr, block := p.im.mr, blockRows
+	mr, block := p.im.rows(), blockRows
 	if float64(p.k)*float64(p.n) > largeB {
 		block = largeRows
 	}
@@ -190,7 +196,12 @@ func (p *product) split(batch int) {
 	p.colChunks = max(1, min(ceil(wantChunks, p.rowChunks*max(1, batch)), int(work/minWork)))
 	p.cols = ceil(p.panelCount(), p.colChunks)
 	if p.m == 1 {
-		p.cols = ceil(p.cols, rowPanels) * rowPanels
+		p.cols = ceil(p.cols, p.im.panels) * p.im.panels
+	}
+	if p.m > p.im.rows() && p.k > p.im.kBlock {
+		p.cols = min(p.cols, max(1, maxSums/(p.rows*p.im.nr)))
+		p.sums = p.rows * p.cols * p.im.nr
+		p.scratch = p.sums
 	}
 	p.colChunks = ceil(p.panelCount(), p.cols)
 }
@@ -257,25 +268,33 @@ func (p *product) run(chunk int, scratch, a []float32, b panels, res, c []float3
 		res = res[i0*p.n:]
 	}
 	for k0, done := 0, false; !done; k0 += p.kBlock {
-		t := tile{k: min(p.kBlock, p.k-k0), ldc: p.n, lo: -inf, hi: inf, ahead: b.panel}
-		if m <= p.im.mr {
+		t := tile{k: min(p.kBlock, p.k-k0), lo: -inf, hi: inf, ahead: b.panel}
+		t.fetch = ceil(unroll*4*b.step, ceil(m, p.im.form(m, nr).mr))
+		if m <= p.im.rows() {
 			t.ahead = streamAhead * b.step
 		}
 		if done = k0+t.k == p.k; done {
 			t.lo, t.hi = p.lo, p.hi
 		}
 		if p.copyA {
-			p.copyBlock(scratch, a, i0, m, k0, t.k)
-			t.a, t.lda = scratch, p.ldCopy
+			p.copyBlock(scratch[p.sums:], a, i0, m, k0, t.k)
+			t.a, t.lda = scratch[p.sums:], p.ldCopy
 		} else {
 			t.a, t.lda = a[i0*p.k+k0:], p.k
 		}
 		for j := j0; j < j1; {
 			t.n = min(nr, p.n-j*nr)
-			t.c = c[j*nr:]
+			t.c, t.ldc = c[j*nr:], p.n
+			sums, ldSums := t.c, p.n
+			if p.sums > 0 {
+				sums, ldSums = scratch[(j-j0)*p.rows*nr:], nr
+			}
+			if !done {
+				t.c, t.ldc = sums, ldSums
+			}
 			switch {
 			case k0 > 0:
-				t.init, t.ldi = t.c, p.n
+				t.init, t.ldi = sums, ldSums
 			case p.bias != nil:
 				t.init, t.ldi = p.bias[j*nr:], 0
 			default:
@@ -285,12 +304,12 @@ func (p *product) run(chunk int, scratch, a []float32, b panels, res, c []float3
 				t.res = res[j*nr:]
 			}
 			t.b, t.ldb = b.at(j, k0, last, nr)
-			if m == 1 && p.im.row != nil && p.n-j*nr >= rowPanels*nr && j+rowPanels <= j1 {
+			if m == 1 && p.im.row != nil && p.n-j*nr >= p.im.panels*nr && j+p.im.panels <= j1 {
 				p.im.row(t.k, t.a, t.b, t.ldb, b.panel, t.c, t.init, t.res, t.lo, t.hi)
-				j += rowPanels
+				j += p.im.panels
 				continue
 			}
-			p.strips(m, t)
+			p.columns(m, t)
 			j++
 		}
 	}
@@ -310,25 +329,35 @@ func (p *product) copyBlock(dst, a []float32, i0, m, k0, k int) {
 	}
 }
 
-// strips computes one panel's m rows, in strips of at most mr rows. Where the rest is small it shares the last full
-// strip's rows evenly, since a strip of few rows does not fill the multipliers.
-func (p *product) strips(m int, t tile) {
-	mr := p.im.mr
-	full, rest := m/mr, m%mr
-	if full > 0 && rest > 0 && rest <= mr/2 {
+// columns computes one panel's m rows, in tiles as wide as can be.
+func (p *product) columns(m int, t tile) {
+	for n := t.n; n > 0; {
+		f := p.im.form(m, n)
+		t.n = min(n, f.nr)
+		f.strips(m, t)
+		n -= t.n
+		t.b, t.c, t.init, t.res = after(t.b, t.n), after(t.c, t.n), after(t.init, t.n), after(t.res, t.n)
+	}
+}
+
+// strips computes m rows, in strips of at most mr rows. Where the rest is small it shares the last full strip's rows
+// evenly, since a strip of few rows does not fill the multipliers.
+func (f *form) strips(m int, t tile) {
+	full, rest := m/f.mr, m%f.mr
+	if full > 0 && rest > 0 && rest <= f.mr/2 {
 		full--
-		rest += mr
+		rest += f.mr
 	}
 	if full > 0 {
-		t.run(p.im.tiles[mr], full*mr)
+		t.run(f.tiles[f.mr], full*f.mr)
 	}
-	for rest > mr {
+	for rest > f.mr {
 		r := (rest + 1) / 2
-		t.run(p.im.tiles[r], r)
+		t.run(f.tiles[r], r)
 		rest -= r
 	}
 	if rest > 0 {
-		t.run(p.im.tiles[rest], rest)
+		t.run(f.tiles[rest], rest)
 	}
 }
 
@@ -338,6 +367,7 @@ type tile struct {
 	a, b, c   []float32
 	lda, ldb  int
 	ahead     int
+	fetch     int
 	ldc, ldi  int
 	init, res []float32
 	lo, hi    float32
@@ -345,7 +375,7 @@ type tile struct {
 
 // run computes the next m rows and moves on behind them.
 func (t *tile) run(f tileFunc, m int) {
-	f(m, t.n, t.k, t.a, t.lda, t.b, t.ldb, t.ahead, t.c, t.ldc, t.init, t.ldi, t.res, t.lo, t.hi)
+	f(m, t.n, t.k, t.a, t.lda, t.b, t.ldb, t.ahead, t.fetch, t.c, t.ldc, t.init, t.ldi, t.res, t.lo, t.hi)
 	t.a, t.c, t.init = after(t.a, m*t.lda), after(t.c, m*t.ldc), after(t.init, m*t.ldi)
 	t.res = after(t.res, m*t.ldc)
 }

@@ -38,14 +38,17 @@ DATA masks<>+120(SB)/4, $0x00000000
 DATA masks<>+124(SB)/4, $0x00000000
 GLOBL masks<>(SB), RODATA|NOPTR, $128
 
-// func f32Tile1x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile1x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·f32Tile1x16AVX2(SB), NOSPLIT, $0-192
+TEXT ·f32Tile1x16AVX2(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ ldb+80(FP), R8
 	SHLQ $0x02, R8
 	LEAQ (R8)(R8*2), R9
+	MOVQ b_base+56(FP), DX
+	MOVQ ahead+88(FP), BX
+	LEAQ (DX)(BX*4), BX
 	XORQ DI, DI
 
 strip:
@@ -56,22 +59,22 @@ strip:
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y2
 	VMOVUPS    96(DX)(CX*4), Y3
-	MOVQ       ldi+152(FP), CX
+	MOVQ       ldi+160(FP), CX
 	SHLQ       $0x02, CX
 	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       init_base+128(FP), DX
+	ADDQ       init_base+136(FP), DX
 	VMASKMOVPS (DX), Y2, Y0
 	VMASKMOVPS 32(DX), Y3, Y1
 	ADDQ       CX, DX
 	JMP        initDone
 
 init:
-	MOVQ    ldi+152(FP), CX
+	MOVQ    ldi+160(FP), CX
 	SHLQ    $0x02, CX
 	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    init_base+128(FP), DX
+	ADDQ    init_base+136(FP), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	ADDQ    CX, DX
@@ -81,40 +84,35 @@ initDone:
 	IMULQ AX, CX
 	ADDQ  a_base+24(FP), CX
 	MOVQ  b_base+56(FP), DX
-	MOVQ  ahead+88(FP), BX
-	LEAQ  (DX)(BX*4), BX
 	MOVQ  k+16(FP), SI
 	SUBQ  $0x04, SI
 	JL    rest
 
 loop:
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
 	PREFETCHT1   (BX)
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y4, Y2, Y0
-	VFMADD231PS  Y4, Y3, Y1
-	VMOVUPS      (DX)(R8*1), Y2
-	VMOVUPS      32(DX)(R8*1), Y3
-	PREFETCHT1   (BX)(R8*1)
-	VBROADCASTSS 4(CX), Y4
-	VFMADD231PS  Y4, Y2, Y0
-	VFMADD231PS  Y4, Y3, Y1
-	VMOVUPS      (DX)(R8*2), Y2
-	VMOVUPS      32(DX)(R8*2), Y3
-	PREFETCHT1   (BX)(R8*2)
-	VBROADCASTSS 8(CX), Y4
-	VFMADD231PS  Y4, Y2, Y0
-	VFMADD231PS  Y4, Y3, Y1
-	VMOVUPS      (DX)(R9*1), Y2
-	VMOVUPS      32(DX)(R9*1), Y3
-	PREFETCHT1   (BX)(R9*1)
-	VBROADCASTSS 12(CX), Y4
-	VFMADD231PS  Y4, Y2, Y0
-	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         fetch+96(FP), BX
+	VBROADCASTSS (CX), Y2
+	VMOVUPS      (DX), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VMOVUPS      32(DX), Y4
+	VFMADD231PS  Y2, Y4, Y1
+	VBROADCASTSS 4(CX), Y2
+	VMOVUPS      (DX)(R8*1), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VMOVUPS      32(DX)(R8*1), Y4
+	VFMADD231PS  Y2, Y4, Y1
+	VBROADCASTSS 8(CX), Y2
+	VMOVUPS      (DX)(R8*2), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VMOVUPS      32(DX)(R8*2), Y4
+	VFMADD231PS  Y2, Y4, Y1
+	VBROADCASTSS 12(CX), Y2
+	VMOVUPS      (DX)(R9*1), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VMOVUPS      32(DX)(R9*1), Y4
+	VFMADD231PS  Y2, Y4, Y1
 	ADDQ         $0x10, CX
 	LEAQ         (DX)(R8*4), DX
-	LEAQ         (BX)(R8*4), BX
 	SUBQ         $0x04, SI
 	JGE          loop
 
@@ -123,43 +121,42 @@ rest:
 	JZ   finish
 
 one:
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
-	PREFETCHT1   (BX)
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y4, Y2, Y0
-	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS (CX), Y2
+	VMOVUPS      (DX), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VMOVUPS      32(DX), Y4
+	VFMADD231PS  Y2, Y4, Y1
 	ADDQ         $0x04, CX
 	ADDQ         R8, DX
 	DECQ         SI
 	JNZ          one
 
 finish:
-	CMPQ       res_len+168(FP), $0x00
+	CMPQ       res_len+176(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), CX
 	LEAQ       masks<>+0(SB), DX
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y2
 	VMOVUPS    96(DX)(CX*4), Y3
-	MOVQ       ldc+120(FP), CX
+	MOVQ       ldc+128(FP), CX
 	SHLQ       $0x02, CX
 	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       res_base+160(FP), DX
-	VMASKMOVPS (DX), Y2, Y4
-	VADDPS     Y4, Y0, Y0
-	VMASKMOVPS 32(DX), Y3, Y4
-	VADDPS     Y4, Y1, Y1
+	ADDQ       res_base+168(FP), DX
+	VMASKMOVPS (DX), Y2, Y15
+	VADDPS     Y15, Y0, Y0
+	VMASKMOVPS 32(DX), Y3, Y15
+	VADDPS     Y15, Y1, Y1
 	ADDQ       CX, DX
 
 clamp:
-	VBROADCASTSS lo+184(FP), Y4
-	VBROADCASTSS hi+188(FP), Y5
-	VMAXPS       Y0, Y4, Y0
-	VMINPS       Y0, Y5, Y0
-	VMAXPS       Y1, Y4, Y1
-	VMINPS       Y1, Y5, Y1
+	VBROADCASTSS lo+192(FP), Y2
+	VBROADCASTSS hi+196(FP), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
 	MOVQ         n+8(FP), CX
 	CMPQ         CX, $0x10
 	JE           store
@@ -167,22 +164,22 @@ clamp:
 	NEGQ         CX
 	VMOVUPS      64(DX)(CX*4), Y2
 	VMOVUPS      96(DX)(CX*4), Y3
-	MOVQ         ldc+120(FP), CX
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         DI, DX
 	IMULQ        CX, DX
-	ADDQ         c_base+96(FP), DX
+	ADDQ         c_base+104(FP), DX
 	VMASKMOVPS   Y0, Y2, (DX)
 	VMASKMOVPS   Y1, Y3, 32(DX)
 	ADDQ         CX, DX
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+120(FP), CX
+	MOVQ    ldc+128(FP), CX
 	SHLQ    $0x02, CX
 	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    c_base+96(FP), DX
+	ADDQ    c_base+104(FP), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    CX, DX
@@ -194,14 +191,17 @@ storeDone:
 	VZEROUPPER
 	RET
 
-// func f32Tile2x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile2x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·f32Tile2x16AVX2(SB), NOSPLIT, $0-192
+TEXT ·f32Tile2x16AVX2(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ ldb+80(FP), R8
 	SHLQ $0x02, R8
 	LEAQ (R8)(R8*2), R9
+	MOVQ b_base+56(FP), DX
+	MOVQ ahead+88(FP), BX
+	LEAQ (DX)(BX*4), BX
 	XORQ DI, DI
 
 strip:
@@ -212,11 +212,11 @@ strip:
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y4
 	VMOVUPS    96(DX)(CX*4), Y5
-	MOVQ       ldi+152(FP), CX
+	MOVQ       ldi+160(FP), CX
 	SHLQ       $0x02, CX
 	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       init_base+128(FP), DX
+	ADDQ       init_base+136(FP), DX
 	VMASKMOVPS (DX), Y4, Y0
 	VMASKMOVPS 32(DX), Y5, Y1
 	ADDQ       CX, DX
@@ -226,11 +226,11 @@ strip:
 	JMP        initDone
 
 init:
-	MOVQ    ldi+152(FP), CX
+	MOVQ    ldi+160(FP), CX
 	SHLQ    $0x02, CX
 	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    init_base+128(FP), DX
+	ADDQ    init_base+136(FP), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	ADDQ    CX, DX
@@ -243,16 +243,15 @@ initDone:
 	IMULQ AX, CX
 	ADDQ  a_base+24(FP), CX
 	MOVQ  b_base+56(FP), DX
-	MOVQ  ahead+88(FP), BX
-	LEAQ  (DX)(BX*4), BX
 	MOVQ  k+16(FP), SI
 	SUBQ  $0x04, SI
 	JL    rest
 
 loop:
+	PREFETCHT1   (BX)
+	ADDQ         fetch+96(FP), BX
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
-	PREFETCHT1   (BX)
 	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -261,7 +260,6 @@ loop:
 	VFMADD231PS  Y7, Y5, Y3
 	VMOVUPS      (DX)(R8*1), Y4
 	VMOVUPS      32(DX)(R8*1), Y5
-	PREFETCHT1   (BX)(R8*1)
 	VBROADCASTSS 4(CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -270,7 +268,6 @@ loop:
 	VFMADD231PS  Y7, Y5, Y3
 	VMOVUPS      (DX)(R8*2), Y4
 	VMOVUPS      32(DX)(R8*2), Y5
-	PREFETCHT1   (BX)(R8*2)
 	VBROADCASTSS 8(CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -279,7 +276,6 @@ loop:
 	VFMADD231PS  Y7, Y5, Y3
 	VMOVUPS      (DX)(R9*1), Y4
 	VMOVUPS      32(DX)(R9*1), Y5
-	PREFETCHT1   (BX)(R9*1)
 	VBROADCASTSS 12(CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -288,7 +284,6 @@ loop:
 	VFMADD231PS  Y7, Y5, Y3
 	ADDQ         $0x10, CX
 	LEAQ         (DX)(R8*4), DX
-	LEAQ         (BX)(R8*4), BX
 	SUBQ         $0x04, SI
 	JGE          loop
 
@@ -299,7 +294,6 @@ rest:
 one:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
-	PREFETCHT1   (BX)
 	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -312,40 +306,40 @@ one:
 	JNZ          one
 
 finish:
-	CMPQ       res_len+168(FP), $0x00
+	CMPQ       res_len+176(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), CX
 	LEAQ       masks<>+0(SB), DX
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y4
 	VMOVUPS    96(DX)(CX*4), Y5
-	MOVQ       ldc+120(FP), CX
+	MOVQ       ldc+128(FP), CX
 	SHLQ       $0x02, CX
 	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       res_base+160(FP), DX
-	VMASKMOVPS (DX), Y4, Y6
-	VADDPS     Y6, Y0, Y0
-	VMASKMOVPS 32(DX), Y5, Y6
-	VADDPS     Y6, Y1, Y1
+	ADDQ       res_base+168(FP), DX
+	VMASKMOVPS (DX), Y4, Y15
+	VADDPS     Y15, Y0, Y0
+	VMASKMOVPS 32(DX), Y5, Y15
+	VADDPS     Y15, Y1, Y1
 	ADDQ       CX, DX
-	VMASKMOVPS (DX), Y4, Y6
-	VADDPS     Y6, Y2, Y2
-	VMASKMOVPS 32(DX), Y5, Y6
-	VADDPS     Y6, Y3, Y3
+	VMASKMOVPS (DX), Y4, Y15
+	VADDPS     Y15, Y2, Y2
+	VMASKMOVPS 32(DX), Y5, Y15
+	VADDPS     Y15, Y3, Y3
 	ADDQ       CX, DX
 
 clamp:
-	VBROADCASTSS lo+184(FP), Y6
-	VBROADCASTSS hi+188(FP), Y7
-	VMAXPS       Y0, Y6, Y0
-	VMINPS       Y0, Y7, Y0
-	VMAXPS       Y1, Y6, Y1
-	VMINPS       Y1, Y7, Y1
-	VMAXPS       Y2, Y6, Y2
-	VMINPS       Y2, Y7, Y2
-	VMAXPS       Y3, Y6, Y3
-	VMINPS       Y3, Y7, Y3
+	VBROADCASTSS lo+192(FP), Y4
+	VBROADCASTSS hi+196(FP), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
 	MOVQ         n+8(FP), CX
 	CMPQ         CX, $0x10
 	JE           store
@@ -353,11 +347,11 @@ clamp:
 	NEGQ         CX
 	VMOVUPS      64(DX)(CX*4), Y4
 	VMOVUPS      96(DX)(CX*4), Y5
-	MOVQ         ldc+120(FP), CX
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         DI, DX
 	IMULQ        CX, DX
-	ADDQ         c_base+96(FP), DX
+	ADDQ         c_base+104(FP), DX
 	VMASKMOVPS   Y0, Y4, (DX)
 	VMASKMOVPS   Y1, Y5, 32(DX)
 	ADDQ         CX, DX
@@ -367,11 +361,11 @@ clamp:
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+120(FP), CX
+	MOVQ    ldc+128(FP), CX
 	SHLQ    $0x02, CX
 	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    c_base+96(FP), DX
+	ADDQ    c_base+104(FP), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    CX, DX
@@ -386,14 +380,17 @@ storeDone:
 	VZEROUPPER
 	RET
 
-// func f32Tile3x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile3x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·f32Tile3x16AVX2(SB), NOSPLIT, $0-192
+TEXT ·f32Tile3x16AVX2(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ ldb+80(FP), R8
 	SHLQ $0x02, R8
 	LEAQ (R8)(R8*2), R9
+	MOVQ b_base+56(FP), DX
+	MOVQ ahead+88(FP), BX
+	LEAQ (DX)(BX*4), BX
 	XORQ DI, DI
 
 strip:
@@ -404,11 +401,11 @@ strip:
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y6
 	VMOVUPS    96(DX)(CX*4), Y7
-	MOVQ       ldi+152(FP), CX
+	MOVQ       ldi+160(FP), CX
 	SHLQ       $0x02, CX
 	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       init_base+128(FP), DX
+	ADDQ       init_base+136(FP), DX
 	VMASKMOVPS (DX), Y6, Y0
 	VMASKMOVPS 32(DX), Y7, Y1
 	ADDQ       CX, DX
@@ -421,11 +418,11 @@ strip:
 	JMP        initDone
 
 init:
-	MOVQ    ldi+152(FP), CX
+	MOVQ    ldi+160(FP), CX
 	SHLQ    $0x02, CX
 	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    init_base+128(FP), DX
+	ADDQ    init_base+136(FP), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	ADDQ    CX, DX
@@ -441,16 +438,15 @@ initDone:
 	IMULQ AX, CX
 	ADDQ  a_base+24(FP), CX
 	MOVQ  b_base+56(FP), DX
-	MOVQ  ahead+88(FP), BX
-	LEAQ  (DX)(BX*4), BX
 	MOVQ  k+16(FP), SI
 	SUBQ  $0x04, SI
 	JL    rest
 
 loop:
+	PREFETCHT1   (BX)
+	ADDQ         fetch+96(FP), BX
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
-	PREFETCHT1   (BX)
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -462,7 +458,6 @@ loop:
 	VFMADD231PS  Y8, Y7, Y5
 	VMOVUPS      (DX)(R8*1), Y6
 	VMOVUPS      32(DX)(R8*1), Y7
-	PREFETCHT1   (BX)(R8*1)
 	VBROADCASTSS 4(CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -474,7 +469,6 @@ loop:
 	VFMADD231PS  Y8, Y7, Y5
 	VMOVUPS      (DX)(R8*2), Y6
 	VMOVUPS      32(DX)(R8*2), Y7
-	PREFETCHT1   (BX)(R8*2)
 	VBROADCASTSS 8(CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -486,7 +480,6 @@ loop:
 	VFMADD231PS  Y8, Y7, Y5
 	VMOVUPS      (DX)(R9*1), Y6
 	VMOVUPS      32(DX)(R9*1), Y7
-	PREFETCHT1   (BX)(R9*1)
 	VBROADCASTSS 12(CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -498,7 +491,6 @@ loop:
 	VFMADD231PS  Y8, Y7, Y5
 	ADDQ         $0x10, CX
 	LEAQ         (DX)(R8*4), DX
-	LEAQ         (BX)(R8*4), BX
 	SUBQ         $0x04, SI
 	JGE          loop
 
@@ -509,7 +501,6 @@ rest:
 one:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
-	PREFETCHT1   (BX)
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -525,49 +516,49 @@ one:
 	JNZ          one
 
 finish:
-	CMPQ       res_len+168(FP), $0x00
+	CMPQ       res_len+176(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), CX
 	LEAQ       masks<>+0(SB), DX
 	NEGQ       CX
 	VMOVUPS    64(DX)(CX*4), Y6
 	VMOVUPS    96(DX)(CX*4), Y7
-	MOVQ       ldc+120(FP), CX
+	MOVQ       ldc+128(FP), CX
 	SHLQ       $0x02, CX
 	MOVQ       DI, DX
 	IMULQ      CX, DX
-	ADDQ       res_base+160(FP), DX
-	VMASKMOVPS (DX), Y6, Y8
-	VADDPS     Y8, Y0, Y0
-	VMASKMOVPS 32(DX), Y7, Y8
-	VADDPS     Y8, Y1, Y1
+	ADDQ       res_base+168(FP), DX
+	VMASKMOVPS (DX), Y6, Y15
+	VADDPS     Y15, Y0, Y0
+	VMASKMOVPS 32(DX), Y7, Y15
+	VADDPS     Y15, Y1, Y1
 	ADDQ       CX, DX
-	VMASKMOVPS (DX), Y6, Y8
-	VADDPS     Y8, Y2, Y2
-	VMASKMOVPS 32(DX), Y7, Y8
-	VADDPS     Y8, Y3, Y3
+	VMASKMOVPS (DX), Y6, Y15
+	VADDPS     Y15, Y2, Y2
+	VMASKMOVPS 32(DX), Y7, Y15
+	VADDPS     Y15, Y3, Y3
 	ADDQ       CX, DX
-	VMASKMOVPS (DX), Y6, Y8
-	VADDPS     Y8, Y4, Y4
-	VMASKMOVPS 32(DX), Y7, Y8
-	VADDPS     Y8, Y5, Y5
+	VMASKMOVPS (DX), Y6, Y15
+	VADDPS     Y15, Y4, Y4
+	VMASKMOVPS 32(DX), Y7, Y15
+	VADDPS     Y15, Y5, Y5
 	ADDQ       CX, DX
 
 clamp:
-	VBROADCASTSS lo+184(FP), Y8
-	VBROADCASTSS hi+188(FP), Y9
-	VMAXPS       Y0, Y8, Y0
-	VMINPS       Y0, Y9, Y0
-	VMAXPS       Y1, Y8, Y1
-	VMINPS       Y1, Y9, Y1
-	VMAXPS       Y2, Y8, Y2
-	VMINPS       Y2, Y9, Y2
-	VMAXPS       Y3, Y8, Y3
-	VMINPS       Y3, Y9, Y3
-	VMAXPS       Y4, Y8, Y4
-	VMINPS       Y4, Y9, Y4
-	VMAXPS       Y5, Y8, Y5
-	VMINPS       Y5, Y9, Y5
+	VBROADCASTSS lo+192(FP), Y6
+	VBROADCASTSS hi+196(FP), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
 	MOVQ         n+8(FP), CX
 	CMPQ         CX, $0x10
 	JE           store
@@ -575,11 +566,11 @@ clamp:
 	NEGQ         CX
 	VMOVUPS      64(DX)(CX*4), Y6
 	VMOVUPS      96(DX)(CX*4), Y7
-	MOVQ         ldc+120(FP), CX
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         DI, DX
 	IMULQ        CX, DX
-	ADDQ         c_base+96(FP), DX
+	ADDQ         c_base+104(FP), DX
 	VMASKMOVPS   Y0, Y6, (DX)
 	VMASKMOVPS   Y1, Y7, 32(DX)
 	ADDQ         CX, DX
@@ -592,11 +583,11 @@ clamp:
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+120(FP), CX
+	MOVQ    ldc+128(FP), CX
 	SHLQ    $0x02, CX
 	MOVQ    DI, DX
 	IMULQ   CX, DX
-	ADDQ    c_base+96(FP), DX
+	ADDQ    c_base+104(FP), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    CX, DX
@@ -614,15 +605,18 @@ storeDone:
 	VZEROUPPER
 	RET
 
-// func f32Tile4x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile4x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·f32Tile4x16AVX2(SB), NOSPLIT, $0-192
+TEXT ·f32Tile4x16AVX2(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), CX
 	MOVQ ldb+80(FP), R9
 	SHLQ $0x02, R9
 	LEAQ (R9)(R9*2), R10
+	MOVQ b_base+56(FP), BX
+	MOVQ ahead+88(FP), SI
+	LEAQ (BX)(SI*4), SI
 	XORQ R8, R8
 
 strip:
@@ -633,11 +627,11 @@ strip:
 	NEGQ       DX
 	VMOVUPS    64(BX)(DX*4), Y8
 	VMOVUPS    96(BX)(DX*4), Y9
-	MOVQ       ldi+152(FP), DX
+	MOVQ       ldi+160(FP), DX
 	SHLQ       $0x02, DX
 	MOVQ       R8, BX
 	IMULQ      DX, BX
-	ADDQ       init_base+128(FP), BX
+	ADDQ       init_base+136(FP), BX
 	VMASKMOVPS (BX), Y8, Y0
 	VMASKMOVPS 32(BX), Y9, Y1
 	ADDQ       DX, BX
@@ -653,11 +647,11 @@ strip:
 	JMP        initDone
 
 init:
-	MOVQ    ldi+152(FP), DX
+	MOVQ    ldi+160(FP), DX
 	SHLQ    $0x02, DX
 	MOVQ    R8, BX
 	IMULQ   DX, BX
-	ADDQ    init_base+128(FP), BX
+	ADDQ    init_base+136(FP), BX
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	ADDQ    DX, BX
@@ -676,16 +670,15 @@ initDone:
 	IMULQ AX, DX
 	ADDQ  a_base+24(FP), DX
 	MOVQ  b_base+56(FP), BX
-	MOVQ  ahead+88(FP), SI
-	LEAQ  (BX)(SI*4), SI
 	MOVQ  k+16(FP), DI
 	SUBQ  $0x04, DI
 	JL    rest
 
 loop:
+	PREFETCHT1   (SI)
+	ADDQ         fetch+96(FP), SI
 	VMOVUPS      (BX), Y8
 	VMOVUPS      32(BX), Y9
-	PREFETCHT1   (SI)
 	VBROADCASTSS (DX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -700,7 +693,6 @@ loop:
 	VFMADD231PS  Y11, Y9, Y7
 	VMOVUPS      (BX)(R9*1), Y8
 	VMOVUPS      32(BX)(R9*1), Y9
-	PREFETCHT1   (SI)(R9*1)
 	VBROADCASTSS 4(DX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -715,7 +707,6 @@ loop:
 	VFMADD231PS  Y11, Y9, Y7
 	VMOVUPS      (BX)(R9*2), Y8
 	VMOVUPS      32(BX)(R9*2), Y9
-	PREFETCHT1   (SI)(R9*2)
 	VBROADCASTSS 8(DX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -730,7 +721,6 @@ loop:
 	VFMADD231PS  Y11, Y9, Y7
 	VMOVUPS      (BX)(R10*1), Y8
 	VMOVUPS      32(BX)(R10*1), Y9
-	PREFETCHT1   (SI)(R10*1)
 	VBROADCASTSS 12(DX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -745,7 +735,6 @@ loop:
 	VFMADD231PS  Y11, Y9, Y7
 	ADDQ         $0x10, DX
 	LEAQ         (BX)(R9*4), BX
-	LEAQ         (SI)(R9*4), SI
 	SUBQ         $0x04, DI
 	JGE          loop
 
@@ -756,7 +745,6 @@ rest:
 one:
 	VMOVUPS      (BX), Y8
 	VMOVUPS      32(BX), Y9
-	PREFETCHT1   (SI)
 	VBROADCASTSS (DX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -775,58 +763,58 @@ one:
 	JNZ          one
 
 finish:
-	CMPQ       res_len+168(FP), $0x00
+	CMPQ       res_len+176(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), DX
 	LEAQ       masks<>+0(SB), BX
 	NEGQ       DX
 	VMOVUPS    64(BX)(DX*4), Y8
 	VMOVUPS    96(BX)(DX*4), Y9
-	MOVQ       ldc+120(FP), DX
+	MOVQ       ldc+128(FP), DX
 	SHLQ       $0x02, DX
 	MOVQ       R8, BX
 	IMULQ      DX, BX
-	ADDQ       res_base+160(FP), BX
-	VMASKMOVPS (BX), Y8, Y10
-	VADDPS     Y10, Y0, Y0
-	VMASKMOVPS 32(BX), Y9, Y10
-	VADDPS     Y10, Y1, Y1
+	ADDQ       res_base+168(FP), BX
+	VMASKMOVPS (BX), Y8, Y15
+	VADDPS     Y15, Y0, Y0
+	VMASKMOVPS 32(BX), Y9, Y15
+	VADDPS     Y15, Y1, Y1
 	ADDQ       DX, BX
-	VMASKMOVPS (BX), Y8, Y10
-	VADDPS     Y10, Y2, Y2
-	VMASKMOVPS 32(BX), Y9, Y10
-	VADDPS     Y10, Y3, Y3
+	VMASKMOVPS (BX), Y8, Y15
+	VADDPS     Y15, Y2, Y2
+	VMASKMOVPS 32(BX), Y9, Y15
+	VADDPS     Y15, Y3, Y3
 	ADDQ       DX, BX
-	VMASKMOVPS (BX), Y8, Y10
-	VADDPS     Y10, Y4, Y4
-	VMASKMOVPS 32(BX), Y9, Y10
-	VADDPS     Y10, Y5, Y5
+	VMASKMOVPS (BX), Y8, Y15
+	VADDPS     Y15, Y4, Y4
+	VMASKMOVPS 32(BX), Y9, Y15
+	VADDPS     Y15, Y5, Y5
 	ADDQ       DX, BX
-	VMASKMOVPS (BX), Y8, Y10
-	VADDPS     Y10, Y6, Y6
-	VMASKMOVPS 32(BX), Y9, Y10
-	VADDPS     Y10, Y7, Y7
+	VMASKMOVPS (BX), Y8, Y15
+	VADDPS     Y15, Y6, Y6
+	VMASKMOVPS 32(BX), Y9, Y15
+	VADDPS     Y15, Y7, Y7
 	ADDQ       DX, BX
 
 clamp:
-	VBROADCASTSS lo+184(FP), Y10
-	VBROADCASTSS hi+188(FP), Y11
-	VMAXPS       Y0, Y10, Y0
-	VMINPS       Y0, Y11, Y0
-	VMAXPS       Y1, Y10, Y1
-	VMINPS       Y1, Y11, Y1
-	VMAXPS       Y2, Y10, Y2
-	VMINPS       Y2, Y11, Y2
-	VMAXPS       Y3, Y10, Y3
-	VMINPS       Y3, Y11, Y3
-	VMAXPS       Y4, Y10, Y4
-	VMINPS       Y4, Y11, Y4
-	VMAXPS       Y5, Y10, Y5
-	VMINPS       Y5, Y11, Y5
-	VMAXPS       Y6, Y10, Y6
-	VMINPS       Y6, Y11, Y6
-	VMAXPS       Y7, Y10, Y7
-	VMINPS       Y7, Y11, Y7
+	VBROADCASTSS lo+192(FP), Y8
+	VBROADCASTSS hi+196(FP), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
 	MOVQ         n+8(FP), DX
 	CMPQ         DX, $0x10
 	JE           store
@@ -834,11 +822,11 @@ clamp:
 	NEGQ         DX
 	VMOVUPS      64(BX)(DX*4), Y8
 	VMOVUPS      96(BX)(DX*4), Y9
-	MOVQ         ldc+120(FP), DX
+	MOVQ         ldc+128(FP), DX
 	SHLQ         $0x02, DX
 	MOVQ         R8, BX
 	IMULQ        DX, BX
-	ADDQ         c_base+96(FP), BX
+	ADDQ         c_base+104(FP), BX
 	VMASKMOVPS   Y0, Y8, (BX)
 	VMASKMOVPS   Y1, Y9, 32(BX)
 	ADDQ         DX, BX
@@ -854,11 +842,11 @@ clamp:
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+120(FP), DX
+	MOVQ    ldc+128(FP), DX
 	SHLQ    $0x02, DX
 	MOVQ    R8, BX
 	IMULQ   DX, BX
-	ADDQ    c_base+96(FP), BX
+	ADDQ    c_base+104(FP), BX
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    DX, BX
@@ -879,15 +867,18 @@ storeDone:
 	VZEROUPPER
 	RET
 
-// func f32Tile5x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile5x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·f32Tile5x16AVX2(SB), NOSPLIT, $0-192
+TEXT ·f32Tile5x16AVX2(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), CX
 	MOVQ ldb+80(FP), R9
 	SHLQ $0x02, R9
 	LEAQ (R9)(R9*2), R10
+	MOVQ b_base+56(FP), BX
+	MOVQ ahead+88(FP), SI
+	LEAQ (BX)(SI*4), SI
 	XORQ R8, R8
 
 strip:
@@ -898,11 +889,11 @@ strip:
 	NEGQ       DX
 	VMOVUPS    64(BX)(DX*4), Y10
 	VMOVUPS    96(BX)(DX*4), Y11
-	MOVQ       ldi+152(FP), DX
+	MOVQ       ldi+160(FP), DX
 	SHLQ       $0x02, DX
 	MOVQ       R8, BX
 	IMULQ      DX, BX
-	ADDQ       init_base+128(FP), BX
+	ADDQ       init_base+136(FP), BX
 	VMASKMOVPS (BX), Y10, Y0
 	VMASKMOVPS 32(BX), Y11, Y1
 	ADDQ       DX, BX
@@ -921,11 +912,11 @@ strip:
 	JMP        initDone
 
 init:
-	MOVQ    ldi+152(FP), DX
+	MOVQ    ldi+160(FP), DX
 	SHLQ    $0x02, DX
 	MOVQ    R8, BX
 	IMULQ   DX, BX
-	ADDQ    init_base+128(FP), BX
+	ADDQ    init_base+136(FP), BX
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	ADDQ    DX, BX
@@ -947,16 +938,15 @@ initDone:
 	IMULQ AX, DX
 	ADDQ  a_base+24(FP), DX
 	MOVQ  b_base+56(FP), BX
-	MOVQ  ahead+88(FP), SI
-	LEAQ  (BX)(SI*4), SI
 	MOVQ  k+16(FP), DI
 	SUBQ  $0x04, DI
 	JL    rest
 
 loop:
+	PREFETCHT1   (SI)
+	ADDQ         fetch+96(FP), SI
 	VMOVUPS      (BX), Y10
 	VMOVUPS      32(BX), Y11
-	PREFETCHT1   (SI)
 	VBROADCASTSS (DX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -974,7 +964,6 @@ loop:
 	VFMADD231PS  Y12, Y11, Y9
 	VMOVUPS      (BX)(R9*1), Y10
 	VMOVUPS      32(BX)(R9*1), Y11
-	PREFETCHT1   (SI)(R9*1)
 	VBROADCASTSS 4(DX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -992,7 +981,6 @@ loop:
 	VFMADD231PS  Y12, Y11, Y9
 	VMOVUPS      (BX)(R9*2), Y10
 	VMOVUPS      32(BX)(R9*2), Y11
-	PREFETCHT1   (SI)(R9*2)
 	VBROADCASTSS 8(DX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -1010,7 +998,6 @@ loop:
 	VFMADD231PS  Y12, Y11, Y9
 	VMOVUPS      (BX)(R10*1), Y10
 	VMOVUPS      32(BX)(R10*1), Y11
-	PREFETCHT1   (SI)(R10*1)
 	VBROADCASTSS 12(DX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -1028,7 +1015,6 @@ loop:
 	VFMADD231PS  Y12, Y11, Y9
 	ADDQ         $0x10, DX
 	LEAQ         (BX)(R9*4), BX
-	LEAQ         (SI)(R9*4), SI
 	SUBQ         $0x04, DI
 	JGE          loop
 
@@ -1039,7 +1025,6 @@ rest:
 one:
 	VMOVUPS      (BX), Y10
 	VMOVUPS      32(BX), Y11
-	PREFETCHT1   (SI)
 	VBROADCASTSS (DX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -1061,67 +1046,67 @@ one:
 	JNZ          one
 
 finish:
-	CMPQ       res_len+168(FP), $0x00
+	CMPQ       res_len+176(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), DX
 	LEAQ       masks<>+0(SB), BX
 	NEGQ       DX
 	VMOVUPS    64(BX)(DX*4), Y10
 	VMOVUPS    96(BX)(DX*4), Y11
-	MOVQ       ldc+120(FP), DX
+	MOVQ       ldc+128(FP), DX
 	SHLQ       $0x02, DX
 	MOVQ       R8, BX
 	IMULQ      DX, BX
-	ADDQ       res_base+160(FP), BX
-	VMASKMOVPS (BX), Y10, Y12
-	VADDPS     Y12, Y0, Y0
-	VMASKMOVPS 32(BX), Y11, Y12
-	VADDPS     Y12, Y1, Y1
+	ADDQ       res_base+168(FP), BX
+	VMASKMOVPS (BX), Y10, Y15
+	VADDPS     Y15, Y0, Y0
+	VMASKMOVPS 32(BX), Y11, Y15
+	VADDPS     Y15, Y1, Y1
 	ADDQ       DX, BX
-	VMASKMOVPS (BX), Y10, Y12
-	VADDPS     Y12, Y2, Y2
-	VMASKMOVPS 32(BX), Y11, Y12
-	VADDPS     Y12, Y3, Y3
+	VMASKMOVPS (BX), Y10, Y15
+	VADDPS     Y15, Y2, Y2
+	VMASKMOVPS 32(BX), Y11, Y15
+	VADDPS     Y15, Y3, Y3
 	ADDQ       DX, BX
-	VMASKMOVPS (BX), Y10, Y12
-	VADDPS     Y12, Y4, Y4
-	VMASKMOVPS 32(BX), Y11, Y12
-	VADDPS     Y12, Y5, Y5
+	VMASKMOVPS (BX), Y10, Y15
+	VADDPS     Y15, Y4, Y4
+	VMASKMOVPS 32(BX), Y11, Y15
+	VADDPS     Y15, Y5, Y5
 	ADDQ       DX, BX
-	VMASKMOVPS (BX), Y10, Y12
-	VADDPS     Y12, Y6, Y6
-	VMASKMOVPS 32(BX), Y11, Y12
-	VADDPS     Y12, Y7, Y7
+	VMASKMOVPS (BX), Y10, Y15
+	VADDPS     Y15, Y6, Y6
+	VMASKMOVPS 32(BX), Y11, Y15
+	VADDPS     Y15, Y7, Y7
 	ADDQ       DX, BX
-	VMASKMOVPS (BX), Y10, Y12
-	VADDPS     Y12, Y8, Y8
-	VMASKMOVPS 32(BX), Y11, Y12
-	VADDPS     Y12, Y9, Y9
+	VMASKMOVPS (BX), Y10, Y15
+	VADDPS     Y15, Y8, Y8
+	VMASKMOVPS 32(BX), Y11, Y15
+	VADDPS     Y15, Y9, Y9
 	ADDQ       DX, BX
 
 clamp:
-	VBROADCASTSS lo+184(FP), Y12
-	VBROADCASTSS hi+188(FP), Y13
-	VMAXPS       Y0, Y12, Y0
-	VMINPS       Y0, Y13, Y0
-	VMAXPS       Y1, Y12, Y1
-	VMINPS       Y1, Y13, Y1
-	VMAXPS       Y2, Y12, Y2
-	VMINPS       Y2, Y13, Y2
-	VMAXPS       Y3, Y12, Y3
-	VMINPS       Y3, Y13, Y3
-	VMAXPS       Y4, Y12, Y4
-	VMINPS       Y4, Y13, Y4
-	VMAXPS       Y5, Y12, Y5
-	VMINPS       Y5, Y13, Y5
-	VMAXPS       Y6, Y12, Y6
-	VMINPS       Y6, Y13, Y6
-	VMAXPS       Y7, Y12, Y7
-	VMINPS       Y7, Y13, Y7
-	VMAXPS       Y8, Y12, Y8
-	VMINPS       Y8, Y13, Y8
-	VMAXPS       Y9, Y12, Y9
-	VMINPS       Y9, Y13, Y9
+	VBROADCASTSS lo+192(FP), Y10
+	VBROADCASTSS hi+196(FP), Y11
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y11, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y11, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMINPS       Y4, Y11, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y11, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMINPS       Y6, Y11, Y6
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y11, Y7
+	VMAXPS       Y8, Y10, Y8
+	VMINPS       Y8, Y11, Y8
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y11, Y9
 	MOVQ         n+8(FP), DX
 	CMPQ         DX, $0x10
 	JE           store
@@ -1129,11 +1114,11 @@ clamp:
 	NEGQ         DX
 	VMOVUPS      64(BX)(DX*4), Y10
 	VMOVUPS      96(BX)(DX*4), Y11
-	MOVQ         ldc+120(FP), DX
+	MOVQ         ldc+128(FP), DX
 	SHLQ         $0x02, DX
 	MOVQ         R8, BX
 	IMULQ        DX, BX
-	ADDQ         c_base+96(FP), BX
+	ADDQ         c_base+104(FP), BX
 	VMASKMOVPS   Y0, Y10, (BX)
 	VMASKMOVPS   Y1, Y11, 32(BX)
 	ADDQ         DX, BX
@@ -1152,11 +1137,11 @@ clamp:
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+120(FP), DX
+	MOVQ    ldc+128(FP), DX
 	SHLQ    $0x02, DX
 	MOVQ    R8, BX
 	IMULQ   DX, BX
-	ADDQ    c_base+96(FP), BX
+	ADDQ    c_base+104(FP), BX
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    DX, BX
@@ -1180,9 +1165,9 @@ storeDone:
 	VZEROUPPER
 	RET
 
-// func f32Tile6x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile6x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·f32Tile6x16AVX2(SB), NOSPLIT, $0-192
+TEXT ·f32Tile6x16AVX2(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), CX
@@ -1190,6 +1175,9 @@ TEXT ·f32Tile6x16AVX2(SB), NOSPLIT, $0-192
 	MOVQ ldb+80(FP), R10
 	SHLQ $0x02, R10
 	LEAQ (R10)(R10*2), R11
+	MOVQ b_base+56(FP), SI
+	MOVQ ahead+88(FP), DI
+	LEAQ (SI)(DI*4), DI
 	XORQ R9, R9
 
 strip:
@@ -1200,11 +1188,11 @@ strip:
 	NEGQ       BX
 	VMOVUPS    64(SI)(BX*4), Y12
 	VMOVUPS    96(SI)(BX*4), Y13
-	MOVQ       ldi+152(FP), BX
+	MOVQ       ldi+160(FP), BX
 	SHLQ       $0x02, BX
 	MOVQ       R9, SI
 	IMULQ      BX, SI
-	ADDQ       init_base+128(FP), SI
+	ADDQ       init_base+136(FP), SI
 	VMASKMOVPS (SI), Y12, Y0
 	VMASKMOVPS 32(SI), Y13, Y1
 	ADDQ       BX, SI
@@ -1226,11 +1214,11 @@ strip:
 	JMP        initDone
 
 init:
-	MOVQ    ldi+152(FP), BX
+	MOVQ    ldi+160(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    R9, SI
 	IMULQ   BX, SI
-	ADDQ    init_base+128(FP), SI
+	ADDQ    init_base+136(FP), SI
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 	ADDQ    BX, SI
@@ -1255,16 +1243,15 @@ initDone:
 	IMULQ AX, BX
 	ADDQ  a_base+24(FP), BX
 	MOVQ  b_base+56(FP), SI
-	MOVQ  ahead+88(FP), DI
-	LEAQ  (SI)(DI*4), DI
 	MOVQ  k+16(FP), R8
 	SUBQ  $0x04, R8
 	JL    rest
 
 loop:
+	PREFETCHT1   (DI)
+	ADDQ         fetch+96(FP), DI
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
-	PREFETCHT1   (DI)
 	VBROADCASTSS (BX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -1285,7 +1272,6 @@ loop:
 	VFMADD231PS  Y15, Y13, Y11
 	VMOVUPS      (SI)(R10*1), Y12
 	VMOVUPS      32(SI)(R10*1), Y13
-	PREFETCHT1   (DI)(R10*1)
 	VBROADCASTSS 4(BX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -1306,7 +1292,6 @@ loop:
 	VFMADD231PS  Y15, Y13, Y11
 	VMOVUPS      (SI)(R10*2), Y12
 	VMOVUPS      32(SI)(R10*2), Y13
-	PREFETCHT1   (DI)(R10*2)
 	VBROADCASTSS 8(BX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -1327,7 +1312,6 @@ loop:
 	VFMADD231PS  Y15, Y13, Y11
 	VMOVUPS      (SI)(R11*1), Y12
 	VMOVUPS      32(SI)(R11*1), Y13
-	PREFETCHT1   (DI)(R11*1)
 	VBROADCASTSS 12(BX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -1348,7 +1332,6 @@ loop:
 	VFMADD231PS  Y15, Y13, Y11
 	ADDQ         $0x10, BX
 	LEAQ         (SI)(R10*4), SI
-	LEAQ         (DI)(R10*4), DI
 	SUBQ         $0x04, R8
 	JGE          loop
 
@@ -1359,7 +1342,6 @@ rest:
 one:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
-	PREFETCHT1   (DI)
 	VBROADCASTSS (BX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -1384,76 +1366,76 @@ one:
 	JNZ          one
 
 finish:
-	CMPQ       res_len+168(FP), $0x00
+	CMPQ       res_len+176(FP), $0x00
 	JE         clamp
 	MOVQ       n+8(FP), BX
 	LEAQ       masks<>+0(SB), SI
 	NEGQ       BX
 	VMOVUPS    64(SI)(BX*4), Y12
 	VMOVUPS    96(SI)(BX*4), Y13
-	MOVQ       ldc+120(FP), BX
+	MOVQ       ldc+128(FP), BX
 	SHLQ       $0x02, BX
 	MOVQ       R9, SI
 	IMULQ      BX, SI
-	ADDQ       res_base+160(FP), SI
-	VMASKMOVPS (SI), Y12, Y14
-	VADDPS     Y14, Y0, Y0
-	VMASKMOVPS 32(SI), Y13, Y14
-	VADDPS     Y14, Y1, Y1
+	ADDQ       res_base+168(FP), SI
+	VMASKMOVPS (SI), Y12, Y15
+	VADDPS     Y15, Y0, Y0
+	VMASKMOVPS 32(SI), Y13, Y15
+	VADDPS     Y15, Y1, Y1
 	ADDQ       BX, SI
-	VMASKMOVPS (SI), Y12, Y14
-	VADDPS     Y14, Y2, Y2
-	VMASKMOVPS 32(SI), Y13, Y14
-	VADDPS     Y14, Y3, Y3
+	VMASKMOVPS (SI), Y12, Y15
+	VADDPS     Y15, Y2, Y2
+	VMASKMOVPS 32(SI), Y13, Y15
+	VADDPS     Y15, Y3, Y3
 	ADDQ       BX, SI
-	VMASKMOVPS (SI), Y12, Y14
-	VADDPS     Y14, Y4, Y4
-	VMASKMOVPS 32(SI), Y13, Y14
-	VADDPS     Y14, Y5, Y5
+	VMASKMOVPS (SI), Y12, Y15
+	VADDPS     Y15, Y4, Y4
+	VMASKMOVPS 32(SI), Y13, Y15
+	VADDPS     Y15, Y5, Y5
 	ADDQ       BX, SI
-	VMASKMOVPS (SI), Y12, Y14
-	VADDPS     Y14, Y6, Y6
-	VMASKMOVPS 32(SI), Y13, Y14
-	VADDPS     Y14, Y7, Y7
+	VMASKMOVPS (SI), Y12, Y15
+	VADDPS     Y15, Y6, Y6
+	VMASKMOVPS 32(SI), Y13, Y15
+	VADDPS     Y15, Y7, Y7
 	ADDQ       BX, SI
-	VMASKMOVPS (SI), Y12, Y14
-	VADDPS     Y14, Y8, Y8
-	VMASKMOVPS 32(SI), Y13, Y14
-	VADDPS     Y14, Y9, Y9
+	VMASKMOVPS (SI), Y12, Y15
+	VADDPS     Y15, Y8, Y8
+	VMASKMOVPS 32(SI), Y13, Y15
+	VADDPS     Y15, Y9, Y9
 	ADDQ       BX, SI
-	VMASKMOVPS (SI), Y12, Y14
-	VADDPS     Y14, Y10, Y10
-	VMASKMOVPS 32(SI), Y13, Y14
-	VADDPS     Y14, Y11, Y11
+	VMASKMOVPS (SI), Y12, Y15
+	VADDPS     Y15, Y10, Y10
+	VMASKMOVPS 32(SI), Y13, Y15
+	VADDPS     Y15, Y11, Y11
 	ADDQ       BX, SI
 
 clamp:
-	VBROADCASTSS lo+184(FP), Y14
-	VBROADCASTSS hi+188(FP), Y15
-	VMAXPS       Y0, Y14, Y0
-	VMINPS       Y0, Y15, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMINPS       Y1, Y15, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMINPS       Y2, Y15, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMINPS       Y3, Y15, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMINPS       Y4, Y15, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMINPS       Y5, Y15, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMINPS       Y6, Y15, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMINPS       Y7, Y15, Y7
-	VMAXPS       Y8, Y14, Y8
-	VMINPS       Y8, Y15, Y8
-	VMAXPS       Y9, Y14, Y9
-	VMINPS       Y9, Y15, Y9
-	VMAXPS       Y10, Y14, Y10
-	VMINPS       Y10, Y15, Y10
-	VMAXPS       Y11, Y14, Y11
-	VMINPS       Y11, Y15, Y11
+	VBROADCASTSS lo+192(FP), Y12
+	VBROADCASTSS hi+196(FP), Y13
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
 	MOVQ         n+8(FP), BX
 	CMPQ         BX, $0x10
 	JE           store
@@ -1461,11 +1443,11 @@ clamp:
 	NEGQ         BX
 	VMOVUPS      64(SI)(BX*4), Y12
 	VMOVUPS      96(SI)(BX*4), Y13
-	MOVQ         ldc+120(FP), BX
+	MOVQ         ldc+128(FP), BX
 	SHLQ         $0x02, BX
 	MOVQ         R9, SI
 	IMULQ        BX, SI
-	ADDQ         c_base+96(FP), SI
+	ADDQ         c_base+104(FP), SI
 	VMASKMOVPS   Y0, Y12, (SI)
 	VMASKMOVPS   Y1, Y13, 32(SI)
 	ADDQ         BX, SI
@@ -1487,11 +1469,11 @@ clamp:
 	JMP          storeDone
 
 store:
-	MOVQ    ldc+120(FP), BX
+	MOVQ    ldc+128(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    R9, SI
 	IMULQ   BX, SI
-	ADDQ    c_base+96(FP), SI
+	ADDQ    c_base+104(FP), SI
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	ADDQ    BX, SI
@@ -1518,126 +1500,289 @@ storeDone:
 	VZEROUPPER
 	RET
 
-// func f32Row1x64AVX2(k int, a []float32, b []float32, ldb int, ldp int, c []float32, init []float32, res []float32, lo float32, hi float32)
-// Requires: AVX, FMA3
-TEXT ·f32Row1x64AVX2(SB), NOSPLIT, $0-152
-	MOVQ    init_base+96(FP), AX
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	VMOVUPS 64(AX), Y2
-	VMOVUPS 96(AX), Y3
-	VMOVUPS 128(AX), Y4
-	VMOVUPS 160(AX), Y5
-	VMOVUPS 192(AX), Y6
-	VMOVUPS 224(AX), Y7
-	MOVQ    a_base+8(FP), AX
-	MOVQ    k+0(FP), CX
-	MOVQ    ldb+56(FP), DX
-	SHLQ    $0x02, DX
-	MOVQ    ldp+64(FP), BX
-	SHLQ    $0x02, BX
-	MOVQ    b_base+32(FP), SI
-	LEAQ    (SI)(BX*1), DI
-	LEAQ    (DI)(BX*1), R8
-	LEAQ    (R8)(BX*1), BX
-	SUBQ    $0x04, CX
+// func f32Tile1x32AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·f32Tile1x32AVX2(SB), NOSPLIT, $0-200
+	MOVQ lda+48(FP), AX
+	SHLQ $0x02, AX
+	MOVQ ldb+80(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ b_base+56(FP), DX
+	MOVQ ahead+88(FP), BX
+	LEAQ (DX)(BX*4), BX
+	XORQ DI, DI
+
+strip:
+	MOVQ    ldi+160(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    DI, DX
+	IMULQ   CX, DX
+	ADDQ    init_base+136(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	ADDQ    CX, DX
+	MOVQ    DI, CX
+	IMULQ   AX, CX
+	ADDQ    a_base+24(FP), CX
+	MOVQ    b_base+56(FP), DX
+	MOVQ    k+16(FP), SI
+	SUBQ    $0x04, SI
 	JL      rest
 
 loop:
-	VBROADCASTSS (AX), Y8
-	VFMADD231PS  (SI), Y8, Y0
-	VFMADD231PS  32(SI), Y8, Y1
-	ADDQ         DX, SI
-	VFMADD231PS  (DI), Y8, Y2
-	VFMADD231PS  32(DI), Y8, Y3
-	ADDQ         DX, DI
-	VFMADD231PS  (R8), Y8, Y4
-	VFMADD231PS  32(R8), Y8, Y5
-	ADDQ         DX, R8
-	VFMADD231PS  (BX), Y8, Y6
-	VFMADD231PS  32(BX), Y8, Y7
-	ADDQ         DX, BX
-	VBROADCASTSS 4(AX), Y9
-	VFMADD231PS  (SI), Y9, Y0
-	VFMADD231PS  32(SI), Y9, Y1
-	ADDQ         DX, SI
-	VFMADD231PS  (DI), Y9, Y2
-	VFMADD231PS  32(DI), Y9, Y3
-	ADDQ         DX, DI
-	VFMADD231PS  (R8), Y9, Y4
-	VFMADD231PS  32(R8), Y9, Y5
-	ADDQ         DX, R8
-	VFMADD231PS  (BX), Y9, Y6
-	VFMADD231PS  32(BX), Y9, Y7
-	ADDQ         DX, BX
-	VBROADCASTSS 8(AX), Y8
-	VFMADD231PS  (SI), Y8, Y0
-	VFMADD231PS  32(SI), Y8, Y1
-	ADDQ         DX, SI
-	VFMADD231PS  (DI), Y8, Y2
-	VFMADD231PS  32(DI), Y8, Y3
-	ADDQ         DX, DI
-	VFMADD231PS  (R8), Y8, Y4
-	VFMADD231PS  32(R8), Y8, Y5
-	ADDQ         DX, R8
-	VFMADD231PS  (BX), Y8, Y6
-	VFMADD231PS  32(BX), Y8, Y7
-	ADDQ         DX, BX
-	VBROADCASTSS 12(AX), Y9
-	VFMADD231PS  (SI), Y9, Y0
-	VFMADD231PS  32(SI), Y9, Y1
-	ADDQ         DX, SI
-	VFMADD231PS  (DI), Y9, Y2
-	VFMADD231PS  32(DI), Y9, Y3
-	ADDQ         DX, DI
-	VFMADD231PS  (R8), Y9, Y4
-	VFMADD231PS  32(R8), Y9, Y5
-	ADDQ         DX, R8
-	VFMADD231PS  (BX), Y9, Y6
-	VFMADD231PS  32(BX), Y9, Y7
-	ADDQ         DX, BX
-	ADDQ         $0x10, AX
-	SUBQ         $0x04, CX
+	PREFETCHT1   (BX)
+	ADDQ         fetch+96(FP), BX
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      (DX), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VMOVUPS      32(DX), Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VMOVUPS      64(DX), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VMOVUPS      96(DX), Y6
+	VFMADD231PS  Y4, Y6, Y3
+	VBROADCASTSS 4(CX), Y4
+	VMOVUPS      (DX)(R8*1), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VMOVUPS      32(DX)(R8*1), Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VMOVUPS      64(DX)(R8*1), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VMOVUPS      96(DX)(R8*1), Y6
+	VFMADD231PS  Y4, Y6, Y3
+	VBROADCASTSS 8(CX), Y4
+	VMOVUPS      (DX)(R8*2), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VMOVUPS      32(DX)(R8*2), Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VMOVUPS      64(DX)(R8*2), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VMOVUPS      96(DX)(R8*2), Y6
+	VFMADD231PS  Y4, Y6, Y3
+	VBROADCASTSS 12(CX), Y4
+	VMOVUPS      (DX)(R9*1), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VMOVUPS      32(DX)(R9*1), Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VMOVUPS      64(DX)(R9*1), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VMOVUPS      96(DX)(R9*1), Y6
+	VFMADD231PS  Y4, Y6, Y3
+	ADDQ         $0x10, CX
+	LEAQ         (DX)(R8*4), DX
+	SUBQ         $0x04, SI
 	JGE          loop
 
 rest:
-	ADDQ $0x04, CX
+	ADDQ $0x04, SI
 	JZ   finish
 
 one:
-	VBROADCASTSS (AX), Y8
-	VFMADD231PS  (SI), Y8, Y0
-	VFMADD231PS  32(SI), Y8, Y1
-	ADDQ         DX, SI
-	VFMADD231PS  (DI), Y8, Y2
-	VFMADD231PS  32(DI), Y8, Y3
-	ADDQ         DX, DI
-	VFMADD231PS  (R8), Y8, Y4
-	VFMADD231PS  32(R8), Y8, Y5
-	ADDQ         DX, R8
-	VFMADD231PS  (BX), Y8, Y6
-	VFMADD231PS  32(BX), Y8, Y7
-	ADDQ         DX, BX
-	ADDQ         $0x04, AX
-	DECQ         CX
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      (DX), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VMOVUPS      32(DX), Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VMOVUPS      64(DX), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VMOVUPS      96(DX), Y6
+	VFMADD231PS  Y4, Y6, Y3
+	ADDQ         $0x04, CX
+	ADDQ         R8, DX
+	DECQ         SI
 	JNZ          one
 
 finish:
-	CMPQ   res_len+128(FP), $0x00
+	CMPQ   res_len+176(FP), $0x00
 	JE     clamp
-	MOVQ   res_base+120(FP), AX
-	VADDPS (AX), Y0, Y0
-	VADDPS 32(AX), Y1, Y1
-	VADDPS 64(AX), Y2, Y2
-	VADDPS 96(AX), Y3, Y3
-	VADDPS 128(AX), Y4, Y4
-	VADDPS 160(AX), Y5, Y5
-	VADDPS 192(AX), Y6, Y6
-	VADDPS 224(AX), Y7, Y7
+	MOVQ   ldc+128(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   DI, DX
+	IMULQ  CX, DX
+	ADDQ   res_base+168(FP), DX
+	VADDPS (DX), Y0, Y0
+	VADDPS 32(DX), Y1, Y1
+	VADDPS 64(DX), Y2, Y2
+	VADDPS 96(DX), Y3, Y3
+	ADDQ   CX, DX
 
 clamp:
-	VBROADCASTSS lo+144(FP), Y8
-	VBROADCASTSS hi+148(FP), Y9
+	VBROADCASTSS lo+192(FP), Y4
+	VBROADCASTSS hi+196(FP), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+	MOVQ         ldc+128(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         DI, DX
+	IMULQ        CX, DX
+	ADDQ         c_base+104(FP), DX
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      Y2, 64(DX)
+	VMOVUPS      Y3, 96(DX)
+	ADDQ         CX, DX
+	ADDQ         $0x01, DI
+	CMPQ         DI, m+0(FP)
+	JL           strip
+	VZEROUPPER
+	RET
+
+// func f32Tile2x32AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·f32Tile2x32AVX2(SB), NOSPLIT, $0-200
+	MOVQ lda+48(FP), AX
+	SHLQ $0x02, AX
+	MOVQ ldb+80(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ b_base+56(FP), DX
+	MOVQ ahead+88(FP), BX
+	LEAQ (DX)(BX*4), BX
+	XORQ DI, DI
+
+strip:
+	MOVQ    ldi+160(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    DI, DX
+	IMULQ   CX, DX
+	ADDQ    init_base+136(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	VMOVUPS 64(DX), Y6
+	VMOVUPS 96(DX), Y7
+	ADDQ    CX, DX
+	MOVQ    DI, CX
+	IMULQ   AX, CX
+	ADDQ    a_base+24(FP), CX
+	MOVQ    b_base+56(FP), DX
+	MOVQ    k+16(FP), SI
+	SUBQ    $0x04, SI
+	JL      rest
+
+loop:
+	PREFETCHT1   (BX)
+	ADDQ         fetch+96(FP), BX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS (CX)(AX*1), Y9
+	VMOVUPS      (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y4
+	VMOVUPS      32(DX), Y11
+	VFMADD231PS  Y8, Y11, Y1
+	VFMADD231PS  Y9, Y11, Y5
+	VMOVUPS      64(DX), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VMOVUPS      96(DX), Y11
+	VFMADD231PS  Y8, Y11, Y3
+	VFMADD231PS  Y9, Y11, Y7
+	VBROADCASTSS 4(CX), Y8
+	VBROADCASTSS 4(CX)(AX*1), Y9
+	VMOVUPS      (DX)(R8*1), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y4
+	VMOVUPS      32(DX)(R8*1), Y11
+	VFMADD231PS  Y8, Y11, Y1
+	VFMADD231PS  Y9, Y11, Y5
+	VMOVUPS      64(DX)(R8*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VMOVUPS      96(DX)(R8*1), Y11
+	VFMADD231PS  Y8, Y11, Y3
+	VFMADD231PS  Y9, Y11, Y7
+	VBROADCASTSS 8(CX), Y8
+	VBROADCASTSS 8(CX)(AX*1), Y9
+	VMOVUPS      (DX)(R8*2), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y4
+	VMOVUPS      32(DX)(R8*2), Y11
+	VFMADD231PS  Y8, Y11, Y1
+	VFMADD231PS  Y9, Y11, Y5
+	VMOVUPS      64(DX)(R8*2), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VMOVUPS      96(DX)(R8*2), Y11
+	VFMADD231PS  Y8, Y11, Y3
+	VFMADD231PS  Y9, Y11, Y7
+	VBROADCASTSS 12(CX), Y8
+	VBROADCASTSS 12(CX)(AX*1), Y9
+	VMOVUPS      (DX)(R9*1), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y4
+	VMOVUPS      32(DX)(R9*1), Y11
+	VFMADD231PS  Y8, Y11, Y1
+	VFMADD231PS  Y9, Y11, Y5
+	VMOVUPS      64(DX)(R9*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VMOVUPS      96(DX)(R9*1), Y11
+	VFMADD231PS  Y8, Y11, Y3
+	VFMADD231PS  Y9, Y11, Y7
+	ADDQ         $0x10, CX
+	LEAQ         (DX)(R8*4), DX
+	SUBQ         $0x04, SI
+	JGE          loop
+
+rest:
+	ADDQ $0x04, SI
+	JZ   finish
+
+one:
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS (CX)(AX*1), Y9
+	VMOVUPS      (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y4
+	VMOVUPS      32(DX), Y11
+	VFMADD231PS  Y8, Y11, Y1
+	VFMADD231PS  Y9, Y11, Y5
+	VMOVUPS      64(DX), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VMOVUPS      96(DX), Y11
+	VFMADD231PS  Y8, Y11, Y3
+	VFMADD231PS  Y9, Y11, Y7
+	ADDQ         $0x04, CX
+	ADDQ         R8, DX
+	DECQ         SI
+	JNZ          one
+
+finish:
+	CMPQ   res_len+176(FP), $0x00
+	JE     clamp
+	MOVQ   ldc+128(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   DI, DX
+	IMULQ  CX, DX
+	ADDQ   res_base+168(FP), DX
+	VADDPS (DX), Y0, Y0
+	VADDPS 32(DX), Y1, Y1
+	VADDPS 64(DX), Y2, Y2
+	VADDPS 96(DX), Y3, Y3
+	ADDQ   CX, DX
+	VADDPS (DX), Y4, Y4
+	VADDPS 32(DX), Y5, Y5
+	VADDPS 64(DX), Y6, Y6
+	VADDPS 96(DX), Y7, Y7
+	ADDQ   CX, DX
+
+clamp:
+	VBROADCASTSS lo+192(FP), Y8
+	VBROADCASTSS hi+196(FP), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -1654,537 +1799,270 @@ clamp:
 	VMINPS       Y6, Y9, Y6
 	VMAXPS       Y7, Y8, Y7
 	VMINPS       Y7, Y9, Y7
-	MOVQ         c_base+72(FP), AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
-	VMOVUPS      Y4, 128(AX)
-	VMOVUPS      Y5, 160(AX)
-	VMOVUPS      Y6, 192(AX)
-	VMOVUPS      Y7, 224(AX)
-	VZEROUPPER
-	RET
-
-// func f32Tile1x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile1x32AVX512(SB), NOSPLIT, $0-192
-	MOVQ lda+48(FP), AX
-	SHLQ $0x02, AX
-	MOVQ ldb+80(FP), BX
-	SHLQ $0x02, BX
-	LEAQ (BX)(BX*2), SI
-	XORQ DX, DX
-
-strip:
-	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, DI
-	SHLQ      CL, DI
-	DECQ      DI
-	KMOVW     DI, K1
-	SHRQ      $0x10, DI
-	KMOVW     DI, K2
-	SHRQ      $0x10, DI
-	MOVQ      ldi+152(FP), CX
-	SHLQ      $0x02, CX
-	MOVQ      DX, DI
-	IMULQ     CX, DI
-	ADDQ      init_base+128(FP), DI
-	VMOVUPS.Z (DI), K1, Z0
-	VMOVUPS.Z 64(DI), K2, Z1
-	ADDQ      CX, DI
-	MOVQ      DX, CX
-	IMULQ     AX, CX
-	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), DI
-	MOVQ      ahead+88(FP), R8
-	LEAQ      (DI)(R8*4), R8
-	MOVQ      k+16(FP), R9
-	SUBQ      $0x04, R9
-	JL        rest
-
-loop:
-	VMOVUPS      (DI), Z2
-	VMOVUPS      64(DI), Z3
-	PREFETCHT1   (R8)
-	PREFETCHT1   64(R8)
-	VBROADCASTSS (CX), Z4
-	VFMADD231PS  Z4, Z2, Z0
-	VFMADD231PS  Z4, Z3, Z1
-	VMOVUPS      (DI)(BX*1), Z2
-	VMOVUPS      64(DI)(BX*1), Z3
-	PREFETCHT1   (R8)(BX*1)
-	PREFETCHT1   64(R8)(BX*1)
-	VBROADCASTSS 4(CX), Z4
-	VFMADD231PS  Z4, Z2, Z0
-	VFMADD231PS  Z4, Z3, Z1
-	VMOVUPS      (DI)(BX*2), Z2
-	VMOVUPS      64(DI)(BX*2), Z3
-	PREFETCHT1   (R8)(BX*2)
-	PREFETCHT1   64(R8)(BX*2)
-	VBROADCASTSS 8(CX), Z4
-	VFMADD231PS  Z4, Z2, Z0
-	VFMADD231PS  Z4, Z3, Z1
-	VMOVUPS      (DI)(SI*1), Z2
-	VMOVUPS      64(DI)(SI*1), Z3
-	PREFETCHT1   (R8)(SI*1)
-	PREFETCHT1   64(R8)(SI*1)
-	VBROADCASTSS 12(CX), Z4
-	VFMADD231PS  Z4, Z2, Z0
-	VFMADD231PS  Z4, Z3, Z1
-	ADDQ         $0x10, CX
-	LEAQ         (DI)(BX*4), DI
-	LEAQ         (R8)(BX*4), R8
-	SUBQ         $0x04, R9
-	JGE          loop
-
-rest:
-	ADDQ $0x04, R9
-	JZ   finish
-
-one:
-	VMOVUPS      (DI), Z2
-	VMOVUPS      64(DI), Z3
-	PREFETCHT1   (R8)
-	PREFETCHT1   64(R8)
-	VBROADCASTSS (CX), Z4
-	VFMADD231PS  Z4, Z2, Z0
-	VFMADD231PS  Z4, Z3, Z1
-	ADDQ         $0x04, CX
-	ADDQ         BX, DI
-	DECQ         R9
-	JNZ          one
-
-finish:
-	CMPQ      res_len+168(FP), $0x00
-	JE        clamp
-	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, DI
-	SHLQ      CL, DI
-	DECQ      DI
-	KMOVW     DI, K1
-	SHRQ      $0x10, DI
-	KMOVW     DI, K2
-	SHRQ      $0x10, DI
-	MOVQ      ldc+120(FP), CX
-	SHLQ      $0x02, CX
-	MOVQ      DX, DI
-	IMULQ     CX, DI
-	ADDQ      res_base+160(FP), DI
-	VMOVUPS.Z (DI), K1, Z4
-	VADDPS    Z4, Z0, Z0
-	VMOVUPS.Z 64(DI), K2, Z4
-	VADDPS    Z4, Z1, Z1
-	ADDQ      CX, DI
-
-clamp:
-	VBROADCASTSS lo+184(FP), Z4
-	VBROADCASTSS hi+188(FP), Z5
-	VMAXPS       Z0, Z4, Z0
-	VMINPS       Z0, Z5, Z0
-	VMAXPS       Z1, Z4, Z1
-	VMINPS       Z1, Z5, Z1
-	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, DI
-	SHLQ         CL, DI
-	DECQ         DI
-	KMOVW        DI, K1
-	SHRQ         $0x10, DI
-	KMOVW        DI, K2
-	SHRQ         $0x10, DI
-	MOVQ         ldc+120(FP), CX
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         DX, DI
-	IMULQ        CX, DI
-	ADDQ         c_base+96(FP), DI
-	VMOVUPS      Z0, K1, (DI)
-	VMOVUPS      Z1, K2, 64(DI)
-	ADDQ         CX, DI
-	ADDQ         $0x01, DX
-	CMPQ         DX, m+0(FP)
+	MOVQ         DI, DX
+	IMULQ        CX, DX
+	ADDQ         c_base+104(FP), DX
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      Y2, 64(DX)
+	VMOVUPS      Y3, 96(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      Y5, 32(DX)
+	VMOVUPS      Y6, 64(DX)
+	VMOVUPS      Y7, 96(DX)
+	ADDQ         CX, DX
+	ADDQ         $0x02, DI
+	CMPQ         DI, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile2x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile2x32AVX512(SB), NOSPLIT, $0-192
+// func f32Tile3x32AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·f32Tile3x32AVX2(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
-	MOVQ ldb+80(FP), BX
-	SHLQ $0x02, BX
-	LEAQ (BX)(BX*2), SI
-	XORQ DX, DX
+	MOVQ ldb+80(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ b_base+56(FP), DX
+	MOVQ ahead+88(FP), BX
+	LEAQ (DX)(BX*4), BX
+	XORQ DI, DI
 
 strip:
-	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, DI
-	SHLQ      CL, DI
-	DECQ      DI
-	KMOVW     DI, K1
-	SHRQ      $0x10, DI
-	KMOVW     DI, K2
-	SHRQ      $0x10, DI
-	MOVQ      ldi+152(FP), CX
-	SHLQ      $0x02, CX
-	MOVQ      DX, DI
-	IMULQ     CX, DI
-	ADDQ      init_base+128(FP), DI
-	VMOVUPS.Z (DI), K1, Z0
-	VMOVUPS.Z 64(DI), K2, Z1
-	ADDQ      CX, DI
-	VMOVUPS.Z (DI), K1, Z2
-	VMOVUPS.Z 64(DI), K2, Z3
-	ADDQ      CX, DI
-	MOVQ      DX, CX
-	IMULQ     AX, CX
-	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), DI
-	MOVQ      ahead+88(FP), R8
-	LEAQ      (DI)(R8*4), R8
-	MOVQ      k+16(FP), R9
-	SUBQ      $0x04, R9
-	JL        rest
+	MOVQ    ldi+160(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    DI, DX
+	IMULQ   CX, DX
+	ADDQ    init_base+136(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	VMOVUPS 64(DX), Y6
+	VMOVUPS 96(DX), Y7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMOVUPS 64(DX), Y10
+	VMOVUPS 96(DX), Y11
+	ADDQ    CX, DX
+	MOVQ    DI, CX
+	IMULQ   AX, CX
+	ADDQ    a_base+24(FP), CX
+	MOVQ    b_base+56(FP), DX
+	MOVQ    k+16(FP), SI
+	SUBQ    $0x04, SI
+	JL      rest
 
 loop:
-	VMOVUPS      (DI), Z4
-	VMOVUPS      64(DI), Z5
-	PREFETCHT1   (R8)
-	PREFETCHT1   64(R8)
-	VBROADCASTSS (CX), Z6
-	VFMADD231PS  Z6, Z4, Z0
-	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS (CX)(AX*1), Z7
-	VFMADD231PS  Z7, Z4, Z2
-	VFMADD231PS  Z7, Z5, Z3
-	VMOVUPS      (DI)(BX*1), Z4
-	VMOVUPS      64(DI)(BX*1), Z5
-	PREFETCHT1   (R8)(BX*1)
-	PREFETCHT1   64(R8)(BX*1)
-	VBROADCASTSS 4(CX), Z6
-	VFMADD231PS  Z6, Z4, Z0
-	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 4(CX)(AX*1), Z7
-	VFMADD231PS  Z7, Z4, Z2
-	VFMADD231PS  Z7, Z5, Z3
-	VMOVUPS      (DI)(BX*2), Z4
-	VMOVUPS      64(DI)(BX*2), Z5
-	PREFETCHT1   (R8)(BX*2)
-	PREFETCHT1   64(R8)(BX*2)
-	VBROADCASTSS 8(CX), Z6
-	VFMADD231PS  Z6, Z4, Z0
-	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 8(CX)(AX*1), Z7
-	VFMADD231PS  Z7, Z4, Z2
-	VFMADD231PS  Z7, Z5, Z3
-	VMOVUPS      (DI)(SI*1), Z4
-	VMOVUPS      64(DI)(SI*1), Z5
-	PREFETCHT1   (R8)(SI*1)
-	PREFETCHT1   64(R8)(SI*1)
-	VBROADCASTSS 12(CX), Z6
-	VFMADD231PS  Z6, Z4, Z0
-	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 12(CX)(AX*1), Z7
-	VFMADD231PS  Z7, Z4, Z2
-	VFMADD231PS  Z7, Z5, Z3
+	PREFETCHT1   (BX)
+	ADDQ         fetch+96(FP), BX
+	VBROADCASTSS (CX), Y12
+	VBROADCASTSS (CX)(AX*1), Y13
+	VBROADCASTSS (CX)(AX*2), Y14
+	VMOVUPS      (DX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y4
+	VFMADD231PS  Y14, Y15, Y8
+	VMOVUPS      32(DX), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y9
+	VMOVUPS      64(DX), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y6
+	VFMADD231PS  Y14, Y15, Y10
+	VMOVUPS      96(DX), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y11
+	VBROADCASTSS 4(CX), Y12
+	VBROADCASTSS 4(CX)(AX*1), Y13
+	VBROADCASTSS 4(CX)(AX*2), Y14
+	VMOVUPS      (DX)(R8*1), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y4
+	VFMADD231PS  Y14, Y15, Y8
+	VMOVUPS      32(DX)(R8*1), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y9
+	VMOVUPS      64(DX)(R8*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y6
+	VFMADD231PS  Y14, Y15, Y10
+	VMOVUPS      96(DX)(R8*1), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y11
+	VBROADCASTSS 8(CX), Y12
+	VBROADCASTSS 8(CX)(AX*1), Y13
+	VBROADCASTSS 8(CX)(AX*2), Y14
+	VMOVUPS      (DX)(R8*2), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y4
+	VFMADD231PS  Y14, Y15, Y8
+	VMOVUPS      32(DX)(R8*2), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y9
+	VMOVUPS      64(DX)(R8*2), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y6
+	VFMADD231PS  Y14, Y15, Y10
+	VMOVUPS      96(DX)(R8*2), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y11
+	VBROADCASTSS 12(CX), Y12
+	VBROADCASTSS 12(CX)(AX*1), Y13
+	VBROADCASTSS 12(CX)(AX*2), Y14
+	VMOVUPS      (DX)(R9*1), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y4
+	VFMADD231PS  Y14, Y15, Y8
+	VMOVUPS      32(DX)(R9*1), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y9
+	VMOVUPS      64(DX)(R9*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y6
+	VFMADD231PS  Y14, Y15, Y10
+	VMOVUPS      96(DX)(R9*1), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y11
 	ADDQ         $0x10, CX
-	LEAQ         (DI)(BX*4), DI
-	LEAQ         (R8)(BX*4), R8
-	SUBQ         $0x04, R9
+	LEAQ         (DX)(R8*4), DX
+	SUBQ         $0x04, SI
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, SI
 	JZ   finish
 
 one:
-	VMOVUPS      (DI), Z4
-	VMOVUPS      64(DI), Z5
-	PREFETCHT1   (R8)
-	PREFETCHT1   64(R8)
-	VBROADCASTSS (CX), Z6
-	VFMADD231PS  Z6, Z4, Z0
-	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS (CX)(AX*1), Z7
-	VFMADD231PS  Z7, Z4, Z2
-	VFMADD231PS  Z7, Z5, Z3
+	VBROADCASTSS (CX), Y12
+	VBROADCASTSS (CX)(AX*1), Y13
+	VBROADCASTSS (CX)(AX*2), Y14
+	VMOVUPS      (DX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y4
+	VFMADD231PS  Y14, Y15, Y8
+	VMOVUPS      32(DX), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y9
+	VMOVUPS      64(DX), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y6
+	VFMADD231PS  Y14, Y15, Y10
+	VMOVUPS      96(DX), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y11
 	ADDQ         $0x04, CX
-	ADDQ         BX, DI
-	DECQ         R9
+	ADDQ         R8, DX
+	DECQ         SI
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
-	JE        clamp
-	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, DI
-	SHLQ      CL, DI
-	DECQ      DI
-	KMOVW     DI, K1
-	SHRQ      $0x10, DI
-	KMOVW     DI, K2
-	SHRQ      $0x10, DI
-	MOVQ      ldc+120(FP), CX
-	SHLQ      $0x02, CX
-	MOVQ      DX, DI
-	IMULQ     CX, DI
-	ADDQ      res_base+160(FP), DI
-	VMOVUPS.Z (DI), K1, Z6
-	VADDPS    Z6, Z0, Z0
-	VMOVUPS.Z 64(DI), K2, Z6
-	VADDPS    Z6, Z1, Z1
-	ADDQ      CX, DI
-	VMOVUPS.Z (DI), K1, Z6
-	VADDPS    Z6, Z2, Z2
-	VMOVUPS.Z 64(DI), K2, Z6
-	VADDPS    Z6, Z3, Z3
-	ADDQ      CX, DI
+	CMPQ   res_len+176(FP), $0x00
+	JE     clamp
+	MOVQ   ldc+128(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   DI, DX
+	IMULQ  CX, DX
+	ADDQ   res_base+168(FP), DX
+	VADDPS (DX), Y0, Y0
+	VADDPS 32(DX), Y1, Y1
+	VADDPS 64(DX), Y2, Y2
+	VADDPS 96(DX), Y3, Y3
+	ADDQ   CX, DX
+	VADDPS (DX), Y4, Y4
+	VADDPS 32(DX), Y5, Y5
+	VADDPS 64(DX), Y6, Y6
+	VADDPS 96(DX), Y7, Y7
+	ADDQ   CX, DX
+	VADDPS (DX), Y8, Y8
+	VADDPS 32(DX), Y9, Y9
+	VADDPS 64(DX), Y10, Y10
+	VADDPS 96(DX), Y11, Y11
+	ADDQ   CX, DX
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z6
-	VBROADCASTSS hi+188(FP), Z7
-	VMAXPS       Z0, Z6, Z0
-	VMINPS       Z0, Z7, Z0
-	VMAXPS       Z1, Z6, Z1
-	VMINPS       Z1, Z7, Z1
-	VMAXPS       Z2, Z6, Z2
-	VMINPS       Z2, Z7, Z2
-	VMAXPS       Z3, Z6, Z3
-	VMINPS       Z3, Z7, Z3
-	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, DI
-	SHLQ         CL, DI
-	DECQ         DI
-	KMOVW        DI, K1
-	SHRQ         $0x10, DI
-	KMOVW        DI, K2
-	SHRQ         $0x10, DI
-	MOVQ         ldc+120(FP), CX
+	VBROADCASTSS lo+192(FP), Y12
+	VBROADCASTSS hi+196(FP), Y13
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         DX, DI
-	IMULQ        CX, DI
-	ADDQ         c_base+96(FP), DI
-	VMOVUPS      Z0, K1, (DI)
-	VMOVUPS      Z1, K2, 64(DI)
-	ADDQ         CX, DI
-	VMOVUPS      Z2, K1, (DI)
-	VMOVUPS      Z3, K2, 64(DI)
-	ADDQ         CX, DI
-	ADDQ         $0x02, DX
-	CMPQ         DX, m+0(FP)
+	MOVQ         DI, DX
+	IMULQ        CX, DX
+	ADDQ         c_base+104(FP), DX
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      Y2, 64(DX)
+	VMOVUPS      Y3, 96(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      Y5, 32(DX)
+	VMOVUPS      Y6, 64(DX)
+	VMOVUPS      Y7, 96(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y8, (DX)
+	VMOVUPS      Y9, 32(DX)
+	VMOVUPS      Y10, 64(DX)
+	VMOVUPS      Y11, 96(DX)
+	ADDQ         CX, DX
+	ADDQ         $0x03, DI
+	CMPQ         DI, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile3x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile1x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile3x32AVX512(SB), NOSPLIT, $0-192
+TEXT ·f32Tile1x32AVX512(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
-	MOVQ ldb+80(FP), BX
-	SHLQ $0x02, BX
-	LEAQ (BX)(BX*2), SI
-	XORQ DX, DX
-
-strip:
-	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, DI
-	SHLQ      CL, DI
-	DECQ      DI
-	KMOVW     DI, K1
-	SHRQ      $0x10, DI
-	KMOVW     DI, K2
-	SHRQ      $0x10, DI
-	MOVQ      ldi+152(FP), CX
-	SHLQ      $0x02, CX
-	MOVQ      DX, DI
-	IMULQ     CX, DI
-	ADDQ      init_base+128(FP), DI
-	VMOVUPS.Z (DI), K1, Z0
-	VMOVUPS.Z 64(DI), K2, Z1
-	ADDQ      CX, DI
-	VMOVUPS.Z (DI), K1, Z2
-	VMOVUPS.Z 64(DI), K2, Z3
-	ADDQ      CX, DI
-	VMOVUPS.Z (DI), K1, Z4
-	VMOVUPS.Z 64(DI), K2, Z5
-	ADDQ      CX, DI
-	MOVQ      DX, CX
-	IMULQ     AX, CX
-	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), DI
-	MOVQ      ahead+88(FP), R8
-	LEAQ      (DI)(R8*4), R8
-	MOVQ      k+16(FP), R9
-	SUBQ      $0x04, R9
-	JL        rest
-
-loop:
-	VMOVUPS      (DI), Z6
-	VMOVUPS      64(DI), Z7
-	PREFETCHT1   (R8)
-	PREFETCHT1   64(R8)
-	VBROADCASTSS (CX), Z8
-	VFMADD231PS  Z8, Z6, Z0
-	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS (CX)(AX*1), Z9
-	VFMADD231PS  Z9, Z6, Z2
-	VFMADD231PS  Z9, Z7, Z3
-	VBROADCASTSS (CX)(AX*2), Z8
-	VFMADD231PS  Z8, Z6, Z4
-	VFMADD231PS  Z8, Z7, Z5
-	VMOVUPS      (DI)(BX*1), Z6
-	VMOVUPS      64(DI)(BX*1), Z7
-	PREFETCHT1   (R8)(BX*1)
-	PREFETCHT1   64(R8)(BX*1)
-	VBROADCASTSS 4(CX), Z8
-	VFMADD231PS  Z8, Z6, Z0
-	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 4(CX)(AX*1), Z9
-	VFMADD231PS  Z9, Z6, Z2
-	VFMADD231PS  Z9, Z7, Z3
-	VBROADCASTSS 4(CX)(AX*2), Z8
-	VFMADD231PS  Z8, Z6, Z4
-	VFMADD231PS  Z8, Z7, Z5
-	VMOVUPS      (DI)(BX*2), Z6
-	VMOVUPS      64(DI)(BX*2), Z7
-	PREFETCHT1   (R8)(BX*2)
-	PREFETCHT1   64(R8)(BX*2)
-	VBROADCASTSS 8(CX), Z8
-	VFMADD231PS  Z8, Z6, Z0
-	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 8(CX)(AX*1), Z9
-	VFMADD231PS  Z9, Z6, Z2
-	VFMADD231PS  Z9, Z7, Z3
-	VBROADCASTSS 8(CX)(AX*2), Z8
-	VFMADD231PS  Z8, Z6, Z4
-	VFMADD231PS  Z8, Z7, Z5
-	VMOVUPS      (DI)(SI*1), Z6
-	VMOVUPS      64(DI)(SI*1), Z7
-	PREFETCHT1   (R8)(SI*1)
-	PREFETCHT1   64(R8)(SI*1)
-	VBROADCASTSS 12(CX), Z8
-	VFMADD231PS  Z8, Z6, Z0
-	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 12(CX)(AX*1), Z9
-	VFMADD231PS  Z9, Z6, Z2
-	VFMADD231PS  Z9, Z7, Z3
-	VBROADCASTSS 12(CX)(AX*2), Z8
-	VFMADD231PS  Z8, Z6, Z4
-	VFMADD231PS  Z8, Z7, Z5
-	ADDQ         $0x10, CX
-	LEAQ         (DI)(BX*4), DI
-	LEAQ         (R8)(BX*4), R8
-	SUBQ         $0x04, R9
-	JGE          loop
-
-rest:
-	ADDQ $0x04, R9
-	JZ   finish
-
-one:
-	VMOVUPS      (DI), Z6
-	VMOVUPS      64(DI), Z7
-	PREFETCHT1   (R8)
-	PREFETCHT1   64(R8)
-	VBROADCASTSS (CX), Z8
-	VFMADD231PS  Z8, Z6, Z0
-	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS (CX)(AX*1), Z9
-	VFMADD231PS  Z9, Z6, Z2
-	VFMADD231PS  Z9, Z7, Z3
-	VBROADCASTSS (CX)(AX*2), Z8
-	VFMADD231PS  Z8, Z6, Z4
-	VFMADD231PS  Z8, Z7, Z5
-	ADDQ         $0x04, CX
-	ADDQ         BX, DI
-	DECQ         R9
-	JNZ          one
-
-finish:
-	CMPQ      res_len+168(FP), $0x00
-	JE        clamp
-	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, DI
-	SHLQ      CL, DI
-	DECQ      DI
-	KMOVW     DI, K1
-	SHRQ      $0x10, DI
-	KMOVW     DI, K2
-	SHRQ      $0x10, DI
-	MOVQ      ldc+120(FP), CX
-	SHLQ      $0x02, CX
-	MOVQ      DX, DI
-	IMULQ     CX, DI
-	ADDQ      res_base+160(FP), DI
-	VMOVUPS.Z (DI), K1, Z8
-	VADDPS    Z8, Z0, Z0
-	VMOVUPS.Z 64(DI), K2, Z8
-	VADDPS    Z8, Z1, Z1
-	ADDQ      CX, DI
-	VMOVUPS.Z (DI), K1, Z8
-	VADDPS    Z8, Z2, Z2
-	VMOVUPS.Z 64(DI), K2, Z8
-	VADDPS    Z8, Z3, Z3
-	ADDQ      CX, DI
-	VMOVUPS.Z (DI), K1, Z8
-	VADDPS    Z8, Z4, Z4
-	VMOVUPS.Z 64(DI), K2, Z8
-	VADDPS    Z8, Z5, Z5
-	ADDQ      CX, DI
-
-clamp:
-	VBROADCASTSS lo+184(FP), Z8
-	VBROADCASTSS hi+188(FP), Z9
-	VMAXPS       Z0, Z8, Z0
-	VMINPS       Z0, Z9, Z0
-	VMAXPS       Z1, Z8, Z1
-	VMINPS       Z1, Z9, Z1
-	VMAXPS       Z2, Z8, Z2
-	VMINPS       Z2, Z9, Z2
-	VMAXPS       Z3, Z8, Z3
-	VMINPS       Z3, Z9, Z3
-	VMAXPS       Z4, Z8, Z4
-	VMINPS       Z4, Z9, Z4
-	VMAXPS       Z5, Z8, Z5
-	VMINPS       Z5, Z9, Z5
-	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, DI
-	SHLQ         CL, DI
-	DECQ         DI
-	KMOVW        DI, K1
-	SHRQ         $0x10, DI
-	KMOVW        DI, K2
-	SHRQ         $0x10, DI
-	MOVQ         ldc+120(FP), CX
-	SHLQ         $0x02, CX
-	MOVQ         DX, DI
-	IMULQ        CX, DI
-	ADDQ         c_base+96(FP), DI
-	VMOVUPS      Z0, K1, (DI)
-	VMOVUPS      Z1, K2, 64(DI)
-	ADDQ         CX, DI
-	VMOVUPS      Z2, K1, (DI)
-	VMOVUPS      Z3, K2, 64(DI)
-	ADDQ         CX, DI
-	VMOVUPS      Z4, K1, (DI)
-	VMOVUPS      Z5, K2, 64(DI)
-	ADDQ         CX, DI
-	ADDQ         $0x03, DX
-	CMPQ         DX, m+0(FP)
-	JL           strip
-	VZEROUPPER
-	RET
-
-// func f32Tile4x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile4x32AVX512(SB), NOSPLIT, $0-192
-	MOVQ lda+48(FP), AX
-	SHLQ $0x02, AX
-	LEAQ (AX)(AX*2), DX
 	MOVQ ldb+80(FP), SI
 	SHLQ $0x02, SI
 	LEAQ (SI)(SI*2), DI
+	MOVQ b_base+56(FP), R8
+	MOVQ ahead+88(FP), DX
+	LEAQ (R8)(DX*4), DX
 	XORQ BX, BX
 
 strip:
@@ -2196,11 +2074,305 @@ strip:
 	SHRQ      $0x10, R8
 	KMOVW     R8, K2
 	SHRQ      $0x10, R8
-	MOVQ      ldi+152(FP), CX
+	MOVQ      ldi+160(FP), CX
 	SHLQ      $0x02, CX
 	MOVQ      BX, R8
 	IMULQ     CX, R8
-	ADDQ      init_base+128(FP), R8
+	ADDQ      init_base+136(FP), R8
+	VMOVUPS.Z (R8), K1, Z0
+	VMOVUPS.Z 64(R8), K2, Z1
+	ADDQ      CX, R8
+	MOVQ      BX, CX
+	IMULQ     AX, CX
+	ADDQ      a_base+24(FP), CX
+	MOVQ      b_base+56(FP), R8
+	MOVQ      k+16(FP), R9
+	SUBQ      $0x04, R9
+	JL        rest
+
+loop:
+	PREFETCHT1   (DX)
+	ADDQ         fetch+96(FP), DX
+	VBROADCASTSS (CX), Z2
+	VMOVUPS      (R8), Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VMOVUPS      64(R8), Z4
+	VFMADD231PS  Z2, Z4, Z1
+	VBROADCASTSS 4(CX), Z2
+	VMOVUPS      (R8)(SI*1), Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VMOVUPS      64(R8)(SI*1), Z4
+	VFMADD231PS  Z2, Z4, Z1
+	VBROADCASTSS 8(CX), Z2
+	VMOVUPS      (R8)(SI*2), Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VMOVUPS      64(R8)(SI*2), Z4
+	VFMADD231PS  Z2, Z4, Z1
+	VBROADCASTSS 12(CX), Z2
+	VMOVUPS      (R8)(DI*1), Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VMOVUPS      64(R8)(DI*1), Z4
+	VFMADD231PS  Z2, Z4, Z1
+	ADDQ         $0x10, CX
+	LEAQ         (R8)(SI*4), R8
+	SUBQ         $0x04, R9
+	JGE          loop
+
+rest:
+	ADDQ $0x04, R9
+	JZ   finish
+
+one:
+	VBROADCASTSS (CX), Z2
+	VMOVUPS      (R8), Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VMOVUPS      64(R8), Z4
+	VFMADD231PS  Z2, Z4, Z1
+	ADDQ         $0x04, CX
+	ADDQ         SI, R8
+	DECQ         R9
+	JNZ          one
+
+finish:
+	CMPQ      res_len+176(FP), $0x00
+	JE        clamp
+	MOVQ      n+8(FP), CX
+	MOVQ      $0x00000001, R8
+	SHLQ      CL, R8
+	DECQ      R8
+	KMOVW     R8, K1
+	SHRQ      $0x10, R8
+	KMOVW     R8, K2
+	SHRQ      $0x10, R8
+	MOVQ      ldc+128(FP), CX
+	SHLQ      $0x02, CX
+	MOVQ      BX, R8
+	IMULQ     CX, R8
+	ADDQ      res_base+168(FP), R8
+	VMOVUPS.Z (R8), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R8), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R8
+
+clamp:
+	VBROADCASTSS lo+192(FP), Z2
+	VBROADCASTSS hi+196(FP), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+	MOVQ         n+8(FP), CX
+	MOVQ         $0x00000001, R8
+	SHLQ         CL, R8
+	DECQ         R8
+	KMOVW        R8, K1
+	SHRQ         $0x10, R8
+	KMOVW        R8, K2
+	SHRQ         $0x10, R8
+	MOVQ         ldc+128(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         BX, R8
+	IMULQ        CX, R8
+	ADDQ         c_base+104(FP), R8
+	VMOVUPS      Z0, K1, (R8)
+	VMOVUPS      Z1, K2, 64(R8)
+	ADDQ         CX, R8
+	ADDQ         $0x01, BX
+	CMPQ         BX, m+0(FP)
+	JL           strip
+	VZEROUPPER
+	RET
+
+// func f32Tile2x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile2x32AVX512(SB), NOSPLIT, $0-200
+	MOVQ lda+48(FP), AX
+	SHLQ $0x02, AX
+	MOVQ ldb+80(FP), SI
+	SHLQ $0x02, SI
+	LEAQ (SI)(SI*2), DI
+	MOVQ b_base+56(FP), R8
+	MOVQ ahead+88(FP), DX
+	LEAQ (R8)(DX*4), DX
+	XORQ BX, BX
+
+strip:
+	MOVQ      n+8(FP), CX
+	MOVQ      $0x00000001, R8
+	SHLQ      CL, R8
+	DECQ      R8
+	KMOVW     R8, K1
+	SHRQ      $0x10, R8
+	KMOVW     R8, K2
+	SHRQ      $0x10, R8
+	MOVQ      ldi+160(FP), CX
+	SHLQ      $0x02, CX
+	MOVQ      BX, R8
+	IMULQ     CX, R8
+	ADDQ      init_base+136(FP), R8
+	VMOVUPS.Z (R8), K1, Z0
+	VMOVUPS.Z 64(R8), K2, Z1
+	ADDQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z 64(R8), K2, Z3
+	ADDQ      CX, R8
+	MOVQ      BX, CX
+	IMULQ     AX, CX
+	ADDQ      a_base+24(FP), CX
+	MOVQ      b_base+56(FP), R8
+	MOVQ      k+16(FP), R9
+	SUBQ      $0x04, R9
+	JL        rest
+
+loop:
+	PREFETCHT1   (DX)
+	ADDQ         fetch+96(FP), DX
+	VMOVUPS      (R8), Z4
+	VMOVUPS      64(R8), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z1
+	VBROADCASTSS (CX)(AX*1), Z7
+	VFMADD231PS  Z7, Z4, Z2
+	VFMADD231PS  Z7, Z5, Z3
+	VMOVUPS      (R8)(SI*1), Z4
+	VMOVUPS      64(R8)(SI*1), Z5
+	VBROADCASTSS 4(CX), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z1
+	VBROADCASTSS 4(CX)(AX*1), Z7
+	VFMADD231PS  Z7, Z4, Z2
+	VFMADD231PS  Z7, Z5, Z3
+	VMOVUPS      (R8)(SI*2), Z4
+	VMOVUPS      64(R8)(SI*2), Z5
+	VBROADCASTSS 8(CX), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z1
+	VBROADCASTSS 8(CX)(AX*1), Z7
+	VFMADD231PS  Z7, Z4, Z2
+	VFMADD231PS  Z7, Z5, Z3
+	VMOVUPS      (R8)(DI*1), Z4
+	VMOVUPS      64(R8)(DI*1), Z5
+	VBROADCASTSS 12(CX), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z1
+	VBROADCASTSS 12(CX)(AX*1), Z7
+	VFMADD231PS  Z7, Z4, Z2
+	VFMADD231PS  Z7, Z5, Z3
+	ADDQ         $0x10, CX
+	LEAQ         (R8)(SI*4), R8
+	SUBQ         $0x04, R9
+	JGE          loop
+
+rest:
+	ADDQ $0x04, R9
+	JZ   finish
+
+one:
+	VMOVUPS      (R8), Z4
+	VMOVUPS      64(R8), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z1
+	VBROADCASTSS (CX)(AX*1), Z7
+	VFMADD231PS  Z7, Z4, Z2
+	VFMADD231PS  Z7, Z5, Z3
+	ADDQ         $0x04, CX
+	ADDQ         SI, R8
+	DECQ         R9
+	JNZ          one
+
+finish:
+	CMPQ      res_len+176(FP), $0x00
+	JE        clamp
+	MOVQ      n+8(FP), CX
+	MOVQ      $0x00000001, R8
+	SHLQ      CL, R8
+	DECQ      R8
+	KMOVW     R8, K1
+	SHRQ      $0x10, R8
+	KMOVW     R8, K2
+	SHRQ      $0x10, R8
+	MOVQ      ldc+128(FP), CX
+	SHLQ      $0x02, CX
+	MOVQ      BX, R8
+	IMULQ     CX, R8
+	ADDQ      res_base+168(FP), R8
+	VMOVUPS.Z (R8), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R8), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R8), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R8
+
+clamp:
+	VBROADCASTSS lo+192(FP), Z4
+	VBROADCASTSS hi+196(FP), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+	MOVQ         n+8(FP), CX
+	MOVQ         $0x00000001, R8
+	SHLQ         CL, R8
+	DECQ         R8
+	KMOVW        R8, K1
+	SHRQ         $0x10, R8
+	KMOVW        R8, K2
+	SHRQ         $0x10, R8
+	MOVQ         ldc+128(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         BX, R8
+	IMULQ        CX, R8
+	ADDQ         c_base+104(FP), R8
+	VMOVUPS      Z0, K1, (R8)
+	VMOVUPS      Z1, K2, 64(R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z2, K1, (R8)
+	VMOVUPS      Z3, K2, 64(R8)
+	ADDQ         CX, R8
+	ADDQ         $0x02, BX
+	CMPQ         BX, m+0(FP)
+	JL           strip
+	VZEROUPPER
+	RET
+
+// func f32Tile3x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile3x32AVX512(SB), NOSPLIT, $0-200
+	MOVQ lda+48(FP), AX
+	SHLQ $0x02, AX
+	MOVQ ldb+80(FP), SI
+	SHLQ $0x02, SI
+	LEAQ (SI)(SI*2), DI
+	MOVQ b_base+56(FP), R8
+	MOVQ ahead+88(FP), DX
+	LEAQ (R8)(DX*4), DX
+	XORQ BX, BX
+
+strip:
+	MOVQ      n+8(FP), CX
+	MOVQ      $0x00000001, R8
+	SHLQ      CL, R8
+	DECQ      R8
+	KMOVW     R8, K1
+	SHRQ      $0x10, R8
+	KMOVW     R8, K2
+	SHRQ      $0x10, R8
+	MOVQ      ldi+160(FP), CX
+	SHLQ      $0x02, CX
+	MOVQ      BX, R8
+	IMULQ     CX, R8
+	ADDQ      init_base+136(FP), R8
 	VMOVUPS.Z (R8), K1, Z0
 	VMOVUPS.Z 64(R8), K2, Z1
 	ADDQ      CX, R8
@@ -2210,24 +2382,215 @@ strip:
 	VMOVUPS.Z (R8), K1, Z4
 	VMOVUPS.Z 64(R8), K2, Z5
 	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z6
-	VMOVUPS.Z 64(R8), K2, Z7
-	ADDQ      CX, R8
 	MOVQ      BX, CX
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
 	MOVQ      b_base+56(FP), R8
-	MOVQ      ahead+88(FP), R9
-	LEAQ      (R8)(R9*4), R9
+	MOVQ      k+16(FP), R9
+	SUBQ      $0x04, R9
+	JL        rest
+
+loop:
+	PREFETCHT1   (DX)
+	ADDQ         fetch+96(FP), DX
+	VMOVUPS      (R8), Z6
+	VMOVUPS      64(R8), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z8, Z6, Z0
+	VFMADD231PS  Z8, Z7, Z1
+	VBROADCASTSS (CX)(AX*1), Z9
+	VFMADD231PS  Z9, Z6, Z2
+	VFMADD231PS  Z9, Z7, Z3
+	VBROADCASTSS (CX)(AX*2), Z8
+	VFMADD231PS  Z8, Z6, Z4
+	VFMADD231PS  Z8, Z7, Z5
+	VMOVUPS      (R8)(SI*1), Z6
+	VMOVUPS      64(R8)(SI*1), Z7
+	VBROADCASTSS 4(CX), Z8
+	VFMADD231PS  Z8, Z6, Z0
+	VFMADD231PS  Z8, Z7, Z1
+	VBROADCASTSS 4(CX)(AX*1), Z9
+	VFMADD231PS  Z9, Z6, Z2
+	VFMADD231PS  Z9, Z7, Z3
+	VBROADCASTSS 4(CX)(AX*2), Z8
+	VFMADD231PS  Z8, Z6, Z4
+	VFMADD231PS  Z8, Z7, Z5
+	VMOVUPS      (R8)(SI*2), Z6
+	VMOVUPS      64(R8)(SI*2), Z7
+	VBROADCASTSS 8(CX), Z8
+	VFMADD231PS  Z8, Z6, Z0
+	VFMADD231PS  Z8, Z7, Z1
+	VBROADCASTSS 8(CX)(AX*1), Z9
+	VFMADD231PS  Z9, Z6, Z2
+	VFMADD231PS  Z9, Z7, Z3
+	VBROADCASTSS 8(CX)(AX*2), Z8
+	VFMADD231PS  Z8, Z6, Z4
+	VFMADD231PS  Z8, Z7, Z5
+	VMOVUPS      (R8)(DI*1), Z6
+	VMOVUPS      64(R8)(DI*1), Z7
+	VBROADCASTSS 12(CX), Z8
+	VFMADD231PS  Z8, Z6, Z0
+	VFMADD231PS  Z8, Z7, Z1
+	VBROADCASTSS 12(CX)(AX*1), Z9
+	VFMADD231PS  Z9, Z6, Z2
+	VFMADD231PS  Z9, Z7, Z3
+	VBROADCASTSS 12(CX)(AX*2), Z8
+	VFMADD231PS  Z8, Z6, Z4
+	VFMADD231PS  Z8, Z7, Z5
+	ADDQ         $0x10, CX
+	LEAQ         (R8)(SI*4), R8
+	SUBQ         $0x04, R9
+	JGE          loop
+
+rest:
+	ADDQ $0x04, R9
+	JZ   finish
+
+one:
+	VMOVUPS      (R8), Z6
+	VMOVUPS      64(R8), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z8, Z6, Z0
+	VFMADD231PS  Z8, Z7, Z1
+	VBROADCASTSS (CX)(AX*1), Z9
+	VFMADD231PS  Z9, Z6, Z2
+	VFMADD231PS  Z9, Z7, Z3
+	VBROADCASTSS (CX)(AX*2), Z8
+	VFMADD231PS  Z8, Z6, Z4
+	VFMADD231PS  Z8, Z7, Z5
+	ADDQ         $0x04, CX
+	ADDQ         SI, R8
+	DECQ         R9
+	JNZ          one
+
+finish:
+	CMPQ      res_len+176(FP), $0x00
+	JE        clamp
+	MOVQ      n+8(FP), CX
+	MOVQ      $0x00000001, R8
+	SHLQ      CL, R8
+	DECQ      R8
+	KMOVW     R8, K1
+	SHRQ      $0x10, R8
+	KMOVW     R8, K2
+	SHRQ      $0x10, R8
+	MOVQ      ldc+128(FP), CX
+	SHLQ      $0x02, CX
+	MOVQ      BX, R8
+	IMULQ     CX, R8
+	ADDQ      res_base+168(FP), R8
+	VMOVUPS.Z (R8), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R8), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R8), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R8), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R8
+
+clamp:
+	VBROADCASTSS lo+192(FP), Z6
+	VBROADCASTSS hi+196(FP), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+	MOVQ         n+8(FP), CX
+	MOVQ         $0x00000001, R8
+	SHLQ         CL, R8
+	DECQ         R8
+	KMOVW        R8, K1
+	SHRQ         $0x10, R8
+	KMOVW        R8, K2
+	SHRQ         $0x10, R8
+	MOVQ         ldc+128(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         BX, R8
+	IMULQ        CX, R8
+	ADDQ         c_base+104(FP), R8
+	VMOVUPS      Z0, K1, (R8)
+	VMOVUPS      Z1, K2, 64(R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z2, K1, (R8)
+	VMOVUPS      Z3, K2, 64(R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z4, K1, (R8)
+	VMOVUPS      Z5, K2, 64(R8)
+	ADDQ         CX, R8
+	ADDQ         $0x03, BX
+	CMPQ         BX, m+0(FP)
+	JL           strip
+	VZEROUPPER
+	RET
+
+// func f32Tile4x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile4x32AVX512(SB), NOSPLIT, $0-200
+	MOVQ lda+48(FP), AX
+	SHLQ $0x02, AX
+	LEAQ (AX)(AX*2), DX
+	MOVQ ldb+80(FP), DI
+	SHLQ $0x02, DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ b_base+56(FP), R9
+	MOVQ ahead+88(FP), BX
+	LEAQ (R9)(BX*4), BX
+	XORQ SI, SI
+
+strip:
+	MOVQ      n+8(FP), CX
+	MOVQ      $0x00000001, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVW     R9, K1
+	SHRQ      $0x10, R9
+	KMOVW     R9, K2
+	SHRQ      $0x10, R9
+	MOVQ      ldi+160(FP), CX
+	SHLQ      $0x02, CX
+	MOVQ      SI, R9
+	IMULQ     CX, R9
+	ADDQ      init_base+136(FP), R9
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVUPS.Z 64(R9), K2, Z1
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z2
+	VMOVUPS.Z 64(R9), K2, Z3
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z4
+	VMOVUPS.Z 64(R9), K2, Z5
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z6
+	VMOVUPS.Z 64(R9), K2, Z7
+	ADDQ      CX, R9
+	MOVQ      SI, CX
+	IMULQ     AX, CX
+	ADDQ      a_base+24(FP), CX
+	MOVQ      b_base+56(FP), R9
 	MOVQ      k+16(FP), R10
 	SUBQ      $0x04, R10
 	JL        rest
 
 loop:
-	VMOVUPS      (R8), Z8
-	VMOVUPS      64(R8), Z9
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
+	PREFETCHT1   (BX)
+	ADDQ         fetch+96(FP), BX
+	VMOVUPS      (R9), Z8
+	VMOVUPS      64(R9), Z9
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
@@ -2240,10 +2603,8 @@ loop:
 	VBROADCASTSS (CX)(DX*1), Z11
 	VFMADD231PS  Z11, Z8, Z6
 	VFMADD231PS  Z11, Z9, Z7
-	VMOVUPS      (R8)(SI*1), Z8
-	VMOVUPS      64(R8)(SI*1), Z9
-	PREFETCHT1   (R9)(SI*1)
-	PREFETCHT1   64(R9)(SI*1)
+	VMOVUPS      (R9)(DI*1), Z8
+	VMOVUPS      64(R9)(DI*1), Z9
 	VBROADCASTSS 4(CX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
@@ -2256,10 +2617,8 @@ loop:
 	VBROADCASTSS 4(CX)(DX*1), Z11
 	VFMADD231PS  Z11, Z8, Z6
 	VFMADD231PS  Z11, Z9, Z7
-	VMOVUPS      (R8)(SI*2), Z8
-	VMOVUPS      64(R8)(SI*2), Z9
-	PREFETCHT1   (R9)(SI*2)
-	PREFETCHT1   64(R9)(SI*2)
+	VMOVUPS      (R9)(DI*2), Z8
+	VMOVUPS      64(R9)(DI*2), Z9
 	VBROADCASTSS 8(CX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
@@ -2272,10 +2631,8 @@ loop:
 	VBROADCASTSS 8(CX)(DX*1), Z11
 	VFMADD231PS  Z11, Z8, Z6
 	VFMADD231PS  Z11, Z9, Z7
-	VMOVUPS      (R8)(DI*1), Z8
-	VMOVUPS      64(R8)(DI*1), Z9
-	PREFETCHT1   (R9)(DI*1)
-	PREFETCHT1   64(R9)(DI*1)
+	VMOVUPS      (R9)(R8*1), Z8
+	VMOVUPS      64(R9)(R8*1), Z9
 	VBROADCASTSS 12(CX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
@@ -2289,8 +2646,7 @@ loop:
 	VFMADD231PS  Z11, Z8, Z6
 	VFMADD231PS  Z11, Z9, Z7
 	ADDQ         $0x10, CX
-	LEAQ         (R8)(SI*4), R8
-	LEAQ         (R9)(SI*4), R9
+	LEAQ         (R9)(DI*4), R9
 	SUBQ         $0x04, R10
 	JGE          loop
 
@@ -2299,10 +2655,8 @@ rest:
 	JZ   finish
 
 one:
-	VMOVUPS      (R8), Z8
-	VMOVUPS      64(R8), Z9
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
+	VMOVUPS      (R9), Z8
+	VMOVUPS      64(R9), Z9
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
@@ -2316,152 +2670,153 @@ one:
 	VFMADD231PS  Z11, Z8, Z6
 	VFMADD231PS  Z11, Z9, Z7
 	ADDQ         $0x04, CX
-	ADDQ         SI, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
+	CMPQ      res_len+176(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R8
-	SHLQ      CL, R8
-	DECQ      R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	SHRQ      $0x10, R8
-	MOVQ      ldc+120(FP), CX
+	MOVQ      $0x00000001, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVW     R9, K1
+	SHRQ      $0x10, R9
+	KMOVW     R9, K2
+	SHRQ      $0x10, R9
+	MOVQ      ldc+128(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      BX, R8
-	IMULQ     CX, R8
-	ADDQ      res_base+160(FP), R8
-	VMOVUPS.Z (R8), K1, Z10
-	VADDPS    Z10, Z0, Z0
-	VMOVUPS.Z 64(R8), K2, Z10
-	VADDPS    Z10, Z1, Z1
-	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z10
-	VADDPS    Z10, Z2, Z2
-	VMOVUPS.Z 64(R8), K2, Z10
-	VADDPS    Z10, Z3, Z3
-	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z10
-	VADDPS    Z10, Z4, Z4
-	VMOVUPS.Z 64(R8), K2, Z10
-	VADDPS    Z10, Z5, Z5
-	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z10
-	VADDPS    Z10, Z6, Z6
-	VMOVUPS.Z 64(R8), K2, Z10
-	VADDPS    Z10, Z7, Z7
-	ADDQ      CX, R8
+	MOVQ      SI, R9
+	IMULQ     CX, R9
+	ADDQ      res_base+168(FP), R9
+	VMOVUPS.Z (R9), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R9), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R9), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R9), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z31
+	VADDPS    Z31, Z6, Z6
+	VMOVUPS.Z 64(R9), K2, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      CX, R9
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z10
-	VBROADCASTSS hi+188(FP), Z11
-	VMAXPS       Z0, Z10, Z0
-	VMINPS       Z0, Z11, Z0
-	VMAXPS       Z1, Z10, Z1
-	VMINPS       Z1, Z11, Z1
-	VMAXPS       Z2, Z10, Z2
-	VMINPS       Z2, Z11, Z2
-	VMAXPS       Z3, Z10, Z3
-	VMINPS       Z3, Z11, Z3
-	VMAXPS       Z4, Z10, Z4
-	VMINPS       Z4, Z11, Z4
-	VMAXPS       Z5, Z10, Z5
-	VMINPS       Z5, Z11, Z5
-	VMAXPS       Z6, Z10, Z6
-	VMINPS       Z6, Z11, Z6
-	VMAXPS       Z7, Z10, Z7
-	VMINPS       Z7, Z11, Z7
+	VBROADCASTSS lo+192(FP), Z8
+	VBROADCASTSS hi+196(FP), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
 	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, R8
-	SHLQ         CL, R8
-	DECQ         R8
-	KMOVW        R8, K1
-	SHRQ         $0x10, R8
-	KMOVW        R8, K2
-	SHRQ         $0x10, R8
-	MOVQ         ldc+120(FP), CX
+	MOVQ         $0x00000001, R9
+	SHLQ         CL, R9
+	DECQ         R9
+	KMOVW        R9, K1
+	SHRQ         $0x10, R9
+	KMOVW        R9, K2
+	SHRQ         $0x10, R9
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         BX, R8
-	IMULQ        CX, R8
-	ADDQ         c_base+96(FP), R8
-	VMOVUPS      Z0, K1, (R8)
-	VMOVUPS      Z1, K2, 64(R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, K1, (R8)
-	VMOVUPS      Z3, K2, 64(R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, K1, (R8)
-	VMOVUPS      Z5, K2, 64(R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z6, K1, (R8)
-	VMOVUPS      Z7, K2, 64(R8)
-	ADDQ         CX, R8
-	ADDQ         $0x04, BX
-	CMPQ         BX, m+0(FP)
+	MOVQ         SI, R9
+	IMULQ        CX, R9
+	ADDQ         c_base+104(FP), R9
+	VMOVUPS      Z0, K1, (R9)
+	VMOVUPS      Z1, K2, 64(R9)
+	ADDQ         CX, R9
+	VMOVUPS      Z2, K1, (R9)
+	VMOVUPS      Z3, K2, 64(R9)
+	ADDQ         CX, R9
+	VMOVUPS      Z4, K1, (R9)
+	VMOVUPS      Z5, K2, 64(R9)
+	ADDQ         CX, R9
+	VMOVUPS      Z6, K1, (R9)
+	VMOVUPS      Z7, K2, 64(R9)
+	ADDQ         CX, R9
+	ADDQ         $0x04, SI
+	CMPQ         SI, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile5x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile5x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile5x32AVX512(SB), NOSPLIT, $0-192
+TEXT ·f32Tile5x32AVX512(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
-	MOVQ ldb+80(FP), SI
-	SHLQ $0x02, SI
-	LEAQ (SI)(SI*2), DI
-	XORQ BX, BX
+	MOVQ ldb+80(FP), DI
+	SHLQ $0x02, DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ b_base+56(FP), R9
+	MOVQ ahead+88(FP), BX
+	LEAQ (R9)(BX*4), BX
+	XORQ SI, SI
 
 strip:
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R8
-	SHLQ      CL, R8
-	DECQ      R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	SHRQ      $0x10, R8
-	MOVQ      ldi+152(FP), CX
+	MOVQ      $0x00000001, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVW     R9, K1
+	SHRQ      $0x10, R9
+	KMOVW     R9, K2
+	SHRQ      $0x10, R9
+	MOVQ      ldi+160(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      BX, R8
-	IMULQ     CX, R8
-	ADDQ      init_base+128(FP), R8
-	VMOVUPS.Z (R8), K1, Z0
-	VMOVUPS.Z 64(R8), K2, Z1
-	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z 64(R8), K2, Z3
-	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z4
-	VMOVUPS.Z 64(R8), K2, Z5
-	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z6
-	VMOVUPS.Z 64(R8), K2, Z7
-	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z8
-	VMOVUPS.Z 64(R8), K2, Z9
-	ADDQ      CX, R8
-	MOVQ      BX, CX
+	MOVQ      SI, R9
+	IMULQ     CX, R9
+	ADDQ      init_base+136(FP), R9
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVUPS.Z 64(R9), K2, Z1
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z2
+	VMOVUPS.Z 64(R9), K2, Z3
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z4
+	VMOVUPS.Z 64(R9), K2, Z5
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z6
+	VMOVUPS.Z 64(R9), K2, Z7
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z8
+	VMOVUPS.Z 64(R9), K2, Z9
+	ADDQ      CX, R9
+	MOVQ      SI, CX
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), R8
-	MOVQ      ahead+88(FP), R9
-	LEAQ      (R8)(R9*4), R9
+	MOVQ      b_base+56(FP), R9
 	MOVQ      k+16(FP), R10
 	SUBQ      $0x04, R10
 	JL        rest
 
 loop:
-	VMOVUPS      (R8), Z10
-	VMOVUPS      64(R8), Z11
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
+	PREFETCHT1   (BX)
+	ADDQ         fetch+96(FP), BX
+	VMOVUPS      (R9), Z10
+	VMOVUPS      64(R9), Z11
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
@@ -2477,10 +2832,8 @@ loop:
 	VBROADCASTSS (CX)(AX*4), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	VMOVUPS      (R8)(SI*1), Z10
-	VMOVUPS      64(R8)(SI*1), Z11
-	PREFETCHT1   (R9)(SI*1)
-	PREFETCHT1   64(R9)(SI*1)
+	VMOVUPS      (R9)(DI*1), Z10
+	VMOVUPS      64(R9)(DI*1), Z11
 	VBROADCASTSS 4(CX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
@@ -2496,10 +2849,8 @@ loop:
 	VBROADCASTSS 4(CX)(AX*4), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	VMOVUPS      (R8)(SI*2), Z10
-	VMOVUPS      64(R8)(SI*2), Z11
-	PREFETCHT1   (R9)(SI*2)
-	PREFETCHT1   64(R9)(SI*2)
+	VMOVUPS      (R9)(DI*2), Z10
+	VMOVUPS      64(R9)(DI*2), Z11
 	VBROADCASTSS 8(CX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
@@ -2515,10 +2866,8 @@ loop:
 	VBROADCASTSS 8(CX)(AX*4), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	VMOVUPS      (R8)(DI*1), Z10
-	VMOVUPS      64(R8)(DI*1), Z11
-	PREFETCHT1   (R9)(DI*1)
-	PREFETCHT1   64(R9)(DI*1)
+	VMOVUPS      (R9)(R8*1), Z10
+	VMOVUPS      64(R9)(R8*1), Z11
 	VBROADCASTSS 12(CX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
@@ -2535,8 +2884,7 @@ loop:
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
 	ADDQ         $0x10, CX
-	LEAQ         (R8)(SI*4), R8
-	LEAQ         (R9)(SI*4), R9
+	LEAQ         (R9)(DI*4), R9
 	SUBQ         $0x04, R10
 	JGE          loop
 
@@ -2545,10 +2893,8 @@ rest:
 	JZ   finish
 
 one:
-	VMOVUPS      (R8), Z10
-	VMOVUPS      64(R8), Z11
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
+	VMOVUPS      (R9), Z10
+	VMOVUPS      64(R9), Z11
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z12, Z10, Z0
 	VFMADD231PS  Z12, Z11, Z1
@@ -2565,55 +2911,332 @@ one:
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
 	ADDQ         $0x04, CX
-	ADDQ         SI, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
+	CMPQ      res_len+176(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R8
-	SHLQ      CL, R8
-	DECQ      R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	SHRQ      $0x10, R8
-	MOVQ      ldc+120(FP), CX
+	MOVQ      $0x00000001, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVW     R9, K1
+	SHRQ      $0x10, R9
+	KMOVW     R9, K2
+	SHRQ      $0x10, R9
+	MOVQ      ldc+128(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      BX, R8
-	IMULQ     CX, R8
-	ADDQ      res_base+160(FP), R8
-	VMOVUPS.Z (R8), K1, Z12
-	VADDPS    Z12, Z0, Z0
-	VMOVUPS.Z 64(R8), K2, Z12
-	VADDPS    Z12, Z1, Z1
-	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z12
-	VADDPS    Z12, Z2, Z2
-	VMOVUPS.Z 64(R8), K2, Z12
-	VADDPS    Z12, Z3, Z3
-	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z12
-	VADDPS    Z12, Z4, Z4
-	VMOVUPS.Z 64(R8), K2, Z12
-	VADDPS    Z12, Z5, Z5
-	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z12
-	VADDPS    Z12, Z6, Z6
-	VMOVUPS.Z 64(R8), K2, Z12
-	VADDPS    Z12, Z7, Z7
-	ADDQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z12
-	VADDPS    Z12, Z8, Z8
-	VMOVUPS.Z 64(R8), K2, Z12
-	VADDPS    Z12, Z9, Z9
-	ADDQ      CX, R8
+	MOVQ      SI, R9
+	IMULQ     CX, R9
+	ADDQ      res_base+168(FP), R9
+	VMOVUPS.Z (R9), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R9), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R9), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R9), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z31
+	VADDPS    Z31, Z6, Z6
+	VMOVUPS.Z 64(R9), K2, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      CX, R9
+	VMOVUPS.Z (R9), K1, Z31
+	VADDPS    Z31, Z8, Z8
+	VMOVUPS.Z 64(R9), K2, Z31
+	VADDPS    Z31, Z9, Z9
+	ADDQ      CX, R9
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z12
-	VBROADCASTSS hi+188(FP), Z13
+	VBROADCASTSS lo+192(FP), Z10
+	VBROADCASTSS hi+196(FP), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+	MOVQ         n+8(FP), CX
+	MOVQ         $0x00000001, R9
+	SHLQ         CL, R9
+	DECQ         R9
+	KMOVW        R9, K1
+	SHRQ         $0x10, R9
+	KMOVW        R9, K2
+	SHRQ         $0x10, R9
+	MOVQ         ldc+128(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         SI, R9
+	IMULQ        CX, R9
+	ADDQ         c_base+104(FP), R9
+	VMOVUPS      Z0, K1, (R9)
+	VMOVUPS      Z1, K2, 64(R9)
+	ADDQ         CX, R9
+	VMOVUPS      Z2, K1, (R9)
+	VMOVUPS      Z3, K2, 64(R9)
+	ADDQ         CX, R9
+	VMOVUPS      Z4, K1, (R9)
+	VMOVUPS      Z5, K2, 64(R9)
+	ADDQ         CX, R9
+	VMOVUPS      Z6, K1, (R9)
+	VMOVUPS      Z7, K2, 64(R9)
+	ADDQ         CX, R9
+	VMOVUPS      Z8, K1, (R9)
+	VMOVUPS      Z9, K2, 64(R9)
+	ADDQ         CX, R9
+	ADDQ         $0x05, SI
+	CMPQ         SI, m+0(FP)
+	JL           strip
+	VZEROUPPER
+	RET
+
+// func f32Tile6x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·f32Tile6x32AVX512(SB), NOSPLIT, $0-200
+	MOVQ lda+48(FP), AX
+	SHLQ $0x02, AX
+	LEAQ (AX)(AX*2), DX
+	LEAQ (AX)(AX*4), BX
+	MOVQ ldb+80(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ b_base+56(FP), R10
+	MOVQ ahead+88(FP), SI
+	LEAQ (R10)(SI*4), SI
+	XORQ DI, DI
+
+strip:
+	MOVQ      n+8(FP), CX
+	MOVQ      $0x00000001, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K1
+	SHRQ      $0x10, R10
+	KMOVW     R10, K2
+	SHRQ      $0x10, R10
+	MOVQ      ldi+160(FP), CX
+	SHLQ      $0x02, CX
+	MOVQ      DI, R10
+	IMULQ     CX, R10
+	ADDQ      init_base+136(FP), R10
+	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z 64(R10), K2, Z1
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z2
+	VMOVUPS.Z 64(R10), K2, Z3
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z4
+	VMOVUPS.Z 64(R10), K2, Z5
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z6
+	VMOVUPS.Z 64(R10), K2, Z7
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z8
+	VMOVUPS.Z 64(R10), K2, Z9
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z10
+	VMOVUPS.Z 64(R10), K2, Z11
+	ADDQ      CX, R10
+	MOVQ      DI, CX
+	IMULQ     AX, CX
+	ADDQ      a_base+24(FP), CX
+	MOVQ      b_base+56(FP), R10
+	MOVQ      k+16(FP), R11
+	SUBQ      $0x04, R11
+	JL        rest
+
+loop:
+	PREFETCHT1   (SI)
+	ADDQ         fetch+96(FP), SI
+	VMOVUPS      (R10), Z12
+	VMOVUPS      64(R10), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z14, Z12, Z0
+	VFMADD231PS  Z14, Z13, Z1
+	VBROADCASTSS (CX)(AX*1), Z15
+	VFMADD231PS  Z15, Z12, Z2
+	VFMADD231PS  Z15, Z13, Z3
+	VBROADCASTSS (CX)(AX*2), Z14
+	VFMADD231PS  Z14, Z12, Z4
+	VFMADD231PS  Z14, Z13, Z5
+	VBROADCASTSS (CX)(DX*1), Z15
+	VFMADD231PS  Z15, Z12, Z6
+	VFMADD231PS  Z15, Z13, Z7
+	VBROADCASTSS (CX)(AX*4), Z14
+	VFMADD231PS  Z14, Z12, Z8
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS (CX)(BX*1), Z15
+	VFMADD231PS  Z15, Z12, Z10
+	VFMADD231PS  Z15, Z13, Z11
+	VMOVUPS      (R10)(R8*1), Z12
+	VMOVUPS      64(R10)(R8*1), Z13
+	VBROADCASTSS 4(CX), Z14
+	VFMADD231PS  Z14, Z12, Z0
+	VFMADD231PS  Z14, Z13, Z1
+	VBROADCASTSS 4(CX)(AX*1), Z15
+	VFMADD231PS  Z15, Z12, Z2
+	VFMADD231PS  Z15, Z13, Z3
+	VBROADCASTSS 4(CX)(AX*2), Z14
+	VFMADD231PS  Z14, Z12, Z4
+	VFMADD231PS  Z14, Z13, Z5
+	VBROADCASTSS 4(CX)(DX*1), Z15
+	VFMADD231PS  Z15, Z12, Z6
+	VFMADD231PS  Z15, Z13, Z7
+	VBROADCASTSS 4(CX)(AX*4), Z14
+	VFMADD231PS  Z14, Z12, Z8
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS 4(CX)(BX*1), Z15
+	VFMADD231PS  Z15, Z12, Z10
+	VFMADD231PS  Z15, Z13, Z11
+	VMOVUPS      (R10)(R8*2), Z12
+	VMOVUPS      64(R10)(R8*2), Z13
+	VBROADCASTSS 8(CX), Z14
+	VFMADD231PS  Z14, Z12, Z0
+	VFMADD231PS  Z14, Z13, Z1
+	VBROADCASTSS 8(CX)(AX*1), Z15
+	VFMADD231PS  Z15, Z12, Z2
+	VFMADD231PS  Z15, Z13, Z3
+	VBROADCASTSS 8(CX)(AX*2), Z14
+	VFMADD231PS  Z14, Z12, Z4
+	VFMADD231PS  Z14, Z13, Z5
+	VBROADCASTSS 8(CX)(DX*1), Z15
+	VFMADD231PS  Z15, Z12, Z6
+	VFMADD231PS  Z15, Z13, Z7
+	VBROADCASTSS 8(CX)(AX*4), Z14
+	VFMADD231PS  Z14, Z12, Z8
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS 8(CX)(BX*1), Z15
+	VFMADD231PS  Z15, Z12, Z10
+	VFMADD231PS  Z15, Z13, Z11
+	VMOVUPS      (R10)(R9*1), Z12
+	VMOVUPS      64(R10)(R9*1), Z13
+	VBROADCASTSS 12(CX), Z14
+	VFMADD231PS  Z14, Z12, Z0
+	VFMADD231PS  Z14, Z13, Z1
+	VBROADCASTSS 12(CX)(AX*1), Z15
+	VFMADD231PS  Z15, Z12, Z2
+	VFMADD231PS  Z15, Z13, Z3
+	VBROADCASTSS 12(CX)(AX*2), Z14
+	VFMADD231PS  Z14, Z12, Z4
+	VFMADD231PS  Z14, Z13, Z5
+	VBROADCASTSS 12(CX)(DX*1), Z15
+	VFMADD231PS  Z15, Z12, Z6
+	VFMADD231PS  Z15, Z13, Z7
+	VBROADCASTSS 12(CX)(AX*4), Z14
+	VFMADD231PS  Z14, Z12, Z8
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS 12(CX)(BX*1), Z15
+	VFMADD231PS  Z15, Z12, Z10
+	VFMADD231PS  Z15, Z13, Z11
+	ADDQ         $0x10, CX
+	LEAQ         (R10)(R8*4), R10
+	SUBQ         $0x04, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x04, R11
+	JZ   finish
+
+one:
+	VMOVUPS      (R10), Z12
+	VMOVUPS      64(R10), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z14, Z12, Z0
+	VFMADD231PS  Z14, Z13, Z1
+	VBROADCASTSS (CX)(AX*1), Z15
+	VFMADD231PS  Z15, Z12, Z2
+	VFMADD231PS  Z15, Z13, Z3
+	VBROADCASTSS (CX)(AX*2), Z14
+	VFMADD231PS  Z14, Z12, Z4
+	VFMADD231PS  Z14, Z13, Z5
+	VBROADCASTSS (CX)(DX*1), Z15
+	VFMADD231PS  Z15, Z12, Z6
+	VFMADD231PS  Z15, Z13, Z7
+	VBROADCASTSS (CX)(AX*4), Z14
+	VFMADD231PS  Z14, Z12, Z8
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS (CX)(BX*1), Z15
+	VFMADD231PS  Z15, Z12, Z10
+	VFMADD231PS  Z15, Z13, Z11
+	ADDQ         $0x04, CX
+	ADDQ         R8, R10
+	DECQ         R11
+	JNZ          one
+
+finish:
+	CMPQ      res_len+176(FP), $0x00
+	JE        clamp
+	MOVQ      n+8(FP), CX
+	MOVQ      $0x00000001, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K1
+	SHRQ      $0x10, R10
+	KMOVW     R10, K2
+	SHRQ      $0x10, R10
+	MOVQ      ldc+128(FP), CX
+	SHLQ      $0x02, CX
+	MOVQ      DI, R10
+	IMULQ     CX, R10
+	ADDQ      res_base+168(FP), R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z6, Z6
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z8, Z8
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z9, Z9
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z10, Z10
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      CX, R10
+
+clamp:
+	VBROADCASTSS lo+192(FP), Z12
+	VBROADCASTSS hi+196(FP), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -2634,186 +3257,202 @@ clamp:
 	VMINPS       Z8, Z13, Z8
 	VMAXPS       Z9, Z12, Z9
 	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
 	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, R8
-	SHLQ         CL, R8
-	DECQ         R8
-	KMOVW        R8, K1
-	SHRQ         $0x10, R8
-	KMOVW        R8, K2
-	SHRQ         $0x10, R8
-	MOVQ         ldc+120(FP), CX
+	MOVQ         $0x00000001, R10
+	SHLQ         CL, R10
+	DECQ         R10
+	KMOVW        R10, K1
+	SHRQ         $0x10, R10
+	KMOVW        R10, K2
+	SHRQ         $0x10, R10
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         BX, R8
-	IMULQ        CX, R8
-	ADDQ         c_base+96(FP), R8
-	VMOVUPS      Z0, K1, (R8)
-	VMOVUPS      Z1, K2, 64(R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, K1, (R8)
-	VMOVUPS      Z3, K2, 64(R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, K1, (R8)
-	VMOVUPS      Z5, K2, 64(R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z6, K1, (R8)
-	VMOVUPS      Z7, K2, 64(R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z8, K1, (R8)
-	VMOVUPS      Z9, K2, 64(R8)
-	ADDQ         CX, R8
-	ADDQ         $0x05, BX
-	CMPQ         BX, m+0(FP)
+	MOVQ         DI, R10
+	IMULQ        CX, R10
+	ADDQ         c_base+104(FP), R10
+	VMOVUPS      Z0, K1, (R10)
+	VMOVUPS      Z1, K2, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z2, K1, (R10)
+	VMOVUPS      Z3, K2, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z4, K1, (R10)
+	VMOVUPS      Z5, K2, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z6, K1, (R10)
+	VMOVUPS      Z7, K2, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z8, K1, (R10)
+	VMOVUPS      Z9, K2, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z10, K1, (R10)
+	VMOVUPS      Z11, K2, 64(R10)
+	ADDQ         CX, R10
+	ADDQ         $0x06, DI
+	CMPQ         DI, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile6x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile7x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile6x32AVX512(SB), NOSPLIT, $0-192
+TEXT ·f32Tile7x32AVX512(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
 	LEAQ (AX)(AX*4), BX
-	MOVQ ldb+80(FP), DI
-	SHLQ $0x02, DI
-	LEAQ (DI)(DI*2), R8
-	XORQ SI, SI
+	MOVQ ldb+80(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ b_base+56(FP), R10
+	MOVQ ahead+88(FP), SI
+	LEAQ (R10)(SI*4), SI
+	XORQ DI, DI
 
 strip:
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R9
-	SHLQ      CL, R9
-	DECQ      R9
-	KMOVW     R9, K1
-	SHRQ      $0x10, R9
-	KMOVW     R9, K2
-	SHRQ      $0x10, R9
-	MOVQ      ldi+152(FP), CX
+	MOVQ      $0x00000001, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K1
+	SHRQ      $0x10, R10
+	KMOVW     R10, K2
+	SHRQ      $0x10, R10
+	MOVQ      ldi+160(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      SI, R9
-	IMULQ     CX, R9
-	ADDQ      init_base+128(FP), R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z10
-	VMOVUPS.Z 64(R9), K2, Z11
-	ADDQ      CX, R9
-	MOVQ      SI, CX
+	MOVQ      DI, R10
+	IMULQ     CX, R10
+	ADDQ      init_base+136(FP), R10
+	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z 64(R10), K2, Z1
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z2
+	VMOVUPS.Z 64(R10), K2, Z3
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z4
+	VMOVUPS.Z 64(R10), K2, Z5
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z6
+	VMOVUPS.Z 64(R10), K2, Z7
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z8
+	VMOVUPS.Z 64(R10), K2, Z9
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z10
+	VMOVUPS.Z 64(R10), K2, Z11
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z12
+	VMOVUPS.Z 64(R10), K2, Z13
+	ADDQ      CX, R10
+	MOVQ      DI, CX
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), R9
-	MOVQ      ahead+88(FP), R10
-	LEAQ      (R9)(R10*4), R10
+	MOVQ      b_base+56(FP), R10
 	MOVQ      k+16(FP), R11
 	SUBQ      $0x04, R11
 	JL        rest
 
 loop:
-	VMOVUPS      (R9), Z12
-	VMOVUPS      64(R9), Z13
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	VBROADCASTSS (CX), Z14
-	VFMADD231PS  Z14, Z12, Z0
-	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS (CX)(AX*1), Z15
-	VFMADD231PS  Z15, Z12, Z2
-	VFMADD231PS  Z15, Z13, Z3
-	VBROADCASTSS (CX)(AX*2), Z14
-	VFMADD231PS  Z14, Z12, Z4
-	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS (CX)(DX*1), Z15
-	VFMADD231PS  Z15, Z12, Z6
-	VFMADD231PS  Z15, Z13, Z7
-	VBROADCASTSS (CX)(AX*4), Z14
-	VFMADD231PS  Z14, Z12, Z8
-	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS (CX)(BX*1), Z15
-	VFMADD231PS  Z15, Z12, Z10
-	VFMADD231PS  Z15, Z13, Z11
-	VMOVUPS      (R9)(DI*1), Z12
-	VMOVUPS      64(R9)(DI*1), Z13
-	PREFETCHT1   (R10)(DI*1)
-	PREFETCHT1   64(R10)(DI*1)
-	VBROADCASTSS 4(CX), Z14
-	VFMADD231PS  Z14, Z12, Z0
-	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 4(CX)(AX*1), Z15
-	VFMADD231PS  Z15, Z12, Z2
-	VFMADD231PS  Z15, Z13, Z3
-	VBROADCASTSS 4(CX)(AX*2), Z14
-	VFMADD231PS  Z14, Z12, Z4
-	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 4(CX)(DX*1), Z15
-	VFMADD231PS  Z15, Z12, Z6
-	VFMADD231PS  Z15, Z13, Z7
-	VBROADCASTSS 4(CX)(AX*4), Z14
-	VFMADD231PS  Z14, Z12, Z8
-	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 4(CX)(BX*1), Z15
-	VFMADD231PS  Z15, Z12, Z10
-	VFMADD231PS  Z15, Z13, Z11
-	VMOVUPS      (R9)(DI*2), Z12
-	VMOVUPS      64(R9)(DI*2), Z13
-	PREFETCHT1   (R10)(DI*2)
-	PREFETCHT1   64(R10)(DI*2)
-	VBROADCASTSS 8(CX), Z14
-	VFMADD231PS  Z14, Z12, Z0
-	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 8(CX)(AX*1), Z15
-	VFMADD231PS  Z15, Z12, Z2
-	VFMADD231PS  Z15, Z13, Z3
-	VBROADCASTSS 8(CX)(AX*2), Z14
-	VFMADD231PS  Z14, Z12, Z4
-	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 8(CX)(DX*1), Z15
-	VFMADD231PS  Z15, Z12, Z6
-	VFMADD231PS  Z15, Z13, Z7
-	VBROADCASTSS 8(CX)(AX*4), Z14
-	VFMADD231PS  Z14, Z12, Z8
-	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 8(CX)(BX*1), Z15
-	VFMADD231PS  Z15, Z12, Z10
-	VFMADD231PS  Z15, Z13, Z11
-	VMOVUPS      (R9)(R8*1), Z12
-	VMOVUPS      64(R9)(R8*1), Z13
-	PREFETCHT1   (R10)(R8*1)
-	PREFETCHT1   64(R10)(R8*1)
-	VBROADCASTSS 12(CX), Z14
-	VFMADD231PS  Z14, Z12, Z0
-	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 12(CX)(AX*1), Z15
-	VFMADD231PS  Z15, Z12, Z2
-	VFMADD231PS  Z15, Z13, Z3
-	VBROADCASTSS 12(CX)(AX*2), Z14
-	VFMADD231PS  Z14, Z12, Z4
-	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 12(CX)(DX*1), Z15
-	VFMADD231PS  Z15, Z12, Z6
-	VFMADD231PS  Z15, Z13, Z7
-	VBROADCASTSS 12(CX)(AX*4), Z14
-	VFMADD231PS  Z14, Z12, Z8
-	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 12(CX)(BX*1), Z15
-	VFMADD231PS  Z15, Z12, Z10
-	VFMADD231PS  Z15, Z13, Z11
+	PREFETCHT1   (SI)
+	ADDQ         fetch+96(FP), SI
+	VMOVUPS      (R10), Z14
+	VMOVUPS      64(R10), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z16, Z14, Z0
+	VFMADD231PS  Z16, Z15, Z1
+	VBROADCASTSS (CX)(AX*1), Z17
+	VFMADD231PS  Z17, Z14, Z2
+	VFMADD231PS  Z17, Z15, Z3
+	VBROADCASTSS (CX)(AX*2), Z16
+	VFMADD231PS  Z16, Z14, Z4
+	VFMADD231PS  Z16, Z15, Z5
+	VBROADCASTSS (CX)(DX*1), Z17
+	VFMADD231PS  Z17, Z14, Z6
+	VFMADD231PS  Z17, Z15, Z7
+	VBROADCASTSS (CX)(AX*4), Z16
+	VFMADD231PS  Z16, Z14, Z8
+	VFMADD231PS  Z16, Z15, Z9
+	VBROADCASTSS (CX)(BX*1), Z17
+	VFMADD231PS  Z17, Z14, Z10
+	VFMADD231PS  Z17, Z15, Z11
+	VBROADCASTSS (CX)(DX*2), Z16
+	VFMADD231PS  Z16, Z14, Z12
+	VFMADD231PS  Z16, Z15, Z13
+	VMOVUPS      (R10)(R8*1), Z14
+	VMOVUPS      64(R10)(R8*1), Z15
+	VBROADCASTSS 4(CX), Z16
+	VFMADD231PS  Z16, Z14, Z0
+	VFMADD231PS  Z16, Z15, Z1
+	VBROADCASTSS 4(CX)(AX*1), Z17
+	VFMADD231PS  Z17, Z14, Z2
+	VFMADD231PS  Z17, Z15, Z3
+	VBROADCASTSS 4(CX)(AX*2), Z16
+	VFMADD231PS  Z16, Z14, Z4
+	VFMADD231PS  Z16, Z15, Z5
+	VBROADCASTSS 4(CX)(DX*1), Z17
+	VFMADD231PS  Z17, Z14, Z6
+	VFMADD231PS  Z17, Z15, Z7
+	VBROADCASTSS 4(CX)(AX*4), Z16
+	VFMADD231PS  Z16, Z14, Z8
+	VFMADD231PS  Z16, Z15, Z9
+	VBROADCASTSS 4(CX)(BX*1), Z17
+	VFMADD231PS  Z17, Z14, Z10
+	VFMADD231PS  Z17, Z15, Z11
+	VBROADCASTSS 4(CX)(DX*2), Z16
+	VFMADD231PS  Z16, Z14, Z12
+	VFMADD231PS  Z16, Z15, Z13
+	VMOVUPS      (R10)(R8*2), Z14
+	VMOVUPS      64(R10)(R8*2), Z15
+	VBROADCASTSS 8(CX), Z16
+	VFMADD231PS  Z16, Z14, Z0
+	VFMADD231PS  Z16, Z15, Z1
+	VBROADCASTSS 8(CX)(AX*1), Z17
+	VFMADD231PS  Z17, Z14, Z2
+	VFMADD231PS  Z17, Z15, Z3
+	VBROADCASTSS 8(CX)(AX*2), Z16
+	VFMADD231PS  Z16, Z14, Z4
+	VFMADD231PS  Z16, Z15, Z5
+	VBROADCASTSS 8(CX)(DX*1), Z17
+	VFMADD231PS  Z17, Z14, Z6
+	VFMADD231PS  Z17, Z15, Z7
+	VBROADCASTSS 8(CX)(AX*4), Z16
+	VFMADD231PS  Z16, Z14, Z8
+	VFMADD231PS  Z16, Z15, Z9
+	VBROADCASTSS 8(CX)(BX*1), Z17
+	VFMADD231PS  Z17, Z14, Z10
+	VFMADD231PS  Z17, Z15, Z11
+	VBROADCASTSS 8(CX)(DX*2), Z16
+	VFMADD231PS  Z16, Z14, Z12
+	VFMADD231PS  Z16, Z15, Z13
+	VMOVUPS      (R10)(R9*1), Z14
+	VMOVUPS      64(R10)(R9*1), Z15
+	VBROADCASTSS 12(CX), Z16
+	VFMADD231PS  Z16, Z14, Z0
+	VFMADD231PS  Z16, Z15, Z1
+	VBROADCASTSS 12(CX)(AX*1), Z17
+	VFMADD231PS  Z17, Z14, Z2
+	VFMADD231PS  Z17, Z15, Z3
+	VBROADCASTSS 12(CX)(AX*2), Z16
+	VFMADD231PS  Z16, Z14, Z4
+	VFMADD231PS  Z16, Z15, Z5
+	VBROADCASTSS 12(CX)(DX*1), Z17
+	VFMADD231PS  Z17, Z14, Z6
+	VFMADD231PS  Z17, Z15, Z7
+	VBROADCASTSS 12(CX)(AX*4), Z16
+	VFMADD231PS  Z16, Z14, Z8
+	VFMADD231PS  Z16, Z15, Z9
+	VBROADCASTSS 12(CX)(BX*1), Z17
+	VFMADD231PS  Z17, Z14, Z10
+	VFMADD231PS  Z17, Z15, Z11
+	VBROADCASTSS 12(CX)(DX*2), Z16
+	VFMADD231PS  Z16, Z14, Z12
+	VFMADD231PS  Z16, Z15, Z13
 	ADDQ         $0x10, CX
-	LEAQ         (R9)(DI*4), R9
-	LEAQ         (R10)(DI*4), R10
+	LEAQ         (R10)(R8*4), R10
 	SUBQ         $0x04, R11
 	JGE          loop
 
@@ -2822,83 +3461,89 @@ rest:
 	JZ   finish
 
 one:
-	VMOVUPS      (R9), Z12
-	VMOVUPS      64(R9), Z13
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	VBROADCASTSS (CX), Z14
-	VFMADD231PS  Z14, Z12, Z0
-	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS (CX)(AX*1), Z15
-	VFMADD231PS  Z15, Z12, Z2
-	VFMADD231PS  Z15, Z13, Z3
-	VBROADCASTSS (CX)(AX*2), Z14
-	VFMADD231PS  Z14, Z12, Z4
-	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS (CX)(DX*1), Z15
-	VFMADD231PS  Z15, Z12, Z6
-	VFMADD231PS  Z15, Z13, Z7
-	VBROADCASTSS (CX)(AX*4), Z14
-	VFMADD231PS  Z14, Z12, Z8
-	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS (CX)(BX*1), Z15
-	VFMADD231PS  Z15, Z12, Z10
-	VFMADD231PS  Z15, Z13, Z11
+	VMOVUPS      (R10), Z14
+	VMOVUPS      64(R10), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z16, Z14, Z0
+	VFMADD231PS  Z16, Z15, Z1
+	VBROADCASTSS (CX)(AX*1), Z17
+	VFMADD231PS  Z17, Z14, Z2
+	VFMADD231PS  Z17, Z15, Z3
+	VBROADCASTSS (CX)(AX*2), Z16
+	VFMADD231PS  Z16, Z14, Z4
+	VFMADD231PS  Z16, Z15, Z5
+	VBROADCASTSS (CX)(DX*1), Z17
+	VFMADD231PS  Z17, Z14, Z6
+	VFMADD231PS  Z17, Z15, Z7
+	VBROADCASTSS (CX)(AX*4), Z16
+	VFMADD231PS  Z16, Z14, Z8
+	VFMADD231PS  Z16, Z15, Z9
+	VBROADCASTSS (CX)(BX*1), Z17
+	VFMADD231PS  Z17, Z14, Z10
+	VFMADD231PS  Z17, Z15, Z11
+	VBROADCASTSS (CX)(DX*2), Z16
+	VFMADD231PS  Z16, Z14, Z12
+	VFMADD231PS  Z16, Z15, Z13
 	ADDQ         $0x04, CX
-	ADDQ         DI, R9
+	ADDQ         R8, R10
 	DECQ         R11
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
+	CMPQ      res_len+176(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R9
-	SHLQ      CL, R9
-	DECQ      R9
-	KMOVW     R9, K1
-	SHRQ      $0x10, R9
-	KMOVW     R9, K2
-	SHRQ      $0x10, R9
-	MOVQ      ldc+120(FP), CX
+	MOVQ      $0x00000001, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K1
+	SHRQ      $0x10, R10
+	KMOVW     R10, K2
+	SHRQ      $0x10, R10
+	MOVQ      ldc+128(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      SI, R9
-	IMULQ     CX, R9
-	ADDQ      res_base+160(FP), R9
-	VMOVUPS.Z (R9), K1, Z14
-	VADDPS    Z14, Z0, Z0
-	VMOVUPS.Z 64(R9), K2, Z14
-	VADDPS    Z14, Z1, Z1
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VADDPS    Z14, Z2, Z2
-	VMOVUPS.Z 64(R9), K2, Z14
-	VADDPS    Z14, Z3, Z3
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VADDPS    Z14, Z4, Z4
-	VMOVUPS.Z 64(R9), K2, Z14
-	VADDPS    Z14, Z5, Z5
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VADDPS    Z14, Z6, Z6
-	VMOVUPS.Z 64(R9), K2, Z14
-	VADDPS    Z14, Z7, Z7
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VADDPS    Z14, Z8, Z8
-	VMOVUPS.Z 64(R9), K2, Z14
-	VADDPS    Z14, Z9, Z9
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z14
-	VADDPS    Z14, Z10, Z10
-	VMOVUPS.Z 64(R9), K2, Z14
-	VADDPS    Z14, Z11, Z11
-	ADDQ      CX, R9
+	MOVQ      DI, R10
+	IMULQ     CX, R10
+	ADDQ      res_base+168(FP), R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z6, Z6
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z8, Z8
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z9, Z9
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z10, Z10
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      CX, R10
+	VMOVUPS.Z (R10), K1, Z31
+	VADDPS    Z31, Z12, Z12
+	VMOVUPS.Z 64(R10), K2, Z31
+	VADDPS    Z31, Z13, Z13
+	ADDQ      CX, R10
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z14
-	VBROADCASTSS hi+188(FP), Z15
+	VBROADCASTSS lo+192(FP), Z14
+	VBROADCASTSS hi+196(FP), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -2923,297 +3568,320 @@ clamp:
 	VMINPS       Z10, Z15, Z10
 	VMAXPS       Z11, Z14, Z11
 	VMINPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
 	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, R9
-	SHLQ         CL, R9
-	DECQ         R9
-	KMOVW        R9, K1
-	SHRQ         $0x10, R9
-	KMOVW        R9, K2
-	SHRQ         $0x10, R9
-	MOVQ         ldc+120(FP), CX
+	MOVQ         $0x00000001, R10
+	SHLQ         CL, R10
+	DECQ         R10
+	KMOVW        R10, K1
+	SHRQ         $0x10, R10
+	KMOVW        R10, K2
+	SHRQ         $0x10, R10
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         SI, R9
-	IMULQ        CX, R9
-	ADDQ         c_base+96(FP), R9
-	VMOVUPS      Z0, K1, (R9)
-	VMOVUPS      Z1, K2, 64(R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z2, K1, (R9)
-	VMOVUPS      Z3, K2, 64(R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z4, K1, (R9)
-	VMOVUPS      Z5, K2, 64(R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z6, K1, (R9)
-	VMOVUPS      Z7, K2, 64(R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z8, K1, (R9)
-	VMOVUPS      Z9, K2, 64(R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z10, K1, (R9)
-	VMOVUPS      Z11, K2, 64(R9)
-	ADDQ         CX, R9
-	ADDQ         $0x06, SI
-	CMPQ         SI, m+0(FP)
+	MOVQ         DI, R10
+	IMULQ        CX, R10
+	ADDQ         c_base+104(FP), R10
+	VMOVUPS      Z0, K1, (R10)
+	VMOVUPS      Z1, K2, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z2, K1, (R10)
+	VMOVUPS      Z3, K2, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z4, K1, (R10)
+	VMOVUPS      Z5, K2, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z6, K1, (R10)
+	VMOVUPS      Z7, K2, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z8, K1, (R10)
+	VMOVUPS      Z9, K2, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z10, K1, (R10)
+	VMOVUPS      Z11, K2, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z12, K1, (R10)
+	VMOVUPS      Z13, K2, 64(R10)
+	ADDQ         CX, R10
+	ADDQ         $0x07, DI
+	CMPQ         DI, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile7x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile8x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile7x32AVX512(SB), NOSPLIT, $0-192
+TEXT ·f32Tile8x32AVX512(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
 	LEAQ (AX)(AX*4), BX
-	MOVQ ldb+80(FP), DI
-	SHLQ $0x02, DI
-	LEAQ (DI)(DI*2), R8
-	XORQ SI, SI
+	LEAQ (DX)(AX*4), SI
+	MOVQ ldb+80(FP), R9
+	SHLQ $0x02, R9
+	LEAQ (R9)(R9*2), R10
+	MOVQ b_base+56(FP), R11
+	MOVQ ahead+88(FP), DI
+	LEAQ (R11)(DI*4), DI
+	XORQ R8, R8
 
 strip:
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R9
-	SHLQ      CL, R9
-	DECQ      R9
-	KMOVW     R9, K1
-	SHRQ      $0x10, R9
-	KMOVW     R9, K2
-	SHRQ      $0x10, R9
-	MOVQ      ldi+152(FP), CX
+	MOVQ      $0x00000001, R11
+	SHLQ      CL, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	SHRQ      $0x10, R11
+	MOVQ      ldi+160(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      SI, R9
-	IMULQ     CX, R9
-	ADDQ      init_base+128(FP), R9
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z2
-	VMOVUPS.Z 64(R9), K2, Z3
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z6
-	VMOVUPS.Z 64(R9), K2, Z7
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z8
-	VMOVUPS.Z 64(R9), K2, Z9
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z10
-	VMOVUPS.Z 64(R9), K2, Z11
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z12
-	VMOVUPS.Z 64(R9), K2, Z13
-	ADDQ      CX, R9
-	MOVQ      SI, CX
+	MOVQ      R8, R11
+	IMULQ     CX, R11
+	ADDQ      init_base+136(FP), R11
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVUPS.Z 64(R11), K2, Z1
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z2
+	VMOVUPS.Z 64(R11), K2, Z3
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z4
+	VMOVUPS.Z 64(R11), K2, Z5
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z6
+	VMOVUPS.Z 64(R11), K2, Z7
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z8
+	VMOVUPS.Z 64(R11), K2, Z9
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z10
+	VMOVUPS.Z 64(R11), K2, Z11
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z12
+	VMOVUPS.Z 64(R11), K2, Z13
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z14
+	VMOVUPS.Z 64(R11), K2, Z15
+	ADDQ      CX, R11
+	MOVQ      R8, CX
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), R9
-	MOVQ      ahead+88(FP), R10
-	LEAQ      (R9)(R10*4), R10
-	MOVQ      k+16(FP), R11
-	SUBQ      $0x04, R11
+	MOVQ      b_base+56(FP), R11
+	MOVQ      k+16(FP), R12
+	SUBQ      $0x04, R12
 	JL        rest
 
 loop:
-	VMOVUPS      (R9), Z14
-	VMOVUPS      64(R9), Z15
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	VBROADCASTSS (CX), Z16
-	VFMADD231PS  Z16, Z14, Z0
-	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS (CX)(AX*1), Z17
-	VFMADD231PS  Z17, Z14, Z2
-	VFMADD231PS  Z17, Z15, Z3
-	VBROADCASTSS (CX)(AX*2), Z16
-	VFMADD231PS  Z16, Z14, Z4
-	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS (CX)(DX*1), Z17
-	VFMADD231PS  Z17, Z14, Z6
-	VFMADD231PS  Z17, Z15, Z7
-	VBROADCASTSS (CX)(AX*4), Z16
-	VFMADD231PS  Z16, Z14, Z8
-	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS (CX)(BX*1), Z17
-	VFMADD231PS  Z17, Z14, Z10
-	VFMADD231PS  Z17, Z15, Z11
-	VBROADCASTSS (CX)(DX*2), Z16
-	VFMADD231PS  Z16, Z14, Z12
-	VFMADD231PS  Z16, Z15, Z13
-	VMOVUPS      (R9)(DI*1), Z14
-	VMOVUPS      64(R9)(DI*1), Z15
-	PREFETCHT1   (R10)(DI*1)
-	PREFETCHT1   64(R10)(DI*1)
-	VBROADCASTSS 4(CX), Z16
-	VFMADD231PS  Z16, Z14, Z0
-	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS 4(CX)(AX*1), Z17
-	VFMADD231PS  Z17, Z14, Z2
-	VFMADD231PS  Z17, Z15, Z3
-	VBROADCASTSS 4(CX)(AX*2), Z16
-	VFMADD231PS  Z16, Z14, Z4
-	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS 4(CX)(DX*1), Z17
-	VFMADD231PS  Z17, Z14, Z6
-	VFMADD231PS  Z17, Z15, Z7
-	VBROADCASTSS 4(CX)(AX*4), Z16
-	VFMADD231PS  Z16, Z14, Z8
-	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS 4(CX)(BX*1), Z17
-	VFMADD231PS  Z17, Z14, Z10
-	VFMADD231PS  Z17, Z15, Z11
-	VBROADCASTSS 4(CX)(DX*2), Z16
-	VFMADD231PS  Z16, Z14, Z12
-	VFMADD231PS  Z16, Z15, Z13
-	VMOVUPS      (R9)(DI*2), Z14
-	VMOVUPS      64(R9)(DI*2), Z15
-	PREFETCHT1   (R10)(DI*2)
-	PREFETCHT1   64(R10)(DI*2)
-	VBROADCASTSS 8(CX), Z16
-	VFMADD231PS  Z16, Z14, Z0
-	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS 8(CX)(AX*1), Z17
-	VFMADD231PS  Z17, Z14, Z2
-	VFMADD231PS  Z17, Z15, Z3
-	VBROADCASTSS 8(CX)(AX*2), Z16
-	VFMADD231PS  Z16, Z14, Z4
-	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS 8(CX)(DX*1), Z17
-	VFMADD231PS  Z17, Z14, Z6
-	VFMADD231PS  Z17, Z15, Z7
-	VBROADCASTSS 8(CX)(AX*4), Z16
-	VFMADD231PS  Z16, Z14, Z8
-	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS 8(CX)(BX*1), Z17
-	VFMADD231PS  Z17, Z14, Z10
-	VFMADD231PS  Z17, Z15, Z11
-	VBROADCASTSS 8(CX)(DX*2), Z16
-	VFMADD231PS  Z16, Z14, Z12
-	VFMADD231PS  Z16, Z15, Z13
-	VMOVUPS      (R9)(R8*1), Z14
-	VMOVUPS      64(R9)(R8*1), Z15
-	PREFETCHT1   (R10)(R8*1)
-	PREFETCHT1   64(R10)(R8*1)
-	VBROADCASTSS 12(CX), Z16
-	VFMADD231PS  Z16, Z14, Z0
-	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS 12(CX)(AX*1), Z17
-	VFMADD231PS  Z17, Z14, Z2
-	VFMADD231PS  Z17, Z15, Z3
-	VBROADCASTSS 12(CX)(AX*2), Z16
-	VFMADD231PS  Z16, Z14, Z4
-	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS 12(CX)(DX*1), Z17
-	VFMADD231PS  Z17, Z14, Z6
-	VFMADD231PS  Z17, Z15, Z7
-	VBROADCASTSS 12(CX)(AX*4), Z16
-	VFMADD231PS  Z16, Z14, Z8
-	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS 12(CX)(BX*1), Z17
-	VFMADD231PS  Z17, Z14, Z10
-	VFMADD231PS  Z17, Z15, Z11
-	VBROADCASTSS 12(CX)(DX*2), Z16
-	VFMADD231PS  Z16, Z14, Z12
-	VFMADD231PS  Z16, Z15, Z13
+	PREFETCHT1   (DI)
+	ADDQ         fetch+96(FP), DI
+	VMOVUPS      (R11), Z16
+	VMOVUPS      64(R11), Z17
+	VBROADCASTSS (CX), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z1
+	VBROADCASTSS (CX)(AX*1), Z19
+	VFMADD231PS  Z19, Z16, Z2
+	VFMADD231PS  Z19, Z17, Z3
+	VBROADCASTSS (CX)(AX*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z5
+	VBROADCASTSS (CX)(DX*1), Z19
+	VFMADD231PS  Z19, Z16, Z6
+	VFMADD231PS  Z19, Z17, Z7
+	VBROADCASTSS (CX)(AX*4), Z18
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z9
+	VBROADCASTSS (CX)(BX*1), Z19
+	VFMADD231PS  Z19, Z16, Z10
+	VFMADD231PS  Z19, Z17, Z11
+	VBROADCASTSS (CX)(DX*2), Z18
+	VFMADD231PS  Z18, Z16, Z12
+	VFMADD231PS  Z18, Z17, Z13
+	VBROADCASTSS (CX)(SI*1), Z19
+	VFMADD231PS  Z19, Z16, Z14
+	VFMADD231PS  Z19, Z17, Z15
+	VMOVUPS      (R11)(R9*1), Z16
+	VMOVUPS      64(R11)(R9*1), Z17
+	VBROADCASTSS 4(CX), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z1
+	VBROADCASTSS 4(CX)(AX*1), Z19
+	VFMADD231PS  Z19, Z16, Z2
+	VFMADD231PS  Z19, Z17, Z3
+	VBROADCASTSS 4(CX)(AX*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z5
+	VBROADCASTSS 4(CX)(DX*1), Z19
+	VFMADD231PS  Z19, Z16, Z6
+	VFMADD231PS  Z19, Z17, Z7
+	VBROADCASTSS 4(CX)(AX*4), Z18
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z9
+	VBROADCASTSS 4(CX)(BX*1), Z19
+	VFMADD231PS  Z19, Z16, Z10
+	VFMADD231PS  Z19, Z17, Z11
+	VBROADCASTSS 4(CX)(DX*2), Z18
+	VFMADD231PS  Z18, Z16, Z12
+	VFMADD231PS  Z18, Z17, Z13
+	VBROADCASTSS 4(CX)(SI*1), Z19
+	VFMADD231PS  Z19, Z16, Z14
+	VFMADD231PS  Z19, Z17, Z15
+	VMOVUPS      (R11)(R9*2), Z16
+	VMOVUPS      64(R11)(R9*2), Z17
+	VBROADCASTSS 8(CX), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z1
+	VBROADCASTSS 8(CX)(AX*1), Z19
+	VFMADD231PS  Z19, Z16, Z2
+	VFMADD231PS  Z19, Z17, Z3
+	VBROADCASTSS 8(CX)(AX*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z5
+	VBROADCASTSS 8(CX)(DX*1), Z19
+	VFMADD231PS  Z19, Z16, Z6
+	VFMADD231PS  Z19, Z17, Z7
+	VBROADCASTSS 8(CX)(AX*4), Z18
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z9
+	VBROADCASTSS 8(CX)(BX*1), Z19
+	VFMADD231PS  Z19, Z16, Z10
+	VFMADD231PS  Z19, Z17, Z11
+	VBROADCASTSS 8(CX)(DX*2), Z18
+	VFMADD231PS  Z18, Z16, Z12
+	VFMADD231PS  Z18, Z17, Z13
+	VBROADCASTSS 8(CX)(SI*1), Z19
+	VFMADD231PS  Z19, Z16, Z14
+	VFMADD231PS  Z19, Z17, Z15
+	VMOVUPS      (R11)(R10*1), Z16
+	VMOVUPS      64(R11)(R10*1), Z17
+	VBROADCASTSS 12(CX), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z1
+	VBROADCASTSS 12(CX)(AX*1), Z19
+	VFMADD231PS  Z19, Z16, Z2
+	VFMADD231PS  Z19, Z17, Z3
+	VBROADCASTSS 12(CX)(AX*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z5
+	VBROADCASTSS 12(CX)(DX*1), Z19
+	VFMADD231PS  Z19, Z16, Z6
+	VFMADD231PS  Z19, Z17, Z7
+	VBROADCASTSS 12(CX)(AX*4), Z18
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z9
+	VBROADCASTSS 12(CX)(BX*1), Z19
+	VFMADD231PS  Z19, Z16, Z10
+	VFMADD231PS  Z19, Z17, Z11
+	VBROADCASTSS 12(CX)(DX*2), Z18
+	VFMADD231PS  Z18, Z16, Z12
+	VFMADD231PS  Z18, Z17, Z13
+	VBROADCASTSS 12(CX)(SI*1), Z19
+	VFMADD231PS  Z19, Z16, Z14
+	VFMADD231PS  Z19, Z17, Z15
 	ADDQ         $0x10, CX
-	LEAQ         (R9)(DI*4), R9
-	LEAQ         (R10)(DI*4), R10
-	SUBQ         $0x04, R11
+	LEAQ         (R11)(R9*4), R11
+	SUBQ         $0x04, R12
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   finish
 
 one:
-	VMOVUPS      (R9), Z14
-	VMOVUPS      64(R9), Z15
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	VBROADCASTSS (CX), Z16
-	VFMADD231PS  Z16, Z14, Z0
-	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS (CX)(AX*1), Z17
-	VFMADD231PS  Z17, Z14, Z2
-	VFMADD231PS  Z17, Z15, Z3
-	VBROADCASTSS (CX)(AX*2), Z16
-	VFMADD231PS  Z16, Z14, Z4
-	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS (CX)(DX*1), Z17
-	VFMADD231PS  Z17, Z14, Z6
-	VFMADD231PS  Z17, Z15, Z7
-	VBROADCASTSS (CX)(AX*4), Z16
-	VFMADD231PS  Z16, Z14, Z8
-	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS (CX)(BX*1), Z17
-	VFMADD231PS  Z17, Z14, Z10
-	VFMADD231PS  Z17, Z15, Z11
-	VBROADCASTSS (CX)(DX*2), Z16
-	VFMADD231PS  Z16, Z14, Z12
-	VFMADD231PS  Z16, Z15, Z13
+	VMOVUPS      (R11), Z16
+	VMOVUPS      64(R11), Z17
+	VBROADCASTSS (CX), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z1
+	VBROADCASTSS (CX)(AX*1), Z19
+	VFMADD231PS  Z19, Z16, Z2
+	VFMADD231PS  Z19, Z17, Z3
+	VBROADCASTSS (CX)(AX*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z5
+	VBROADCASTSS (CX)(DX*1), Z19
+	VFMADD231PS  Z19, Z16, Z6
+	VFMADD231PS  Z19, Z17, Z7
+	VBROADCASTSS (CX)(AX*4), Z18
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z9
+	VBROADCASTSS (CX)(BX*1), Z19
+	VFMADD231PS  Z19, Z16, Z10
+	VFMADD231PS  Z19, Z17, Z11
+	VBROADCASTSS (CX)(DX*2), Z18
+	VFMADD231PS  Z18, Z16, Z12
+	VFMADD231PS  Z18, Z17, Z13
+	VBROADCASTSS (CX)(SI*1), Z19
+	VFMADD231PS  Z19, Z16, Z14
+	VFMADD231PS  Z19, Z17, Z15
 	ADDQ         $0x04, CX
-	ADDQ         DI, R9
-	DECQ         R11
+	ADDQ         R9, R11
+	DECQ         R12
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
+	CMPQ      res_len+176(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R9
-	SHLQ      CL, R9
-	DECQ      R9
-	KMOVW     R9, K1
-	SHRQ      $0x10, R9
-	KMOVW     R9, K2
-	SHRQ      $0x10, R9
-	MOVQ      ldc+120(FP), CX
+	MOVQ      $0x00000001, R11
+	SHLQ      CL, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	SHRQ      $0x10, R11
+	MOVQ      ldc+128(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      SI, R9
-	IMULQ     CX, R9
-	ADDQ      res_base+160(FP), R9
-	VMOVUPS.Z (R9), K1, Z16
-	VADDPS    Z16, Z0, Z0
-	VMOVUPS.Z 64(R9), K2, Z16
-	VADDPS    Z16, Z1, Z1
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VADDPS    Z16, Z2, Z2
-	VMOVUPS.Z 64(R9), K2, Z16
-	VADDPS    Z16, Z3, Z3
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VADDPS    Z16, Z4, Z4
-	VMOVUPS.Z 64(R9), K2, Z16
-	VADDPS    Z16, Z5, Z5
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VADDPS    Z16, Z6, Z6
-	VMOVUPS.Z 64(R9), K2, Z16
-	VADDPS    Z16, Z7, Z7
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VADDPS    Z16, Z8, Z8
-	VMOVUPS.Z 64(R9), K2, Z16
-	VADDPS    Z16, Z9, Z9
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VADDPS    Z16, Z10, Z10
-	VMOVUPS.Z 64(R9), K2, Z16
-	VADDPS    Z16, Z11, Z11
-	ADDQ      CX, R9
-	VMOVUPS.Z (R9), K1, Z16
-	VADDPS    Z16, Z12, Z12
-	VMOVUPS.Z 64(R9), K2, Z16
-	VADDPS    Z16, Z13, Z13
-	ADDQ      CX, R9
+	MOVQ      R8, R11
+	IMULQ     CX, R11
+	ADDQ      res_base+168(FP), R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z6, Z6
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z8, Z8
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z9, Z9
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z10, Z10
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z12, Z12
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z13, Z13
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z14, Z14
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z15, Z15
+	ADDQ      CX, R11
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z16
-	VBROADCASTSS hi+188(FP), Z17
+	VBROADCASTSS lo+192(FP), Z16
+	VBROADCASTSS hi+196(FP), Z17
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z17, Z0
 	VMAXPS       Z1, Z16, Z1
@@ -3242,223 +3910,239 @@ clamp:
 	VMINPS       Z12, Z17, Z12
 	VMAXPS       Z13, Z16, Z13
 	VMINPS       Z13, Z17, Z13
+	VMAXPS       Z14, Z16, Z14
+	VMINPS       Z14, Z17, Z14
+	VMAXPS       Z15, Z16, Z15
+	VMINPS       Z15, Z17, Z15
 	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, R9
-	SHLQ         CL, R9
-	DECQ         R9
-	KMOVW        R9, K1
-	SHRQ         $0x10, R9
-	KMOVW        R9, K2
-	SHRQ         $0x10, R9
-	MOVQ         ldc+120(FP), CX
+	MOVQ         $0x00000001, R11
+	SHLQ         CL, R11
+	DECQ         R11
+	KMOVW        R11, K1
+	SHRQ         $0x10, R11
+	KMOVW        R11, K2
+	SHRQ         $0x10, R11
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         SI, R9
-	IMULQ        CX, R9
-	ADDQ         c_base+96(FP), R9
-	VMOVUPS      Z0, K1, (R9)
-	VMOVUPS      Z1, K2, 64(R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z2, K1, (R9)
-	VMOVUPS      Z3, K2, 64(R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z4, K1, (R9)
-	VMOVUPS      Z5, K2, 64(R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z6, K1, (R9)
-	VMOVUPS      Z7, K2, 64(R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z8, K1, (R9)
-	VMOVUPS      Z9, K2, 64(R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z10, K1, (R9)
-	VMOVUPS      Z11, K2, 64(R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z12, K1, (R9)
-	VMOVUPS      Z13, K2, 64(R9)
-	ADDQ         CX, R9
-	ADDQ         $0x07, SI
-	CMPQ         SI, m+0(FP)
+	MOVQ         R8, R11
+	IMULQ        CX, R11
+	ADDQ         c_base+104(FP), R11
+	VMOVUPS      Z0, K1, (R11)
+	VMOVUPS      Z1, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z2, K1, (R11)
+	VMOVUPS      Z3, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z4, K1, (R11)
+	VMOVUPS      Z5, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z6, K1, (R11)
+	VMOVUPS      Z7, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z8, K1, (R11)
+	VMOVUPS      Z9, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z10, K1, (R11)
+	VMOVUPS      Z11, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z12, K1, (R11)
+	VMOVUPS      Z13, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z14, K1, (R11)
+	VMOVUPS      Z15, K2, 64(R11)
+	ADDQ         CX, R11
+	ADDQ         $0x08, R8
+	CMPQ         R8, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile8x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile9x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile8x32AVX512(SB), NOSPLIT, $0-192
+TEXT ·f32Tile9x32AVX512(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
 	LEAQ (AX)(AX*4), BX
 	LEAQ (DX)(AX*4), SI
-	MOVQ ldb+80(FP), R8
-	SHLQ $0x02, R8
-	LEAQ (R8)(R8*2), R9
-	XORQ DI, DI
+	MOVQ ldb+80(FP), R9
+	SHLQ $0x02, R9
+	LEAQ (R9)(R9*2), R10
+	MOVQ b_base+56(FP), R11
+	MOVQ ahead+88(FP), DI
+	LEAQ (R11)(DI*4), DI
+	XORQ R8, R8
 
 strip:
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R10
-	SHLQ      CL, R10
-	DECQ      R10
-	KMOVW     R10, K1
-	SHRQ      $0x10, R10
-	KMOVW     R10, K2
-	SHRQ      $0x10, R10
-	MOVQ      ldi+152(FP), CX
+	MOVQ      $0x00000001, R11
+	SHLQ      CL, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	SHRQ      $0x10, R11
+	MOVQ      ldi+160(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      DI, R10
-	IMULQ     CX, R10
-	ADDQ      init_base+128(FP), R10
-	VMOVUPS.Z (R10), K1, Z0
-	VMOVUPS.Z 64(R10), K2, Z1
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z2
-	VMOVUPS.Z 64(R10), K2, Z3
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z4
-	VMOVUPS.Z 64(R10), K2, Z5
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z6
-	VMOVUPS.Z 64(R10), K2, Z7
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z8
-	VMOVUPS.Z 64(R10), K2, Z9
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z10
-	VMOVUPS.Z 64(R10), K2, Z11
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z12
-	VMOVUPS.Z 64(R10), K2, Z13
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z14
-	VMOVUPS.Z 64(R10), K2, Z15
-	ADDQ      CX, R10
-	MOVQ      DI, CX
+	MOVQ      R8, R11
+	IMULQ     CX, R11
+	ADDQ      init_base+136(FP), R11
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVUPS.Z 64(R11), K2, Z1
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z2
+	VMOVUPS.Z 64(R11), K2, Z3
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z4
+	VMOVUPS.Z 64(R11), K2, Z5
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z6
+	VMOVUPS.Z 64(R11), K2, Z7
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z8
+	VMOVUPS.Z 64(R11), K2, Z9
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z10
+	VMOVUPS.Z 64(R11), K2, Z11
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z12
+	VMOVUPS.Z 64(R11), K2, Z13
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z14
+	VMOVUPS.Z 64(R11), K2, Z15
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z16
+	VMOVUPS.Z 64(R11), K2, Z17
+	ADDQ      CX, R11
+	MOVQ      R8, CX
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), R10
-	MOVQ      ahead+88(FP), R11
-	LEAQ      (R10)(R11*4), R11
+	MOVQ      b_base+56(FP), R11
 	MOVQ      k+16(FP), R12
 	SUBQ      $0x04, R12
 	JL        rest
 
 loop:
-	VMOVUPS      (R10), Z16
-	VMOVUPS      64(R10), Z17
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	VBROADCASTSS (CX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS (CX)(AX*1), Z19
-	VFMADD231PS  Z19, Z16, Z2
-	VFMADD231PS  Z19, Z17, Z3
-	VBROADCASTSS (CX)(AX*2), Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS (CX)(DX*1), Z19
-	VFMADD231PS  Z19, Z16, Z6
-	VFMADD231PS  Z19, Z17, Z7
-	VBROADCASTSS (CX)(AX*4), Z18
-	VFMADD231PS  Z18, Z16, Z8
-	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS (CX)(BX*1), Z19
-	VFMADD231PS  Z19, Z16, Z10
-	VFMADD231PS  Z19, Z17, Z11
-	VBROADCASTSS (CX)(DX*2), Z18
-	VFMADD231PS  Z18, Z16, Z12
-	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS (CX)(SI*1), Z19
-	VFMADD231PS  Z19, Z16, Z14
-	VFMADD231PS  Z19, Z17, Z15
-	VMOVUPS      (R10)(R8*1), Z16
-	VMOVUPS      64(R10)(R8*1), Z17
-	PREFETCHT1   (R11)(R8*1)
-	PREFETCHT1   64(R11)(R8*1)
-	VBROADCASTSS 4(CX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 4(CX)(AX*1), Z19
-	VFMADD231PS  Z19, Z16, Z2
-	VFMADD231PS  Z19, Z17, Z3
-	VBROADCASTSS 4(CX)(AX*2), Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS 4(CX)(DX*1), Z19
-	VFMADD231PS  Z19, Z16, Z6
-	VFMADD231PS  Z19, Z17, Z7
-	VBROADCASTSS 4(CX)(AX*4), Z18
-	VFMADD231PS  Z18, Z16, Z8
-	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 4(CX)(BX*1), Z19
-	VFMADD231PS  Z19, Z16, Z10
-	VFMADD231PS  Z19, Z17, Z11
-	VBROADCASTSS 4(CX)(DX*2), Z18
-	VFMADD231PS  Z18, Z16, Z12
-	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS 4(CX)(SI*1), Z19
-	VFMADD231PS  Z19, Z16, Z14
-	VFMADD231PS  Z19, Z17, Z15
-	VMOVUPS      (R10)(R8*2), Z16
-	VMOVUPS      64(R10)(R8*2), Z17
-	PREFETCHT1   (R11)(R8*2)
-	PREFETCHT1   64(R11)(R8*2)
-	VBROADCASTSS 8(CX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 8(CX)(AX*1), Z19
-	VFMADD231PS  Z19, Z16, Z2
-	VFMADD231PS  Z19, Z17, Z3
-	VBROADCASTSS 8(CX)(AX*2), Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS 8(CX)(DX*1), Z19
-	VFMADD231PS  Z19, Z16, Z6
-	VFMADD231PS  Z19, Z17, Z7
-	VBROADCASTSS 8(CX)(AX*4), Z18
-	VFMADD231PS  Z18, Z16, Z8
-	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 8(CX)(BX*1), Z19
-	VFMADD231PS  Z19, Z16, Z10
-	VFMADD231PS  Z19, Z17, Z11
-	VBROADCASTSS 8(CX)(DX*2), Z18
-	VFMADD231PS  Z18, Z16, Z12
-	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS 8(CX)(SI*1), Z19
-	VFMADD231PS  Z19, Z16, Z14
-	VFMADD231PS  Z19, Z17, Z15
-	VMOVUPS      (R10)(R9*1), Z16
-	VMOVUPS      64(R10)(R9*1), Z17
-	PREFETCHT1   (R11)(R9*1)
-	PREFETCHT1   64(R11)(R9*1)
-	VBROADCASTSS 12(CX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 12(CX)(AX*1), Z19
-	VFMADD231PS  Z19, Z16, Z2
-	VFMADD231PS  Z19, Z17, Z3
-	VBROADCASTSS 12(CX)(AX*2), Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS 12(CX)(DX*1), Z19
-	VFMADD231PS  Z19, Z16, Z6
-	VFMADD231PS  Z19, Z17, Z7
-	VBROADCASTSS 12(CX)(AX*4), Z18
-	VFMADD231PS  Z18, Z16, Z8
-	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 12(CX)(BX*1), Z19
-	VFMADD231PS  Z19, Z16, Z10
-	VFMADD231PS  Z19, Z17, Z11
-	VBROADCASTSS 12(CX)(DX*2), Z18
-	VFMADD231PS  Z18, Z16, Z12
-	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS 12(CX)(SI*1), Z19
-	VFMADD231PS  Z19, Z16, Z14
-	VFMADD231PS  Z19, Z17, Z15
+	PREFETCHT1   (DI)
+	ADDQ         fetch+96(FP), DI
+	VMOVUPS      (R11), Z18
+	VMOVUPS      64(R11), Z19
+	VBROADCASTSS (CX), Z20
+	VFMADD231PS  Z20, Z18, Z0
+	VFMADD231PS  Z20, Z19, Z1
+	VBROADCASTSS (CX)(AX*1), Z21
+	VFMADD231PS  Z21, Z18, Z2
+	VFMADD231PS  Z21, Z19, Z3
+	VBROADCASTSS (CX)(AX*2), Z20
+	VFMADD231PS  Z20, Z18, Z4
+	VFMADD231PS  Z20, Z19, Z5
+	VBROADCASTSS (CX)(DX*1), Z21
+	VFMADD231PS  Z21, Z18, Z6
+	VFMADD231PS  Z21, Z19, Z7
+	VBROADCASTSS (CX)(AX*4), Z20
+	VFMADD231PS  Z20, Z18, Z8
+	VFMADD231PS  Z20, Z19, Z9
+	VBROADCASTSS (CX)(BX*1), Z21
+	VFMADD231PS  Z21, Z18, Z10
+	VFMADD231PS  Z21, Z19, Z11
+	VBROADCASTSS (CX)(DX*2), Z20
+	VFMADD231PS  Z20, Z18, Z12
+	VFMADD231PS  Z20, Z19, Z13
+	VBROADCASTSS (CX)(SI*1), Z21
+	VFMADD231PS  Z21, Z18, Z14
+	VFMADD231PS  Z21, Z19, Z15
+	VBROADCASTSS (CX)(AX*8), Z20
+	VFMADD231PS  Z20, Z18, Z16
+	VFMADD231PS  Z20, Z19, Z17
+	VMOVUPS      (R11)(R9*1), Z18
+	VMOVUPS      64(R11)(R9*1), Z19
+	VBROADCASTSS 4(CX), Z20
+	VFMADD231PS  Z20, Z18, Z0
+	VFMADD231PS  Z20, Z19, Z1
+	VBROADCASTSS 4(CX)(AX*1), Z21
+	VFMADD231PS  Z21, Z18, Z2
+	VFMADD231PS  Z21, Z19, Z3
+	VBROADCASTSS 4(CX)(AX*2), Z20
+	VFMADD231PS  Z20, Z18, Z4
+	VFMADD231PS  Z20, Z19, Z5
+	VBROADCASTSS 4(CX)(DX*1), Z21
+	VFMADD231PS  Z21, Z18, Z6
+	VFMADD231PS  Z21, Z19, Z7
+	VBROADCASTSS 4(CX)(AX*4), Z20
+	VFMADD231PS  Z20, Z18, Z8
+	VFMADD231PS  Z20, Z19, Z9
+	VBROADCASTSS 4(CX)(BX*1), Z21
+	VFMADD231PS  Z21, Z18, Z10
+	VFMADD231PS  Z21, Z19, Z11
+	VBROADCASTSS 4(CX)(DX*2), Z20
+	VFMADD231PS  Z20, Z18, Z12
+	VFMADD231PS  Z20, Z19, Z13
+	VBROADCASTSS 4(CX)(SI*1), Z21
+	VFMADD231PS  Z21, Z18, Z14
+	VFMADD231PS  Z21, Z19, Z15
+	VBROADCASTSS 4(CX)(AX*8), Z20
+	VFMADD231PS  Z20, Z18, Z16
+	VFMADD231PS  Z20, Z19, Z17
+	VMOVUPS      (R11)(R9*2), Z18
+	VMOVUPS      64(R11)(R9*2), Z19
+	VBROADCASTSS 8(CX), Z20
+	VFMADD231PS  Z20, Z18, Z0
+	VFMADD231PS  Z20, Z19, Z1
+	VBROADCASTSS 8(CX)(AX*1), Z21
+	VFMADD231PS  Z21, Z18, Z2
+	VFMADD231PS  Z21, Z19, Z3
+	VBROADCASTSS 8(CX)(AX*2), Z20
+	VFMADD231PS  Z20, Z18, Z4
+	VFMADD231PS  Z20, Z19, Z5
+	VBROADCASTSS 8(CX)(DX*1), Z21
+	VFMADD231PS  Z21, Z18, Z6
+	VFMADD231PS  Z21, Z19, Z7
+	VBROADCASTSS 8(CX)(AX*4), Z20
+	VFMADD231PS  Z20, Z18, Z8
+	VFMADD231PS  Z20, Z19, Z9
+	VBROADCASTSS 8(CX)(BX*1), Z21
+	VFMADD231PS  Z21, Z18, Z10
+	VFMADD231PS  Z21, Z19, Z11
+	VBROADCASTSS 8(CX)(DX*2), Z20
+	VFMADD231PS  Z20, Z18, Z12
+	VFMADD231PS  Z20, Z19, Z13
+	VBROADCASTSS 8(CX)(SI*1), Z21
+	VFMADD231PS  Z21, Z18, Z14
+	VFMADD231PS  Z21, Z19, Z15
+	VBROADCASTSS 8(CX)(AX*8), Z20
+	VFMADD231PS  Z20, Z18, Z16
+	VFMADD231PS  Z20, Z19, Z17
+	VMOVUPS      (R11)(R10*1), Z18
+	VMOVUPS      64(R11)(R10*1), Z19
+	VBROADCASTSS 12(CX), Z20
+	VFMADD231PS  Z20, Z18, Z0
+	VFMADD231PS  Z20, Z19, Z1
+	VBROADCASTSS 12(CX)(AX*1), Z21
+	VFMADD231PS  Z21, Z18, Z2
+	VFMADD231PS  Z21, Z19, Z3
+	VBROADCASTSS 12(CX)(AX*2), Z20
+	VFMADD231PS  Z20, Z18, Z4
+	VFMADD231PS  Z20, Z19, Z5
+	VBROADCASTSS 12(CX)(DX*1), Z21
+	VFMADD231PS  Z21, Z18, Z6
+	VFMADD231PS  Z21, Z19, Z7
+	VBROADCASTSS 12(CX)(AX*4), Z20
+	VFMADD231PS  Z20, Z18, Z8
+	VFMADD231PS  Z20, Z19, Z9
+	VBROADCASTSS 12(CX)(BX*1), Z21
+	VFMADD231PS  Z21, Z18, Z10
+	VFMADD231PS  Z21, Z19, Z11
+	VBROADCASTSS 12(CX)(DX*2), Z20
+	VFMADD231PS  Z20, Z18, Z12
+	VFMADD231PS  Z20, Z19, Z13
+	VBROADCASTSS 12(CX)(SI*1), Z21
+	VFMADD231PS  Z21, Z18, Z14
+	VFMADD231PS  Z21, Z19, Z15
+	VBROADCASTSS 12(CX)(AX*8), Z20
+	VFMADD231PS  Z20, Z18, Z16
+	VFMADD231PS  Z20, Z19, Z17
 	ADDQ         $0x10, CX
-	LEAQ         (R10)(R8*4), R10
-	LEAQ         (R11)(R8*4), R11
+	LEAQ         (R11)(R9*4), R11
 	SUBQ         $0x04, R12
 	JGE          loop
 
@@ -3467,99 +4151,105 @@ rest:
 	JZ   finish
 
 one:
-	VMOVUPS      (R10), Z16
-	VMOVUPS      64(R10), Z17
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	VBROADCASTSS (CX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS (CX)(AX*1), Z19
-	VFMADD231PS  Z19, Z16, Z2
-	VFMADD231PS  Z19, Z17, Z3
-	VBROADCASTSS (CX)(AX*2), Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS (CX)(DX*1), Z19
-	VFMADD231PS  Z19, Z16, Z6
-	VFMADD231PS  Z19, Z17, Z7
-	VBROADCASTSS (CX)(AX*4), Z18
-	VFMADD231PS  Z18, Z16, Z8
-	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS (CX)(BX*1), Z19
-	VFMADD231PS  Z19, Z16, Z10
-	VFMADD231PS  Z19, Z17, Z11
-	VBROADCASTSS (CX)(DX*2), Z18
-	VFMADD231PS  Z18, Z16, Z12
-	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS (CX)(SI*1), Z19
-	VFMADD231PS  Z19, Z16, Z14
-	VFMADD231PS  Z19, Z17, Z15
+	VMOVUPS      (R11), Z18
+	VMOVUPS      64(R11), Z19
+	VBROADCASTSS (CX), Z20
+	VFMADD231PS  Z20, Z18, Z0
+	VFMADD231PS  Z20, Z19, Z1
+	VBROADCASTSS (CX)(AX*1), Z21
+	VFMADD231PS  Z21, Z18, Z2
+	VFMADD231PS  Z21, Z19, Z3
+	VBROADCASTSS (CX)(AX*2), Z20
+	VFMADD231PS  Z20, Z18, Z4
+	VFMADD231PS  Z20, Z19, Z5
+	VBROADCASTSS (CX)(DX*1), Z21
+	VFMADD231PS  Z21, Z18, Z6
+	VFMADD231PS  Z21, Z19, Z7
+	VBROADCASTSS (CX)(AX*4), Z20
+	VFMADD231PS  Z20, Z18, Z8
+	VFMADD231PS  Z20, Z19, Z9
+	VBROADCASTSS (CX)(BX*1), Z21
+	VFMADD231PS  Z21, Z18, Z10
+	VFMADD231PS  Z21, Z19, Z11
+	VBROADCASTSS (CX)(DX*2), Z20
+	VFMADD231PS  Z20, Z18, Z12
+	VFMADD231PS  Z20, Z19, Z13
+	VBROADCASTSS (CX)(SI*1), Z21
+	VFMADD231PS  Z21, Z18, Z14
+	VFMADD231PS  Z21, Z19, Z15
+	VBROADCASTSS (CX)(AX*8), Z20
+	VFMADD231PS  Z20, Z18, Z16
+	VFMADD231PS  Z20, Z19, Z17
 	ADDQ         $0x04, CX
-	ADDQ         R8, R10
+	ADDQ         R9, R11
 	DECQ         R12
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
+	CMPQ      res_len+176(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R10
-	SHLQ      CL, R10
-	DECQ      R10
-	KMOVW     R10, K1
-	SHRQ      $0x10, R10
-	KMOVW     R10, K2
-	SHRQ      $0x10, R10
-	MOVQ      ldc+120(FP), CX
+	MOVQ      $0x00000001, R11
+	SHLQ      CL, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	SHRQ      $0x10, R11
+	MOVQ      ldc+128(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      DI, R10
-	IMULQ     CX, R10
-	ADDQ      res_base+160(FP), R10
-	VMOVUPS.Z (R10), K1, Z18
-	VADDPS    Z18, Z0, Z0
-	VMOVUPS.Z 64(R10), K2, Z18
-	VADDPS    Z18, Z1, Z1
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z18
-	VADDPS    Z18, Z2, Z2
-	VMOVUPS.Z 64(R10), K2, Z18
-	VADDPS    Z18, Z3, Z3
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z18
-	VADDPS    Z18, Z4, Z4
-	VMOVUPS.Z 64(R10), K2, Z18
-	VADDPS    Z18, Z5, Z5
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z18
-	VADDPS    Z18, Z6, Z6
-	VMOVUPS.Z 64(R10), K2, Z18
-	VADDPS    Z18, Z7, Z7
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z18
-	VADDPS    Z18, Z8, Z8
-	VMOVUPS.Z 64(R10), K2, Z18
-	VADDPS    Z18, Z9, Z9
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z18
-	VADDPS    Z18, Z10, Z10
-	VMOVUPS.Z 64(R10), K2, Z18
-	VADDPS    Z18, Z11, Z11
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z18
-	VADDPS    Z18, Z12, Z12
-	VMOVUPS.Z 64(R10), K2, Z18
-	VADDPS    Z18, Z13, Z13
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z18
-	VADDPS    Z18, Z14, Z14
-	VMOVUPS.Z 64(R10), K2, Z18
-	VADDPS    Z18, Z15, Z15
-	ADDQ      CX, R10
+	MOVQ      R8, R11
+	IMULQ     CX, R11
+	ADDQ      res_base+168(FP), R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z6, Z6
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z8, Z8
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z9, Z9
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z10, Z10
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z12, Z12
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z13, Z13
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z14, Z14
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z15, Z15
+	ADDQ      CX, R11
+	VMOVUPS.Z (R11), K1, Z31
+	VADDPS    Z31, Z16, Z16
+	VMOVUPS.Z 64(R11), K2, Z31
+	VADDPS    Z31, Z17, Z17
+	ADDQ      CX, R11
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z18
-	VBROADCASTSS hi+188(FP), Z19
+	VBROADCASTSS lo+192(FP), Z18
+	VBROADCASTSS hi+196(FP), Z19
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z19, Z0
 	VMAXPS       Z1, Z18, Z1
@@ -3592,350 +4282,373 @@ clamp:
 	VMINPS       Z14, Z19, Z14
 	VMAXPS       Z15, Z18, Z15
 	VMINPS       Z15, Z19, Z15
+	VMAXPS       Z16, Z18, Z16
+	VMINPS       Z16, Z19, Z16
+	VMAXPS       Z17, Z18, Z17
+	VMINPS       Z17, Z19, Z17
 	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, R10
-	SHLQ         CL, R10
-	DECQ         R10
-	KMOVW        R10, K1
-	SHRQ         $0x10, R10
-	KMOVW        R10, K2
-	SHRQ         $0x10, R10
-	MOVQ         ldc+120(FP), CX
+	MOVQ         $0x00000001, R11
+	SHLQ         CL, R11
+	DECQ         R11
+	KMOVW        R11, K1
+	SHRQ         $0x10, R11
+	KMOVW        R11, K2
+	SHRQ         $0x10, R11
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         DI, R10
-	IMULQ        CX, R10
-	ADDQ         c_base+96(FP), R10
-	VMOVUPS      Z0, K1, (R10)
-	VMOVUPS      Z1, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z2, K1, (R10)
-	VMOVUPS      Z3, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z4, K1, (R10)
-	VMOVUPS      Z5, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z6, K1, (R10)
-	VMOVUPS      Z7, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z8, K1, (R10)
-	VMOVUPS      Z9, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z10, K1, (R10)
-	VMOVUPS      Z11, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z12, K1, (R10)
-	VMOVUPS      Z13, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z14, K1, (R10)
-	VMOVUPS      Z15, K2, 64(R10)
-	ADDQ         CX, R10
-	ADDQ         $0x08, DI
-	CMPQ         DI, m+0(FP)
+	MOVQ         R8, R11
+	IMULQ        CX, R11
+	ADDQ         c_base+104(FP), R11
+	VMOVUPS      Z0, K1, (R11)
+	VMOVUPS      Z1, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z2, K1, (R11)
+	VMOVUPS      Z3, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z4, K1, (R11)
+	VMOVUPS      Z5, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z6, K1, (R11)
+	VMOVUPS      Z7, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z8, K1, (R11)
+	VMOVUPS      Z9, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z10, K1, (R11)
+	VMOVUPS      Z11, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z12, K1, (R11)
+	VMOVUPS      Z13, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z14, K1, (R11)
+	VMOVUPS      Z15, K2, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z16, K1, (R11)
+	VMOVUPS      Z17, K2, 64(R11)
+	ADDQ         CX, R11
+	ADDQ         $0x09, R8
+	CMPQ         R8, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile9x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile10x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile9x32AVX512(SB), NOSPLIT, $0-192
+TEXT ·f32Tile10x32AVX512(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
 	LEAQ (AX)(AX*4), BX
 	LEAQ (DX)(AX*4), SI
-	MOVQ ldb+80(FP), R8
-	SHLQ $0x02, R8
-	LEAQ (R8)(R8*2), R9
-	XORQ DI, DI
+	LEAQ (AX)(AX*8), DI
+	MOVQ ldb+80(FP), R10
+	SHLQ $0x02, R10
+	LEAQ (R10)(R10*2), R11
+	MOVQ b_base+56(FP), R12
+	MOVQ ahead+88(FP), R8
+	LEAQ (R12)(R8*4), R8
+	XORQ R9, R9
 
 strip:
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R10
-	SHLQ      CL, R10
-	DECQ      R10
-	KMOVW     R10, K1
-	SHRQ      $0x10, R10
-	KMOVW     R10, K2
-	SHRQ      $0x10, R10
-	MOVQ      ldi+152(FP), CX
+	MOVQ      $0x00000001, R12
+	SHLQ      CL, R12
+	DECQ      R12
+	KMOVW     R12, K1
+	SHRQ      $0x10, R12
+	KMOVW     R12, K2
+	SHRQ      $0x10, R12
+	MOVQ      ldi+160(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      DI, R10
-	IMULQ     CX, R10
-	ADDQ      init_base+128(FP), R10
-	VMOVUPS.Z (R10), K1, Z0
-	VMOVUPS.Z 64(R10), K2, Z1
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z2
-	VMOVUPS.Z 64(R10), K2, Z3
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z4
-	VMOVUPS.Z 64(R10), K2, Z5
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z6
-	VMOVUPS.Z 64(R10), K2, Z7
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z8
-	VMOVUPS.Z 64(R10), K2, Z9
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z10
-	VMOVUPS.Z 64(R10), K2, Z11
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z12
-	VMOVUPS.Z 64(R10), K2, Z13
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z14
-	VMOVUPS.Z 64(R10), K2, Z15
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z16
-	VMOVUPS.Z 64(R10), K2, Z17
-	ADDQ      CX, R10
-	MOVQ      DI, CX
+	MOVQ      R9, R12
+	IMULQ     CX, R12
+	ADDQ      init_base+136(FP), R12
+	VMOVUPS.Z (R12), K1, Z0
+	VMOVUPS.Z 64(R12), K2, Z1
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z2
+	VMOVUPS.Z 64(R12), K2, Z3
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z4
+	VMOVUPS.Z 64(R12), K2, Z5
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z6
+	VMOVUPS.Z 64(R12), K2, Z7
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z8
+	VMOVUPS.Z 64(R12), K2, Z9
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z10
+	VMOVUPS.Z 64(R12), K2, Z11
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z12
+	VMOVUPS.Z 64(R12), K2, Z13
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z14
+	VMOVUPS.Z 64(R12), K2, Z15
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z16
+	VMOVUPS.Z 64(R12), K2, Z17
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z18
+	VMOVUPS.Z 64(R12), K2, Z19
+	ADDQ      CX, R12
+	MOVQ      R9, CX
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), R10
-	MOVQ      ahead+88(FP), R11
-	LEAQ      (R10)(R11*4), R11
-	MOVQ      k+16(FP), R12
-	SUBQ      $0x04, R12
+	MOVQ      b_base+56(FP), R12
+	MOVQ      k+16(FP), R13
+	SUBQ      $0x04, R13
 	JL        rest
 
 loop:
-	VMOVUPS      (R10), Z18
-	VMOVUPS      64(R10), Z19
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	VBROADCASTSS (CX), Z20
-	VFMADD231PS  Z20, Z18, Z0
-	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS (CX)(AX*1), Z21
-	VFMADD231PS  Z21, Z18, Z2
-	VFMADD231PS  Z21, Z19, Z3
-	VBROADCASTSS (CX)(AX*2), Z20
-	VFMADD231PS  Z20, Z18, Z4
-	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS (CX)(DX*1), Z21
-	VFMADD231PS  Z21, Z18, Z6
-	VFMADD231PS  Z21, Z19, Z7
-	VBROADCASTSS (CX)(AX*4), Z20
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS (CX)(BX*1), Z21
-	VFMADD231PS  Z21, Z18, Z10
-	VFMADD231PS  Z21, Z19, Z11
-	VBROADCASTSS (CX)(DX*2), Z20
-	VFMADD231PS  Z20, Z18, Z12
-	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS (CX)(SI*1), Z21
-	VFMADD231PS  Z21, Z18, Z14
-	VFMADD231PS  Z21, Z19, Z15
-	VBROADCASTSS (CX)(AX*8), Z20
-	VFMADD231PS  Z20, Z18, Z16
-	VFMADD231PS  Z20, Z19, Z17
-	VMOVUPS      (R10)(R8*1), Z18
-	VMOVUPS      64(R10)(R8*1), Z19
-	PREFETCHT1   (R11)(R8*1)
-	PREFETCHT1   64(R11)(R8*1)
-	VBROADCASTSS 4(CX), Z20
-	VFMADD231PS  Z20, Z18, Z0
-	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS 4(CX)(AX*1), Z21
-	VFMADD231PS  Z21, Z18, Z2
-	VFMADD231PS  Z21, Z19, Z3
-	VBROADCASTSS 4(CX)(AX*2), Z20
-	VFMADD231PS  Z20, Z18, Z4
-	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS 4(CX)(DX*1), Z21
-	VFMADD231PS  Z21, Z18, Z6
-	VFMADD231PS  Z21, Z19, Z7
-	VBROADCASTSS 4(CX)(AX*4), Z20
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS 4(CX)(BX*1), Z21
-	VFMADD231PS  Z21, Z18, Z10
-	VFMADD231PS  Z21, Z19, Z11
-	VBROADCASTSS 4(CX)(DX*2), Z20
-	VFMADD231PS  Z20, Z18, Z12
-	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS 4(CX)(SI*1), Z21
-	VFMADD231PS  Z21, Z18, Z14
-	VFMADD231PS  Z21, Z19, Z15
-	VBROADCASTSS 4(CX)(AX*8), Z20
-	VFMADD231PS  Z20, Z18, Z16
-	VFMADD231PS  Z20, Z19, Z17
-	VMOVUPS      (R10)(R8*2), Z18
-	VMOVUPS      64(R10)(R8*2), Z19
-	PREFETCHT1   (R11)(R8*2)
-	PREFETCHT1   64(R11)(R8*2)
-	VBROADCASTSS 8(CX), Z20
-	VFMADD231PS  Z20, Z18, Z0
-	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS 8(CX)(AX*1), Z21
-	VFMADD231PS  Z21, Z18, Z2
-	VFMADD231PS  Z21, Z19, Z3
-	VBROADCASTSS 8(CX)(AX*2), Z20
-	VFMADD231PS  Z20, Z18, Z4
-	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS 8(CX)(DX*1), Z21
-	VFMADD231PS  Z21, Z18, Z6
-	VFMADD231PS  Z21, Z19, Z7
-	VBROADCASTSS 8(CX)(AX*4), Z20
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS 8(CX)(BX*1), Z21
-	VFMADD231PS  Z21, Z18, Z10
-	VFMADD231PS  Z21, Z19, Z11
-	VBROADCASTSS 8(CX)(DX*2), Z20
-	VFMADD231PS  Z20, Z18, Z12
-	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS 8(CX)(SI*1), Z21
-	VFMADD231PS  Z21, Z18, Z14
-	VFMADD231PS  Z21, Z19, Z15
-	VBROADCASTSS 8(CX)(AX*8), Z20
-	VFMADD231PS  Z20, Z18, Z16
-	VFMADD231PS  Z20, Z19, Z17
-	VMOVUPS      (R10)(R9*1), Z18
-	VMOVUPS      64(R10)(R9*1), Z19
-	PREFETCHT1   (R11)(R9*1)
-	PREFETCHT1   64(R11)(R9*1)
-	VBROADCASTSS 12(CX), Z20
-	VFMADD231PS  Z20, Z18, Z0
-	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS 12(CX)(AX*1), Z21
-	VFMADD231PS  Z21, Z18, Z2
-	VFMADD231PS  Z21, Z19, Z3
-	VBROADCASTSS 12(CX)(AX*2), Z20
-	VFMADD231PS  Z20, Z18, Z4
-	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS 12(CX)(DX*1), Z21
-	VFMADD231PS  Z21, Z18, Z6
-	VFMADD231PS  Z21, Z19, Z7
-	VBROADCASTSS 12(CX)(AX*4), Z20
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS 12(CX)(BX*1), Z21
-	VFMADD231PS  Z21, Z18, Z10
-	VFMADD231PS  Z21, Z19, Z11
-	VBROADCASTSS 12(CX)(DX*2), Z20
-	VFMADD231PS  Z20, Z18, Z12
-	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS 12(CX)(SI*1), Z21
-	VFMADD231PS  Z21, Z18, Z14
-	VFMADD231PS  Z21, Z19, Z15
-	VBROADCASTSS 12(CX)(AX*8), Z20
-	VFMADD231PS  Z20, Z18, Z16
-	VFMADD231PS  Z20, Z19, Z17
+	PREFETCHT1   (R8)
+	ADDQ         fetch+96(FP), R8
+	VMOVUPS      (R12), Z20
+	VMOVUPS      64(R12), Z21
+	VBROADCASTSS (CX), Z22
+	VFMADD231PS  Z22, Z20, Z0
+	VFMADD231PS  Z22, Z21, Z1
+	VBROADCASTSS (CX)(AX*1), Z23
+	VFMADD231PS  Z23, Z20, Z2
+	VFMADD231PS  Z23, Z21, Z3
+	VBROADCASTSS (CX)(AX*2), Z22
+	VFMADD231PS  Z22, Z20, Z4
+	VFMADD231PS  Z22, Z21, Z5
+	VBROADCASTSS (CX)(DX*1), Z23
+	VFMADD231PS  Z23, Z20, Z6
+	VFMADD231PS  Z23, Z21, Z7
+	VBROADCASTSS (CX)(AX*4), Z22
+	VFMADD231PS  Z22, Z20, Z8
+	VFMADD231PS  Z22, Z21, Z9
+	VBROADCASTSS (CX)(BX*1), Z23
+	VFMADD231PS  Z23, Z20, Z10
+	VFMADD231PS  Z23, Z21, Z11
+	VBROADCASTSS (CX)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z12
+	VFMADD231PS  Z22, Z21, Z13
+	VBROADCASTSS (CX)(SI*1), Z23
+	VFMADD231PS  Z23, Z20, Z14
+	VFMADD231PS  Z23, Z21, Z15
+	VBROADCASTSS (CX)(AX*8), Z22
+	VFMADD231PS  Z22, Z20, Z16
+	VFMADD231PS  Z22, Z21, Z17
+	VBROADCASTSS (CX)(DI*1), Z23
+	VFMADD231PS  Z23, Z20, Z18
+	VFMADD231PS  Z23, Z21, Z19
+	VMOVUPS      (R12)(R10*1), Z20
+	VMOVUPS      64(R12)(R10*1), Z21
+	VBROADCASTSS 4(CX), Z22
+	VFMADD231PS  Z22, Z20, Z0
+	VFMADD231PS  Z22, Z21, Z1
+	VBROADCASTSS 4(CX)(AX*1), Z23
+	VFMADD231PS  Z23, Z20, Z2
+	VFMADD231PS  Z23, Z21, Z3
+	VBROADCASTSS 4(CX)(AX*2), Z22
+	VFMADD231PS  Z22, Z20, Z4
+	VFMADD231PS  Z22, Z21, Z5
+	VBROADCASTSS 4(CX)(DX*1), Z23
+	VFMADD231PS  Z23, Z20, Z6
+	VFMADD231PS  Z23, Z21, Z7
+	VBROADCASTSS 4(CX)(AX*4), Z22
+	VFMADD231PS  Z22, Z20, Z8
+	VFMADD231PS  Z22, Z21, Z9
+	VBROADCASTSS 4(CX)(BX*1), Z23
+	VFMADD231PS  Z23, Z20, Z10
+	VFMADD231PS  Z23, Z21, Z11
+	VBROADCASTSS 4(CX)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z12
+	VFMADD231PS  Z22, Z21, Z13
+	VBROADCASTSS 4(CX)(SI*1), Z23
+	VFMADD231PS  Z23, Z20, Z14
+	VFMADD231PS  Z23, Z21, Z15
+	VBROADCASTSS 4(CX)(AX*8), Z22
+	VFMADD231PS  Z22, Z20, Z16
+	VFMADD231PS  Z22, Z21, Z17
+	VBROADCASTSS 4(CX)(DI*1), Z23
+	VFMADD231PS  Z23, Z20, Z18
+	VFMADD231PS  Z23, Z21, Z19
+	VMOVUPS      (R12)(R10*2), Z20
+	VMOVUPS      64(R12)(R10*2), Z21
+	VBROADCASTSS 8(CX), Z22
+	VFMADD231PS  Z22, Z20, Z0
+	VFMADD231PS  Z22, Z21, Z1
+	VBROADCASTSS 8(CX)(AX*1), Z23
+	VFMADD231PS  Z23, Z20, Z2
+	VFMADD231PS  Z23, Z21, Z3
+	VBROADCASTSS 8(CX)(AX*2), Z22
+	VFMADD231PS  Z22, Z20, Z4
+	VFMADD231PS  Z22, Z21, Z5
+	VBROADCASTSS 8(CX)(DX*1), Z23
+	VFMADD231PS  Z23, Z20, Z6
+	VFMADD231PS  Z23, Z21, Z7
+	VBROADCASTSS 8(CX)(AX*4), Z22
+	VFMADD231PS  Z22, Z20, Z8
+	VFMADD231PS  Z22, Z21, Z9
+	VBROADCASTSS 8(CX)(BX*1), Z23
+	VFMADD231PS  Z23, Z20, Z10
+	VFMADD231PS  Z23, Z21, Z11
+	VBROADCASTSS 8(CX)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z12
+	VFMADD231PS  Z22, Z21, Z13
+	VBROADCASTSS 8(CX)(SI*1), Z23
+	VFMADD231PS  Z23, Z20, Z14
+	VFMADD231PS  Z23, Z21, Z15
+	VBROADCASTSS 8(CX)(AX*8), Z22
+	VFMADD231PS  Z22, Z20, Z16
+	VFMADD231PS  Z22, Z21, Z17
+	VBROADCASTSS 8(CX)(DI*1), Z23
+	VFMADD231PS  Z23, Z20, Z18
+	VFMADD231PS  Z23, Z21, Z19
+	VMOVUPS      (R12)(R11*1), Z20
+	VMOVUPS      64(R12)(R11*1), Z21
+	VBROADCASTSS 12(CX), Z22
+	VFMADD231PS  Z22, Z20, Z0
+	VFMADD231PS  Z22, Z21, Z1
+	VBROADCASTSS 12(CX)(AX*1), Z23
+	VFMADD231PS  Z23, Z20, Z2
+	VFMADD231PS  Z23, Z21, Z3
+	VBROADCASTSS 12(CX)(AX*2), Z22
+	VFMADD231PS  Z22, Z20, Z4
+	VFMADD231PS  Z22, Z21, Z5
+	VBROADCASTSS 12(CX)(DX*1), Z23
+	VFMADD231PS  Z23, Z20, Z6
+	VFMADD231PS  Z23, Z21, Z7
+	VBROADCASTSS 12(CX)(AX*4), Z22
+	VFMADD231PS  Z22, Z20, Z8
+	VFMADD231PS  Z22, Z21, Z9
+	VBROADCASTSS 12(CX)(BX*1), Z23
+	VFMADD231PS  Z23, Z20, Z10
+	VFMADD231PS  Z23, Z21, Z11
+	VBROADCASTSS 12(CX)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z12
+	VFMADD231PS  Z22, Z21, Z13
+	VBROADCASTSS 12(CX)(SI*1), Z23
+	VFMADD231PS  Z23, Z20, Z14
+	VFMADD231PS  Z23, Z21, Z15
+	VBROADCASTSS 12(CX)(AX*8), Z22
+	VFMADD231PS  Z22, Z20, Z16
+	VFMADD231PS  Z22, Z21, Z17
+	VBROADCASTSS 12(CX)(DI*1), Z23
+	VFMADD231PS  Z23, Z20, Z18
+	VFMADD231PS  Z23, Z21, Z19
 	ADDQ         $0x10, CX
-	LEAQ         (R10)(R8*4), R10
-	LEAQ         (R11)(R8*4), R11
-	SUBQ         $0x04, R12
+	LEAQ         (R12)(R10*4), R12
+	SUBQ         $0x04, R13
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R12
+	ADDQ $0x04, R13
 	JZ   finish
 
 one:
-	VMOVUPS      (R10), Z18
-	VMOVUPS      64(R10), Z19
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	VBROADCASTSS (CX), Z20
-	VFMADD231PS  Z20, Z18, Z0
-	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS (CX)(AX*1), Z21
-	VFMADD231PS  Z21, Z18, Z2
-	VFMADD231PS  Z21, Z19, Z3
-	VBROADCASTSS (CX)(AX*2), Z20
-	VFMADD231PS  Z20, Z18, Z4
-	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS (CX)(DX*1), Z21
-	VFMADD231PS  Z21, Z18, Z6
-	VFMADD231PS  Z21, Z19, Z7
-	VBROADCASTSS (CX)(AX*4), Z20
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS (CX)(BX*1), Z21
-	VFMADD231PS  Z21, Z18, Z10
-	VFMADD231PS  Z21, Z19, Z11
-	VBROADCASTSS (CX)(DX*2), Z20
-	VFMADD231PS  Z20, Z18, Z12
-	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS (CX)(SI*1), Z21
-	VFMADD231PS  Z21, Z18, Z14
-	VFMADD231PS  Z21, Z19, Z15
-	VBROADCASTSS (CX)(AX*8), Z20
-	VFMADD231PS  Z20, Z18, Z16
-	VFMADD231PS  Z20, Z19, Z17
+	VMOVUPS      (R12), Z20
+	VMOVUPS      64(R12), Z21
+	VBROADCASTSS (CX), Z22
+	VFMADD231PS  Z22, Z20, Z0
+	VFMADD231PS  Z22, Z21, Z1
+	VBROADCASTSS (CX)(AX*1), Z23
+	VFMADD231PS  Z23, Z20, Z2
+	VFMADD231PS  Z23, Z21, Z3
+	VBROADCASTSS (CX)(AX*2), Z22
+	VFMADD231PS  Z22, Z20, Z4
+	VFMADD231PS  Z22, Z21, Z5
+	VBROADCASTSS (CX)(DX*1), Z23
+	VFMADD231PS  Z23, Z20, Z6
+	VFMADD231PS  Z23, Z21, Z7
+	VBROADCASTSS (CX)(AX*4), Z22
+	VFMADD231PS  Z22, Z20, Z8
+	VFMADD231PS  Z22, Z21, Z9
+	VBROADCASTSS (CX)(BX*1), Z23
+	VFMADD231PS  Z23, Z20, Z10
+	VFMADD231PS  Z23, Z21, Z11
+	VBROADCASTSS (CX)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z12
+	VFMADD231PS  Z22, Z21, Z13
+	VBROADCASTSS (CX)(SI*1), Z23
+	VFMADD231PS  Z23, Z20, Z14
+	VFMADD231PS  Z23, Z21, Z15
+	VBROADCASTSS (CX)(AX*8), Z22
+	VFMADD231PS  Z22, Z20, Z16
+	VFMADD231PS  Z22, Z21, Z17
+	VBROADCASTSS (CX)(DI*1), Z23
+	VFMADD231PS  Z23, Z20, Z18
+	VFMADD231PS  Z23, Z21, Z19
 	ADDQ         $0x04, CX
-	ADDQ         R8, R10
-	DECQ         R12
+	ADDQ         R10, R12
+	DECQ         R13
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
+	CMPQ      res_len+176(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R10
-	SHLQ      CL, R10
-	DECQ      R10
-	KMOVW     R10, K1
-	SHRQ      $0x10, R10
-	KMOVW     R10, K2
-	SHRQ      $0x10, R10
-	MOVQ      ldc+120(FP), CX
+	MOVQ      $0x00000001, R12
+	SHLQ      CL, R12
+	DECQ      R12
+	KMOVW     R12, K1
+	SHRQ      $0x10, R12
+	KMOVW     R12, K2
+	SHRQ      $0x10, R12
+	MOVQ      ldc+128(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      DI, R10
-	IMULQ     CX, R10
-	ADDQ      res_base+160(FP), R10
-	VMOVUPS.Z (R10), K1, Z20
-	VADDPS    Z20, Z0, Z0
-	VMOVUPS.Z 64(R10), K2, Z20
-	VADDPS    Z20, Z1, Z1
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z20
-	VADDPS    Z20, Z2, Z2
-	VMOVUPS.Z 64(R10), K2, Z20
-	VADDPS    Z20, Z3, Z3
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z20
-	VADDPS    Z20, Z4, Z4
-	VMOVUPS.Z 64(R10), K2, Z20
-	VADDPS    Z20, Z5, Z5
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z20
-	VADDPS    Z20, Z6, Z6
-	VMOVUPS.Z 64(R10), K2, Z20
-	VADDPS    Z20, Z7, Z7
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z20
-	VADDPS    Z20, Z8, Z8
-	VMOVUPS.Z 64(R10), K2, Z20
-	VADDPS    Z20, Z9, Z9
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z20
-	VADDPS    Z20, Z10, Z10
-	VMOVUPS.Z 64(R10), K2, Z20
-	VADDPS    Z20, Z11, Z11
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z20
-	VADDPS    Z20, Z12, Z12
-	VMOVUPS.Z 64(R10), K2, Z20
-	VADDPS    Z20, Z13, Z13
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z20
-	VADDPS    Z20, Z14, Z14
-	VMOVUPS.Z 64(R10), K2, Z20
-	VADDPS    Z20, Z15, Z15
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z20
-	VADDPS    Z20, Z16, Z16
-	VMOVUPS.Z 64(R10), K2, Z20
-	VADDPS    Z20, Z17, Z17
-	ADDQ      CX, R10
+	MOVQ      R9, R12
+	IMULQ     CX, R12
+	ADDQ      res_base+168(FP), R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z6, Z6
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z8, Z8
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z9, Z9
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z10, Z10
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z12, Z12
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z13, Z13
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z14, Z14
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z15, Z15
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z16, Z16
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z17, Z17
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z18, Z18
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z19, Z19
+	ADDQ      CX, R12
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z20
-	VBROADCASTSS hi+188(FP), Z21
+	VBROADCASTSS lo+192(FP), Z20
+	VBROADCASTSS hi+196(FP), Z21
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z21, Z0
 	VMAXPS       Z1, Z20, Z1
@@ -3972,260 +4685,276 @@ clamp:
 	VMINPS       Z16, Z21, Z16
 	VMAXPS       Z17, Z20, Z17
 	VMINPS       Z17, Z21, Z17
+	VMAXPS       Z18, Z20, Z18
+	VMINPS       Z18, Z21, Z18
+	VMAXPS       Z19, Z20, Z19
+	VMINPS       Z19, Z21, Z19
 	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, R10
-	SHLQ         CL, R10
-	DECQ         R10
-	KMOVW        R10, K1
-	SHRQ         $0x10, R10
-	KMOVW        R10, K2
-	SHRQ         $0x10, R10
-	MOVQ         ldc+120(FP), CX
+	MOVQ         $0x00000001, R12
+	SHLQ         CL, R12
+	DECQ         R12
+	KMOVW        R12, K1
+	SHRQ         $0x10, R12
+	KMOVW        R12, K2
+	SHRQ         $0x10, R12
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         DI, R10
-	IMULQ        CX, R10
-	ADDQ         c_base+96(FP), R10
-	VMOVUPS      Z0, K1, (R10)
-	VMOVUPS      Z1, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z2, K1, (R10)
-	VMOVUPS      Z3, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z4, K1, (R10)
-	VMOVUPS      Z5, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z6, K1, (R10)
-	VMOVUPS      Z7, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z8, K1, (R10)
-	VMOVUPS      Z9, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z10, K1, (R10)
-	VMOVUPS      Z11, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z12, K1, (R10)
-	VMOVUPS      Z13, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z14, K1, (R10)
-	VMOVUPS      Z15, K2, 64(R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z16, K1, (R10)
-	VMOVUPS      Z17, K2, 64(R10)
-	ADDQ         CX, R10
-	ADDQ         $0x09, DI
-	CMPQ         DI, m+0(FP)
+	MOVQ         R9, R12
+	IMULQ        CX, R12
+	ADDQ         c_base+104(FP), R12
+	VMOVUPS      Z0, K1, (R12)
+	VMOVUPS      Z1, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z2, K1, (R12)
+	VMOVUPS      Z3, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z4, K1, (R12)
+	VMOVUPS      Z5, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z6, K1, (R12)
+	VMOVUPS      Z7, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z8, K1, (R12)
+	VMOVUPS      Z9, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z10, K1, (R12)
+	VMOVUPS      Z11, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z12, K1, (R12)
+	VMOVUPS      Z13, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z14, K1, (R12)
+	VMOVUPS      Z15, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z16, K1, (R12)
+	VMOVUPS      Z17, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z18, K1, (R12)
+	VMOVUPS      Z19, K2, 64(R12)
+	ADDQ         CX, R12
+	ADDQ         $0x0a, R9
+	CMPQ         R9, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile10x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile11x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile10x32AVX512(SB), NOSPLIT, $0-192
+TEXT ·f32Tile11x32AVX512(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
 	LEAQ (AX)(AX*4), BX
 	LEAQ (DX)(AX*4), SI
 	LEAQ (AX)(AX*8), DI
-	MOVQ ldb+80(FP), R9
-	SHLQ $0x02, R9
-	LEAQ (R9)(R9*2), R10
-	XORQ R8, R8
+	MOVQ ldb+80(FP), R10
+	SHLQ $0x02, R10
+	LEAQ (R10)(R10*2), R11
+	MOVQ b_base+56(FP), R12
+	MOVQ ahead+88(FP), R8
+	LEAQ (R12)(R8*4), R8
+	XORQ R9, R9
 
 strip:
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R11
-	SHLQ      CL, R11
-	DECQ      R11
-	KMOVW     R11, K1
-	SHRQ      $0x10, R11
-	KMOVW     R11, K2
-	SHRQ      $0x10, R11
-	MOVQ      ldi+152(FP), CX
+	MOVQ      $0x00000001, R12
+	SHLQ      CL, R12
+	DECQ      R12
+	KMOVW     R12, K1
+	SHRQ      $0x10, R12
+	KMOVW     R12, K2
+	SHRQ      $0x10, R12
+	MOVQ      ldi+160(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      R8, R11
-	IMULQ     CX, R11
-	ADDQ      init_base+128(FP), R11
-	VMOVUPS.Z (R11), K1, Z0
-	VMOVUPS.Z 64(R11), K2, Z1
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z2
-	VMOVUPS.Z 64(R11), K2, Z3
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z4
-	VMOVUPS.Z 64(R11), K2, Z5
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z6
-	VMOVUPS.Z 64(R11), K2, Z7
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z8
-	VMOVUPS.Z 64(R11), K2, Z9
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z10
-	VMOVUPS.Z 64(R11), K2, Z11
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z12
-	VMOVUPS.Z 64(R11), K2, Z13
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z14
-	VMOVUPS.Z 64(R11), K2, Z15
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z16
-	VMOVUPS.Z 64(R11), K2, Z17
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z18
-	VMOVUPS.Z 64(R11), K2, Z19
-	ADDQ      CX, R11
-	MOVQ      R8, CX
+	MOVQ      R9, R12
+	IMULQ     CX, R12
+	ADDQ      init_base+136(FP), R12
+	VMOVUPS.Z (R12), K1, Z0
+	VMOVUPS.Z 64(R12), K2, Z1
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z2
+	VMOVUPS.Z 64(R12), K2, Z3
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z4
+	VMOVUPS.Z 64(R12), K2, Z5
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z6
+	VMOVUPS.Z 64(R12), K2, Z7
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z8
+	VMOVUPS.Z 64(R12), K2, Z9
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z10
+	VMOVUPS.Z 64(R12), K2, Z11
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z12
+	VMOVUPS.Z 64(R12), K2, Z13
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z14
+	VMOVUPS.Z 64(R12), K2, Z15
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z16
+	VMOVUPS.Z 64(R12), K2, Z17
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z18
+	VMOVUPS.Z 64(R12), K2, Z19
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z20
+	VMOVUPS.Z 64(R12), K2, Z21
+	ADDQ      CX, R12
+	MOVQ      R9, CX
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), R11
-	MOVQ      ahead+88(FP), R12
-	LEAQ      (R11)(R12*4), R12
+	MOVQ      b_base+56(FP), R12
 	MOVQ      k+16(FP), R13
 	SUBQ      $0x04, R13
 	JL        rest
 
 loop:
-	VMOVUPS      (R11), Z20
-	VMOVUPS      64(R11), Z21
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	VBROADCASTSS (CX), Z22
-	VFMADD231PS  Z22, Z20, Z0
-	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS (CX)(AX*1), Z23
-	VFMADD231PS  Z23, Z20, Z2
-	VFMADD231PS  Z23, Z21, Z3
-	VBROADCASTSS (CX)(AX*2), Z22
-	VFMADD231PS  Z22, Z20, Z4
-	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS (CX)(DX*1), Z23
-	VFMADD231PS  Z23, Z20, Z6
-	VFMADD231PS  Z23, Z21, Z7
-	VBROADCASTSS (CX)(AX*4), Z22
-	VFMADD231PS  Z22, Z20, Z8
-	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS (CX)(BX*1), Z23
-	VFMADD231PS  Z23, Z20, Z10
-	VFMADD231PS  Z23, Z21, Z11
-	VBROADCASTSS (CX)(DX*2), Z22
-	VFMADD231PS  Z22, Z20, Z12
-	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS (CX)(SI*1), Z23
-	VFMADD231PS  Z23, Z20, Z14
-	VFMADD231PS  Z23, Z21, Z15
-	VBROADCASTSS (CX)(AX*8), Z22
-	VFMADD231PS  Z22, Z20, Z16
-	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS (CX)(DI*1), Z23
-	VFMADD231PS  Z23, Z20, Z18
-	VFMADD231PS  Z23, Z21, Z19
-	VMOVUPS      (R11)(R9*1), Z20
-	VMOVUPS      64(R11)(R9*1), Z21
-	PREFETCHT1   (R12)(R9*1)
-	PREFETCHT1   64(R12)(R9*1)
-	VBROADCASTSS 4(CX), Z22
-	VFMADD231PS  Z22, Z20, Z0
-	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS 4(CX)(AX*1), Z23
-	VFMADD231PS  Z23, Z20, Z2
-	VFMADD231PS  Z23, Z21, Z3
-	VBROADCASTSS 4(CX)(AX*2), Z22
-	VFMADD231PS  Z22, Z20, Z4
-	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS 4(CX)(DX*1), Z23
-	VFMADD231PS  Z23, Z20, Z6
-	VFMADD231PS  Z23, Z21, Z7
-	VBROADCASTSS 4(CX)(AX*4), Z22
-	VFMADD231PS  Z22, Z20, Z8
-	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS 4(CX)(BX*1), Z23
-	VFMADD231PS  Z23, Z20, Z10
-	VFMADD231PS  Z23, Z21, Z11
-	VBROADCASTSS 4(CX)(DX*2), Z22
-	VFMADD231PS  Z22, Z20, Z12
-	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS 4(CX)(SI*1), Z23
-	VFMADD231PS  Z23, Z20, Z14
-	VFMADD231PS  Z23, Z21, Z15
-	VBROADCASTSS 4(CX)(AX*8), Z22
-	VFMADD231PS  Z22, Z20, Z16
-	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS 4(CX)(DI*1), Z23
-	VFMADD231PS  Z23, Z20, Z18
-	VFMADD231PS  Z23, Z21, Z19
-	VMOVUPS      (R11)(R9*2), Z20
-	VMOVUPS      64(R11)(R9*2), Z21
-	PREFETCHT1   (R12)(R9*2)
-	PREFETCHT1   64(R12)(R9*2)
-	VBROADCASTSS 8(CX), Z22
-	VFMADD231PS  Z22, Z20, Z0
-	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS 8(CX)(AX*1), Z23
-	VFMADD231PS  Z23, Z20, Z2
-	VFMADD231PS  Z23, Z21, Z3
-	VBROADCASTSS 8(CX)(AX*2), Z22
-	VFMADD231PS  Z22, Z20, Z4
-	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS 8(CX)(DX*1), Z23
-	VFMADD231PS  Z23, Z20, Z6
-	VFMADD231PS  Z23, Z21, Z7
-	VBROADCASTSS 8(CX)(AX*4), Z22
-	VFMADD231PS  Z22, Z20, Z8
-	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS 8(CX)(BX*1), Z23
-	VFMADD231PS  Z23, Z20, Z10
-	VFMADD231PS  Z23, Z21, Z11
-	VBROADCASTSS 8(CX)(DX*2), Z22
-	VFMADD231PS  Z22, Z20, Z12
-	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS 8(CX)(SI*1), Z23
-	VFMADD231PS  Z23, Z20, Z14
-	VFMADD231PS  Z23, Z21, Z15
-	VBROADCASTSS 8(CX)(AX*8), Z22
-	VFMADD231PS  Z22, Z20, Z16
-	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS 8(CX)(DI*1), Z23
-	VFMADD231PS  Z23, Z20, Z18
-	VFMADD231PS  Z23, Z21, Z19
-	VMOVUPS      (R11)(R10*1), Z20
-	VMOVUPS      64(R11)(R10*1), Z21
-	PREFETCHT1   (R12)(R10*1)
-	PREFETCHT1   64(R12)(R10*1)
-	VBROADCASTSS 12(CX), Z22
-	VFMADD231PS  Z22, Z20, Z0
-	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS 12(CX)(AX*1), Z23
-	VFMADD231PS  Z23, Z20, Z2
-	VFMADD231PS  Z23, Z21, Z3
-	VBROADCASTSS 12(CX)(AX*2), Z22
-	VFMADD231PS  Z22, Z20, Z4
-	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS 12(CX)(DX*1), Z23
-	VFMADD231PS  Z23, Z20, Z6
-	VFMADD231PS  Z23, Z21, Z7
-	VBROADCASTSS 12(CX)(AX*4), Z22
-	VFMADD231PS  Z22, Z20, Z8
-	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS 12(CX)(BX*1), Z23
-	VFMADD231PS  Z23, Z20, Z10
-	VFMADD231PS  Z23, Z21, Z11
-	VBROADCASTSS 12(CX)(DX*2), Z22
-	VFMADD231PS  Z22, Z20, Z12
-	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS 12(CX)(SI*1), Z23
-	VFMADD231PS  Z23, Z20, Z14
-	VFMADD231PS  Z23, Z21, Z15
-	VBROADCASTSS 12(CX)(AX*8), Z22
-	VFMADD231PS  Z22, Z20, Z16
-	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS 12(CX)(DI*1), Z23
-	VFMADD231PS  Z23, Z20, Z18
-	VFMADD231PS  Z23, Z21, Z19
+	PREFETCHT1   (R8)
+	ADDQ         fetch+96(FP), R8
+	VMOVUPS      (R12), Z22
+	VMOVUPS      64(R12), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z24, Z22, Z0
+	VFMADD231PS  Z24, Z23, Z1
+	VBROADCASTSS (CX)(AX*1), Z25
+	VFMADD231PS  Z25, Z22, Z2
+	VFMADD231PS  Z25, Z23, Z3
+	VBROADCASTSS (CX)(AX*2), Z24
+	VFMADD231PS  Z24, Z22, Z4
+	VFMADD231PS  Z24, Z23, Z5
+	VBROADCASTSS (CX)(DX*1), Z25
+	VFMADD231PS  Z25, Z22, Z6
+	VFMADD231PS  Z25, Z23, Z7
+	VBROADCASTSS (CX)(AX*4), Z24
+	VFMADD231PS  Z24, Z22, Z8
+	VFMADD231PS  Z24, Z23, Z9
+	VBROADCASTSS (CX)(BX*1), Z25
+	VFMADD231PS  Z25, Z22, Z10
+	VFMADD231PS  Z25, Z23, Z11
+	VBROADCASTSS (CX)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z12
+	VFMADD231PS  Z24, Z23, Z13
+	VBROADCASTSS (CX)(SI*1), Z25
+	VFMADD231PS  Z25, Z22, Z14
+	VFMADD231PS  Z25, Z23, Z15
+	VBROADCASTSS (CX)(AX*8), Z24
+	VFMADD231PS  Z24, Z22, Z16
+	VFMADD231PS  Z24, Z23, Z17
+	VBROADCASTSS (CX)(DI*1), Z25
+	VFMADD231PS  Z25, Z22, Z18
+	VFMADD231PS  Z25, Z23, Z19
+	VBROADCASTSS (CX)(BX*2), Z24
+	VFMADD231PS  Z24, Z22, Z20
+	VFMADD231PS  Z24, Z23, Z21
+	VMOVUPS      (R12)(R10*1), Z22
+	VMOVUPS      64(R12)(R10*1), Z23
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z24, Z22, Z0
+	VFMADD231PS  Z24, Z23, Z1
+	VBROADCASTSS 4(CX)(AX*1), Z25
+	VFMADD231PS  Z25, Z22, Z2
+	VFMADD231PS  Z25, Z23, Z3
+	VBROADCASTSS 4(CX)(AX*2), Z24
+	VFMADD231PS  Z24, Z22, Z4
+	VFMADD231PS  Z24, Z23, Z5
+	VBROADCASTSS 4(CX)(DX*1), Z25
+	VFMADD231PS  Z25, Z22, Z6
+	VFMADD231PS  Z25, Z23, Z7
+	VBROADCASTSS 4(CX)(AX*4), Z24
+	VFMADD231PS  Z24, Z22, Z8
+	VFMADD231PS  Z24, Z23, Z9
+	VBROADCASTSS 4(CX)(BX*1), Z25
+	VFMADD231PS  Z25, Z22, Z10
+	VFMADD231PS  Z25, Z23, Z11
+	VBROADCASTSS 4(CX)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z12
+	VFMADD231PS  Z24, Z23, Z13
+	VBROADCASTSS 4(CX)(SI*1), Z25
+	VFMADD231PS  Z25, Z22, Z14
+	VFMADD231PS  Z25, Z23, Z15
+	VBROADCASTSS 4(CX)(AX*8), Z24
+	VFMADD231PS  Z24, Z22, Z16
+	VFMADD231PS  Z24, Z23, Z17
+	VBROADCASTSS 4(CX)(DI*1), Z25
+	VFMADD231PS  Z25, Z22, Z18
+	VFMADD231PS  Z25, Z23, Z19
+	VBROADCASTSS 4(CX)(BX*2), Z24
+	VFMADD231PS  Z24, Z22, Z20
+	VFMADD231PS  Z24, Z23, Z21
+	VMOVUPS      (R12)(R10*2), Z22
+	VMOVUPS      64(R12)(R10*2), Z23
+	VBROADCASTSS 8(CX), Z24
+	VFMADD231PS  Z24, Z22, Z0
+	VFMADD231PS  Z24, Z23, Z1
+	VBROADCASTSS 8(CX)(AX*1), Z25
+	VFMADD231PS  Z25, Z22, Z2
+	VFMADD231PS  Z25, Z23, Z3
+	VBROADCASTSS 8(CX)(AX*2), Z24
+	VFMADD231PS  Z24, Z22, Z4
+	VFMADD231PS  Z24, Z23, Z5
+	VBROADCASTSS 8(CX)(DX*1), Z25
+	VFMADD231PS  Z25, Z22, Z6
+	VFMADD231PS  Z25, Z23, Z7
+	VBROADCASTSS 8(CX)(AX*4), Z24
+	VFMADD231PS  Z24, Z22, Z8
+	VFMADD231PS  Z24, Z23, Z9
+	VBROADCASTSS 8(CX)(BX*1), Z25
+	VFMADD231PS  Z25, Z22, Z10
+	VFMADD231PS  Z25, Z23, Z11
+	VBROADCASTSS 8(CX)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z12
+	VFMADD231PS  Z24, Z23, Z13
+	VBROADCASTSS 8(CX)(SI*1), Z25
+	VFMADD231PS  Z25, Z22, Z14
+	VFMADD231PS  Z25, Z23, Z15
+	VBROADCASTSS 8(CX)(AX*8), Z24
+	VFMADD231PS  Z24, Z22, Z16
+	VFMADD231PS  Z24, Z23, Z17
+	VBROADCASTSS 8(CX)(DI*1), Z25
+	VFMADD231PS  Z25, Z22, Z18
+	VFMADD231PS  Z25, Z23, Z19
+	VBROADCASTSS 8(CX)(BX*2), Z24
+	VFMADD231PS  Z24, Z22, Z20
+	VFMADD231PS  Z24, Z23, Z21
+	VMOVUPS      (R12)(R11*1), Z22
+	VMOVUPS      64(R12)(R11*1), Z23
+	VBROADCASTSS 12(CX), Z24
+	VFMADD231PS  Z24, Z22, Z0
+	VFMADD231PS  Z24, Z23, Z1
+	VBROADCASTSS 12(CX)(AX*1), Z25
+	VFMADD231PS  Z25, Z22, Z2
+	VFMADD231PS  Z25, Z23, Z3
+	VBROADCASTSS 12(CX)(AX*2), Z24
+	VFMADD231PS  Z24, Z22, Z4
+	VFMADD231PS  Z24, Z23, Z5
+	VBROADCASTSS 12(CX)(DX*1), Z25
+	VFMADD231PS  Z25, Z22, Z6
+	VFMADD231PS  Z25, Z23, Z7
+	VBROADCASTSS 12(CX)(AX*4), Z24
+	VFMADD231PS  Z24, Z22, Z8
+	VFMADD231PS  Z24, Z23, Z9
+	VBROADCASTSS 12(CX)(BX*1), Z25
+	VFMADD231PS  Z25, Z22, Z10
+	VFMADD231PS  Z25, Z23, Z11
+	VBROADCASTSS 12(CX)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z12
+	VFMADD231PS  Z24, Z23, Z13
+	VBROADCASTSS 12(CX)(SI*1), Z25
+	VFMADD231PS  Z25, Z22, Z14
+	VFMADD231PS  Z25, Z23, Z15
+	VBROADCASTSS 12(CX)(AX*8), Z24
+	VFMADD231PS  Z24, Z22, Z16
+	VFMADD231PS  Z24, Z23, Z17
+	VBROADCASTSS 12(CX)(DI*1), Z25
+	VFMADD231PS  Z25, Z22, Z18
+	VFMADD231PS  Z25, Z23, Z19
+	VBROADCASTSS 12(CX)(BX*2), Z24
+	VFMADD231PS  Z24, Z22, Z20
+	VFMADD231PS  Z24, Z23, Z21
 	ADDQ         $0x10, CX
-	LEAQ         (R11)(R9*4), R11
-	LEAQ         (R12)(R9*4), R12
+	LEAQ         (R12)(R10*4), R12
 	SUBQ         $0x04, R13
 	JGE          loop
 
@@ -4234,115 +4963,121 @@ rest:
 	JZ   finish
 
 one:
-	VMOVUPS      (R11), Z20
-	VMOVUPS      64(R11), Z21
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	VBROADCASTSS (CX), Z22
-	VFMADD231PS  Z22, Z20, Z0
-	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS (CX)(AX*1), Z23
-	VFMADD231PS  Z23, Z20, Z2
-	VFMADD231PS  Z23, Z21, Z3
-	VBROADCASTSS (CX)(AX*2), Z22
-	VFMADD231PS  Z22, Z20, Z4
-	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS (CX)(DX*1), Z23
-	VFMADD231PS  Z23, Z20, Z6
-	VFMADD231PS  Z23, Z21, Z7
-	VBROADCASTSS (CX)(AX*4), Z22
-	VFMADD231PS  Z22, Z20, Z8
-	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS (CX)(BX*1), Z23
-	VFMADD231PS  Z23, Z20, Z10
-	VFMADD231PS  Z23, Z21, Z11
-	VBROADCASTSS (CX)(DX*2), Z22
-	VFMADD231PS  Z22, Z20, Z12
-	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS (CX)(SI*1), Z23
-	VFMADD231PS  Z23, Z20, Z14
-	VFMADD231PS  Z23, Z21, Z15
-	VBROADCASTSS (CX)(AX*8), Z22
-	VFMADD231PS  Z22, Z20, Z16
-	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS (CX)(DI*1), Z23
-	VFMADD231PS  Z23, Z20, Z18
-	VFMADD231PS  Z23, Z21, Z19
+	VMOVUPS      (R12), Z22
+	VMOVUPS      64(R12), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z24, Z22, Z0
+	VFMADD231PS  Z24, Z23, Z1
+	VBROADCASTSS (CX)(AX*1), Z25
+	VFMADD231PS  Z25, Z22, Z2
+	VFMADD231PS  Z25, Z23, Z3
+	VBROADCASTSS (CX)(AX*2), Z24
+	VFMADD231PS  Z24, Z22, Z4
+	VFMADD231PS  Z24, Z23, Z5
+	VBROADCASTSS (CX)(DX*1), Z25
+	VFMADD231PS  Z25, Z22, Z6
+	VFMADD231PS  Z25, Z23, Z7
+	VBROADCASTSS (CX)(AX*4), Z24
+	VFMADD231PS  Z24, Z22, Z8
+	VFMADD231PS  Z24, Z23, Z9
+	VBROADCASTSS (CX)(BX*1), Z25
+	VFMADD231PS  Z25, Z22, Z10
+	VFMADD231PS  Z25, Z23, Z11
+	VBROADCASTSS (CX)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z12
+	VFMADD231PS  Z24, Z23, Z13
+	VBROADCASTSS (CX)(SI*1), Z25
+	VFMADD231PS  Z25, Z22, Z14
+	VFMADD231PS  Z25, Z23, Z15
+	VBROADCASTSS (CX)(AX*8), Z24
+	VFMADD231PS  Z24, Z22, Z16
+	VFMADD231PS  Z24, Z23, Z17
+	VBROADCASTSS (CX)(DI*1), Z25
+	VFMADD231PS  Z25, Z22, Z18
+	VFMADD231PS  Z25, Z23, Z19
+	VBROADCASTSS (CX)(BX*2), Z24
+	VFMADD231PS  Z24, Z22, Z20
+	VFMADD231PS  Z24, Z23, Z21
 	ADDQ         $0x04, CX
-	ADDQ         R9, R11
+	ADDQ         R10, R12
 	DECQ         R13
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
+	CMPQ      res_len+176(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R11
-	SHLQ      CL, R11
-	DECQ      R11
-	KMOVW     R11, K1
-	SHRQ      $0x10, R11
-	KMOVW     R11, K2
-	SHRQ      $0x10, R11
-	MOVQ      ldc+120(FP), CX
+	MOVQ      $0x00000001, R12
+	SHLQ      CL, R12
+	DECQ      R12
+	KMOVW     R12, K1
+	SHRQ      $0x10, R12
+	KMOVW     R12, K2
+	SHRQ      $0x10, R12
+	MOVQ      ldc+128(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      R8, R11
-	IMULQ     CX, R11
-	ADDQ      res_base+160(FP), R11
-	VMOVUPS.Z (R11), K1, Z22
-	VADDPS    Z22, Z0, Z0
-	VMOVUPS.Z 64(R11), K2, Z22
-	VADDPS    Z22, Z1, Z1
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z22
-	VADDPS    Z22, Z2, Z2
-	VMOVUPS.Z 64(R11), K2, Z22
-	VADDPS    Z22, Z3, Z3
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z22
-	VADDPS    Z22, Z4, Z4
-	VMOVUPS.Z 64(R11), K2, Z22
-	VADDPS    Z22, Z5, Z5
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z22
-	VADDPS    Z22, Z6, Z6
-	VMOVUPS.Z 64(R11), K2, Z22
-	VADDPS    Z22, Z7, Z7
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z22
-	VADDPS    Z22, Z8, Z8
-	VMOVUPS.Z 64(R11), K2, Z22
-	VADDPS    Z22, Z9, Z9
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z22
-	VADDPS    Z22, Z10, Z10
-	VMOVUPS.Z 64(R11), K2, Z22
-	VADDPS    Z22, Z11, Z11
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z22
-	VADDPS    Z22, Z12, Z12
-	VMOVUPS.Z 64(R11), K2, Z22
-	VADDPS    Z22, Z13, Z13
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z22
-	VADDPS    Z22, Z14, Z14
-	VMOVUPS.Z 64(R11), K2, Z22
-	VADDPS    Z22, Z15, Z15
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z22
-	VADDPS    Z22, Z16, Z16
-	VMOVUPS.Z 64(R11), K2, Z22
-	VADDPS    Z22, Z17, Z17
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z22
-	VADDPS    Z22, Z18, Z18
-	VMOVUPS.Z 64(R11), K2, Z22
-	VADDPS    Z22, Z19, Z19
-	ADDQ      CX, R11
+	MOVQ      R9, R12
+	IMULQ     CX, R12
+	ADDQ      res_base+168(FP), R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z6, Z6
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z8, Z8
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z9, Z9
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z10, Z10
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z12, Z12
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z13, Z13
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z14, Z14
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z15, Z15
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z16, Z16
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z17, Z17
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z18, Z18
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z19, Z19
+	ADDQ      CX, R12
+	VMOVUPS.Z (R12), K1, Z31
+	VADDPS    Z31, Z20, Z20
+	VMOVUPS.Z 64(R12), K2, Z31
+	VADDPS    Z31, Z21, Z21
+	ADDQ      CX, R12
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z22
-	VBROADCASTSS hi+188(FP), Z23
+	VBROADCASTSS lo+192(FP), Z22
+	VBROADCASTSS hi+196(FP), Z23
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z23, Z0
 	VMAXPS       Z1, Z22, Z1
@@ -4383,403 +5118,426 @@ clamp:
 	VMINPS       Z18, Z23, Z18
 	VMAXPS       Z19, Z22, Z19
 	VMINPS       Z19, Z23, Z19
+	VMAXPS       Z20, Z22, Z20
+	VMINPS       Z20, Z23, Z20
+	VMAXPS       Z21, Z22, Z21
+	VMINPS       Z21, Z23, Z21
 	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, R11
-	SHLQ         CL, R11
-	DECQ         R11
-	KMOVW        R11, K1
-	SHRQ         $0x10, R11
-	KMOVW        R11, K2
-	SHRQ         $0x10, R11
-	MOVQ         ldc+120(FP), CX
+	MOVQ         $0x00000001, R12
+	SHLQ         CL, R12
+	DECQ         R12
+	KMOVW        R12, K1
+	SHRQ         $0x10, R12
+	KMOVW        R12, K2
+	SHRQ         $0x10, R12
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         R8, R11
-	IMULQ        CX, R11
-	ADDQ         c_base+96(FP), R11
-	VMOVUPS      Z0, K1, (R11)
-	VMOVUPS      Z1, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z2, K1, (R11)
-	VMOVUPS      Z3, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z4, K1, (R11)
-	VMOVUPS      Z5, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z6, K1, (R11)
-	VMOVUPS      Z7, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z8, K1, (R11)
-	VMOVUPS      Z9, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z10, K1, (R11)
-	VMOVUPS      Z11, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z12, K1, (R11)
-	VMOVUPS      Z13, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z14, K1, (R11)
-	VMOVUPS      Z15, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z16, K1, (R11)
-	VMOVUPS      Z17, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z18, K1, (R11)
-	VMOVUPS      Z19, K2, 64(R11)
-	ADDQ         CX, R11
-	ADDQ         $0x0a, R8
-	CMPQ         R8, m+0(FP)
+	MOVQ         R9, R12
+	IMULQ        CX, R12
+	ADDQ         c_base+104(FP), R12
+	VMOVUPS      Z0, K1, (R12)
+	VMOVUPS      Z1, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z2, K1, (R12)
+	VMOVUPS      Z3, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z4, K1, (R12)
+	VMOVUPS      Z5, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z6, K1, (R12)
+	VMOVUPS      Z7, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z8, K1, (R12)
+	VMOVUPS      Z9, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z10, K1, (R12)
+	VMOVUPS      Z11, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z12, K1, (R12)
+	VMOVUPS      Z13, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z14, K1, (R12)
+	VMOVUPS      Z15, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z16, K1, (R12)
+	VMOVUPS      Z17, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z18, K1, (R12)
+	VMOVUPS      Z19, K2, 64(R12)
+	ADDQ         CX, R12
+	VMOVUPS      Z20, K1, (R12)
+	VMOVUPS      Z21, K2, 64(R12)
+	ADDQ         CX, R12
+	ADDQ         $0x0b, R9
+	CMPQ         R9, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile11x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile12x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile11x32AVX512(SB), NOSPLIT, $0-192
+TEXT ·f32Tile12x32AVX512(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
 	LEAQ (AX)(AX*4), BX
 	LEAQ (DX)(AX*4), SI
 	LEAQ (AX)(AX*8), DI
-	MOVQ ldb+80(FP), R9
-	SHLQ $0x02, R9
-	LEAQ (R9)(R9*2), R10
-	XORQ R8, R8
+	LEAQ (DX)(AX*8), R8
+	MOVQ ldb+80(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b_base+56(FP), R13
+	MOVQ ahead+88(FP), R9
+	LEAQ (R13)(R9*4), R9
+	XORQ R10, R10
 
 strip:
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R11
-	SHLQ      CL, R11
-	DECQ      R11
-	KMOVW     R11, K1
-	SHRQ      $0x10, R11
-	KMOVW     R11, K2
-	SHRQ      $0x10, R11
-	MOVQ      ldi+152(FP), CX
+	MOVQ      $0x00000001, R13
+	SHLQ      CL, R13
+	DECQ      R13
+	KMOVW     R13, K1
+	SHRQ      $0x10, R13
+	KMOVW     R13, K2
+	SHRQ      $0x10, R13
+	MOVQ      ldi+160(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      R8, R11
-	IMULQ     CX, R11
-	ADDQ      init_base+128(FP), R11
-	VMOVUPS.Z (R11), K1, Z0
-	VMOVUPS.Z 64(R11), K2, Z1
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z2
-	VMOVUPS.Z 64(R11), K2, Z3
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z4
-	VMOVUPS.Z 64(R11), K2, Z5
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z6
-	VMOVUPS.Z 64(R11), K2, Z7
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z8
-	VMOVUPS.Z 64(R11), K2, Z9
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z10
-	VMOVUPS.Z 64(R11), K2, Z11
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z12
-	VMOVUPS.Z 64(R11), K2, Z13
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z14
-	VMOVUPS.Z 64(R11), K2, Z15
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z16
-	VMOVUPS.Z 64(R11), K2, Z17
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z18
-	VMOVUPS.Z 64(R11), K2, Z19
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z20
-	VMOVUPS.Z 64(R11), K2, Z21
-	ADDQ      CX, R11
-	MOVQ      R8, CX
+	MOVQ      R10, R13
+	IMULQ     CX, R13
+	ADDQ      init_base+136(FP), R13
+	VMOVUPS.Z (R13), K1, Z0
+	VMOVUPS.Z 64(R13), K2, Z1
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z2
+	VMOVUPS.Z 64(R13), K2, Z3
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z4
+	VMOVUPS.Z 64(R13), K2, Z5
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z6
+	VMOVUPS.Z 64(R13), K2, Z7
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z8
+	VMOVUPS.Z 64(R13), K2, Z9
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z10
+	VMOVUPS.Z 64(R13), K2, Z11
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z12
+	VMOVUPS.Z 64(R13), K2, Z13
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z14
+	VMOVUPS.Z 64(R13), K2, Z15
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z16
+	VMOVUPS.Z 64(R13), K2, Z17
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z18
+	VMOVUPS.Z 64(R13), K2, Z19
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z20
+	VMOVUPS.Z 64(R13), K2, Z21
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z22
+	VMOVUPS.Z 64(R13), K2, Z23
+	ADDQ      CX, R13
+	MOVQ      R10, CX
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), R11
-	MOVQ      ahead+88(FP), R12
-	LEAQ      (R11)(R12*4), R12
-	MOVQ      k+16(FP), R13
-	SUBQ      $0x04, R13
+	MOVQ      b_base+56(FP), R13
+	MOVQ      k+16(FP), R14
+	SUBQ      $0x04, R14
 	JL        rest
 
 loop:
-	VMOVUPS      (R11), Z22
-	VMOVUPS      64(R11), Z23
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	VBROADCASTSS (CX), Z24
-	VFMADD231PS  Z24, Z22, Z0
-	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS (CX)(AX*1), Z25
-	VFMADD231PS  Z25, Z22, Z2
-	VFMADD231PS  Z25, Z23, Z3
-	VBROADCASTSS (CX)(AX*2), Z24
-	VFMADD231PS  Z24, Z22, Z4
-	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS (CX)(DX*1), Z25
-	VFMADD231PS  Z25, Z22, Z6
-	VFMADD231PS  Z25, Z23, Z7
-	VBROADCASTSS (CX)(AX*4), Z24
-	VFMADD231PS  Z24, Z22, Z8
-	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS (CX)(BX*1), Z25
-	VFMADD231PS  Z25, Z22, Z10
-	VFMADD231PS  Z25, Z23, Z11
-	VBROADCASTSS (CX)(DX*2), Z24
-	VFMADD231PS  Z24, Z22, Z12
-	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS (CX)(SI*1), Z25
-	VFMADD231PS  Z25, Z22, Z14
-	VFMADD231PS  Z25, Z23, Z15
-	VBROADCASTSS (CX)(AX*8), Z24
-	VFMADD231PS  Z24, Z22, Z16
-	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS (CX)(DI*1), Z25
-	VFMADD231PS  Z25, Z22, Z18
-	VFMADD231PS  Z25, Z23, Z19
-	VBROADCASTSS (CX)(BX*2), Z24
-	VFMADD231PS  Z24, Z22, Z20
-	VFMADD231PS  Z24, Z23, Z21
-	VMOVUPS      (R11)(R9*1), Z22
-	VMOVUPS      64(R11)(R9*1), Z23
-	PREFETCHT1   (R12)(R9*1)
-	PREFETCHT1   64(R12)(R9*1)
-	VBROADCASTSS 4(CX), Z24
-	VFMADD231PS  Z24, Z22, Z0
-	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS 4(CX)(AX*1), Z25
-	VFMADD231PS  Z25, Z22, Z2
-	VFMADD231PS  Z25, Z23, Z3
-	VBROADCASTSS 4(CX)(AX*2), Z24
-	VFMADD231PS  Z24, Z22, Z4
-	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS 4(CX)(DX*1), Z25
-	VFMADD231PS  Z25, Z22, Z6
-	VFMADD231PS  Z25, Z23, Z7
-	VBROADCASTSS 4(CX)(AX*4), Z24
-	VFMADD231PS  Z24, Z22, Z8
-	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS 4(CX)(BX*1), Z25
-	VFMADD231PS  Z25, Z22, Z10
-	VFMADD231PS  Z25, Z23, Z11
-	VBROADCASTSS 4(CX)(DX*2), Z24
-	VFMADD231PS  Z24, Z22, Z12
-	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS 4(CX)(SI*1), Z25
-	VFMADD231PS  Z25, Z22, Z14
-	VFMADD231PS  Z25, Z23, Z15
-	VBROADCASTSS 4(CX)(AX*8), Z24
-	VFMADD231PS  Z24, Z22, Z16
-	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS 4(CX)(DI*1), Z25
-	VFMADD231PS  Z25, Z22, Z18
-	VFMADD231PS  Z25, Z23, Z19
-	VBROADCASTSS 4(CX)(BX*2), Z24
-	VFMADD231PS  Z24, Z22, Z20
-	VFMADD231PS  Z24, Z23, Z21
-	VMOVUPS      (R11)(R9*2), Z22
-	VMOVUPS      64(R11)(R9*2), Z23
-	PREFETCHT1   (R12)(R9*2)
-	PREFETCHT1   64(R12)(R9*2)
-	VBROADCASTSS 8(CX), Z24
-	VFMADD231PS  Z24, Z22, Z0
-	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS 8(CX)(AX*1), Z25
-	VFMADD231PS  Z25, Z22, Z2
-	VFMADD231PS  Z25, Z23, Z3
-	VBROADCASTSS 8(CX)(AX*2), Z24
-	VFMADD231PS  Z24, Z22, Z4
-	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS 8(CX)(DX*1), Z25
-	VFMADD231PS  Z25, Z22, Z6
-	VFMADD231PS  Z25, Z23, Z7
-	VBROADCASTSS 8(CX)(AX*4), Z24
-	VFMADD231PS  Z24, Z22, Z8
-	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS 8(CX)(BX*1), Z25
-	VFMADD231PS  Z25, Z22, Z10
-	VFMADD231PS  Z25, Z23, Z11
-	VBROADCASTSS 8(CX)(DX*2), Z24
-	VFMADD231PS  Z24, Z22, Z12
-	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS 8(CX)(SI*1), Z25
-	VFMADD231PS  Z25, Z22, Z14
-	VFMADD231PS  Z25, Z23, Z15
-	VBROADCASTSS 8(CX)(AX*8), Z24
-	VFMADD231PS  Z24, Z22, Z16
-	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS 8(CX)(DI*1), Z25
-	VFMADD231PS  Z25, Z22, Z18
-	VFMADD231PS  Z25, Z23, Z19
-	VBROADCASTSS 8(CX)(BX*2), Z24
-	VFMADD231PS  Z24, Z22, Z20
-	VFMADD231PS  Z24, Z23, Z21
-	VMOVUPS      (R11)(R10*1), Z22
-	VMOVUPS      64(R11)(R10*1), Z23
-	PREFETCHT1   (R12)(R10*1)
-	PREFETCHT1   64(R12)(R10*1)
-	VBROADCASTSS 12(CX), Z24
-	VFMADD231PS  Z24, Z22, Z0
-	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS 12(CX)(AX*1), Z25
-	VFMADD231PS  Z25, Z22, Z2
-	VFMADD231PS  Z25, Z23, Z3
-	VBROADCASTSS 12(CX)(AX*2), Z24
-	VFMADD231PS  Z24, Z22, Z4
-	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS 12(CX)(DX*1), Z25
-	VFMADD231PS  Z25, Z22, Z6
-	VFMADD231PS  Z25, Z23, Z7
-	VBROADCASTSS 12(CX)(AX*4), Z24
-	VFMADD231PS  Z24, Z22, Z8
-	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS 12(CX)(BX*1), Z25
-	VFMADD231PS  Z25, Z22, Z10
-	VFMADD231PS  Z25, Z23, Z11
-	VBROADCASTSS 12(CX)(DX*2), Z24
-	VFMADD231PS  Z24, Z22, Z12
-	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS 12(CX)(SI*1), Z25
-	VFMADD231PS  Z25, Z22, Z14
-	VFMADD231PS  Z25, Z23, Z15
-	VBROADCASTSS 12(CX)(AX*8), Z24
-	VFMADD231PS  Z24, Z22, Z16
-	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS 12(CX)(DI*1), Z25
-	VFMADD231PS  Z25, Z22, Z18
-	VFMADD231PS  Z25, Z23, Z19
-	VBROADCASTSS 12(CX)(BX*2), Z24
-	VFMADD231PS  Z24, Z22, Z20
-	VFMADD231PS  Z24, Z23, Z21
+	PREFETCHT1   (R9)
+	ADDQ         fetch+96(FP), R9
+	VMOVUPS      (R13), Z24
+	VMOVUPS      64(R13), Z25
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z26, Z24, Z0
+	VFMADD231PS  Z26, Z25, Z1
+	VBROADCASTSS (CX)(AX*1), Z27
+	VFMADD231PS  Z27, Z24, Z2
+	VFMADD231PS  Z27, Z25, Z3
+	VBROADCASTSS (CX)(AX*2), Z26
+	VFMADD231PS  Z26, Z24, Z4
+	VFMADD231PS  Z26, Z25, Z5
+	VBROADCASTSS (CX)(DX*1), Z27
+	VFMADD231PS  Z27, Z24, Z6
+	VFMADD231PS  Z27, Z25, Z7
+	VBROADCASTSS (CX)(AX*4), Z26
+	VFMADD231PS  Z26, Z24, Z8
+	VFMADD231PS  Z26, Z25, Z9
+	VBROADCASTSS (CX)(BX*1), Z27
+	VFMADD231PS  Z27, Z24, Z10
+	VFMADD231PS  Z27, Z25, Z11
+	VBROADCASTSS (CX)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z12
+	VFMADD231PS  Z26, Z25, Z13
+	VBROADCASTSS (CX)(SI*1), Z27
+	VFMADD231PS  Z27, Z24, Z14
+	VFMADD231PS  Z27, Z25, Z15
+	VBROADCASTSS (CX)(AX*8), Z26
+	VFMADD231PS  Z26, Z24, Z16
+	VFMADD231PS  Z26, Z25, Z17
+	VBROADCASTSS (CX)(DI*1), Z27
+	VFMADD231PS  Z27, Z24, Z18
+	VFMADD231PS  Z27, Z25, Z19
+	VBROADCASTSS (CX)(BX*2), Z26
+	VFMADD231PS  Z26, Z24, Z20
+	VFMADD231PS  Z26, Z25, Z21
+	VBROADCASTSS (CX)(R8*1), Z27
+	VFMADD231PS  Z27, Z24, Z22
+	VFMADD231PS  Z27, Z25, Z23
+	VMOVUPS      (R13)(R11*1), Z24
+	VMOVUPS      64(R13)(R11*1), Z25
+	VBROADCASTSS 4(CX), Z26
+	VFMADD231PS  Z26, Z24, Z0
+	VFMADD231PS  Z26, Z25, Z1
+	VBROADCASTSS 4(CX)(AX*1), Z27
+	VFMADD231PS  Z27, Z24, Z2
+	VFMADD231PS  Z27, Z25, Z3
+	VBROADCASTSS 4(CX)(AX*2), Z26
+	VFMADD231PS  Z26, Z24, Z4
+	VFMADD231PS  Z26, Z25, Z5
+	VBROADCASTSS 4(CX)(DX*1), Z27
+	VFMADD231PS  Z27, Z24, Z6
+	VFMADD231PS  Z27, Z25, Z7
+	VBROADCASTSS 4(CX)(AX*4), Z26
+	VFMADD231PS  Z26, Z24, Z8
+	VFMADD231PS  Z26, Z25, Z9
+	VBROADCASTSS 4(CX)(BX*1), Z27
+	VFMADD231PS  Z27, Z24, Z10
+	VFMADD231PS  Z27, Z25, Z11
+	VBROADCASTSS 4(CX)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z12
+	VFMADD231PS  Z26, Z25, Z13
+	VBROADCASTSS 4(CX)(SI*1), Z27
+	VFMADD231PS  Z27, Z24, Z14
+	VFMADD231PS  Z27, Z25, Z15
+	VBROADCASTSS 4(CX)(AX*8), Z26
+	VFMADD231PS  Z26, Z24, Z16
+	VFMADD231PS  Z26, Z25, Z17
+	VBROADCASTSS 4(CX)(DI*1), Z27
+	VFMADD231PS  Z27, Z24, Z18
+	VFMADD231PS  Z27, Z25, Z19
+	VBROADCASTSS 4(CX)(BX*2), Z26
+	VFMADD231PS  Z26, Z24, Z20
+	VFMADD231PS  Z26, Z25, Z21
+	VBROADCASTSS 4(CX)(R8*1), Z27
+	VFMADD231PS  Z27, Z24, Z22
+	VFMADD231PS  Z27, Z25, Z23
+	VMOVUPS      (R13)(R11*2), Z24
+	VMOVUPS      64(R13)(R11*2), Z25
+	VBROADCASTSS 8(CX), Z26
+	VFMADD231PS  Z26, Z24, Z0
+	VFMADD231PS  Z26, Z25, Z1
+	VBROADCASTSS 8(CX)(AX*1), Z27
+	VFMADD231PS  Z27, Z24, Z2
+	VFMADD231PS  Z27, Z25, Z3
+	VBROADCASTSS 8(CX)(AX*2), Z26
+	VFMADD231PS  Z26, Z24, Z4
+	VFMADD231PS  Z26, Z25, Z5
+	VBROADCASTSS 8(CX)(DX*1), Z27
+	VFMADD231PS  Z27, Z24, Z6
+	VFMADD231PS  Z27, Z25, Z7
+	VBROADCASTSS 8(CX)(AX*4), Z26
+	VFMADD231PS  Z26, Z24, Z8
+	VFMADD231PS  Z26, Z25, Z9
+	VBROADCASTSS 8(CX)(BX*1), Z27
+	VFMADD231PS  Z27, Z24, Z10
+	VFMADD231PS  Z27, Z25, Z11
+	VBROADCASTSS 8(CX)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z12
+	VFMADD231PS  Z26, Z25, Z13
+	VBROADCASTSS 8(CX)(SI*1), Z27
+	VFMADD231PS  Z27, Z24, Z14
+	VFMADD231PS  Z27, Z25, Z15
+	VBROADCASTSS 8(CX)(AX*8), Z26
+	VFMADD231PS  Z26, Z24, Z16
+	VFMADD231PS  Z26, Z25, Z17
+	VBROADCASTSS 8(CX)(DI*1), Z27
+	VFMADD231PS  Z27, Z24, Z18
+	VFMADD231PS  Z27, Z25, Z19
+	VBROADCASTSS 8(CX)(BX*2), Z26
+	VFMADD231PS  Z26, Z24, Z20
+	VFMADD231PS  Z26, Z25, Z21
+	VBROADCASTSS 8(CX)(R8*1), Z27
+	VFMADD231PS  Z27, Z24, Z22
+	VFMADD231PS  Z27, Z25, Z23
+	VMOVUPS      (R13)(R12*1), Z24
+	VMOVUPS      64(R13)(R12*1), Z25
+	VBROADCASTSS 12(CX), Z26
+	VFMADD231PS  Z26, Z24, Z0
+	VFMADD231PS  Z26, Z25, Z1
+	VBROADCASTSS 12(CX)(AX*1), Z27
+	VFMADD231PS  Z27, Z24, Z2
+	VFMADD231PS  Z27, Z25, Z3
+	VBROADCASTSS 12(CX)(AX*2), Z26
+	VFMADD231PS  Z26, Z24, Z4
+	VFMADD231PS  Z26, Z25, Z5
+	VBROADCASTSS 12(CX)(DX*1), Z27
+	VFMADD231PS  Z27, Z24, Z6
+	VFMADD231PS  Z27, Z25, Z7
+	VBROADCASTSS 12(CX)(AX*4), Z26
+	VFMADD231PS  Z26, Z24, Z8
+	VFMADD231PS  Z26, Z25, Z9
+	VBROADCASTSS 12(CX)(BX*1), Z27
+	VFMADD231PS  Z27, Z24, Z10
+	VFMADD231PS  Z27, Z25, Z11
+	VBROADCASTSS 12(CX)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z12
+	VFMADD231PS  Z26, Z25, Z13
+	VBROADCASTSS 12(CX)(SI*1), Z27
+	VFMADD231PS  Z27, Z24, Z14
+	VFMADD231PS  Z27, Z25, Z15
+	VBROADCASTSS 12(CX)(AX*8), Z26
+	VFMADD231PS  Z26, Z24, Z16
+	VFMADD231PS  Z26, Z25, Z17
+	VBROADCASTSS 12(CX)(DI*1), Z27
+	VFMADD231PS  Z27, Z24, Z18
+	VFMADD231PS  Z27, Z25, Z19
+	VBROADCASTSS 12(CX)(BX*2), Z26
+	VFMADD231PS  Z26, Z24, Z20
+	VFMADD231PS  Z26, Z25, Z21
+	VBROADCASTSS 12(CX)(R8*1), Z27
+	VFMADD231PS  Z27, Z24, Z22
+	VFMADD231PS  Z27, Z25, Z23
 	ADDQ         $0x10, CX
-	LEAQ         (R11)(R9*4), R11
-	LEAQ         (R12)(R9*4), R12
-	SUBQ         $0x04, R13
+	LEAQ         (R13)(R11*4), R13
+	SUBQ         $0x04, R14
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R13
+	ADDQ $0x04, R14
 	JZ   finish
 
 one:
-	VMOVUPS      (R11), Z22
-	VMOVUPS      64(R11), Z23
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	VBROADCASTSS (CX), Z24
-	VFMADD231PS  Z24, Z22, Z0
-	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS (CX)(AX*1), Z25
-	VFMADD231PS  Z25, Z22, Z2
-	VFMADD231PS  Z25, Z23, Z3
-	VBROADCASTSS (CX)(AX*2), Z24
-	VFMADD231PS  Z24, Z22, Z4
-	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS (CX)(DX*1), Z25
-	VFMADD231PS  Z25, Z22, Z6
-	VFMADD231PS  Z25, Z23, Z7
-	VBROADCASTSS (CX)(AX*4), Z24
-	VFMADD231PS  Z24, Z22, Z8
-	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS (CX)(BX*1), Z25
-	VFMADD231PS  Z25, Z22, Z10
-	VFMADD231PS  Z25, Z23, Z11
-	VBROADCASTSS (CX)(DX*2), Z24
-	VFMADD231PS  Z24, Z22, Z12
-	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS (CX)(SI*1), Z25
-	VFMADD231PS  Z25, Z22, Z14
-	VFMADD231PS  Z25, Z23, Z15
-	VBROADCASTSS (CX)(AX*8), Z24
-	VFMADD231PS  Z24, Z22, Z16
-	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS (CX)(DI*1), Z25
-	VFMADD231PS  Z25, Z22, Z18
-	VFMADD231PS  Z25, Z23, Z19
-	VBROADCASTSS (CX)(BX*2), Z24
-	VFMADD231PS  Z24, Z22, Z20
-	VFMADD231PS  Z24, Z23, Z21
+	VMOVUPS      (R13), Z24
+	VMOVUPS      64(R13), Z25
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z26, Z24, Z0
+	VFMADD231PS  Z26, Z25, Z1
+	VBROADCASTSS (CX)(AX*1), Z27
+	VFMADD231PS  Z27, Z24, Z2
+	VFMADD231PS  Z27, Z25, Z3
+	VBROADCASTSS (CX)(AX*2), Z26
+	VFMADD231PS  Z26, Z24, Z4
+	VFMADD231PS  Z26, Z25, Z5
+	VBROADCASTSS (CX)(DX*1), Z27
+	VFMADD231PS  Z27, Z24, Z6
+	VFMADD231PS  Z27, Z25, Z7
+	VBROADCASTSS (CX)(AX*4), Z26
+	VFMADD231PS  Z26, Z24, Z8
+	VFMADD231PS  Z26, Z25, Z9
+	VBROADCASTSS (CX)(BX*1), Z27
+	VFMADD231PS  Z27, Z24, Z10
+	VFMADD231PS  Z27, Z25, Z11
+	VBROADCASTSS (CX)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z12
+	VFMADD231PS  Z26, Z25, Z13
+	VBROADCASTSS (CX)(SI*1), Z27
+	VFMADD231PS  Z27, Z24, Z14
+	VFMADD231PS  Z27, Z25, Z15
+	VBROADCASTSS (CX)(AX*8), Z26
+	VFMADD231PS  Z26, Z24, Z16
+	VFMADD231PS  Z26, Z25, Z17
+	VBROADCASTSS (CX)(DI*1), Z27
+	VFMADD231PS  Z27, Z24, Z18
+	VFMADD231PS  Z27, Z25, Z19
+	VBROADCASTSS (CX)(BX*2), Z26
+	VFMADD231PS  Z26, Z24, Z20
+	VFMADD231PS  Z26, Z25, Z21
+	VBROADCASTSS (CX)(R8*1), Z27
+	VFMADD231PS  Z27, Z24, Z22
+	VFMADD231PS  Z27, Z25, Z23
 	ADDQ         $0x04, CX
-	ADDQ         R9, R11
-	DECQ         R13
+	ADDQ         R11, R13
+	DECQ         R14
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
+	CMPQ      res_len+176(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R11
-	SHLQ      CL, R11
-	DECQ      R11
-	KMOVW     R11, K1
-	SHRQ      $0x10, R11
-	KMOVW     R11, K2
-	SHRQ      $0x10, R11
-	MOVQ      ldc+120(FP), CX
+	MOVQ      $0x00000001, R13
+	SHLQ      CL, R13
+	DECQ      R13
+	KMOVW     R13, K1
+	SHRQ      $0x10, R13
+	KMOVW     R13, K2
+	SHRQ      $0x10, R13
+	MOVQ      ldc+128(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      R8, R11
-	IMULQ     CX, R11
-	ADDQ      res_base+160(FP), R11
-	VMOVUPS.Z (R11), K1, Z24
-	VADDPS    Z24, Z0, Z0
-	VMOVUPS.Z 64(R11), K2, Z24
-	VADDPS    Z24, Z1, Z1
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z24
-	VADDPS    Z24, Z2, Z2
-	VMOVUPS.Z 64(R11), K2, Z24
-	VADDPS    Z24, Z3, Z3
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z24
-	VADDPS    Z24, Z4, Z4
-	VMOVUPS.Z 64(R11), K2, Z24
-	VADDPS    Z24, Z5, Z5
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z24
-	VADDPS    Z24, Z6, Z6
-	VMOVUPS.Z 64(R11), K2, Z24
-	VADDPS    Z24, Z7, Z7
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z24
-	VADDPS    Z24, Z8, Z8
-	VMOVUPS.Z 64(R11), K2, Z24
-	VADDPS    Z24, Z9, Z9
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z24
-	VADDPS    Z24, Z10, Z10
-	VMOVUPS.Z 64(R11), K2, Z24
-	VADDPS    Z24, Z11, Z11
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z24
-	VADDPS    Z24, Z12, Z12
-	VMOVUPS.Z 64(R11), K2, Z24
-	VADDPS    Z24, Z13, Z13
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z24
-	VADDPS    Z24, Z14, Z14
-	VMOVUPS.Z 64(R11), K2, Z24
-	VADDPS    Z24, Z15, Z15
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z24
-	VADDPS    Z24, Z16, Z16
-	VMOVUPS.Z 64(R11), K2, Z24
-	VADDPS    Z24, Z17, Z17
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z24
-	VADDPS    Z24, Z18, Z18
-	VMOVUPS.Z 64(R11), K2, Z24
-	VADDPS    Z24, Z19, Z19
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z24
-	VADDPS    Z24, Z20, Z20
-	VMOVUPS.Z 64(R11), K2, Z24
-	VADDPS    Z24, Z21, Z21
-	ADDQ      CX, R11
+	MOVQ      R10, R13
+	IMULQ     CX, R13
+	ADDQ      res_base+168(FP), R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z6, Z6
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z8, Z8
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z9, Z9
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z10, Z10
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z12, Z12
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z13, Z13
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z14, Z14
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z15, Z15
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z16, Z16
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z17, Z17
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z18, Z18
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z19, Z19
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z20, Z20
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z21, Z21
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z22, Z22
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z23, Z23
+	ADDQ      CX, R13
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z24
-	VBROADCASTSS hi+188(FP), Z25
+	VBROADCASTSS lo+192(FP), Z24
+	VBROADCASTSS hi+196(FP), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -4824,61 +5582,68 @@ clamp:
 	VMINPS       Z20, Z25, Z20
 	VMAXPS       Z21, Z24, Z21
 	VMINPS       Z21, Z25, Z21
+	VMAXPS       Z22, Z24, Z22
+	VMINPS       Z22, Z25, Z22
+	VMAXPS       Z23, Z24, Z23
+	VMINPS       Z23, Z25, Z23
 	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, R11
-	SHLQ         CL, R11
-	DECQ         R11
-	KMOVW        R11, K1
-	SHRQ         $0x10, R11
-	KMOVW        R11, K2
-	SHRQ         $0x10, R11
-	MOVQ         ldc+120(FP), CX
+	MOVQ         $0x00000001, R13
+	SHLQ         CL, R13
+	DECQ         R13
+	KMOVW        R13, K1
+	SHRQ         $0x10, R13
+	KMOVW        R13, K2
+	SHRQ         $0x10, R13
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         R8, R11
-	IMULQ        CX, R11
-	ADDQ         c_base+96(FP), R11
-	VMOVUPS      Z0, K1, (R11)
-	VMOVUPS      Z1, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z2, K1, (R11)
-	VMOVUPS      Z3, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z4, K1, (R11)
-	VMOVUPS      Z5, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z6, K1, (R11)
-	VMOVUPS      Z7, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z8, K1, (R11)
-	VMOVUPS      Z9, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z10, K1, (R11)
-	VMOVUPS      Z11, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z12, K1, (R11)
-	VMOVUPS      Z13, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z14, K1, (R11)
-	VMOVUPS      Z15, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z16, K1, (R11)
-	VMOVUPS      Z17, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z18, K1, (R11)
-	VMOVUPS      Z19, K2, 64(R11)
-	ADDQ         CX, R11
-	VMOVUPS      Z20, K1, (R11)
-	VMOVUPS      Z21, K2, 64(R11)
-	ADDQ         CX, R11
-	ADDQ         $0x0b, R8
-	CMPQ         R8, m+0(FP)
+	MOVQ         R10, R13
+	IMULQ        CX, R13
+	ADDQ         c_base+104(FP), R13
+	VMOVUPS      Z0, K1, (R13)
+	VMOVUPS      Z1, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z2, K1, (R13)
+	VMOVUPS      Z3, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z4, K1, (R13)
+	VMOVUPS      Z5, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z6, K1, (R13)
+	VMOVUPS      Z7, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z8, K1, (R13)
+	VMOVUPS      Z9, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z10, K1, (R13)
+	VMOVUPS      Z11, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z12, K1, (R13)
+	VMOVUPS      Z13, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z14, K1, (R13)
+	VMOVUPS      Z15, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z16, K1, (R13)
+	VMOVUPS      Z17, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z18, K1, (R13)
+	VMOVUPS      Z19, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z20, K1, (R13)
+	VMOVUPS      Z21, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z22, K1, (R13)
+	VMOVUPS      Z23, K2, 64(R13)
+	ADDQ         CX, R13
+	ADDQ         $0x0c, R10
+	CMPQ         R10, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile12x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile13x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile12x32AVX512(SB), NOSPLIT, $0-192
+TEXT ·f32Tile13x32AVX512(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -4886,235 +5651,244 @@ TEXT ·f32Tile12x32AVX512(SB), NOSPLIT, $0-192
 	LEAQ (DX)(AX*4), SI
 	LEAQ (AX)(AX*8), DI
 	LEAQ (DX)(AX*8), R8
-	MOVQ ldb+80(FP), R10
-	SHLQ $0x02, R10
-	LEAQ (R10)(R10*2), R11
-	XORQ R9, R9
+	MOVQ ldb+80(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b_base+56(FP), R13
+	MOVQ ahead+88(FP), R9
+	LEAQ (R13)(R9*4), R9
+	XORQ R10, R10
 
 strip:
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R12
-	SHLQ      CL, R12
-	DECQ      R12
-	KMOVW     R12, K1
-	SHRQ      $0x10, R12
-	KMOVW     R12, K2
-	SHRQ      $0x10, R12
-	MOVQ      ldi+152(FP), CX
+	MOVQ      $0x00000001, R13
+	SHLQ      CL, R13
+	DECQ      R13
+	KMOVW     R13, K1
+	SHRQ      $0x10, R13
+	KMOVW     R13, K2
+	SHRQ      $0x10, R13
+	MOVQ      ldi+160(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      R9, R12
-	IMULQ     CX, R12
-	ADDQ      init_base+128(FP), R12
-	VMOVUPS.Z (R12), K1, Z0
-	VMOVUPS.Z 64(R12), K2, Z1
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z2
-	VMOVUPS.Z 64(R12), K2, Z3
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z4
-	VMOVUPS.Z 64(R12), K2, Z5
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z6
-	VMOVUPS.Z 64(R12), K2, Z7
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z8
-	VMOVUPS.Z 64(R12), K2, Z9
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z10
-	VMOVUPS.Z 64(R12), K2, Z11
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z12
-	VMOVUPS.Z 64(R12), K2, Z13
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z14
-	VMOVUPS.Z 64(R12), K2, Z15
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z16
-	VMOVUPS.Z 64(R12), K2, Z17
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z18
-	VMOVUPS.Z 64(R12), K2, Z19
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z20
-	VMOVUPS.Z 64(R12), K2, Z21
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z22
-	VMOVUPS.Z 64(R12), K2, Z23
-	ADDQ      CX, R12
-	MOVQ      R9, CX
+	MOVQ      R10, R13
+	IMULQ     CX, R13
+	ADDQ      init_base+136(FP), R13
+	VMOVUPS.Z (R13), K1, Z0
+	VMOVUPS.Z 64(R13), K2, Z1
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z2
+	VMOVUPS.Z 64(R13), K2, Z3
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z4
+	VMOVUPS.Z 64(R13), K2, Z5
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z6
+	VMOVUPS.Z 64(R13), K2, Z7
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z8
+	VMOVUPS.Z 64(R13), K2, Z9
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z10
+	VMOVUPS.Z 64(R13), K2, Z11
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z12
+	VMOVUPS.Z 64(R13), K2, Z13
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z14
+	VMOVUPS.Z 64(R13), K2, Z15
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z16
+	VMOVUPS.Z 64(R13), K2, Z17
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z18
+	VMOVUPS.Z 64(R13), K2, Z19
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z20
+	VMOVUPS.Z 64(R13), K2, Z21
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z22
+	VMOVUPS.Z 64(R13), K2, Z23
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z24
+	VMOVUPS.Z 64(R13), K2, Z25
+	ADDQ      CX, R13
+	MOVQ      R10, CX
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), R12
-	MOVQ      ahead+88(FP), R13
-	LEAQ      (R12)(R13*4), R13
+	MOVQ      b_base+56(FP), R13
 	MOVQ      k+16(FP), R14
 	SUBQ      $0x04, R14
 	JL        rest
 
 loop:
-	VMOVUPS      (R12), Z24
-	VMOVUPS      64(R12), Z25
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	VBROADCASTSS (CX), Z26
-	VFMADD231PS  Z26, Z24, Z0
-	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS (CX)(AX*1), Z27
-	VFMADD231PS  Z27, Z24, Z2
-	VFMADD231PS  Z27, Z25, Z3
-	VBROADCASTSS (CX)(AX*2), Z26
-	VFMADD231PS  Z26, Z24, Z4
-	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS (CX)(DX*1), Z27
-	VFMADD231PS  Z27, Z24, Z6
-	VFMADD231PS  Z27, Z25, Z7
-	VBROADCASTSS (CX)(AX*4), Z26
-	VFMADD231PS  Z26, Z24, Z8
-	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS (CX)(BX*1), Z27
-	VFMADD231PS  Z27, Z24, Z10
-	VFMADD231PS  Z27, Z25, Z11
-	VBROADCASTSS (CX)(DX*2), Z26
-	VFMADD231PS  Z26, Z24, Z12
-	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS (CX)(SI*1), Z27
-	VFMADD231PS  Z27, Z24, Z14
-	VFMADD231PS  Z27, Z25, Z15
-	VBROADCASTSS (CX)(AX*8), Z26
-	VFMADD231PS  Z26, Z24, Z16
-	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS (CX)(DI*1), Z27
-	VFMADD231PS  Z27, Z24, Z18
-	VFMADD231PS  Z27, Z25, Z19
-	VBROADCASTSS (CX)(BX*2), Z26
-	VFMADD231PS  Z26, Z24, Z20
-	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS (CX)(R8*1), Z27
-	VFMADD231PS  Z27, Z24, Z22
-	VFMADD231PS  Z27, Z25, Z23
-	VMOVUPS      (R12)(R10*1), Z24
-	VMOVUPS      64(R12)(R10*1), Z25
-	PREFETCHT1   (R13)(R10*1)
-	PREFETCHT1   64(R13)(R10*1)
-	VBROADCASTSS 4(CX), Z26
-	VFMADD231PS  Z26, Z24, Z0
-	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS 4(CX)(AX*1), Z27
-	VFMADD231PS  Z27, Z24, Z2
-	VFMADD231PS  Z27, Z25, Z3
-	VBROADCASTSS 4(CX)(AX*2), Z26
-	VFMADD231PS  Z26, Z24, Z4
-	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS 4(CX)(DX*1), Z27
-	VFMADD231PS  Z27, Z24, Z6
-	VFMADD231PS  Z27, Z25, Z7
-	VBROADCASTSS 4(CX)(AX*4), Z26
-	VFMADD231PS  Z26, Z24, Z8
-	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS 4(CX)(BX*1), Z27
-	VFMADD231PS  Z27, Z24, Z10
-	VFMADD231PS  Z27, Z25, Z11
-	VBROADCASTSS 4(CX)(DX*2), Z26
-	VFMADD231PS  Z26, Z24, Z12
-	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS 4(CX)(SI*1), Z27
-	VFMADD231PS  Z27, Z24, Z14
-	VFMADD231PS  Z27, Z25, Z15
-	VBROADCASTSS 4(CX)(AX*8), Z26
-	VFMADD231PS  Z26, Z24, Z16
-	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS 4(CX)(DI*1), Z27
-	VFMADD231PS  Z27, Z24, Z18
-	VFMADD231PS  Z27, Z25, Z19
-	VBROADCASTSS 4(CX)(BX*2), Z26
-	VFMADD231PS  Z26, Z24, Z20
-	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS 4(CX)(R8*1), Z27
-	VFMADD231PS  Z27, Z24, Z22
-	VFMADD231PS  Z27, Z25, Z23
-	VMOVUPS      (R12)(R10*2), Z24
-	VMOVUPS      64(R12)(R10*2), Z25
-	PREFETCHT1   (R13)(R10*2)
-	PREFETCHT1   64(R13)(R10*2)
-	VBROADCASTSS 8(CX), Z26
-	VFMADD231PS  Z26, Z24, Z0
-	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS 8(CX)(AX*1), Z27
-	VFMADD231PS  Z27, Z24, Z2
-	VFMADD231PS  Z27, Z25, Z3
-	VBROADCASTSS 8(CX)(AX*2), Z26
-	VFMADD231PS  Z26, Z24, Z4
-	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS 8(CX)(DX*1), Z27
-	VFMADD231PS  Z27, Z24, Z6
-	VFMADD231PS  Z27, Z25, Z7
-	VBROADCASTSS 8(CX)(AX*4), Z26
-	VFMADD231PS  Z26, Z24, Z8
-	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS 8(CX)(BX*1), Z27
-	VFMADD231PS  Z27, Z24, Z10
-	VFMADD231PS  Z27, Z25, Z11
-	VBROADCASTSS 8(CX)(DX*2), Z26
-	VFMADD231PS  Z26, Z24, Z12
-	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS 8(CX)(SI*1), Z27
-	VFMADD231PS  Z27, Z24, Z14
-	VFMADD231PS  Z27, Z25, Z15
-	VBROADCASTSS 8(CX)(AX*8), Z26
-	VFMADD231PS  Z26, Z24, Z16
-	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS 8(CX)(DI*1), Z27
-	VFMADD231PS  Z27, Z24, Z18
-	VFMADD231PS  Z27, Z25, Z19
-	VBROADCASTSS 8(CX)(BX*2), Z26
-	VFMADD231PS  Z26, Z24, Z20
-	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS 8(CX)(R8*1), Z27
-	VFMADD231PS  Z27, Z24, Z22
-	VFMADD231PS  Z27, Z25, Z23
-	VMOVUPS      (R12)(R11*1), Z24
-	VMOVUPS      64(R12)(R11*1), Z25
-	PREFETCHT1   (R13)(R11*1)
-	PREFETCHT1   64(R13)(R11*1)
-	VBROADCASTSS 12(CX), Z26
-	VFMADD231PS  Z26, Z24, Z0
-	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS 12(CX)(AX*1), Z27
-	VFMADD231PS  Z27, Z24, Z2
-	VFMADD231PS  Z27, Z25, Z3
-	VBROADCASTSS 12(CX)(AX*2), Z26
-	VFMADD231PS  Z26, Z24, Z4
-	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS 12(CX)(DX*1), Z27
-	VFMADD231PS  Z27, Z24, Z6
-	VFMADD231PS  Z27, Z25, Z7
-	VBROADCASTSS 12(CX)(AX*4), Z26
-	VFMADD231PS  Z26, Z24, Z8
-	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS 12(CX)(BX*1), Z27
-	VFMADD231PS  Z27, Z24, Z10
-	VFMADD231PS  Z27, Z25, Z11
-	VBROADCASTSS 12(CX)(DX*2), Z26
-	VFMADD231PS  Z26, Z24, Z12
-	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS 12(CX)(SI*1), Z27
-	VFMADD231PS  Z27, Z24, Z14
-	VFMADD231PS  Z27, Z25, Z15
-	VBROADCASTSS 12(CX)(AX*8), Z26
-	VFMADD231PS  Z26, Z24, Z16
-	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS 12(CX)(DI*1), Z27
-	VFMADD231PS  Z27, Z24, Z18
-	VFMADD231PS  Z27, Z25, Z19
-	VBROADCASTSS 12(CX)(BX*2), Z26
-	VFMADD231PS  Z26, Z24, Z20
-	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS 12(CX)(R8*1), Z27
-	VFMADD231PS  Z27, Z24, Z22
-	VFMADD231PS  Z27, Z25, Z23
+	PREFETCHT1   (R9)
+	ADDQ         fetch+96(FP), R9
+	VMOVUPS      (R13), Z26
+	VMOVUPS      64(R13), Z27
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z28, Z26, Z0
+	VFMADD231PS  Z28, Z27, Z1
+	VBROADCASTSS (CX)(AX*1), Z29
+	VFMADD231PS  Z29, Z26, Z2
+	VFMADD231PS  Z29, Z27, Z3
+	VBROADCASTSS (CX)(AX*2), Z28
+	VFMADD231PS  Z28, Z26, Z4
+	VFMADD231PS  Z28, Z27, Z5
+	VBROADCASTSS (CX)(DX*1), Z29
+	VFMADD231PS  Z29, Z26, Z6
+	VFMADD231PS  Z29, Z27, Z7
+	VBROADCASTSS (CX)(AX*4), Z28
+	VFMADD231PS  Z28, Z26, Z8
+	VFMADD231PS  Z28, Z27, Z9
+	VBROADCASTSS (CX)(BX*1), Z29
+	VFMADD231PS  Z29, Z26, Z10
+	VFMADD231PS  Z29, Z27, Z11
+	VBROADCASTSS (CX)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z12
+	VFMADD231PS  Z28, Z27, Z13
+	VBROADCASTSS (CX)(SI*1), Z29
+	VFMADD231PS  Z29, Z26, Z14
+	VFMADD231PS  Z29, Z27, Z15
+	VBROADCASTSS (CX)(AX*8), Z28
+	VFMADD231PS  Z28, Z26, Z16
+	VFMADD231PS  Z28, Z27, Z17
+	VBROADCASTSS (CX)(DI*1), Z29
+	VFMADD231PS  Z29, Z26, Z18
+	VFMADD231PS  Z29, Z27, Z19
+	VBROADCASTSS (CX)(BX*2), Z28
+	VFMADD231PS  Z28, Z26, Z20
+	VFMADD231PS  Z28, Z27, Z21
+	VBROADCASTSS (CX)(R8*1), Z29
+	VFMADD231PS  Z29, Z26, Z22
+	VFMADD231PS  Z29, Z27, Z23
+	VBROADCASTSS (CX)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z24
+	VFMADD231PS  Z28, Z27, Z25
+	VMOVUPS      (R13)(R11*1), Z26
+	VMOVUPS      64(R13)(R11*1), Z27
+	VBROADCASTSS 4(CX), Z28
+	VFMADD231PS  Z28, Z26, Z0
+	VFMADD231PS  Z28, Z27, Z1
+	VBROADCASTSS 4(CX)(AX*1), Z29
+	VFMADD231PS  Z29, Z26, Z2
+	VFMADD231PS  Z29, Z27, Z3
+	VBROADCASTSS 4(CX)(AX*2), Z28
+	VFMADD231PS  Z28, Z26, Z4
+	VFMADD231PS  Z28, Z27, Z5
+	VBROADCASTSS 4(CX)(DX*1), Z29
+	VFMADD231PS  Z29, Z26, Z6
+	VFMADD231PS  Z29, Z27, Z7
+	VBROADCASTSS 4(CX)(AX*4), Z28
+	VFMADD231PS  Z28, Z26, Z8
+	VFMADD231PS  Z28, Z27, Z9
+	VBROADCASTSS 4(CX)(BX*1), Z29
+	VFMADD231PS  Z29, Z26, Z10
+	VFMADD231PS  Z29, Z27, Z11
+	VBROADCASTSS 4(CX)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z12
+	VFMADD231PS  Z28, Z27, Z13
+	VBROADCASTSS 4(CX)(SI*1), Z29
+	VFMADD231PS  Z29, Z26, Z14
+	VFMADD231PS  Z29, Z27, Z15
+	VBROADCASTSS 4(CX)(AX*8), Z28
+	VFMADD231PS  Z28, Z26, Z16
+	VFMADD231PS  Z28, Z27, Z17
+	VBROADCASTSS 4(CX)(DI*1), Z29
+	VFMADD231PS  Z29, Z26, Z18
+	VFMADD231PS  Z29, Z27, Z19
+	VBROADCASTSS 4(CX)(BX*2), Z28
+	VFMADD231PS  Z28, Z26, Z20
+	VFMADD231PS  Z28, Z27, Z21
+	VBROADCASTSS 4(CX)(R8*1), Z29
+	VFMADD231PS  Z29, Z26, Z22
+	VFMADD231PS  Z29, Z27, Z23
+	VBROADCASTSS 4(CX)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z24
+	VFMADD231PS  Z28, Z27, Z25
+	VMOVUPS      (R13)(R11*2), Z26
+	VMOVUPS      64(R13)(R11*2), Z27
+	VBROADCASTSS 8(CX), Z28
+	VFMADD231PS  Z28, Z26, Z0
+	VFMADD231PS  Z28, Z27, Z1
+	VBROADCASTSS 8(CX)(AX*1), Z29
+	VFMADD231PS  Z29, Z26, Z2
+	VFMADD231PS  Z29, Z27, Z3
+	VBROADCASTSS 8(CX)(AX*2), Z28
+	VFMADD231PS  Z28, Z26, Z4
+	VFMADD231PS  Z28, Z27, Z5
+	VBROADCASTSS 8(CX)(DX*1), Z29
+	VFMADD231PS  Z29, Z26, Z6
+	VFMADD231PS  Z29, Z27, Z7
+	VBROADCASTSS 8(CX)(AX*4), Z28
+	VFMADD231PS  Z28, Z26, Z8
+	VFMADD231PS  Z28, Z27, Z9
+	VBROADCASTSS 8(CX)(BX*1), Z29
+	VFMADD231PS  Z29, Z26, Z10
+	VFMADD231PS  Z29, Z27, Z11
+	VBROADCASTSS 8(CX)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z12
+	VFMADD231PS  Z28, Z27, Z13
+	VBROADCASTSS 8(CX)(SI*1), Z29
+	VFMADD231PS  Z29, Z26, Z14
+	VFMADD231PS  Z29, Z27, Z15
+	VBROADCASTSS 8(CX)(AX*8), Z28
+	VFMADD231PS  Z28, Z26, Z16
+	VFMADD231PS  Z28, Z27, Z17
+	VBROADCASTSS 8(CX)(DI*1), Z29
+	VFMADD231PS  Z29, Z26, Z18
+	VFMADD231PS  Z29, Z27, Z19
+	VBROADCASTSS 8(CX)(BX*2), Z28
+	VFMADD231PS  Z28, Z26, Z20
+	VFMADD231PS  Z28, Z27, Z21
+	VBROADCASTSS 8(CX)(R8*1), Z29
+	VFMADD231PS  Z29, Z26, Z22
+	VFMADD231PS  Z29, Z27, Z23
+	VBROADCASTSS 8(CX)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z24
+	VFMADD231PS  Z28, Z27, Z25
+	VMOVUPS      (R13)(R12*1), Z26
+	VMOVUPS      64(R13)(R12*1), Z27
+	VBROADCASTSS 12(CX), Z28
+	VFMADD231PS  Z28, Z26, Z0
+	VFMADD231PS  Z28, Z27, Z1
+	VBROADCASTSS 12(CX)(AX*1), Z29
+	VFMADD231PS  Z29, Z26, Z2
+	VFMADD231PS  Z29, Z27, Z3
+	VBROADCASTSS 12(CX)(AX*2), Z28
+	VFMADD231PS  Z28, Z26, Z4
+	VFMADD231PS  Z28, Z27, Z5
+	VBROADCASTSS 12(CX)(DX*1), Z29
+	VFMADD231PS  Z29, Z26, Z6
+	VFMADD231PS  Z29, Z27, Z7
+	VBROADCASTSS 12(CX)(AX*4), Z28
+	VFMADD231PS  Z28, Z26, Z8
+	VFMADD231PS  Z28, Z27, Z9
+	VBROADCASTSS 12(CX)(BX*1), Z29
+	VFMADD231PS  Z29, Z26, Z10
+	VFMADD231PS  Z29, Z27, Z11
+	VBROADCASTSS 12(CX)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z12
+	VFMADD231PS  Z28, Z27, Z13
+	VBROADCASTSS 12(CX)(SI*1), Z29
+	VFMADD231PS  Z29, Z26, Z14
+	VFMADD231PS  Z29, Z27, Z15
+	VBROADCASTSS 12(CX)(AX*8), Z28
+	VFMADD231PS  Z28, Z26, Z16
+	VFMADD231PS  Z28, Z27, Z17
+	VBROADCASTSS 12(CX)(DI*1), Z29
+	VFMADD231PS  Z29, Z26, Z18
+	VFMADD231PS  Z29, Z27, Z19
+	VBROADCASTSS 12(CX)(BX*2), Z28
+	VFMADD231PS  Z28, Z26, Z20
+	VFMADD231PS  Z28, Z27, Z21
+	VBROADCASTSS 12(CX)(R8*1), Z29
+	VFMADD231PS  Z29, Z26, Z22
+	VFMADD231PS  Z29, Z27, Z23
+	VBROADCASTSS 12(CX)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z24
+	VFMADD231PS  Z28, Z27, Z25
 	ADDQ         $0x10, CX
-	LEAQ         (R12)(R10*4), R12
-	LEAQ         (R13)(R10*4), R13
+	LEAQ         (R13)(R11*4), R13
 	SUBQ         $0x04, R14
 	JGE          loop
 
@@ -5123,131 +5897,137 @@ rest:
 	JZ   finish
 
 one:
-	VMOVUPS      (R12), Z24
-	VMOVUPS      64(R12), Z25
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	VBROADCASTSS (CX), Z26
-	VFMADD231PS  Z26, Z24, Z0
-	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS (CX)(AX*1), Z27
-	VFMADD231PS  Z27, Z24, Z2
-	VFMADD231PS  Z27, Z25, Z3
-	VBROADCASTSS (CX)(AX*2), Z26
-	VFMADD231PS  Z26, Z24, Z4
-	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS (CX)(DX*1), Z27
-	VFMADD231PS  Z27, Z24, Z6
-	VFMADD231PS  Z27, Z25, Z7
-	VBROADCASTSS (CX)(AX*4), Z26
-	VFMADD231PS  Z26, Z24, Z8
-	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS (CX)(BX*1), Z27
-	VFMADD231PS  Z27, Z24, Z10
-	VFMADD231PS  Z27, Z25, Z11
-	VBROADCASTSS (CX)(DX*2), Z26
-	VFMADD231PS  Z26, Z24, Z12
-	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS (CX)(SI*1), Z27
-	VFMADD231PS  Z27, Z24, Z14
-	VFMADD231PS  Z27, Z25, Z15
-	VBROADCASTSS (CX)(AX*8), Z26
-	VFMADD231PS  Z26, Z24, Z16
-	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS (CX)(DI*1), Z27
-	VFMADD231PS  Z27, Z24, Z18
-	VFMADD231PS  Z27, Z25, Z19
-	VBROADCASTSS (CX)(BX*2), Z26
-	VFMADD231PS  Z26, Z24, Z20
-	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS (CX)(R8*1), Z27
-	VFMADD231PS  Z27, Z24, Z22
-	VFMADD231PS  Z27, Z25, Z23
+	VMOVUPS      (R13), Z26
+	VMOVUPS      64(R13), Z27
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z28, Z26, Z0
+	VFMADD231PS  Z28, Z27, Z1
+	VBROADCASTSS (CX)(AX*1), Z29
+	VFMADD231PS  Z29, Z26, Z2
+	VFMADD231PS  Z29, Z27, Z3
+	VBROADCASTSS (CX)(AX*2), Z28
+	VFMADD231PS  Z28, Z26, Z4
+	VFMADD231PS  Z28, Z27, Z5
+	VBROADCASTSS (CX)(DX*1), Z29
+	VFMADD231PS  Z29, Z26, Z6
+	VFMADD231PS  Z29, Z27, Z7
+	VBROADCASTSS (CX)(AX*4), Z28
+	VFMADD231PS  Z28, Z26, Z8
+	VFMADD231PS  Z28, Z27, Z9
+	VBROADCASTSS (CX)(BX*1), Z29
+	VFMADD231PS  Z29, Z26, Z10
+	VFMADD231PS  Z29, Z27, Z11
+	VBROADCASTSS (CX)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z12
+	VFMADD231PS  Z28, Z27, Z13
+	VBROADCASTSS (CX)(SI*1), Z29
+	VFMADD231PS  Z29, Z26, Z14
+	VFMADD231PS  Z29, Z27, Z15
+	VBROADCASTSS (CX)(AX*8), Z28
+	VFMADD231PS  Z28, Z26, Z16
+	VFMADD231PS  Z28, Z27, Z17
+	VBROADCASTSS (CX)(DI*1), Z29
+	VFMADD231PS  Z29, Z26, Z18
+	VFMADD231PS  Z29, Z27, Z19
+	VBROADCASTSS (CX)(BX*2), Z28
+	VFMADD231PS  Z28, Z26, Z20
+	VFMADD231PS  Z28, Z27, Z21
+	VBROADCASTSS (CX)(R8*1), Z29
+	VFMADD231PS  Z29, Z26, Z22
+	VFMADD231PS  Z29, Z27, Z23
+	VBROADCASTSS (CX)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z24
+	VFMADD231PS  Z28, Z27, Z25
 	ADDQ         $0x04, CX
-	ADDQ         R10, R12
+	ADDQ         R11, R13
 	DECQ         R14
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
+	CMPQ      res_len+176(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R12
-	SHLQ      CL, R12
-	DECQ      R12
-	KMOVW     R12, K1
-	SHRQ      $0x10, R12
-	KMOVW     R12, K2
-	SHRQ      $0x10, R12
-	MOVQ      ldc+120(FP), CX
+	MOVQ      $0x00000001, R13
+	SHLQ      CL, R13
+	DECQ      R13
+	KMOVW     R13, K1
+	SHRQ      $0x10, R13
+	KMOVW     R13, K2
+	SHRQ      $0x10, R13
+	MOVQ      ldc+128(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      R9, R12
-	IMULQ     CX, R12
-	ADDQ      res_base+160(FP), R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z1, Z1
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z3, Z3
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z4, Z4
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z5, Z5
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z6, Z6
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z7, Z7
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z8, Z8
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z9, Z9
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z10, Z10
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z11, Z11
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z12, Z12
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z13, Z13
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z14, Z14
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z15, Z15
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z16, Z16
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z17, Z17
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z18, Z18
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z19, Z19
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z20, Z20
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z21, Z21
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	VADDPS    Z26, Z22, Z22
-	VMOVUPS.Z 64(R12), K2, Z26
-	VADDPS    Z26, Z23, Z23
-	ADDQ      CX, R12
+	MOVQ      R10, R13
+	IMULQ     CX, R13
+	ADDQ      res_base+168(FP), R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z6, Z6
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z8, Z8
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z9, Z9
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z10, Z10
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z12, Z12
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z13, Z13
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z14, Z14
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z15, Z15
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z16, Z16
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z17, Z17
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z18, Z18
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z19, Z19
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z20, Z20
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z21, Z21
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z22, Z22
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z23, Z23
+	ADDQ      CX, R13
+	VMOVUPS.Z (R13), K1, Z31
+	VADDPS    Z31, Z24, Z24
+	VMOVUPS.Z 64(R13), K2, Z31
+	VADDPS    Z31, Z25, Z25
+	ADDQ      CX, R13
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z26
-	VBROADCASTSS hi+188(FP), Z27
+	VBROADCASTSS lo+192(FP), Z26
+	VBROADCASTSS hi+196(FP), Z27
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z27, Z0
 	VMAXPS       Z1, Z26, Z1
@@ -5296,64 +6076,71 @@ clamp:
 	VMINPS       Z22, Z27, Z22
 	VMAXPS       Z23, Z26, Z23
 	VMINPS       Z23, Z27, Z23
+	VMAXPS       Z24, Z26, Z24
+	VMINPS       Z24, Z27, Z24
+	VMAXPS       Z25, Z26, Z25
+	VMINPS       Z25, Z27, Z25
 	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, R12
-	SHLQ         CL, R12
-	DECQ         R12
-	KMOVW        R12, K1
-	SHRQ         $0x10, R12
-	KMOVW        R12, K2
-	SHRQ         $0x10, R12
-	MOVQ         ldc+120(FP), CX
+	MOVQ         $0x00000001, R13
+	SHLQ         CL, R13
+	DECQ         R13
+	KMOVW        R13, K1
+	SHRQ         $0x10, R13
+	KMOVW        R13, K2
+	SHRQ         $0x10, R13
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         R9, R12
-	IMULQ        CX, R12
-	ADDQ         c_base+96(FP), R12
-	VMOVUPS      Z0, K1, (R12)
-	VMOVUPS      Z1, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z2, K1, (R12)
-	VMOVUPS      Z3, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z4, K1, (R12)
-	VMOVUPS      Z5, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z6, K1, (R12)
-	VMOVUPS      Z7, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z8, K1, (R12)
-	VMOVUPS      Z9, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z10, K1, (R12)
-	VMOVUPS      Z11, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z12, K1, (R12)
-	VMOVUPS      Z13, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z14, K1, (R12)
-	VMOVUPS      Z15, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z16, K1, (R12)
-	VMOVUPS      Z17, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z18, K1, (R12)
-	VMOVUPS      Z19, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z20, K1, (R12)
-	VMOVUPS      Z21, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z22, K1, (R12)
-	VMOVUPS      Z23, K2, 64(R12)
-	ADDQ         CX, R12
-	ADDQ         $0x0c, R9
-	CMPQ         R9, m+0(FP)
+	MOVQ         R10, R13
+	IMULQ        CX, R13
+	ADDQ         c_base+104(FP), R13
+	VMOVUPS      Z0, K1, (R13)
+	VMOVUPS      Z1, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z2, K1, (R13)
+	VMOVUPS      Z3, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z4, K1, (R13)
+	VMOVUPS      Z5, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z6, K1, (R13)
+	VMOVUPS      Z7, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z8, K1, (R13)
+	VMOVUPS      Z9, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z10, K1, (R13)
+	VMOVUPS      Z11, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z12, K1, (R13)
+	VMOVUPS      Z13, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z14, K1, (R13)
+	VMOVUPS      Z15, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z16, K1, (R13)
+	VMOVUPS      Z17, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z18, K1, (R13)
+	VMOVUPS      Z19, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z20, K1, (R13)
+	VMOVUPS      Z21, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z22, K1, (R13)
+	VMOVUPS      Z23, K2, 64(R13)
+	ADDQ         CX, R13
+	VMOVUPS      Z24, K1, (R13)
+	VMOVUPS      Z25, K2, 64(R13)
+	ADDQ         CX, R13
+	ADDQ         $0x0d, R10
+	CMPQ         R10, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile13x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+// func f32Tile14x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile13x32AVX512(SB), NOSPLIT, $0-192
+TEXT ·f32Tile14x32AVX512(SB), NOSPLIT, $0-200
 	MOVQ lda+48(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), DX
@@ -5361,391 +6148,407 @@ TEXT ·f32Tile13x32AVX512(SB), NOSPLIT, $0-192
 	LEAQ (DX)(AX*4), SI
 	LEAQ (AX)(AX*8), DI
 	LEAQ (DX)(AX*8), R8
-	MOVQ ldb+80(FP), R10
-	SHLQ $0x02, R10
-	LEAQ (R10)(R10*2), R11
-	XORQ R9, R9
+	LEAQ (BX)(AX*8), R9
+	MOVQ ldb+80(FP), R12
+	SHLQ $0x02, R12
+	LEAQ (R12)(R12*2), R13
+	MOVQ b_base+56(FP), R14
+	MOVQ ahead+88(FP), R10
+	LEAQ (R14)(R10*4), R10
+	XORQ R11, R11
 
 strip:
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R12
-	SHLQ      CL, R12
-	DECQ      R12
-	KMOVW     R12, K1
-	SHRQ      $0x10, R12
-	KMOVW     R12, K2
-	SHRQ      $0x10, R12
-	MOVQ      ldi+152(FP), CX
+	MOVQ      $0x00000001, R14
+	SHLQ      CL, R14
+	DECQ      R14
+	KMOVW     R14, K1
+	SHRQ      $0x10, R14
+	KMOVW     R14, K2
+	SHRQ      $0x10, R14
+	MOVQ      ldi+160(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      R9, R12
-	IMULQ     CX, R12
-	ADDQ      init_base+128(FP), R12
-	VMOVUPS.Z (R12), K1, Z0
-	VMOVUPS.Z 64(R12), K2, Z1
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z2
-	VMOVUPS.Z 64(R12), K2, Z3
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z4
-	VMOVUPS.Z 64(R12), K2, Z5
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z6
-	VMOVUPS.Z 64(R12), K2, Z7
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z8
-	VMOVUPS.Z 64(R12), K2, Z9
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z10
-	VMOVUPS.Z 64(R12), K2, Z11
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z12
-	VMOVUPS.Z 64(R12), K2, Z13
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z14
-	VMOVUPS.Z 64(R12), K2, Z15
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z16
-	VMOVUPS.Z 64(R12), K2, Z17
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z18
-	VMOVUPS.Z 64(R12), K2, Z19
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z20
-	VMOVUPS.Z 64(R12), K2, Z21
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z22
-	VMOVUPS.Z 64(R12), K2, Z23
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z24
-	VMOVUPS.Z 64(R12), K2, Z25
-	ADDQ      CX, R12
-	MOVQ      R9, CX
+	MOVQ      R11, R14
+	IMULQ     CX, R14
+	ADDQ      init_base+136(FP), R14
+	VMOVUPS.Z (R14), K1, Z0
+	VMOVUPS.Z 64(R14), K2, Z1
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z2
+	VMOVUPS.Z 64(R14), K2, Z3
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z4
+	VMOVUPS.Z 64(R14), K2, Z5
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z6
+	VMOVUPS.Z 64(R14), K2, Z7
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z8
+	VMOVUPS.Z 64(R14), K2, Z9
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z10
+	VMOVUPS.Z 64(R14), K2, Z11
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z12
+	VMOVUPS.Z 64(R14), K2, Z13
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z14
+	VMOVUPS.Z 64(R14), K2, Z15
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z16
+	VMOVUPS.Z 64(R14), K2, Z17
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z18
+	VMOVUPS.Z 64(R14), K2, Z19
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z20
+	VMOVUPS.Z 64(R14), K2, Z21
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z22
+	VMOVUPS.Z 64(R14), K2, Z23
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z24
+	VMOVUPS.Z 64(R14), K2, Z25
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z26
+	VMOVUPS.Z 64(R14), K2, Z27
+	ADDQ      CX, R14
+	MOVQ      R11, CX
 	IMULQ     AX, CX
 	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), R12
-	MOVQ      ahead+88(FP), R13
-	LEAQ      (R12)(R13*4), R13
-	MOVQ      k+16(FP), R14
-	SUBQ      $0x04, R14
+	MOVQ      b_base+56(FP), R14
+	MOVQ      k+16(FP), R15
+	SUBQ      $0x04, R15
 	JL        rest
 
 loop:
-	VMOVUPS      (R12), Z26
-	VMOVUPS      64(R12), Z27
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	VBROADCASTSS (CX), Z28
-	VFMADD231PS  Z28, Z26, Z0
-	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS (CX)(AX*1), Z29
-	VFMADD231PS  Z29, Z26, Z2
-	VFMADD231PS  Z29, Z27, Z3
-	VBROADCASTSS (CX)(AX*2), Z28
-	VFMADD231PS  Z28, Z26, Z4
-	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS (CX)(DX*1), Z29
-	VFMADD231PS  Z29, Z26, Z6
-	VFMADD231PS  Z29, Z27, Z7
-	VBROADCASTSS (CX)(AX*4), Z28
-	VFMADD231PS  Z28, Z26, Z8
-	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS (CX)(BX*1), Z29
-	VFMADD231PS  Z29, Z26, Z10
-	VFMADD231PS  Z29, Z27, Z11
-	VBROADCASTSS (CX)(DX*2), Z28
-	VFMADD231PS  Z28, Z26, Z12
-	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS (CX)(SI*1), Z29
-	VFMADD231PS  Z29, Z26, Z14
-	VFMADD231PS  Z29, Z27, Z15
-	VBROADCASTSS (CX)(AX*8), Z28
-	VFMADD231PS  Z28, Z26, Z16
-	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS (CX)(DI*1), Z29
-	VFMADD231PS  Z29, Z26, Z18
-	VFMADD231PS  Z29, Z27, Z19
-	VBROADCASTSS (CX)(BX*2), Z28
-	VFMADD231PS  Z28, Z26, Z20
-	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS (CX)(R8*1), Z29
-	VFMADD231PS  Z29, Z26, Z22
-	VFMADD231PS  Z29, Z27, Z23
-	VBROADCASTSS (CX)(DX*4), Z28
-	VFMADD231PS  Z28, Z26, Z24
-	VFMADD231PS  Z28, Z27, Z25
-	VMOVUPS      (R12)(R10*1), Z26
-	VMOVUPS      64(R12)(R10*1), Z27
-	PREFETCHT1   (R13)(R10*1)
-	PREFETCHT1   64(R13)(R10*1)
-	VBROADCASTSS 4(CX), Z28
-	VFMADD231PS  Z28, Z26, Z0
-	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS 4(CX)(AX*1), Z29
-	VFMADD231PS  Z29, Z26, Z2
-	VFMADD231PS  Z29, Z27, Z3
-	VBROADCASTSS 4(CX)(AX*2), Z28
-	VFMADD231PS  Z28, Z26, Z4
-	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS 4(CX)(DX*1), Z29
-	VFMADD231PS  Z29, Z26, Z6
-	VFMADD231PS  Z29, Z27, Z7
-	VBROADCASTSS 4(CX)(AX*4), Z28
-	VFMADD231PS  Z28, Z26, Z8
-	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS 4(CX)(BX*1), Z29
-	VFMADD231PS  Z29, Z26, Z10
-	VFMADD231PS  Z29, Z27, Z11
-	VBROADCASTSS 4(CX)(DX*2), Z28
-	VFMADD231PS  Z28, Z26, Z12
-	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS 4(CX)(SI*1), Z29
-	VFMADD231PS  Z29, Z26, Z14
-	VFMADD231PS  Z29, Z27, Z15
-	VBROADCASTSS 4(CX)(AX*8), Z28
-	VFMADD231PS  Z28, Z26, Z16
-	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS 4(CX)(DI*1), Z29
-	VFMADD231PS  Z29, Z26, Z18
-	VFMADD231PS  Z29, Z27, Z19
-	VBROADCASTSS 4(CX)(BX*2), Z28
-	VFMADD231PS  Z28, Z26, Z20
-	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS 4(CX)(R8*1), Z29
-	VFMADD231PS  Z29, Z26, Z22
-	VFMADD231PS  Z29, Z27, Z23
-	VBROADCASTSS 4(CX)(DX*4), Z28
-	VFMADD231PS  Z28, Z26, Z24
-	VFMADD231PS  Z28, Z27, Z25
-	VMOVUPS      (R12)(R10*2), Z26
-	VMOVUPS      64(R12)(R10*2), Z27
-	PREFETCHT1   (R13)(R10*2)
-	PREFETCHT1   64(R13)(R10*2)
-	VBROADCASTSS 8(CX), Z28
-	VFMADD231PS  Z28, Z26, Z0
-	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS 8(CX)(AX*1), Z29
-	VFMADD231PS  Z29, Z26, Z2
-	VFMADD231PS  Z29, Z27, Z3
-	VBROADCASTSS 8(CX)(AX*2), Z28
-	VFMADD231PS  Z28, Z26, Z4
-	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS 8(CX)(DX*1), Z29
-	VFMADD231PS  Z29, Z26, Z6
-	VFMADD231PS  Z29, Z27, Z7
-	VBROADCASTSS 8(CX)(AX*4), Z28
-	VFMADD231PS  Z28, Z26, Z8
-	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS 8(CX)(BX*1), Z29
-	VFMADD231PS  Z29, Z26, Z10
-	VFMADD231PS  Z29, Z27, Z11
-	VBROADCASTSS 8(CX)(DX*2), Z28
-	VFMADD231PS  Z28, Z26, Z12
-	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS 8(CX)(SI*1), Z29
-	VFMADD231PS  Z29, Z26, Z14
-	VFMADD231PS  Z29, Z27, Z15
-	VBROADCASTSS 8(CX)(AX*8), Z28
-	VFMADD231PS  Z28, Z26, Z16
-	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS 8(CX)(DI*1), Z29
-	VFMADD231PS  Z29, Z26, Z18
-	VFMADD231PS  Z29, Z27, Z19
-	VBROADCASTSS 8(CX)(BX*2), Z28
-	VFMADD231PS  Z28, Z26, Z20
-	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS 8(CX)(R8*1), Z29
-	VFMADD231PS  Z29, Z26, Z22
-	VFMADD231PS  Z29, Z27, Z23
-	VBROADCASTSS 8(CX)(DX*4), Z28
-	VFMADD231PS  Z28, Z26, Z24
-	VFMADD231PS  Z28, Z27, Z25
-	VMOVUPS      (R12)(R11*1), Z26
-	VMOVUPS      64(R12)(R11*1), Z27
-	PREFETCHT1   (R13)(R11*1)
-	PREFETCHT1   64(R13)(R11*1)
-	VBROADCASTSS 12(CX), Z28
-	VFMADD231PS  Z28, Z26, Z0
-	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS 12(CX)(AX*1), Z29
-	VFMADD231PS  Z29, Z26, Z2
-	VFMADD231PS  Z29, Z27, Z3
-	VBROADCASTSS 12(CX)(AX*2), Z28
-	VFMADD231PS  Z28, Z26, Z4
-	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS 12(CX)(DX*1), Z29
-	VFMADD231PS  Z29, Z26, Z6
-	VFMADD231PS  Z29, Z27, Z7
-	VBROADCASTSS 12(CX)(AX*4), Z28
-	VFMADD231PS  Z28, Z26, Z8
-	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS 12(CX)(BX*1), Z29
-	VFMADD231PS  Z29, Z26, Z10
-	VFMADD231PS  Z29, Z27, Z11
-	VBROADCASTSS 12(CX)(DX*2), Z28
-	VFMADD231PS  Z28, Z26, Z12
-	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS 12(CX)(SI*1), Z29
-	VFMADD231PS  Z29, Z26, Z14
-	VFMADD231PS  Z29, Z27, Z15
-	VBROADCASTSS 12(CX)(AX*8), Z28
-	VFMADD231PS  Z28, Z26, Z16
-	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS 12(CX)(DI*1), Z29
-	VFMADD231PS  Z29, Z26, Z18
-	VFMADD231PS  Z29, Z27, Z19
-	VBROADCASTSS 12(CX)(BX*2), Z28
-	VFMADD231PS  Z28, Z26, Z20
-	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS 12(CX)(R8*1), Z29
-	VFMADD231PS  Z29, Z26, Z22
-	VFMADD231PS  Z29, Z27, Z23
-	VBROADCASTSS 12(CX)(DX*4), Z28
-	VFMADD231PS  Z28, Z26, Z24
-	VFMADD231PS  Z28, Z27, Z25
+	PREFETCHT1   (R10)
+	ADDQ         fetch+96(FP), R10
+	VMOVUPS      (R14), Z28
+	VMOVUPS      64(R14), Z29
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(AX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(AX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS (CX)(AX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z14
+	VFMADD231PS  Z31, Z29, Z15
+	VBROADCASTSS (CX)(AX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS (CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z18
+	VFMADD231PS  Z31, Z29, Z19
+	VBROADCASTSS (CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS (CX)(R8*1), Z31
+	VFMADD231PS  Z31, Z28, Z22
+	VFMADD231PS  Z31, Z29, Z23
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z24
+	VFMADD231PS  Z30, Z29, Z25
+	VBROADCASTSS (CX)(R9*1), Z31
+	VFMADD231PS  Z31, Z28, Z26
+	VFMADD231PS  Z31, Z29, Z27
+	VMOVUPS      (R14)(R12*1), Z28
+	VMOVUPS      64(R14)(R12*1), Z29
+	VBROADCASTSS 4(CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS 4(CX)(AX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS 4(CX)(AX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS 4(CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS 4(CX)(AX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS 4(CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS 4(CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS 4(CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z14
+	VFMADD231PS  Z31, Z29, Z15
+	VBROADCASTSS 4(CX)(AX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS 4(CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z18
+	VFMADD231PS  Z31, Z29, Z19
+	VBROADCASTSS 4(CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS 4(CX)(R8*1), Z31
+	VFMADD231PS  Z31, Z28, Z22
+	VFMADD231PS  Z31, Z29, Z23
+	VBROADCASTSS 4(CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z24
+	VFMADD231PS  Z30, Z29, Z25
+	VBROADCASTSS 4(CX)(R9*1), Z31
+	VFMADD231PS  Z31, Z28, Z26
+	VFMADD231PS  Z31, Z29, Z27
+	VMOVUPS      (R14)(R12*2), Z28
+	VMOVUPS      64(R14)(R12*2), Z29
+	VBROADCASTSS 8(CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS 8(CX)(AX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS 8(CX)(AX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS 8(CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS 8(CX)(AX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS 8(CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS 8(CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS 8(CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z14
+	VFMADD231PS  Z31, Z29, Z15
+	VBROADCASTSS 8(CX)(AX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS 8(CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z18
+	VFMADD231PS  Z31, Z29, Z19
+	VBROADCASTSS 8(CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS 8(CX)(R8*1), Z31
+	VFMADD231PS  Z31, Z28, Z22
+	VFMADD231PS  Z31, Z29, Z23
+	VBROADCASTSS 8(CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z24
+	VFMADD231PS  Z30, Z29, Z25
+	VBROADCASTSS 8(CX)(R9*1), Z31
+	VFMADD231PS  Z31, Z28, Z26
+	VFMADD231PS  Z31, Z29, Z27
+	VMOVUPS      (R14)(R13*1), Z28
+	VMOVUPS      64(R14)(R13*1), Z29
+	VBROADCASTSS 12(CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS 12(CX)(AX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS 12(CX)(AX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS 12(CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS 12(CX)(AX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS 12(CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS 12(CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS 12(CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z14
+	VFMADD231PS  Z31, Z29, Z15
+	VBROADCASTSS 12(CX)(AX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS 12(CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z18
+	VFMADD231PS  Z31, Z29, Z19
+	VBROADCASTSS 12(CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS 12(CX)(R8*1), Z31
+	VFMADD231PS  Z31, Z28, Z22
+	VFMADD231PS  Z31, Z29, Z23
+	VBROADCASTSS 12(CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z24
+	VFMADD231PS  Z30, Z29, Z25
+	VBROADCASTSS 12(CX)(R9*1), Z31
+	VFMADD231PS  Z31, Z28, Z26
+	VFMADD231PS  Z31, Z29, Z27
 	ADDQ         $0x10, CX
-	LEAQ         (R12)(R10*4), R12
-	LEAQ         (R13)(R10*4), R13
-	SUBQ         $0x04, R14
+	LEAQ         (R14)(R12*4), R14
+	SUBQ         $0x04, R15
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R14
+	ADDQ $0x04, R15
 	JZ   finish
 
 one:
-	VMOVUPS      (R12), Z26
-	VMOVUPS      64(R12), Z27
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	VBROADCASTSS (CX), Z28
-	VFMADD231PS  Z28, Z26, Z0
-	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS (CX)(AX*1), Z29
-	VFMADD231PS  Z29, Z26, Z2
-	VFMADD231PS  Z29, Z27, Z3
-	VBROADCASTSS (CX)(AX*2), Z28
-	VFMADD231PS  Z28, Z26, Z4
-	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS (CX)(DX*1), Z29
-	VFMADD231PS  Z29, Z26, Z6
-	VFMADD231PS  Z29, Z27, Z7
-	VBROADCASTSS (CX)(AX*4), Z28
-	VFMADD231PS  Z28, Z26, Z8
-	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS (CX)(BX*1), Z29
-	VFMADD231PS  Z29, Z26, Z10
-	VFMADD231PS  Z29, Z27, Z11
-	VBROADCASTSS (CX)(DX*2), Z28
-	VFMADD231PS  Z28, Z26, Z12
-	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS (CX)(SI*1), Z29
-	VFMADD231PS  Z29, Z26, Z14
-	VFMADD231PS  Z29, Z27, Z15
-	VBROADCASTSS (CX)(AX*8), Z28
-	VFMADD231PS  Z28, Z26, Z16
-	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS (CX)(DI*1), Z29
-	VFMADD231PS  Z29, Z26, Z18
-	VFMADD231PS  Z29, Z27, Z19
-	VBROADCASTSS (CX)(BX*2), Z28
-	VFMADD231PS  Z28, Z26, Z20
-	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS (CX)(R8*1), Z29
-	VFMADD231PS  Z29, Z26, Z22
-	VFMADD231PS  Z29, Z27, Z23
-	VBROADCASTSS (CX)(DX*4), Z28
-	VFMADD231PS  Z28, Z26, Z24
-	VFMADD231PS  Z28, Z27, Z25
+	VMOVUPS      (R14), Z28
+	VMOVUPS      64(R14), Z29
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(AX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(AX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS (CX)(AX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z14
+	VFMADD231PS  Z31, Z29, Z15
+	VBROADCASTSS (CX)(AX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS (CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z18
+	VFMADD231PS  Z31, Z29, Z19
+	VBROADCASTSS (CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS (CX)(R8*1), Z31
+	VFMADD231PS  Z31, Z28, Z22
+	VFMADD231PS  Z31, Z29, Z23
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z24
+	VFMADD231PS  Z30, Z29, Z25
+	VBROADCASTSS (CX)(R9*1), Z31
+	VFMADD231PS  Z31, Z28, Z26
+	VFMADD231PS  Z31, Z29, Z27
 	ADDQ         $0x04, CX
-	ADDQ         R10, R12
-	DECQ         R14
+	ADDQ         R12, R14
+	DECQ         R15
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
+	CMPQ      res_len+176(FP), $0x00
 	JE        clamp
 	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R12
-	SHLQ      CL, R12
-	DECQ      R12
-	KMOVW     R12, K1
-	SHRQ      $0x10, R12
-	KMOVW     R12, K2
-	SHRQ      $0x10, R12
-	MOVQ      ldc+120(FP), CX
+	MOVQ      $0x00000001, R14
+	SHLQ      CL, R14
+	DECQ      R14
+	KMOVW     R14, K1
+	SHRQ      $0x10, R14
+	KMOVW     R14, K2
+	SHRQ      $0x10, R14
+	MOVQ      ldc+128(FP), CX
 	SHLQ      $0x02, CX
-	MOVQ      R9, R12
-	IMULQ     CX, R12
-	ADDQ      res_base+160(FP), R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z0, Z0
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z1, Z1
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z2, Z2
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z3, Z3
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z4, Z4
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z5, Z5
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z6, Z6
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z7, Z7
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z8, Z8
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z9, Z9
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z10, Z10
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z11, Z11
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z12, Z12
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z13, Z13
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z14, Z14
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z15, Z15
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z16, Z16
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z17, Z17
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z18, Z18
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z19, Z19
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z20, Z20
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z21, Z21
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z22, Z22
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z23, Z23
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	VADDPS    Z28, Z24, Z24
-	VMOVUPS.Z 64(R12), K2, Z28
-	VADDPS    Z28, Z25, Z25
-	ADDQ      CX, R12
+	MOVQ      R11, R14
+	IMULQ     CX, R14
+	ADDQ      res_base+168(FP), R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z0, Z0
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z1, Z1
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z2, Z2
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z4, Z4
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z5, Z5
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z6, Z6
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z8, Z8
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z9, Z9
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z10, Z10
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z12, Z12
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z13, Z13
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z14, Z14
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z15, Z15
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z16, Z16
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z17, Z17
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z18, Z18
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z19, Z19
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z20, Z20
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z21, Z21
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z22, Z22
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z23, Z23
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z24, Z24
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z25, Z25
+	ADDQ      CX, R14
+	VMOVUPS.Z (R14), K1, Z31
+	VADDPS    Z31, Z26, Z26
+	VMOVUPS.Z 64(R14), K2, Z31
+	VADDPS    Z31, Z27, Z27
+	ADDQ      CX, R14
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z28
-	VBROADCASTSS hi+188(FP), Z29
+	VBROADCASTSS lo+192(FP), Z28
+	VBROADCASTSS hi+196(FP), Z29
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z29, Z0
 	VMAXPS       Z1, Z28, Z1
@@ -5798,597 +6601,204 @@ clamp:
 	VMINPS       Z24, Z29, Z24
 	VMAXPS       Z25, Z28, Z25
 	VMINPS       Z25, Z29, Z25
+	VMAXPS       Z26, Z28, Z26
+	VMINPS       Z26, Z29, Z26
+	VMAXPS       Z27, Z28, Z27
+	VMINPS       Z27, Z29, Z27
 	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, R12
-	SHLQ         CL, R12
-	DECQ         R12
-	KMOVW        R12, K1
-	SHRQ         $0x10, R12
-	KMOVW        R12, K2
-	SHRQ         $0x10, R12
-	MOVQ         ldc+120(FP), CX
+	MOVQ         $0x00000001, R14
+	SHLQ         CL, R14
+	DECQ         R14
+	KMOVW        R14, K1
+	SHRQ         $0x10, R14
+	KMOVW        R14, K2
+	SHRQ         $0x10, R14
+	MOVQ         ldc+128(FP), CX
 	SHLQ         $0x02, CX
-	MOVQ         R9, R12
-	IMULQ        CX, R12
-	ADDQ         c_base+96(FP), R12
-	VMOVUPS      Z0, K1, (R12)
-	VMOVUPS      Z1, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z2, K1, (R12)
-	VMOVUPS      Z3, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z4, K1, (R12)
-	VMOVUPS      Z5, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z6, K1, (R12)
-	VMOVUPS      Z7, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z8, K1, (R12)
-	VMOVUPS      Z9, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z10, K1, (R12)
-	VMOVUPS      Z11, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z12, K1, (R12)
-	VMOVUPS      Z13, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z14, K1, (R12)
-	VMOVUPS      Z15, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z16, K1, (R12)
-	VMOVUPS      Z17, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z18, K1, (R12)
-	VMOVUPS      Z19, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z20, K1, (R12)
-	VMOVUPS      Z21, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z22, K1, (R12)
-	VMOVUPS      Z23, K2, 64(R12)
-	ADDQ         CX, R12
-	VMOVUPS      Z24, K1, (R12)
-	VMOVUPS      Z25, K2, 64(R12)
-	ADDQ         CX, R12
-	ADDQ         $0x0d, R9
-	CMPQ         R9, m+0(FP)
+	MOVQ         R11, R14
+	IMULQ        CX, R14
+	ADDQ         c_base+104(FP), R14
+	VMOVUPS      Z0, K1, (R14)
+	VMOVUPS      Z1, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z2, K1, (R14)
+	VMOVUPS      Z3, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z4, K1, (R14)
+	VMOVUPS      Z5, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z6, K1, (R14)
+	VMOVUPS      Z7, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z8, K1, (R14)
+	VMOVUPS      Z9, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z10, K1, (R14)
+	VMOVUPS      Z11, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z12, K1, (R14)
+	VMOVUPS      Z13, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z14, K1, (R14)
+	VMOVUPS      Z15, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z16, K1, (R14)
+	VMOVUPS      Z17, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z18, K1, (R14)
+	VMOVUPS      Z19, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z20, K1, (R14)
+	VMOVUPS      Z21, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z22, K1, (R14)
+	VMOVUPS      Z23, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z24, K1, (R14)
+	VMOVUPS      Z25, K2, 64(R14)
+	ADDQ         CX, R14
+	VMOVUPS      Z26, K1, (R14)
+	VMOVUPS      Z27, K2, 64(R14)
+	ADDQ         CX, R14
+	ADDQ         $0x0e, R11
+	CMPQ         R11, m+0(FP)
 	JL           strip
 	VZEROUPPER
 	RET
 
-// func f32Tile14x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·f32Tile14x32AVX512(SB), NOSPLIT, $0-192
-	MOVQ lda+48(FP), AX
-	SHLQ $0x02, AX
-	LEAQ (AX)(AX*2), DX
-	LEAQ (AX)(AX*4), BX
-	LEAQ (DX)(AX*4), SI
-	LEAQ (AX)(AX*8), DI
-	LEAQ (DX)(AX*8), R8
-	LEAQ (BX)(AX*8), R9
-	MOVQ ldb+80(FP), R11
-	SHLQ $0x02, R11
-	LEAQ (R11)(R11*2), R12
-	XORQ R10, R10
-
-strip:
-	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R13
-	SHLQ      CL, R13
-	DECQ      R13
-	KMOVW     R13, K1
-	SHRQ      $0x10, R13
-	KMOVW     R13, K2
-	SHRQ      $0x10, R13
-	MOVQ      ldi+152(FP), CX
-	SHLQ      $0x02, CX
-	MOVQ      R10, R13
-	IMULQ     CX, R13
-	ADDQ      init_base+128(FP), R13
-	VMOVUPS.Z (R13), K1, Z0
-	VMOVUPS.Z 64(R13), K2, Z1
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z2
-	VMOVUPS.Z 64(R13), K2, Z3
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z4
-	VMOVUPS.Z 64(R13), K2, Z5
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z6
-	VMOVUPS.Z 64(R13), K2, Z7
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z8
-	VMOVUPS.Z 64(R13), K2, Z9
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z10
-	VMOVUPS.Z 64(R13), K2, Z11
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z12
-	VMOVUPS.Z 64(R13), K2, Z13
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z14
-	VMOVUPS.Z 64(R13), K2, Z15
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z16
-	VMOVUPS.Z 64(R13), K2, Z17
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z18
-	VMOVUPS.Z 64(R13), K2, Z19
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z20
-	VMOVUPS.Z 64(R13), K2, Z21
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z22
-	VMOVUPS.Z 64(R13), K2, Z23
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z24
-	VMOVUPS.Z 64(R13), K2, Z25
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z26
-	VMOVUPS.Z 64(R13), K2, Z27
-	ADDQ      CX, R13
-	MOVQ      R10, CX
-	IMULQ     AX, CX
-	ADDQ      a_base+24(FP), CX
-	MOVQ      b_base+56(FP), R13
-	MOVQ      ahead+88(FP), R14
-	LEAQ      (R13)(R14*4), R14
-	MOVQ      k+16(FP), R15
-	SUBQ      $0x04, R15
-	JL        rest
+// func f32Row1x64AVX2(k int, a []float32, b []float32, ldb int, ldp int, c []float32, init []float32, res []float32, lo float32, hi float32)
+// Requires: AVX, FMA3
+TEXT ·f32Row1x64AVX2(SB), NOSPLIT, $0-152
+	MOVQ    init_base+96(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+	MOVQ    a_base+8(FP), AX
+	MOVQ    k+0(FP), CX
+	MOVQ    ldb+56(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ldp+64(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    b_base+32(FP), SI
+	LEAQ    (SI)(BX*1), BX
+	SUBQ    $0x04, CX
+	JL      rest
 
 loop:
-	VMOVUPS      (R13), Z28
-	VMOVUPS      64(R13), Z29
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(AX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z14
-	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(AX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z18
-	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS (CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z31, Z28, Z22
-	VFMADD231PS  Z31, Z29, Z23
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z24
-	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS (CX)(R9*1), Z31
-	VFMADD231PS  Z31, Z28, Z26
-	VFMADD231PS  Z31, Z29, Z27
-	VMOVUPS      (R13)(R11*1), Z28
-	VMOVUPS      64(R13)(R11*1), Z29
-	PREFETCHT1   (R14)(R11*1)
-	PREFETCHT1   64(R14)(R11*1)
-	VBROADCASTSS 4(CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS 4(CX)(AX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS 4(CX)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS 4(CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS 4(CX)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS 4(CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS 4(CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS 4(CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z14
-	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS 4(CX)(AX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS 4(CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z18
-	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS 4(CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS 4(CX)(R8*1), Z31
-	VFMADD231PS  Z31, Z28, Z22
-	VFMADD231PS  Z31, Z29, Z23
-	VBROADCASTSS 4(CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z24
-	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS 4(CX)(R9*1), Z31
-	VFMADD231PS  Z31, Z28, Z26
-	VFMADD231PS  Z31, Z29, Z27
-	VMOVUPS      (R13)(R11*2), Z28
-	VMOVUPS      64(R13)(R11*2), Z29
-	PREFETCHT1   (R14)(R11*2)
-	PREFETCHT1   64(R14)(R11*2)
-	VBROADCASTSS 8(CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS 8(CX)(AX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS 8(CX)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS 8(CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS 8(CX)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS 8(CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS 8(CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS 8(CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z14
-	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS 8(CX)(AX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS 8(CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z18
-	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS 8(CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS 8(CX)(R8*1), Z31
-	VFMADD231PS  Z31, Z28, Z22
-	VFMADD231PS  Z31, Z29, Z23
-	VBROADCASTSS 8(CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z24
-	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS 8(CX)(R9*1), Z31
-	VFMADD231PS  Z31, Z28, Z26
-	VFMADD231PS  Z31, Z29, Z27
-	VMOVUPS      (R13)(R12*1), Z28
-	VMOVUPS      64(R13)(R12*1), Z29
-	PREFETCHT1   (R14)(R12*1)
-	PREFETCHT1   64(R14)(R12*1)
-	VBROADCASTSS 12(CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS 12(CX)(AX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS 12(CX)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS 12(CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS 12(CX)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS 12(CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS 12(CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS 12(CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z14
-	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS 12(CX)(AX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS 12(CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z18
-	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS 12(CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS 12(CX)(R8*1), Z31
-	VFMADD231PS  Z31, Z28, Z22
-	VFMADD231PS  Z31, Z29, Z23
-	VBROADCASTSS 12(CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z24
-	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS 12(CX)(R9*1), Z31
-	VFMADD231PS  Z31, Z28, Z26
-	VFMADD231PS  Z31, Z29, Z27
-	ADDQ         $0x10, CX
-	LEAQ         (R13)(R11*4), R13
-	LEAQ         (R14)(R11*4), R14
-	SUBQ         $0x04, R15
+	VBROADCASTSS (AX), Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  32(SI), Y8, Y1
+	VFMADD231PS  64(SI), Y8, Y2
+	VFMADD231PS  96(SI), Y8, Y3
+	ADDQ         DX, SI
+	VFMADD231PS  (BX), Y8, Y4
+	VFMADD231PS  32(BX), Y8, Y5
+	VFMADD231PS  64(BX), Y8, Y6
+	VFMADD231PS  96(BX), Y8, Y7
+	ADDQ         DX, BX
+	VBROADCASTSS 4(AX), Y9
+	VFMADD231PS  (SI), Y9, Y0
+	VFMADD231PS  32(SI), Y9, Y1
+	VFMADD231PS  64(SI), Y9, Y2
+	VFMADD231PS  96(SI), Y9, Y3
+	ADDQ         DX, SI
+	VFMADD231PS  (BX), Y9, Y4
+	VFMADD231PS  32(BX), Y9, Y5
+	VFMADD231PS  64(BX), Y9, Y6
+	VFMADD231PS  96(BX), Y9, Y7
+	ADDQ         DX, BX
+	VBROADCASTSS 8(AX), Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  32(SI), Y8, Y1
+	VFMADD231PS  64(SI), Y8, Y2
+	VFMADD231PS  96(SI), Y8, Y3
+	ADDQ         DX, SI
+	VFMADD231PS  (BX), Y8, Y4
+	VFMADD231PS  32(BX), Y8, Y5
+	VFMADD231PS  64(BX), Y8, Y6
+	VFMADD231PS  96(BX), Y8, Y7
+	ADDQ         DX, BX
+	VBROADCASTSS 12(AX), Y9
+	VFMADD231PS  (SI), Y9, Y0
+	VFMADD231PS  32(SI), Y9, Y1
+	VFMADD231PS  64(SI), Y9, Y2
+	VFMADD231PS  96(SI), Y9, Y3
+	ADDQ         DX, SI
+	VFMADD231PS  (BX), Y9, Y4
+	VFMADD231PS  32(BX), Y9, Y5
+	VFMADD231PS  64(BX), Y9, Y6
+	VFMADD231PS  96(BX), Y9, Y7
+	ADDQ         DX, BX
+	ADDQ         $0x10, AX
+	SUBQ         $0x04, CX
 	JGE          loop
 
 rest:
-	ADDQ $0x04, R15
+	ADDQ $0x04, CX
 	JZ   finish
 
 one:
-	VMOVUPS      (R13), Z28
-	VMOVUPS      64(R13), Z29
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(AX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z14
-	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(AX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z18
-	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS (CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z31, Z28, Z22
-	VFMADD231PS  Z31, Z29, Z23
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z24
-	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS (CX)(R9*1), Z31
-	VFMADD231PS  Z31, Z28, Z26
-	VFMADD231PS  Z31, Z29, Z27
-	ADDQ         $0x04, CX
-	ADDQ         R11, R13
-	DECQ         R15
+	VBROADCASTSS (AX), Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  32(SI), Y8, Y1
+	VFMADD231PS  64(SI), Y8, Y2
+	VFMADD231PS  96(SI), Y8, Y3
+	ADDQ         DX, SI
+	VFMADD231PS  (BX), Y8, Y4
+	VFMADD231PS  32(BX), Y8, Y5
+	VFMADD231PS  64(BX), Y8, Y6
+	VFMADD231PS  96(BX), Y8, Y7
+	ADDQ         DX, BX
+	ADDQ         $0x04, AX
+	DECQ         CX
 	JNZ          one
 
 finish:
-	CMPQ      res_len+168(FP), $0x00
-	JE        clamp
-	MOVQ      n+8(FP), CX
-	MOVQ      $0x00000001, R13
-	SHLQ      CL, R13
-	DECQ      R13
-	KMOVW     R13, K1
-	SHRQ      $0x10, R13
-	KMOVW     R13, K2
-	SHRQ      $0x10, R13
-	MOVQ      ldc+120(FP), CX
-	SHLQ      $0x02, CX
-	MOVQ      R10, R13
-	IMULQ     CX, R13
-	ADDQ      res_base+160(FP), R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z0, Z0
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z1, Z1
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z2, Z2
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z3, Z3
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z4, Z4
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z5, Z5
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z6, Z6
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z7, Z7
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z8, Z8
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z9, Z9
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z10, Z10
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z11, Z11
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z12, Z12
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z13, Z13
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z14, Z14
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z15, Z15
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z16, Z16
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z17, Z17
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z18, Z18
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z19, Z19
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z20, Z20
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z21, Z21
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z22, Z22
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z23, Z23
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z24, Z24
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z25, Z25
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	VADDPS    Z30, Z26, Z26
-	VMOVUPS.Z 64(R13), K2, Z30
-	VADDPS    Z30, Z27, Z27
-	ADDQ      CX, R13
+	CMPQ   res_len+128(FP), $0x00
+	JE     clamp
+	MOVQ   res_base+120(FP), AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	VADDPS 64(AX), Y2, Y2
+	VADDPS 96(AX), Y3, Y3
+	VADDPS 128(AX), Y4, Y4
+	VADDPS 160(AX), Y5, Y5
+	VADDPS 192(AX), Y6, Y6
+	VADDPS 224(AX), Y7, Y7
 
 clamp:
-	VBROADCASTSS lo+184(FP), Z30
-	VBROADCASTSS hi+188(FP), Z31
-	VMAXPS       Z0, Z30, Z0
-	VMINPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z30, Z1
-	VMINPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z30, Z2
-	VMINPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z30, Z3
-	VMINPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z30, Z4
-	VMINPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z30, Z5
-	VMINPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z30, Z6
-	VMINPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z30, Z7
-	VMINPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z30, Z8
-	VMINPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z30, Z9
-	VMINPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z30, Z10
-	VMINPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z30, Z11
-	VMINPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z30, Z12
-	VMINPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z30, Z13
-	VMINPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z30, Z14
-	VMINPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z30, Z15
-	VMINPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z30, Z16
-	VMINPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z30, Z17
-	VMINPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z30, Z18
-	VMINPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z30, Z19
-	VMINPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z30, Z20
-	VMINPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z30, Z21
-	VMINPS       Z21, Z31, Z21
-	VMAXPS       Z22, Z30, Z22
-	VMINPS       Z22, Z31, Z22
-	VMAXPS       Z23, Z30, Z23
-	VMINPS       Z23, Z31, Z23
-	VMAXPS       Z24, Z30, Z24
-	VMINPS       Z24, Z31, Z24
-	VMAXPS       Z25, Z30, Z25
-	VMINPS       Z25, Z31, Z25
-	VMAXPS       Z26, Z30, Z26
-	VMINPS       Z26, Z31, Z26
-	VMAXPS       Z27, Z30, Z27
-	VMINPS       Z27, Z31, Z27
-	MOVQ         n+8(FP), CX
-	MOVQ         $0x00000001, R13
-	SHLQ         CL, R13
-	DECQ         R13
-	KMOVW        R13, K1
-	SHRQ         $0x10, R13
-	KMOVW        R13, K2
-	SHRQ         $0x10, R13
-	MOVQ         ldc+120(FP), CX
-	SHLQ         $0x02, CX
-	MOVQ         R10, R13
-	IMULQ        CX, R13
-	ADDQ         c_base+96(FP), R13
-	VMOVUPS      Z0, K1, (R13)
-	VMOVUPS      Z1, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z2, K1, (R13)
-	VMOVUPS      Z3, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z4, K1, (R13)
-	VMOVUPS      Z5, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z6, K1, (R13)
-	VMOVUPS      Z7, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z8, K1, (R13)
-	VMOVUPS      Z9, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z10, K1, (R13)
-	VMOVUPS      Z11, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z12, K1, (R13)
-	VMOVUPS      Z13, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z14, K1, (R13)
-	VMOVUPS      Z15, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z16, K1, (R13)
-	VMOVUPS      Z17, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z18, K1, (R13)
-	VMOVUPS      Z19, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z20, K1, (R13)
-	VMOVUPS      Z21, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z22, K1, (R13)
-	VMOVUPS      Z23, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z24, K1, (R13)
-	VMOVUPS      Z25, K2, 64(R13)
-	ADDQ         CX, R13
-	VMOVUPS      Z26, K1, (R13)
-	VMOVUPS      Z27, K2, 64(R13)
-	ADDQ         CX, R13
-	ADDQ         $0x0e, R10
-	CMPQ         R10, m+0(FP)
-	JL           strip
+	VBROADCASTSS lo+144(FP), Y8
+	VBROADCASTSS hi+148(FP), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	MOVQ         c_base+72(FP), AX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y5, 160(AX)
+	VMOVUPS      Y6, 192(AX)
+	VMOVUPS      Y7, 224(AX)
 	VZEROUPPER
 	RET
 

@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"scission/ops/internal/isa"
 	"scission/ops/internal/kerneltest"
@@ -173,7 +172,7 @@ func TestEverySizeAroundTheTiles(t *testing.T) {
 	eachImpl(t, func(t *testing.T, im *impl) {
 		r := rand.New(rand.NewPCG(1, 2))
 		kind := 0
-		for m := 0; m <= 2*im.mr+1; m++ {
+		for m := 0; m <= 2*im.rows()+1; m++ {
 			for _, n := range []int{0, 1, im.nr - 1, im.nr, im.nr + 3, 2*im.nr + 1, 5*im.nr + 2} {
 				for _, k := range []int{0, 1, 3, 4, 9} {
 					kind++
@@ -255,7 +254,7 @@ func TestSumsAreOneChainOfMultiplyAdds(t *testing.T) {
 		if im.level == isa.Go {
 			multiplyAdd = func(x, y, z float32) float32 { return float32(x*y) + z }
 		}
-		p := problem{batch: 1, m: im.mr + 1, n: 5*im.nr + 1, k: 2*blockK + 3, e: NoClamp()}
+		p := problem{batch: 1, m: im.rows() + 1, n: 5*im.nr + 1, k: 2*im.kBlock + 3, e: NoClamp()}
 		p.fill(t, rand.New(rand.NewPCG(11, 12)))
 		want := make([]float32, p.m*p.n)
 		for i := range want {
@@ -271,7 +270,7 @@ func TestSumsAreOneChainOfMultiplyAdds(t *testing.T) {
 
 func TestCopiedRowsGiveTheSameBits(t *testing.T) {
 	eachImpl(t, func(t *testing.T, im *impl) {
-		p := problem{batch: 1, m: 2*im.mr + 1, n: 3*im.nr + 1, k: blockK + 5, e: NoClamp()}
+		p := problem{batch: 1, m: 2*im.rows() + 1, n: 3*im.nr + 1, k: im.kBlock + 5, e: NoClamp()}
 		p.fill(t, rand.New(rand.NewPCG(9, 10)))
 		k := newKernel(im, p.m, p.n, p.k, p.b, p.transB, p.e)
 		k.useCopies()
@@ -288,6 +287,21 @@ func TestRowsAliasInTheCache(t *testing.T) {
 	}{{14, 1024, true}, {14, 3072, true}, {14, 512, false}, {14, 768, false}, {14, 1025, false}, {6, 1024, false}, {14, 0, true}} {
 		if got := aliases(c.rows, c.values*4); got != c.want {
 			t.Errorf("aliases(%d rows of %d values) = %v, want %v", c.rows, c.values, got, c.want)
+		}
+	}
+}
+
+func TestSumsBetweenBlocksStayInTheCache(t *testing.T) {
+	for i := range impls {
+		im := &impls[i]
+		for _, size := range [][3]int{{2048, 4096, 2048}, {100, 100000, 1000}, {20, 1 << 20, 600}} {
+			p := newProduct(im, 1, size[0], size[1], size[2], false, NoClamp())
+			if p.sums != p.rows*p.cols*im.nr || p.sums > maxSums {
+				t.Errorf("%s %v: %d sums for %d rows of %d panels, want all of them, at most %d", im.name, size, p.sums, p.rows, p.cols, maxSums)
+			}
+			if p.colChunks*p.cols < p.panelCount() || p.rowChunks*p.rows < p.m {
+				t.Errorf("%s %v: %dx%d chunks of %d rows and %d panels", im.name, size, p.rowChunks, p.colChunks, p.rows, p.cols)
+			}
 		}
 	}
 }
@@ -389,7 +403,7 @@ func TestShortSlicesPanic(t *testing.T) {
 
 func BenchmarkKernel(b *testing.B) {
 	for _, s := range [][3]int{
-		{128, 128, 128}, {256, 256, 256}, {512, 512, 512}, {1024, 1024, 1024}, {126, 768, 768}, {126, 3072, 768}, {126, 768, 3072},
+		{128, 128, 128}, {256, 256, 256}, {512, 512, 512}, {1024, 1024, 1024}, {126, 768, 768}, {126, 3072, 768}, {126, 768, 3072}, {197, 3072, 768},
 		{13, 768, 768}, {7, 768, 768}, {4, 768, 768}, {2, 768, 768},
 	} {
 		benchmark(b, s[0], s[1], s[2], func(im *impl, x []float32) (steps, func(s, c int, temp, scratch, out []float32)) {
@@ -423,8 +437,8 @@ func BenchmarkDynamic(b *testing.B) {
 	}
 }
 
-// benchmark runs what prepare returns for one array that serves as both A and B, one chunk after the other, and
-// reports the rates of the sum of each chunk's best time: other work on the machine slows the mean.
+// benchmark runs what prepare returns for one array that serves as both A and B, one chunk after the other. Beside the
+// rate it reports the bytes of B a second.
 func benchmark(b *testing.B, m, n, k int,
 	prepare func(*impl, []float32) (steps, func(s, c int, temp, scratch, out []float32))) {
 	for i := range impls {
@@ -437,24 +451,17 @@ func benchmark(b *testing.B, m, n, k int,
 			kerneltest.Fill(rand.New(rand.NewPCG(1, 2)), x)
 			kern, run := prepare(im, x)
 			temp, scratch := make([]float32, kern.Temp()), make([]float32, kern.Scratch())
-			best := make([]time.Duration, kern.Chunks(0)+kern.Chunks(kern.Steps()-1))
-			for b.Loop() {
-				for s := range kern.Steps() {
-					for c := range kern.Chunks(s) {
-						start := time.Now()
-						run(s, c, temp, scratch, out)
-						if took, old := time.Since(start), &best[s*kern.Chunks(0)+c]; *old == 0 || took < *old {
-							*old = took
-						}
-					}
+			var pieces [][2]int // step and chunk
+			for s := range kern.Steps() {
+				for c := range kern.Chunks(s) {
+					pieces = append(pieces, [2]int{s, c})
 				}
 			}
-			var seconds float64
-			for _, d := range best {
-				seconds += d.Seconds()
-			}
-			b.ReportMetric(2*float64(m)*float64(n)*float64(k)/seconds/1e9, "GFLOP/s")
-			b.ReportMetric(4*float64(n)*float64(k)/seconds/1e9, "GB/s-of-B")
+			flop := 2 * float64(m) * float64(n) * float64(k)
+			rate := kerneltest.Rate(b, im.level, flop, len(pieces), func(i int) {
+				run(pieces[i][0], pieces[i][1], temp, scratch, out)
+			})
+			b.ReportMetric(4*float64(n)*float64(k)*rate/flop, "GB/s")
 		})
 	}
 }

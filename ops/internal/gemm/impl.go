@@ -9,9 +9,38 @@ import (
 type impl struct {
 	name   string
 	level  isa.Level
+	nr     int     // columns of a panel
+	kBlock int     // values of k of a panel that stay in the first level cache
+	forms  []form  // the first computes whole panels
+	row    rowFunc // nil if there is none
+	panels int     // that row computes
+}
+
+// form is the tiles of one width.
+type form struct {
 	mr, nr int        // largest number of rows, and number of columns, that are computed in registers
+	parts  bool       // they compute fewer columns, too
 	tiles  []tileFunc // tiles[r] works in strips of r rows, 1 <= r <= mr
-	row    rowFunc    // nil if there is none
+}
+
+// rows returns the largest number of rows of any form.
+func (im *impl) rows() int {
+	most := 0
+	for i := range im.forms {
+		most = max(most, im.forms[i].mr)
+	}
+	return most
+}
+
+// form returns how to compute m rows of the first of n columns, n <= nr. Of a form that a few rows fill, and another
+// that would read B again and again for them, it takes the first.
+func (im *impl) form(m, n int) *form {
+	for i := range im.forms {
+		if f := &im.forms[i]; (n >= f.nr || f.parts) && (m <= f.mr || m > im.rows()) {
+			return f
+		}
+	}
+	return &im.forms[len(im.forms)-1]
 }
 
 // A tileFunc computes an m×n piece of C, n <= nr, whose number of rows is a multiple of the strip's:
@@ -30,13 +59,14 @@ type impl struct {
 //	}
 //
 // It may read nr values of each row of b. init may be c. While it reads b it may ask the processor to fetch what lies
-// ahead values behind, which need not be in the slice.
-type tileFunc func(m, n, k int, a []float32, lda int, b []float32, ldb, ahead int, c []float32, ldc int,
+// ahead values behind b, fetch bytes further with every four rows of b that a strip reads, which need not be in the
+// slice.
+type tileFunc func(m, n, k int, a []float32, lda int, b []float32, ldb, ahead, fetch int, c []float32, ldc int,
 	init []float32, ldi int, res []float32, lo, hi float32)
 
-// A rowFunc computes rowPanels panels of a C with one row:
+// A rowFunc computes some panels of a C with one row:
 //
-//	for q := range rowPanels {
+//	for q := range panels {
 //		for j := range nr {
 //			at := q*nr + j
 //			s := init[at]
@@ -53,12 +83,10 @@ type tileFunc func(m, n, k int, a []float32, lda int, b []float32, ldb, ahead in
 // One row of a panel makes too few independent sums to keep up with the memory. init may be c.
 type rowFunc func(k int, a, b []float32, ldb, ldp int, c, init, res []float32, lo, hi float32)
 
-// rowPanels is the number of panels a rowFunc computes.
-const rowPanels = 4
-
 // impls lists the implementations, the fastest first.
 var impls = append(asmImpls, impl{
-	name: "1x8 go", level: isa.Go, mr: 1, nr: columnsGo, tiles: []tileFunc{1: f32Tile1x8Go},
+	name: "1x8 go", level: isa.Go, nr: columnsGo, kBlock: 256, panels: 1,
+	forms: []form{{mr: 1, nr: columnsGo, parts: true, tiles: []tileFunc{1: f32Tile1x8Go}}},
 })
 
 // best is the first implementation that this processor has.
@@ -75,7 +103,7 @@ const columnsGo = 8
 
 // f32Tile1x8Go is the portable tileFunc, for any m. It never fuses a multiply-add, so that its bits are the same on
 // every platform.
-func f32Tile1x8Go(m, n, k int, a []float32, lda int, b []float32, ldb, _ int, c []float32, ldc int,
+func f32Tile1x8Go(m, n, k int, a []float32, lda int, b []float32, ldb, _, _ int, c []float32, ldc int,
 	init []float32, ldi int, res []float32, lo, hi float32) {
 	const half, step = columnsGo / 2, 16
 	for i := range m {

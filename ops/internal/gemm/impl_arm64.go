@@ -9,8 +9,9 @@ import (
 )
 
 var asmImpls = []impl{{
-	name: "6x16 NEON", level: isa.NEON, mr: rowsNEON, nr: columnsNEON, row: f32RowNEON,
-	tiles: []tileFunc{1: f32TileNEON(1), 2: f32TileNEON(2), 3: f32TileNEON(3), 4: f32TileNEON(4), 5: f32TileNEON(5), 6: f32TileNEON(6)},
+	name: "6x16 NEON", level: isa.NEON, nr: columnsNEON, kBlock: 256, row: f32RowNEON, panels: 4,
+	forms: []form{{mr: rowsNEON, nr: columnsNEON, parts: true, tiles: []tileFunc{1: f32TileNEON(1), 2: f32TileNEON(2),
+		3: f32TileNEON(3), 4: f32TileNEON(4), 5: f32TileNEON(5), 6: f32TileNEON(6)}}},
 }}
 
 const rowsNEON, columnsNEON = 6, 16
@@ -18,7 +19,7 @@ const rowsNEON, columnsNEON = 6, 16
 // f32TileNEON returns the tileFunc for strips of so many rows. The assembly has whole rows only: others go through
 // memory that has them.
 func f32TileNEON(rows int) tileFunc {
-	return func(m, n, k int, a []float32, lda int, b []float32, ldb, _ int, c []float32, ldc int,
+	return func(m, n, k int, a []float32, lda int, b []float32, ldb, _, _ int, c []float32, ldc int,
 		init []float32, ldi int, res []float32, lo, hi float32) {
 		if n == columnsNEON {
 			f32StripsNEON(rows, m, k, a, lda, b, ldb, &c[0], ldc, &init[0], ldi, first(res), lo, hi)

@@ -5,67 +5,76 @@
 package gemm
 
 //go:noescape
-func f32Tile1x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+func f32Tile1x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 
 //go:noescape
-func f32Tile2x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+func f32Tile2x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 
 //go:noescape
-func f32Tile3x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+func f32Tile3x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 
 //go:noescape
-func f32Tile4x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+func f32Tile4x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 
 //go:noescape
-func f32Tile5x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+func f32Tile5x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 
 //go:noescape
-func f32Tile6x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+func f32Tile6x16AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile1x32AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile2x32AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile3x32AVX2(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile1x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile2x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile3x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile4x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile5x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile6x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile7x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile8x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile9x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile10x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile11x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile12x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile13x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
+
+//go:noescape
+func f32Tile14x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, fetch int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 
 //go:noescape
 func f32Row1x64AVX2(k int, a []float32, b []float32, ldb int, ldp int, c []float32, init []float32, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile1x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile2x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile3x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile4x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile5x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile6x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile7x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile8x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile9x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile10x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile11x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile12x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile13x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
-
-//go:noescape
-func f32Tile14x32AVX512(m int, n int, k int, a []float32, lda int, b []float32, ldb int, ahead int, c []float32, ldc int, init []float32, ldi int, res []float32, lo float32, hi float32)
 
 //go:noescape
 func f32Row1x128AVX512(k int, a []float32, b []float32, ldb int, ldp int, c []float32, init []float32, res []float32, lo float32, hi float32)

@@ -16,23 +16,26 @@ func main() {
 	avx.BuildTags()
 	masks := edge.Masks()
 	for _, g := range []struct {
-		isa  avx.ISA
-		rows int
-	}{{avx.AVX2, 6}, {avx.AVX512, 14}} {
+		isa           avx.ISA
+		rows, vectors int
+		parts         bool
+	}{{avx.AVX2, 6, 2, true}, {avx.AVX2, 3, 4, false}, {avx.AVX512, 14, 2, true}} {
 		for rows := 1; rows <= g.rows; rows++ {
-			tile(g.isa, rows, masks.New)
+			if g.parts {
+				tile(g.isa, rows, g.vectors, masks.New)
+			} else {
+				tile(g.isa, rows, g.vectors, nil)
+			}
 		}
-		row(g.isa)
 	}
+	row(avx.AVX2, 4)
+	row(avx.AVX512, 2)
 	Generate()
 }
 
 const (
-	vectors = 2 // a panel's width
-	panels  = 4 // of a row kernel
-	unroll  = 4 // values of k in one turn of a loop
-
-	cacheLine = 64
+	rowVectors = 8 // that a row kernel computes
+	unroll     = 4 // values of k in one turn of a loop
 )
 
 type newEdge = func(isa avx.ISA, n reg.Register, in ...reg.VecPhysical) edge.Edge
@@ -44,15 +47,13 @@ func bytes(name string) reg.Register {
 	return r
 }
 
-// tile emits a tileFunc for strips of rows rows.
-func tile(isa avx.ISA, rows int, masks newEdge) {
+// tile emits a tileFunc for strips of rows rows of so many vectors. Without masks all columns must exist.
+func tile(isa avx.ISA, rows, vectors int, masks newEdge) {
 	TEXT(fmt.Sprintf("f32Tile%dx%d%s", rows, vectors*isa.Lanes(), isa.Name), NOSPLIT,
-		"func(m, n, k int, a []float32, lda int, b []float32, ldb, ahead int, c []float32, ldc int,"+
+		"func(m, n, k int, a []float32, lda int, b []float32, ldb, ahead, fetch int, c []float32, ldc int,"+
 			" init []float32, ldi int, res []float32, lo, hi float32)")
 	Pragma("noescape")
-	acc := isa.Regs[:rows*vectors]
-	bv := isa.Regs[rows*vectors:][:vectors]
-	x := isa.Regs[rows*vectors+vectors:][:2]
+	acc, free := isa.Regs[:rows*vectors], isa.Regs[rows*vectors:]
 
 	// The rows of A are l bytes apart. Odd multiples of l are in registers, addresses scale them to the even ones.
 	l := map[int]reg.Register{1: bytes("lda")}
@@ -81,17 +82,30 @@ func tile(isa avx.ISA, rows int, masks newEdge) {
 		}
 		return Mem{Base: a, Index: l[i], Scale: uint8(times), Disp: disp}
 	}
+	// Of vectors and rows, the fewer are loaded for all products of a value, the others one after the other.
 	step := func(u int) {
-		for j, v := range bv {
-			VMOVUPS(bAt(b, u).Offset(j*isa.Bytes), v)
-		}
-		for line := 0; line < vectors*isa.Bytes; line += cacheLine {
-			PREFETCHT1(bAt(ahead, u).Offset(line))
-		}
-		for i := range rows {
-			VBROADCASTSS(aAt(i, 4*u), x[i%2])
+		if vectors <= rows {
+			bv, x := free[:vectors], free[vectors:][:2]
 			for j, v := range bv {
-				VFMADD231PS(x[i%2], v, acc[i*vectors+j])
+				VMOVUPS(bAt(b, u).Offset(j*isa.Bytes), v)
+			}
+			for i := range rows {
+				VBROADCASTSS(aAt(i, 4*u), x[i%2])
+				for j, v := range bv {
+					VFMADD231PS(x[i%2], v, acc[i*vectors+j])
+				}
+			}
+			return
+		}
+		x, bv := free[:rows], free[rows:][:min(2, len(free)-rows)]
+		for i, v := range x {
+			VBROADCASTSS(aAt(i, 4*u), v)
+		}
+		for j := range vectors {
+			v := bv[j%len(bv)]
+			VMOVUPS(bAt(b, u).Offset(j*isa.Bytes), v)
+			for i := range rows {
+				VFMADD231PS(x[i], v, acc[i*vectors+j])
 			}
 		}
 	}
@@ -108,14 +122,18 @@ func tile(isa avx.ISA, rows int, masks newEdge) {
 			ADDQ(distance, at)
 		}
 	}
-	// eachWhole is each with plain moves instead of f where all columns exist, which makes a difference with AVX2.
-	eachWhole := func(label, name, ld string, f func(e edge.Edge, j int, m Mem, v reg.VecPhysical), move func(m Mem, v reg.VecPhysical)) {
+	// eachColumn is each with plain moves instead of f where all columns exist, which makes a difference with AVX2.
+	eachColumn := func(label, name, ld string, f func(e edge.Edge, j int, m Mem, v reg.VecPhysical), move func(m Mem, v reg.VecPhysical)) {
+		if masks == nil {
+			each(name, ld, func(j int, m Mem, v reg.VecPhysical) { move(m.Offset(j*isa.Bytes), v) })
+			return
+		}
 		n := Load(Param("n"), GP64())
 		if isa.Bytes == 32 {
 			CMPQ(n, Imm(uint64(vectors*isa.Lanes())))
 			JE(LabelRef(label))
 		}
-		e := masks(isa, n, bv...)
+		e := masks(isa, n, free[:vectors]...)
 		each(name, ld, func(j int, m Mem, v reg.VecPhysical) { f(e, j, m, v) })
 		if isa.Bytes == 32 {
 			JMP(LabelRef(label + "Done"))
@@ -125,26 +143,28 @@ func tile(isa avx.ISA, rows int, masks newEdge) {
 		}
 	}
 
+	Load(Param("b").Base(), b)
+	Load(Param("ahead"), ahead)
+	LEAQ(Mem{Base: b, Index: ahead, Scale: 4}, ahead)
 	XORQ(done, done)
 	Label("strip")
-	eachWhole("init", "init", "ldi", edge.Edge.Load, func(m Mem, v reg.VecPhysical) { VMOVUPS(m, v) })
+	eachColumn("init", "init", "ldi", edge.Edge.Load, func(m Mem, v reg.VecPhysical) { VMOVUPS(m, v) })
 
 	MOVQ(done, a)
 	IMULQ(l[1], a)
 	ADDQ(edge.Addr(Param("a").Base()), a)
 	Load(Param("b").Base(), b)
-	Load(Param("ahead"), ahead)
-	LEAQ(Mem{Base: b, Index: ahead, Scale: 4}, ahead)
 	Load(Param("k"), k)
 	SUBQ(Imm(unroll), k)
 	JL(LabelRef("rest"))
 	Label("loop")
+	PREFETCHT1(Mem{Base: ahead})
+	ADDQ(edge.Addr(Param("fetch")), ahead)
 	for u := range unroll {
 		step(u)
 	}
 	ADDQ(Imm(unroll*4), a)
 	LEAQ(Mem{Base: b, Index: bStep, Scale: unroll}, b)
-	LEAQ(Mem{Base: ahead, Index: bStep, Scale: unroll}, ahead)
 	SUBQ(Imm(unroll), k)
 	JGE(LabelRef("loop"))
 	Label("rest")
@@ -160,14 +180,19 @@ func tile(isa avx.ISA, rows int, masks newEdge) {
 	Label("finish")
 	CMPQ(edge.Addr(Param("res").Len()), Imm(0))
 	JE(LabelRef("clamp"))
-	e := masks(isa, Load(Param("n"), GP64()), bv...)
-	each("res", "ldc", func(j int, m Mem, v reg.VecPhysical) {
-		e.Load(j, m, x[0])
-		VADDPS(x[0], v, v)
-	})
+	sum := free[len(free)-1]
+	if masks == nil {
+		each("res", "ldc", func(j int, m Mem, v reg.VecPhysical) { VADDPS(m.Offset(j*isa.Bytes), v, v) })
+	} else {
+		e := masks(isa, Load(Param("n"), GP64()), free[:vectors]...)
+		each("res", "ldc", func(j int, m Mem, v reg.VecPhysical) {
+			e.Load(j, m, sum)
+			VADDPS(sum, v, v)
+		})
+	}
 	Label("clamp")
-	clamp(x, acc)
-	eachWhole("store", "c", "ldc", func(e edge.Edge, j int, m Mem, v reg.VecPhysical) { e.Store(j, v, m) },
+	clamp(free, acc)
+	eachColumn("store", "c", "ldc", func(e edge.Edge, j int, m Mem, v reg.VecPhysical) { e.Store(j, v, m) },
 		func(m Mem, v reg.VecPhysical) { VMOVUPS(v, m) })
 	ADDQ(Imm(uint64(rows)), done)
 	CMPQ(done, edge.Addr(Param("m")))
@@ -185,12 +210,12 @@ func clamp(x, acc []reg.VecPhysical) {
 	}
 }
 
-// row emits the rowFunc.
-func row(isa avx.ISA) {
-	TEXT(fmt.Sprintf("f32Row1x%d%s", panels*vectors*isa.Lanes(), isa.Name), NOSPLIT,
+// row emits the rowFunc for panels of so many vectors.
+func row(isa avx.ISA, vectors int) {
+	TEXT(fmt.Sprintf("f32Row1x%d%s", rowVectors*isa.Lanes(), isa.Name), NOSPLIT,
 		"func(k int, a, b []float32, ldb, ldp int, c, init, res []float32, lo, hi float32)")
 	Pragma("noescape")
-	acc, x := isa.Regs[:panels*vectors], isa.Regs[panels*vectors:][:2]
+	acc, x := isa.Regs[:rowVectors], isa.Regs[rowVectors:][:2]
 	each := func(at reg.Register, f func(m Mem, v reg.VecPhysical)) {
 		for i, v := range acc {
 			f(Mem{Base: at, Disp: i * isa.Bytes}, v)
@@ -200,7 +225,7 @@ func row(isa avx.ISA) {
 
 	a, k, bStep, panel := Load(Param("a").Base(), GP64()), Load(Param("k"), GP64()), bytes("ldb"), bytes("ldp")
 	b := []reg.Register{Load(Param("b").Base(), GP64())}
-	for len(b) < panels {
+	for len(b) < rowVectors/vectors {
 		next := GP64()
 		LEAQ(Mem{Base: b[len(b)-1], Index: panel, Scale: 1}, next)
 		b = append(b, next)
