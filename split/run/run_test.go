@@ -57,9 +57,12 @@ func (o mix) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 const layers = 6
 
 // residual is a network of six layers with a skip from layer 1 to layer 4.
-func residual(slow time.Duration) *graph.Graph {
+func residual(slow time.Duration) *graph.Graph { return residualOf(slow, tensor.Shape{50}) }
+
+// residualOf is residual for an input of the given shape.
+func residualOf(slow time.Duration, shape tensor.Shape) *graph.Graph {
 	g := &graph.Graph{Name: "residual"}
-	v := []*graph.Value{g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{50}})}
+	v := []*graph.Value{g.Input("x", tensor.Type{DType: tensor.Float32, Shape: shape})}
 	for i := range layers {
 		in := []*graph.Value{v[i]}
 		if i == 4 {
