@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"scission/engine"
 	"scission/engine/graph"
 	"scission/engine/tensor"
 	"scission/engine/tensor/tensortest"
@@ -165,4 +166,60 @@ func TestSplitOverASocketEqualsWholeForRealModels(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A model that leaves the number of its images open gives for each image of a batch
+// what it gives for that alone, and the same bits before and after other shapes.
+func TestBatchesOfRealModelsAreTheirImages(t *testing.T) {
+	batched := 0
+	realModels(t, func(t *testing.T, _ string, m *onnximport.Model, in []*tensor.Tensor) {
+		ins := m.Inputs()
+		if len(ins) > 1 || ins[0].Dims[0].Value >= 0 {
+			t.Skip("not one input with an open number of images")
+		}
+		s := engine.NewDynamic(m.GraphFor, engine.Options{}, 0).NewSession()
+		infer := func(x *tensor.Tensor) []*tensor.Tensor {
+			t.Helper()
+			out, err := s.Run(context.Background(), []*tensor.Tensor{x})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var own []*tensor.Tensor
+			for _, y := range out {
+				own = append(own, y.Clone())
+			}
+			return own
+		}
+		// The second image is the first one's second half before its first.
+		first := &tensor.Tensor{Type: tensor.Type{DType: in[0].DType, Shape: in[0].Shape.Clone()}, Raw: in[0].Raw[:len(in[0].Raw)/in[0].Shape[0]]}
+		first.Shape[0] = 1
+		second := first.Clone()
+		half := len(first.Raw) / 2
+		copy(second.Raw, first.Raw[half:])
+		copy(second.Raw[half:], first.Raw)
+		shape := first.Shape.Clone()
+		shape[0] = 2
+		both := tensor.New(first.DType, shape...)
+		copy(both.Raw[copy(both.Raw, first.Raw):], second.Raw)
+		want := [2][]*tensor.Tensor{infer(first), infer(second)}
+		got := infer(both)
+		for k, y := range got {
+			for i := range 2 {
+				size := len(y.Raw) / 2
+				one := &tensor.Tensor{Type: want[i][k].Type, Raw: y.Raw[i*size : (i+1)*size]}
+				if err := tensortest.Diff(one, want[i][k], 1e-3, 1e-4); err != nil {
+					t.Errorf("image %d of the batch, output %d: %v", i, k, err)
+				}
+			}
+		}
+		for k, y := range infer(first) {
+			if !y.Identical(want[0][k]) {
+				t.Errorf("output %d differs after a run of another shape", k)
+			}
+		}
+		batched++
+	})
+	if !t.Failed() && batched < 8 {
+		t.Errorf("%d models were run in batches, want at least 8", batched)
+	}
 }
