@@ -35,9 +35,14 @@ var (
 	// level. It suits dense floating-point tensors, whose sign and exponent
 	// bytes are alike.
 	ShuffleZstd Codec = shuffleZstd{}
+	// ZerosHuff0 leaves zeros out, which it marks in a bitmap if there are
+	// enough, and compresses of the other elements the byte that holds the
+	// exponent, by Huffman's code. It suits floating-point tensors, those behind
+	// a Relu above all, and is several times as fast as ShuffleZstd.
+	ZerosHuff0 Codec = zerosHuff0{}
 )
 
-var codecs = [...]Codec{Raw, ShuffleZstd}
+var codecs = [...]Codec{Raw, ShuffleZstd, ZerosHuff0}
 
 // Codecs returns all codecs, in the order of their ids.
 func Codecs() []Codec { return slices.Clone(codecs[:]) }

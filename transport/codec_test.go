@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -217,27 +218,79 @@ func TestCodecByNameKnowsEachCodec(t *testing.T) {
 	}
 }
 
+// What ZerosHuff0 refuses, each with one thing wrong in an encoding by SPEC.md.
+func TestZerosHuff0RefusesWhatDoesNotFit(t *testing.T) {
+	// Ten elements of 2 bytes, of which the second and the last are not zero; one block of two heads, as they are.
+	good := []byte{1, 10, 0b10, 0b10, 0x11, 0x22, 2, 0, 0, 0x33, 0x44}
+	dst := make([]byte, 20)
+	if err := ZerosHuff0.Decode(dst, good, 2); err != nil {
+		t.Fatal(err)
+	}
+	want := make([]byte, 20)
+	le.PutUint16(want[2:], bits.RotateLeft16(0x3311, -1))
+	le.PutUint16(want[18:], bits.RotateLeft16(0x4422, -1))
+	if !bytes.Equal(dst, want) {
+		t.Fatalf("got %x, want %x", dst, want)
+	}
+	for name, bad := range map[string][]byte{
+		"nothing":                 {},
+		"another mode":            {2, 10, 0b10, 0b10, 0x11, 0x22, 2, 0, 0, 0x33, 0x44},
+		"no count":                {1},
+		"another count":           {1, 9, 0b10, 0b10, 0x11, 0x22, 2, 0, 0, 0x33, 0x44},
+		"half a bitmap":           {1, 10, 0b10},
+		"a bit of no element":     {1, 10, 0b10, 0b110, 0x11, 0x22, 0x22, 3, 0, 0, 0x33, 0x44, 0x44},
+		"elements missing":        {1, 10, 0b10, 0b10, 0x11},
+		"no length of the heads":  {1, 10, 0b10, 0b10, 0x11, 0x22, 2, 0},
+		"no heads":                {1, 10, 0b10, 0b10, 0x11, 0x22, 0, 0, 0},
+		"more heads than there":   {1, 10, 0b10, 0b10, 0x11, 0x22, 3, 0, 0, 0x33, 0x44, 0x55},
+		"heads missing":           {1, 10, 0b10, 0b10, 0x11, 0x22, 2, 0, 0, 0x33},
+		"something behind":        {1, 10, 0b10, 0b10, 0x11, 0x22, 2, 0, 0, 0x33, 0x44, 0},
+		"all elements, one short": {0, 10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 2, 0, 0, 0x33, 0x44},
+		"a table that is none":    append([]byte{0, 10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 5, 0, 0, 255, 255, 255, 255, 255),
+	} {
+		if err := ZerosHuff0.Decode(dst, bad, 2); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %v, want %v", name, err, ErrFormat)
+		}
+	}
+}
+
+// Half of the elements are zero, and the exponents of the others take 3 bits: at most half of the bytes are left.
+func TestZerosHuff0HalvesActivations(t *testing.T) {
+	src := relu(200000).Raw
+	wire, err := ZerosHuff0.Encode(nil, src, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if 2*len(wire) > len(src) {
+		t.Errorf("%d bytes encoded as %d, want at most half", len(src), len(wire))
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	src := relu(64).Raw
-	wire, err := ShuffleZstd.Encode(nil, src, 4)
-	if err != nil {
-		f.Fatal(err)
+	for _, c := range Codecs() {
+		wire, err := c.Encode(nil, src, 4)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(wire, uint16(64), uint8(4))
 	}
-	f.Add(wire, uint16(64), uint8(4))
 	f.Add(zeros(4096, 4096), uint16(1024), uint8(4))
 	f.Add(zeros(4096, 1<<30), uint16(1024), uint8(1))
 	f.Fuzz(func(t *testing.T, wire []byte, n uint16, elem uint8) {
-		dst := make([]byte, int(n)*int(elem%9))
-		if err := ShuffleZstd.Decode(dst, wire, int(elem%9)); err != nil {
-			return
-		}
-		again, err := ShuffleZstd.Encode(nil, dst, int(elem%9))
-		if err != nil {
-			t.Fatalf("decoded, but does not encode: %v", err)
-		}
-		back := make([]byte, len(dst))
-		if err := ShuffleZstd.Decode(back, again, int(elem%9)); err != nil || !bytes.Equal(back, dst) {
-			t.Fatalf("decoded, encoded and decoded differs: %v", err)
+		for _, c := range []Codec{ShuffleZstd, ZerosHuff0} {
+			dst := make([]byte, int(n)*int(elem%9))
+			if err := c.Decode(dst, wire, int(elem%9)); err != nil {
+				continue
+			}
+			again, err := c.Encode(nil, dst, int(elem%9))
+			if err != nil {
+				t.Fatalf("%s: decoded, but does not encode: %v", c.Name(), err)
+			}
+			back := make([]byte, len(dst))
+			if err := c.Decode(back, again, int(elem%9)); err != nil || !bytes.Equal(back, dst) {
+				t.Fatalf("%s: decoded, encoded and decoded differs: %v", c.Name(), err)
+			}
 		}
 	})
 }
@@ -259,30 +312,32 @@ func BenchmarkShuffle(b *testing.B) {
 	}
 }
 
-func BenchmarkShuffleZstd(b *testing.B) {
+func BenchmarkCodecs(b *testing.B) {
 	src := relu(benchElems).Raw
-	wire, err := ShuffleZstd.Encode(nil, src, 4)
-	if err != nil {
-		b.Fatal(err)
+	for _, c := range []Codec{ShuffleZstd, ZerosHuff0} {
+		wire, err := c.Encode(nil, src, 4)
+		if err != nil {
+			b.Fatal(err)
+		}
+		dst := make([]byte, 2*len(src))
+		b.Run(c.Name()+"/encode", func(b *testing.B) {
+			b.SetBytes(int64(len(src)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Encode(dst[:0], src, 4); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(src))/float64(len(wire)), "ratio")
+		})
+		b.Run(c.Name()+"/decode", func(b *testing.B) {
+			b.SetBytes(int64(len(src)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.Decode(dst[:len(src)], wire, 4); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
-	dst := make([]byte, 2*len(src))
-	b.Run("encode", func(b *testing.B) {
-		b.SetBytes(int64(len(src)))
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := ShuffleZstd.Encode(dst[:0], src, 4); err != nil {
-				b.Fatal(err)
-			}
-		}
-		b.ReportMetric(float64(len(src))/float64(len(wire)), "ratio")
-	})
-	b.Run("decode", func(b *testing.B) {
-		b.SetBytes(int64(len(src)))
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := ShuffleZstd.Decode(dst[:len(src)], wire, 4); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }

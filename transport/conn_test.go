@@ -402,7 +402,7 @@ func (w *writes) Write(p []byte) (int, error) {
 }
 
 // Frames over a real socket allocate nothing once the buffers have grown,
-// under a context that can be cancelled. The Zstandard library has pools, which
+// under a context that can be cancelled. The compression library has pools, which
 // the garbage collector empties, and the race detector at random.
 func TestSteadyStateAllocatesNothing(t *testing.T) {
 	a, b := tcp(t, Limits{})
@@ -422,7 +422,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	}()
 	x := relu(1 << 15)
 	m := &Message{Meta: []byte("meta"), Tensors: []*tensor.Tensor{x, relu(10), relu(1000)}}
-	most := map[Codec]float64{Raw: 0, ShuffleZstd: 10}
+	most := map[Codec]float64{Raw: 0, ShuffleZstd: 10, ZerosHuff0: 2}
 	for _, c := range Codecs() {
 		pick := always(c)
 		send := func() {
@@ -452,7 +452,7 @@ func TestHandshakeTellsLimitsAndCodecs(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		h, err := ca.Handshake(t.Context(), Hello{Meta: []byte("a"), Codecs: []uint8{}})
-		if err != nil || string(h.Meta) != "b" || !bytes.Equal(h.Codecs, []uint8{0, 1}) || h.Limits.Tensor != DefaultLimits.Tensor {
+		if err != nil || string(h.Meta) != "b" || !bytes.Equal(h.Codecs, []uint8{0, 1, 2}) || h.Limits.Tensor != DefaultLimits.Tensor {
 			t.Errorf("a: %+v, %v", h, err)
 		}
 	})

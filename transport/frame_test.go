@@ -274,7 +274,7 @@ func TestFieldsAreChecked(t *testing.T) {
 		{"wider elements", message, func(b []byte) { b[entry] = byte(tensor.Float64) }, ErrFormat},
 		{"rank 9", message, func(b []byte) { b[entry+1] = 9 }, ErrFormat},
 		{"rank 1", message, func(b []byte) { b[entry+1] = 1 }, ErrFormat},
-		{"unknown codec", message, func(b []byte) { b[entry+2] = 2 }, ErrCodec},
+		{"unknown codec", message, func(b []byte) { b[entry+2] = uint8(len(codecs)) }, ErrCodec},
 		{"codec 200", message, func(b []byte) { b[entry+2] = 200 }, ErrCodec},
 		{"codec that does not shrink", message, func(b []byte) { b[entry+2] = 1 }, ErrFormat},
 		{"reserved byte", message, func(b []byte) { b[entry+3] = 1 }, ErrFormat},
