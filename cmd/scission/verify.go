@@ -43,14 +43,27 @@ type verifyReport struct {
 	Cases       []caseReport `json:"cases"`
 }
 
-type tolerance struct{ rtol, atol float64 }
+// tolerance is how far results of a type may be from what is wanted.
+type tolerance func(tensor.DType) (rtol, atol float64)
 
 // conformance is the tolerance for which ONNX makes its test cases, but that
 // numbers near zero may differ by more.
-var conformance = tolerance{1e-3, 1e-5}
+func conformance(tensor.DType) (rtol, atol float64) { return 1e-3, 1e-5 }
+
+// usual is conformance, but wider for types of which a few roundings differ by more:
+// some ten or, near 1, one of float16 and bfloat16.
+func usual(d tensor.DType) (rtol, atol float64) {
+	switch d {
+	case tensor.Float16:
+		return 1e-2, 1e-3
+	case tensor.BFloat16:
+		return 8e-2, 8e-3
+	}
+	return conformance(d)
+}
 
 func (a *app) verifyCommand() *cobra.Command {
-	var tol tolerance
+	var rtol, atol float64
 	var threads int
 	c := &cobra.Command{
 		Use:   "verify DIR...",
@@ -58,13 +71,24 @@ func (a *app) verifyCommand() *cobra.Command {
 		Long: `Run test cases as ONNX keeps them: a folder with model.onnx and data sets
 test_data_set_N, each with input_N.pb and output_N.pb. A DIR is such a folder, or
 has such folders in it at any depth. A result passes where
-|got - want| <= atol + rtol * |want| for every element.`,
+|got - want| <= atol + rtol * |want| for every element. Results of float16 and
+bfloat16 may differ by more unless a tolerance is given.`,
 		Example: "  scission verify models/squeezenet\n  scission verify node --json --rtol 1e-4",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dirs, err := findCases(args)
 			if err != nil {
 				return err
+			}
+			tol := func(d tensor.DType) (float64, float64) {
+				r, a := usual(d)
+				if cmd.Flags().Changed("rtol") {
+					r = rtol
+				}
+				if cmd.Flags().Changed("atol") {
+					a = atol
+				}
+				return r, a
 			}
 			r := verifyReport{Cases: []caseReport{}}
 			p := newProgress(a.err)
@@ -106,8 +130,9 @@ has such folders in it at any depth. A result passes where
 			return nil
 		},
 	}
-	c.Flags().Float64Var(&tol.rtol, "rtol", conformance.rtol, "relative tolerance")
-	c.Flags().Float64Var(&tol.atol, "atol", conformance.atol, "absolute tolerance")
+	defaultR, defaultA := usual(tensor.Float32)
+	c.Flags().Float64Var(&rtol, "rtol", defaultR, "relative tolerance")
+	c.Flags().Float64Var(&atol, "atol", defaultA, "absolute tolerance")
 	threadsFlag(c, &threads)
 	return c
 }
@@ -227,7 +252,8 @@ func verifySet(ctx context.Context, file *onnximport.Model, set string, tol tole
 		return fmt.Errorf("%w: got %d outputs, want %d", errMismatch, len(out), len(want))
 	}
 	for i := range want {
-		if err := tensortest.Diff(out[i], want[i], tol.rtol, tol.atol); err != nil {
+		rtol, atol := tol(want[i].DType)
+		if err := tensortest.Diff(out[i], want[i], rtol, atol); err != nil {
 			return fmt.Errorf("%w: output %q: %w", errMismatch, g.Outputs[i].Name, err)
 		}
 	}
