@@ -1,4 +1,5 @@
-// Package npy reads and writes tensors in NumPy's .npy format.
+// Package npy reads and writes tensors in NumPy's .npy format, and reads its .npz
+// archives of them.
 //
 // It reads versions 1, 2 and 3 of the format, booleans, integers of 8 to 64 bits
 // and floats of 16 to 64 bits, little-endian and big-endian, in C and in Fortran
