@@ -19,6 +19,7 @@ var rules = []struct {
 }{
 	{"engine/tensor", nil},
 	{"engine/tensor/npy", []string{"engine/tensor"}},
+	{"engine/tensor/picture", []string{"engine/tensor"}},
 	{"engine/tensor/tensortest", []string{"engine/tensor"}},
 	{"engine/graph", []string{"engine/tensor"}},
 	{"engine", []string{"engine/graph", "engine/tensor"}},
