@@ -37,7 +37,7 @@ type benchLayer struct {
 }
 
 func (a *app) benchCommand() *cobra.Command {
-	var inputs []string
+	var inputs inputFlags
 	var threads, runs, warmup int
 	var exact bool
 	var layers bool
@@ -47,14 +47,14 @@ func (a *app) benchCommand() *cobra.Command {
 		Long: `Measure how long a model takes on this machine: minimum, median and 95th
 percentile of repeated runs, and with --layers the median time of each layer.
 Layers that the optimiser has joined are one line. Inputs that are not given are
-random.`,
+random; "scission run --help" says what can be given.`,
 		Example: "  scission bench zoo:resnet50 --threads 1\n  scission bench model.onnx --layers --runs 50 --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if runs < 1 || warmup < 0 {
 				return usagef("--runs %d --warmup %d, want at least 1 and 0", runs, warmup)
 			}
-			m, in, err := openWithInputs(args[0], inputs, true)
+			m, in, err := inputs.openOne(args[0], true)
 			if err != nil {
 				return err
 			}
@@ -76,7 +76,7 @@ random.`,
 			return a.print(r, func(w io.Writer) { printBench(w, r) })
 		},
 	}
-	c.Flags().StringArrayVar(&inputs, "input", nil, "`NAME=FILE` for each input (.npy, .pb or random:SEED)")
+	inputs.flags(c)
 	c.Flags().IntVar(&runs, "runs", 20, "measured runs")
 	c.Flags().IntVar(&warmup, "warmup", 3, "runs before that")
 	c.Flags().BoolVar(&layers, "layers", false, "show the time of each layer")

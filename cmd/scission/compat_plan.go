@@ -34,7 +34,7 @@ func (pl *planning) open(arg string) (split.Problem, error) {
 	if pl.folder != "" {
 		return pl.benchmarked(arg)
 	}
-	m, err := openModel(arg, nil)
+	m, err := openModel(arg)
 	if err != nil {
 		return split.Problem{}, err
 	}

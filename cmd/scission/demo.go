@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"scission/engine/tensor"
 	"scission/split"
 	"scission/split/run"
 )
@@ -77,7 +78,7 @@ func (a *app) demo(ctx context.Context, name string, runs int) (r demoReport, er
 	if a.json {
 		text = io.Discard
 	}
-	m, in, err := openWithInputs(name, nil, true)
+	m, in, err := inputFlags{}.openOne(name, true)
 	if err != nil {
 		return r, err
 	}
@@ -144,7 +145,7 @@ func (a *app) demo(ctx context.Context, name string, runs int) (r demoReport, er
 	}
 	for _, e := range todo {
 		d := run.Deployment{Model: m.Model, Stages: e.Partition, Codecs: codecsOf(*e)}
-		x, _, err := measureStages(ctx, device, m, d, in, 2, runs, e, true, p)
+		x, _, err := measureStages(ctx, device, m, d, [][]*tensor.Tensor{in}, 2, runs, e, true, p)
 		p.clear()
 		if err != nil {
 			return r, err

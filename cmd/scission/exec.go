@@ -25,7 +25,9 @@ type execReport struct {
 	Predicted time.Duration   `json:"predicted_ns,omitempty"`
 	Error     float64         `json:"prediction_error,omitempty"` // (measured - predicted) / measured
 	Identical *bool           `json:"identical,omitempty"`        // to the run that is not split
-	Outputs   []outputReport  `json:"outputs,omitempty"`
+	// Preprocess is how pictures became inputs.
+	Preprocess map[string]string `json:"preprocess,omitempty"`
+	Outputs    []outputReport    `json:"outputs,omitempty"`
 }
 
 type timesReport struct {
@@ -48,14 +50,16 @@ type spanReport struct {
 }
 
 func (a *app) execCommand() *cobra.Command {
-	var stages, plan, codec, output, name string
-	var hosts, inputs []string
+	var stages, plan, codec, name string
+	var hosts []string
+	var inputs inputFlags
+	var outputs outputFlags
 	var rank, runs, warmup, threads int
 	var insecure, check bool
 	var slowdown float64
 	var pl planning
 	c := &cobra.Command{
-		Use:   "exec MODEL --stages STAGES --input NAME=FILE...",
+		Use:   "exec MODEL [NAME=]FILE... --stages STAGES",
 		Short: "Run a model spread over several machines",
 		Long: `Run a partition of a model for real. STAGES are NAME:FIRST-LAST for this machine
 and NAME@ADDR:FIRST-LAST for workers, in order, with layers as "scission inspect"
@@ -64,10 +68,14 @@ of the plan's estimate number --rank, and --host gives the addresses.
 
 Every stage and hop is timed. Predicted times are shown beside the measured ones
 where there is a plan, or --profiles and --network. With --check the model also
-runs here unsplit, and the outputs must be the same bit for bit.`,
+runs here unsplit, and the outputs must be the same bit for bit.
+
+Inputs and outputs are as in "scission run --help"; the files of an input must
+give tensors of one shape.`,
 		Example: `  scission exec model.onnx --stages device:0-6,edge@127.0.0.1:7001:7-end --input random:1
-  scission exec model.onnx --plan plan.json --host edge=127.0.0.1:7001 --input data=x.npy --runs 20 --check`,
-		Args: cobra.ExactArgs(1),
+  scission exec model.onnx --plan plan.json --host edge=127.0.0.1:7001 --input data=x.npy --runs 20 --check
+  scission exec model.onnx cat.jpg dog.jpg --labels names.txt --stages device:0-6,edge@127.0.0.1:7001:7-end`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (stages == "") == (plan == "") {
 				return usagef("give either --stages or --plan")
@@ -82,10 +90,20 @@ runs here unsplit, and the outputs must be the same bit for bit.`,
 			if err != nil {
 				return err
 			}
-			m, in, err := openWithInputs(args[0], inputs, false)
+			inputs.files = append(inputs.files, args[1:]...)
+			x, err := inputs.open(args[0], false)
 			if err != nil {
 				return err
 			}
+			reporter, err := outputs.reporter(x)
+			if err != nil {
+				return err
+			}
+			in, err := x.loadAll()
+			if err != nil {
+				return err
+			}
+			m := x.model
 			if err := m.portable(args[0]); err != nil {
 				return err
 			}
@@ -106,6 +124,9 @@ runs here unsplit, and the outputs must be the same bit for bit.`,
 				d.Stages, name = predicted.Partition, p.Source
 				d.Codecs = codecsOf(*predicted)
 			} else if name, err = parseStages(&d, stages, name, peers); err != nil {
+				return err
+			}
+			if err := notMyself(name, peers); err != nil {
 				return err
 			}
 			if err := d.Stages.Validate(len(m.Graph.Nodes)); err != nil {
@@ -145,10 +166,18 @@ runs here unsplit, and the outputs must be the same bit for bit.`,
 			if err != nil {
 				return err
 			}
-			if r.Outputs, err = reportOutputs(m.Graph, out, output); err != nil {
-				return err
+			for i := range out {
+				reports, err := reporter.report(m.Graph, in[i], out[i], i)
+				if err != nil {
+					return err
+				}
+				r.Outputs = append(r.Outputs, reports...)
 			}
-			if err := a.print(r, func(w io.Writer) { printExec(w, r) }); err != nil {
+			r.Preprocess = x.preprocess()
+			if err := a.print(r, func(w io.Writer) {
+				x.printPreprocess(w)
+				printExec(w, r)
+			}); err != nil {
 				return err
 			}
 			if r.Identical != nil && !*r.Identical {
@@ -162,11 +191,11 @@ runs here unsplit, and the outputs must be the same bit for bit.`,
 	f.StringVar(&plan, "plan", "", "plan `FILE` of scission plan")
 	f.IntVar(&rank, "rank", 1, "which estimate of the plan")
 	f.StringArrayVar(&hosts, "host", nil, "`NAME=ADDR` of a worker")
-	f.StringArrayVar(&inputs, "input", nil, "`NAME=FILE` for each input (.npy, .pb or random:SEED)")
-	f.StringVar(&output, "output", "", "write the outputs into folder `DIR`")
+	inputs.flags(c)
+	outputs.flags(c)
 	f.StringVar(&name, "name", "", "this machine's `NAME`; the default is the stage without an address, or "+deviceName)
 	f.StringVar(&codec, "codec", "", "codec of all hops: one of "+fmt.Sprint(codecNames()))
-	f.IntVar(&runs, "runs", 1, "measured runs")
+	f.IntVar(&runs, "runs", 1, "measured runs of each input")
 	f.IntVar(&warmup, "warmup", 1, "runs before that")
 	f.BoolVar(&check, "check", false, "compare with the unsplit run here, bit for bit")
 	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing here as if the processor were `N` times slower (emulation)")
@@ -212,8 +241,9 @@ func parseStages(d *run.Deployment, stages, name string, peers map[string]string
 	return name, nil
 }
 
-// measureStages opens a deployment, measures it and puts the prediction beside it.
-func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment, in []*tensor.Tensor, warmup, runs int, predicted *split.Estimate, check bool, p *progress) (execReport, []*tensor.Tensor, error) {
+// measureStages opens a deployment, measures it with each of the inputs and puts
+// the prediction beside it. It returns the outputs for each.
+func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment, in [][]*tensor.Tensor, warmup, runs int, predicted *split.Estimate, check bool, p *progress) (execReport, [][]*tensor.Tensor, error) {
 	r := execReport{Model: m.Name, Stages: d.Stages}
 	e, err := n.Open(ctx, d)
 	if err != nil {
@@ -224,43 +254,59 @@ func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment,
 	if n.Slowdown > 1 {
 		r.Emulated = append(r.Emulated, fmt.Sprintf("%s: computing slowed %gx by waiting", n.Name, n.Slowdown))
 	}
-	samples, err := run.Measure(ctx, e, in, warmup, runs, func(done, of int) { p.update("runs", int64(done), int64(of)) })
-	if err != nil {
-		return r, nil, err
+	var samples []run.Sample
+	var all [][]*tensor.Tensor
+	for _, x := range in {
+		s, err := run.Measure(ctx, e, x, warmup, runs, func(done, of int) { p.update("runs", int64(done), int64(of)) })
+		if err != nil {
+			return r, nil, err
+		}
+		samples = append(samples, s...)
+		warmup = 0
+		out, _, err := e.Run(ctx, x)
+		if err != nil {
+			return r, nil, err
+		}
+		all = append(all, cloneAll(out))
 	}
 	r.fill(samples, predicted)
-	out, _, err := e.Run(ctx, in)
-	if err != nil {
-		return r, nil, err
-	}
-	for i := range out {
-		out[i] = out[i].Clone()
-	}
 	if check {
-		same, err := sameAsWhole(ctx, m, n.Threads, in, out)
+		same, err := sameAsWhole(ctx, m, n.Threads, in, all)
 		if err != nil {
 			return r, nil, err
 		}
 		r.Identical = &same
 	}
-	return r, out, nil
+	return r, all, nil
 }
 
-// sameAsWhole runs the whole model here and compares bit for bit.
-func sameAsWhole(ctx context.Context, m *model, threads int, in, out []*tensor.Tensor) (bool, error) {
+// cloneAll copies the outputs of a run, which the next one overwrites.
+func cloneAll(ts []*tensor.Tensor) []*tensor.Tensor {
+	clones := make([]*tensor.Tensor, len(ts))
+	for i, t := range ts {
+		clones[i] = t.Clone()
+	}
+	return clones
+}
+
+// sameAsWhole runs the whole model here with each of the inputs and compares bit
+// for bit.
+func sameAsWhole(ctx context.Context, m *model, threads int, in, out [][]*tensor.Tensor) (bool, error) {
 	n := &run.Node{Name: deviceName, Threads: threads}
 	e, err := n.Open(ctx, run.Deployment{Model: m.Model, Stages: native(deviceName, m.Graph)})
 	if err != nil {
 		return false, err
 	}
 	defer e.Close()
-	want, _, err := e.Run(ctx, in)
-	if err != nil {
-		return false, err
-	}
-	for i := range want {
-		if !out[i].Identical(want[i]) {
-			return false, nil
+	for i := range in {
+		want, _, err := e.Run(ctx, in[i])
+		if err != nil {
+			return false, err
+		}
+		for k := range want {
+			if !out[i][k].Identical(want[k]) {
+				return false, nil
+			}
 		}
 	}
 	return true, nil

@@ -26,7 +26,7 @@ open them.`,
 			if layers == "" || output == "" {
 				return usagef("--layers FIRST-LAST and -o FILE are needed")
 			}
-			m, err := openModel(args[0], nil)
+			m, err := openModel(args[0])
 			if err != nil {
 				return err
 			}

@@ -63,7 +63,7 @@ from 0; cut N is before layer N. A tensor that several layers read crosses once.
 			if maxWidth < 0 {
 				return usagef("--max-width %d, want at least 0", maxWidth)
 			}
-			m, err := openModel(args[0], nil)
+			m, err := openModel(args[0])
 			if err != nil {
 				return err
 			}

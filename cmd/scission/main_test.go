@@ -257,6 +257,11 @@ func TestMistakesHaveTheirExitCodesAndSayWhat(t *testing.T) {
 		{exitFailure, "plaintext", "serve --listen 0.0.0.0:0 --name x --store " + filepath.Join(dir, "store")},
 		{exitFailure, "plaintext", "link 192.0.2.1:7001"},
 		{exitUsage, "want NAME=ADDR", "profile zoo:mobilenetv2 --host edge -o " + dir},
+		{exitUsage, "host device=127.0.0.1:1 has this machine's own name", "profile zoo:mobilenetv2 --host device=127.0.0.1:1 -o " + dir},
+		{exitUsage, "host me=127.0.0.1:1 has this machine's own name", "profile zoo:mobilenetv2 --no-local --name me --host me=127.0.0.1:1 -o " + dir},
+		{exitUsage, "host device=127.0.0.1:1 has this machine's own name", "exec zoo:mobilenetv2 random:1 --stages device:0-end --host device=127.0.0.1:1"},
+		{exitUsage, "host device=127.0.0.1:1 has this machine's own name", "exec zoo:mobilenetv2 random:1 --stages device@127.0.0.1:1:0-end"},
+		{exitUsage, "host edge=127.0.0.1:1 has this machine's own name", "serve --listen 127.0.0.1:0 --name edge --peer edge=127.0.0.1:1 --store " + filepath.Join(dir, "store")},
 		{exitUsage, "device.json", "plan zoo:mobilenetv2 --profiles " + filepath.Join(dir, "profiles")},
 		{exitUsage, "no profiles", "plan zoo:mobilenetv2 --profiles " + filepath.Join(dir, "nothing")},
 		{exitUsage, "either --stages or --plan", "exec zoo:mobilenetv2 --input random:1"},
@@ -433,7 +438,9 @@ func TestOutputsThatAreNoNumbersAreReported(t *testing.T) {
 		for i := range x.F32() {
 			x.F32()[i] = float32(math.NaN())
 		}
-		if _, err := json.Marshal(describeOutput("y", x)); err != nil {
+		r := describeOutput("y", x)
+		r.classify(x, 1, nil, 5, false, nil)
+		if _, err := json.Marshal(r); err != nil {
 			t.Fatalf("%d elements: %v", n+1, err)
 		}
 	}

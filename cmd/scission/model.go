@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"scission/bench/zoo"
@@ -31,9 +30,18 @@ type model struct {
 	file *onnximport.Model // nil for a built-in network
 }
 
-// openModel opens a file or builds a network of the zoo. Inputs whose shape the
-// file leaves open get it from shapes.
-func openModel(arg string, shapes map[string]tensor.Shape) (*model, error) {
+// openModel opens a file or builds a network of the zoo. Dimensions that a file
+// leaves open become 1.
+func openModel(arg string) (*model, error) {
+	m, err := openFile(arg)
+	if err != nil {
+		return nil, err
+	}
+	return m, m.shape(nil)
+}
+
+// openFile is openModel without the graph of a file, which shape builds.
+func openFile(arg string) (*model, error) {
 	if name, ok := strings.CutPrefix(arg, zooPrefix); ok {
 		g, err := zoo.Build(name)
 		if errors.Is(err, zoo.ErrUnknown) {
@@ -49,23 +57,39 @@ func openModel(arg string, shapes map[string]tensor.Shape) (*model, error) {
 		return nil, err
 	}
 	name := strings.TrimSuffix(filepath.Base(arg), filepath.Ext(arg))
-	return (&model{Model: run.Model{Name: name}, file: m}).shape(shapes)
+	return &model{Model: run.Model{Name: name}, file: m}, nil
+}
+
+// inputs lists the inputs as the model declares them.
+func (m *model) inputs() []onnximport.Input {
+	if m.file != nil {
+		return m.file.Inputs()
+	}
+	var list []onnximport.Input
+	for _, v := range m.Graph.Inputs {
+		in := onnximport.Input{Name: v.Name, DType: v.DType}
+		for _, d := range v.Shape {
+			in.Dims = append(in.Dims, onnximport.Dim{Value: d})
+		}
+		list = append(list, in)
+	}
+	return list
 }
 
 // shape builds the file's graph for the given shapes of inputs.
-func (m *model) shape(shapes map[string]tensor.Shape) (*model, error) {
+func (m *model) shape(shapes map[string]tensor.Shape) error {
 	if m.file == nil {
-		return m, nil
+		return nil
 	}
 	g, err := m.file.Graph(shapes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.Graph, m.Shapes = g, map[string]tensor.Shape{}
 	for _, in := range g.Inputs {
 		m.Shapes[in.Name] = in.Shape
 	}
-	return m, nil
+	return nil
 }
 
 // portable fills in what a worker needs to get the model: its content as one
@@ -118,102 +142,6 @@ func loadStored(path string, shapes map[string]tensor.Shape) (*graph.Graph, io.C
 // maxTensorFile bounds the bytes of a tensor that is read from a file.
 const maxTensorFile = 1 << 30
 
-// openWithInputs opens a model for the inputs that --input gives, NAME=FILE or,
-// for a model with one input, FILE. FILE is a .npy, an ONNX TensorProto .pb, or
-// random:SEED. Inputs that are not given are random with seed 1 if random is
-// set, and an error otherwise.
-func openWithInputs(arg string, flags []string, random bool) (*model, []*tensor.Tensor, error) {
-	given := map[string]string{}
-	for _, f := range flags {
-		name, file, ok := strings.Cut(f, "=")
-		if !ok {
-			name, file = "", f
-		}
-		if _, twice := given[name]; twice {
-			return nil, nil, usagef("input %q is given twice", name)
-		}
-		given[name] = file
-	}
-	read := map[string]*tensor.Tensor{}
-	shapes := map[string]tensor.Shape{}
-	for name, file := range given {
-		if strings.HasPrefix(file, randomPrefix) {
-			continue
-		}
-		t, err := readTensor(file)
-		if err != nil {
-			return nil, nil, err
-		}
-		read[name] = t
-		shapes[name] = t.Shape
-	}
-	m, err := openModel(arg, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	if _, unnamed := given[""]; unnamed {
-		if len(m.Graph.Inputs) != 1 || len(given) > 1 {
-			return nil, nil, usagef("model %s has inputs %s: give each one as NAME=FILE", m.Name, inputNames(m.Graph))
-		}
-		only := m.Graph.Inputs[0].Name
-		given[only], read[only], shapes[only] = given[""], read[""], shapes[""]
-		delete(given, "")
-	}
-	for name := range given {
-		if !hasInput(m.Graph, name) {
-			return nil, nil, usagef("model %s has no input %q, it has %s", m.Name, name, inputNames(m.Graph))
-		}
-	}
-	for name, s := range shapes {
-		if s == nil && read[name] == nil {
-			delete(shapes, name)
-		}
-	}
-	delete(shapes, "")
-	if m, err = m.shape(shapes); err != nil {
-		return nil, nil, err
-	}
-	var in []*tensor.Tensor
-	for i, v := range m.Graph.Inputs {
-		t := read[v.Name]
-		if t == nil {
-			file, ok := given[v.Name]
-			if !ok && !random {
-				return nil, nil, usagef("input %q of model %s is missing: give --input %s=FILE (.npy, .pb or random:SEED)", v.Name, m.Name, v.Name)
-			}
-			seed := uint64(1)
-			if ok {
-				if seed, err = strconv.ParseUint(strings.TrimPrefix(file, randomPrefix), 10, 64); err != nil {
-					return nil, nil, usagef("input %q: %q, want random:SEED with a number", v.Name, file)
-				}
-			}
-			t = randomTensor(v.Type, seed+uint64(i))
-		}
-		if !t.Type.Equal(v.Type) {
-			return nil, nil, fmt.Errorf("input %q of model %s is %v, want %v", v.Name, m.Name, t.Type, v.Type)
-		}
-		in = append(in, t)
-	}
-	return m, in, nil
-}
-
-func hasInput(g *graph.Graph, name string) bool {
-	for _, v := range g.Inputs {
-		if v.Name == name {
-			return true
-		}
-	}
-	return false
-}
-
-func inputNames(g *graph.Graph) string {
-	var names []string
-	for _, v := range g.Inputs {
-		names = append(names, strconv.Quote(v.Name))
-	}
-	return strings.Join(names, ", ")
-}
-
 // randomPrefix marks a seed where an input's file is expected.
 const randomPrefix = "random:"
 
@@ -240,28 +168,38 @@ func randomTensor(t tensor.Type, seed uint64) *tensor.Tensor {
 	return x
 }
 
-// readTensor reads a .npy file or an ONNX TensorProto.
-func readTensor(path string) (*tensor.Tensor, error) {
+// readBounded reads a file of at most limit bytes.
+func readBounded(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxTensorFile+1))
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(b) > maxTensorFile {
-		return nil, fmt.Errorf("%s: more than %d bytes", path, maxTensorFile)
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s: more than %d bytes", path, limit)
+	}
+	return b, nil
+}
+
+// readTensor reads a .npy file or an ONNX TensorProto.
+func readTensor(path string) (*tensor.Tensor, error) {
+	ext := extension(path)
+	if ext != ".npy" && ext != ".pb" {
+		return nil, usagef("%s: want %s", path, inputKinds)
+	}
+	b, err := readBounded(path, maxTensorFile)
+	if err != nil {
+		return nil, err
 	}
 	var t *tensor.Tensor
-	switch filepath.Ext(path) {
-	case ".npy":
+	if ext == ".npy" {
 		t, err = npy.Read(bytes.NewReader(b), maxTensorFile)
-	case ".pb":
+	} else {
 		t, _, err = onnximport.ReadTensor(b, maxTensorFile)
-	default:
-		return nil, usagef("%s: want a .npy or .pb file, or random:SEED", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -269,19 +207,9 @@ func readTensor(path string) (*tensor.Tensor, error) {
 	return t, nil
 }
 
-// writeTensor writes a tensor as NAME.npy into dir, with what cannot stand in
-// a file's name replaced.
+// writeTensor writes a tensor as NAME.npy into dir.
 func writeTensor(dir, name string, t *tensor.Tensor) (path string, err error) {
-	safe := strings.Map(func(r rune) rune {
-		if r == '/' || r == '\\' || r == ':' || r < ' ' {
-			return '_'
-		}
-		return r
-	}, name)
-	if safe == "" || safe == "." || safe == ".." {
-		safe = "output"
-	}
-	path = filepath.Join(dir, safe+".npy")
+	path = filepath.Join(dir, safeName(name)+".npy")
 	f, err := os.Create(path)
 	if err != nil {
 		return "", err
@@ -291,4 +219,18 @@ func writeTensor(dir, name string, t *tensor.Tensor) (path string, err error) {
 		return "", err
 	}
 	return path, f.Close()
+}
+
+// safeName is a name as that of a file, with what cannot stand there replaced.
+func safeName(name string) string {
+	safe := strings.Map(func(r rune) rune {
+		if r == '/' || r == '\\' || r == ':' || r < ' ' {
+			return '_'
+		}
+		return r
+	}, name)
+	if safe == "" || safe == "." || safe == ".." {
+		return "output"
+	}
+	return safe
 }

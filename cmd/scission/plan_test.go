@@ -24,7 +24,7 @@ func planProfiles(t *testing.T, date time.Time) (dir string) {
 func profilesOf(t *testing.T, name string, date time.Time) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	m, err := openModel(name, nil)
+	m, err := openModel(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestNASNetIsCutInsideItsBody(t *testing.T) {
 			"--layers", deviceName + "=0-300", "--layers", "edge=700-end"}
 	}
 	want(t, exitNoPartition, plan("1")...)
-	m, err := openModel(model, nil)
+	m, err := openModel(model)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ type profiler struct {
 	node    *run.Node
 	options run.ProfileOptions
 	models  []string
-	inputs  []string
+	inputs  inputFlags
 	hosts   []string
 	output  string
 	force   bool
@@ -77,7 +77,10 @@ interrupted continues where it stopped. --force makes all again.
 
 --budget bounds the time of all together. What is left of it is spread over what
 is still to be measured, and what it left out is said. The overhead at the end
-is how long each network took on each host, to send and to measure.`,
+is how long each network took on each host, to send and to measure.
+
+Codecs are measured on what the model makes of its inputs, which are random if
+they are not given; "scission run --help" says what can be given.`,
 		Example: `  scission profile model.onnx --host edge=127.0.0.1:7001 --host cloud=127.0.0.1:7002 -o profiles
   scission profile zoo:all --host edge=127.0.0.1:7001 --budget 10m -o profiles`,
 		Args: cobra.MinimumNArgs(1),
@@ -92,10 +95,13 @@ is how long each network took on each host, to send and to measure.`,
 			if err != nil {
 				return err
 			}
+			if err := notMyself(name, peers); err != nil {
+				return err
+			}
 			if p.models, err = networkNames(args); err != nil {
 				return err
 			}
-			if len(p.models) > 1 && len(p.inputs) > 0 {
+			if len(p.models) > 1 && len(p.inputs.files) > 0 {
 				return usagef("--input is for one model, got %d", len(p.models))
 			}
 			p.hosts = hostNames(hosts)
@@ -123,7 +129,7 @@ is how long each network took on each host, to send and to measure.`,
 	f.StringArrayVar(&hosts, "host", nil, "`NAME=ADDR` of a worker")
 	f.StringVarP(&p.output, "output", "o", "", "folder `DIR` for the profiles")
 	f.StringVar(&name, "name", deviceName, "this machine's `NAME`")
-	f.StringArrayVar(&p.inputs, "input", nil, "`NAME=FILE` for each input (.npy, .pb or random:SEED); codecs are measured on what the model makes of it")
+	p.inputs.flags(c)
 	f.IntVar(&o.Runs, "runs", 10, "measured runs, and as many without the layers' times")
 	f.IntVar(&o.Warmup, "warmup", 2, "runs before that")
 	f.IntVar(&o.MaxWidth, "max-width", 1, "measure cuts that at most `N` tensors cross")
@@ -176,7 +182,7 @@ func (p *profiler) run(ctx context.Context) error {
 		if len(p.models) > 1 {
 			dir = filepath.Join(p.output, networkFolder(name))
 		}
-		m, in, err := openWithInputs(name, p.inputs, true)
+		m, in, err := p.inputs.openOne(name, true)
 		if err == nil {
 			err = m.portable(name)
 		}
@@ -226,7 +232,7 @@ var errBudget = errors.New("not measured: the budget is used up")
 // job makes one profile, or keeps the one that is there, when so many jobs are
 // left with this one.
 func (p *profiler) job(ctx context.Context, j *profileJob, m *model, left int) (*split.Profile, error) {
-	if !p.force && len(p.inputs) == 0 {
+	if !p.force && len(p.inputs.files) == 0 {
 		there, err := readProfile(j.File)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("%w (--force makes it again)", err)

@@ -147,7 +147,7 @@ func plannedPage(models []string, pl *planning, l *limits, top int) (*report.Pag
 	page := &report.Page{}
 	root := pl.profiles
 	for _, name := range models {
-		m, err := openModel(name, nil)
+		m, err := openModel(name)
 		if err != nil {
 			return nil, err
 		}

@@ -1,82 +1,108 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"math"
-	"os"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"scission/engine/graph"
-	"scission/engine/tensor"
-	"scission/engine/tensor/tensortest"
 	"scission/split"
 	"scission/split/run"
 )
 
-// outputReport is what is shown of an output.
-type outputReport struct {
-	Name  string       `json:"name"`
-	DType string       `json:"dtype"`
-	Shape tensor.Shape `json:"shape"`
-	File  string       `json:"file,omitempty"`
-	Min   float64      `json:"min"`
-	Max   float64      `json:"max"`
-	Mean  float64      `json:"mean"`
-	Top   []topElement `json:"top,omitempty"`
-}
-
-type topElement struct {
-	Index int     `json:"index"` // in the last dimension
-	Value float64 `json:"value"`
-}
-
-// topElements is how many of the largest elements are shown of a vector.
-const topElements = 5
-
 func (a *app) runCommand() *cobra.Command {
-	var inputs []string
-	var output string
+	var inputs inputFlags
+	var outputs outputFlags
 	var threads int
 	var exact bool
 	c := &cobra.Command{
-		Use:   "run MODEL --input NAME=FILE... --output DIR",
+		Use:   "run MODEL [NAME=]FILE... --output DIR",
 		Short: "Run a model here",
-		Long: `Run a model on this machine and write its outputs as .npy files.
+		Long: `Run a model on this machine, show its outputs and write them as .npy files. Files
+may be given with --input or behind the model.
 
-An input is a .npy file, an ONNX TensorProto (.pb), or random:SEED. NAME= may be
-left out for a model with one input. Of outputs that are vectors the largest
-elements are shown.`,
-		Example: `  scission run squeezenet.onnx --input data_0=kitten.npy --output results
-  scission run zoo:mobilenetv2 --input random:1 --threads 2 --json`,
-		Args: cobra.ExactArgs(1),
+` + inputHelp + "\n\n" + outputHelp,
+		Example: `  scission run squeezenet.onnx cat.jpg --labels imagenet.txt
+  scission run squeezenet.onnx *.jpg --batch --preprocess "size: 256, color: BGR, scale: 1" --json
+  scission run bert.onnx inputs.npz --output results
+  scission run detector.onnx --input image=street.png --preprocess "resize: letterbox, pad: 114"
+  scission run zoo:mobilenetv2 random:1 --threads 2 --json`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, in, err := openWithInputs(args[0], inputs, false)
+			inputs.files = append(inputs.files, args[1:]...)
+			x, err := inputs.open(args[0], false)
+			if err != nil {
+				return err
+			}
+			r, err := outputs.reporter(x)
 			if err != nil {
 				return err
 			}
 			n := &run.Node{Name: deviceName, Threads: threads, Exact: exact}
-			e, err := n.Open(cmd.Context(), run.Deployment{Model: m.Model, Stages: native(deviceName, m.Graph)})
-			if err != nil {
-				return err
+			var e *run.Execution
+			var opened *graph.Graph
+			defer func() {
+				if e != nil {
+					e.Close()
+				}
+			}()
+			var all []outputReport
+			for i := range x.runs {
+				in, err := x.load(i)
+				if err != nil {
+					return err
+				}
+				if g := x.model.Graph; g != opened {
+					if e != nil {
+						e.Close()
+					}
+					if e, err = n.Open(cmd.Context(), run.Deployment{Model: x.model.Model, Stages: native(deviceName, g)}); err != nil {
+						return err
+					}
+					opened = g
+				}
+				out, _, err := e.Run(cmd.Context(), in)
+				if err != nil {
+					return err
+				}
+				reports, err := r.report(opened, in, out, i)
+				if err != nil {
+					return err
+				}
+				all = append(all, reports...)
 			}
-			defer e.Close()
-			out, _, err := e.Run(cmd.Context(), in)
-			if err != nil {
-				return err
-			}
-			return a.outputs(m.Graph, out, output)
+			return a.print(map[string]any{"preprocess": x.preprocess(), "outputs": all}, func(w io.Writer) {
+				x.printPreprocess(w)
+				printOutputs(w, all)
+			})
 		},
 	}
-	c.Flags().StringArrayVar(&inputs, "input", nil, "`NAME=FILE` for each input")
-	c.Flags().StringVar(&output, "output", "", "write the outputs into folder `DIR`")
+	inputs.flags(c)
+	outputs.flags(c)
 	threadsFlag(c, &threads)
 	exactFlag(c, &exact)
 	return c
+}
+
+// preprocess is how pictures became inputs, by the inputs' names, as
+// --preprocess takes it.
+func (x *feed) preprocess() map[string]string {
+	texts := map[string]string{}
+	for name, s := range x.specs {
+		texts[name] = s.String()
+	}
+	return texts
+}
+
+// printPreprocess shows it to people.
+func (x *feed) printPreprocess(w io.Writer) {
+	texts := x.preprocess()
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		fmt.Fprintf(w, "input %s from pictures: %s\n", name, texts[name])
+	}
 }
 
 // deviceName is this machine's name in stages unless a flag says otherwise.
@@ -99,77 +125,4 @@ func threadsFlag(c *cobra.Command, threads *int) {
 // native is the partition that runs all of g on one host.
 func native(host string, g *graph.Graph) split.Partition {
 	return split.Partition{{Host: host, Segment: split.Segment{From: 0, To: len(g.Nodes)}}}
-}
-
-// outputs writes the results of a run into dir, unless that is empty, and
-// describes them.
-func (a *app) outputs(g *graph.Graph, out []*tensor.Tensor, dir string) error {
-	reports, err := reportOutputs(g, out, dir)
-	if err != nil {
-		return err
-	}
-	return a.print(map[string]any{"outputs": reports}, func(w io.Writer) { printOutputs(w, reports) })
-}
-
-func reportOutputs(g *graph.Graph, out []*tensor.Tensor, dir string) ([]outputReport, error) {
-	if dir != "" {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, err
-		}
-	}
-	var reports []outputReport
-	for i, t := range out {
-		r := describeOutput(g.Outputs[i].Name, t)
-		if dir != "" {
-			path, err := writeTensor(dir, r.Name, t)
-			if err != nil {
-				return nil, err
-			}
-			r.File = path
-		}
-		reports = append(reports, r)
-	}
-	return reports, nil
-}
-
-func printOutputs(w io.Writer, reports []outputReport) {
-	for _, r := range reports {
-		fmt.Fprintf(w, "output %s: %s%v, min %.6g, max %.6g, mean %.6g\n", r.Name, r.DType, r.Shape, r.Min, r.Max, r.Mean)
-		for _, e := range r.Top {
-			fmt.Fprintf(w, "  class %d: %.6g\n", e.Index, e.Value)
-		}
-		if r.File != "" {
-			fmt.Fprintf(w, "  written to %s\n", r.File)
-		}
-	}
-}
-
-func describeOutput(name string, t *tensor.Tensor) outputReport {
-	r := outputReport{Name: name, DType: t.DType.String(), Shape: t.Shape}
-	n := t.Shape.Elems()
-	if n == 0 {
-		return r
-	}
-	r.Min, r.Max = math.MaxFloat64, -math.MaxFloat64
-	top := make([]topElement, n)
-	for i := range n {
-		v := tensortest.At(t, i)
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			v = math.Copysign(math.MaxFloat64, v) // JSON has no others
-		}
-		r.Min, r.Max, r.Mean = min(r.Min, v), max(r.Max, v), r.Mean+v/float64(n)
-		top[i] = topElement{i, v}
-	}
-	r.Mean = min(max(r.Mean, -math.MaxFloat64), math.MaxFloat64) // it may be rounded up
-	if k := len(t.Shape); k > 0 && n > 1 && t.Shape[k-1] == n || k > 1 && n > 1 && t.Shape[1] == n {
-		slices.SortStableFunc(top, func(a, b topElement) int { return cmp.Compare(b.Value, a.Value) })
-		r.Top = top[:min(topElements, n)]
-	}
-	return r
-}
-
-// title is the heading of a section of a report.
-func title(w io.Writer, format string, args ...any) {
-	s := fmt.Sprintf(format, args...)
-	fmt.Fprintf(w, "\n%s\n%s\n", s, strings.Repeat("-", len(s)))
 }

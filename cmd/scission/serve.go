@@ -29,6 +29,14 @@ func parsePeers(flags []string) (map[string]string, error) {
 	return peers, nil
 }
 
+// notMyself refuses an address for this machine, on which nothing is sent.
+func notMyself(name string, peers map[string]string) error {
+	if addr, ok := peers[name]; ok {
+		return usagef("host %s=%s has this machine's own name: give one of the two another, this machine's with --name", name, addr)
+	}
+	return nil
+}
+
 func insecureFlag(c *cobra.Command, insecure *bool) {
 	c.Flags().BoolVar(insecure, "insecure", false, "allow plaintext connections that leave this machine")
 }
@@ -78,6 +86,9 @@ address needs --insecure: use it only on a network that you trust.`,
 			}
 			known, err := parsePeers(peers)
 			if err != nil {
+				return err
+			}
+			if err := notMyself(name, known); err != nil {
 				return err
 			}
 			s, err := run.OpenStore(store, modelLimit)

@@ -170,7 +170,7 @@ func (v *validating) validate(ctx context.Context, models []string) ([]*report.V
 // result of an earlier call.
 func (v *validating) one(ctx context.Context, name, what string, share time.Duration) (*report.Validation, error) {
 	begin := time.Now()
-	m, in, err := openWithInputs(name, nil, true)
+	m, in, err := inputFlags{}.openOne(name, true)
 	if err != nil {
 		return nil, err
 	}
