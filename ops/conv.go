@@ -43,6 +43,9 @@ func convolutionOf(a *Attrs) *convolution {
 // row-major. Which kernel is used, and so every bit, depends on the types
 // alone.
 //
+// Groups of channels that do not fill blocks are calculated together, so that an
+// infinity or NaN in one of them spoils those that share its blocks.
+//
 // Depthwise and generic convolutions give 0 where a sum is -0, see losesSigns.
 // Those by Winograd's and Strassen's algorithms are within 1e-5 of the largest
 // output of the layer, and an infinity or NaN in x spoils other positions than
@@ -216,7 +219,51 @@ func (c *convolution) choose(in, out []graph.Fact) (algorithm, conv.Shape) {
 	case conv.Accepts(s, false):
 		return direct, s
 	}
+	if wide := joinGroups(s); conv.Accepts(wide, false) {
+		return direct, wide
+	}
 	return generic, s
+}
+
+// maxGroupsJoined bounds the products with zeros, and the memory for them: a
+// multiple of those that count.
+const maxGroupsJoined = 16
+
+// joinGroups returns s with as few groups joined to one as make its channels fill
+// blocks, or all of them. Where the last group has fewer left, pad lanes count as
+// channels.
+func joinGroups(s conv.Shape) conv.Shape {
+	for n := 1; n <= min(s.Groups, maxGroupsJoined); n++ {
+		wide := s
+		wide.Groups = ceil(s.Groups, n)
+		if n < s.Groups {
+			ic, oc := s.IC/s.Groups*n, s.OC/s.Groups*n
+			if ic%lanes != 0 || oc%lanes != 0 {
+				continue
+			}
+			wide.IC, wide.OC = wide.Groups*ic, wide.Groups*oc
+		}
+		if ceil(wide.IC, lanes) == ceil(s.IC, lanes) && ceil(wide.OC, lanes) == ceil(s.OC, lanes) {
+			return wide
+		}
+	}
+	return s
+}
+
+// joinWeights returns the weights of a convolution in so many groups as those of
+// the shape that joinGroups made of it: zeros for the channels of other groups.
+func joinWeights(weights []float32, outC, groups int, wide conv.Shape) []float32 {
+	own := len(weights) / outC // weights of an output channel
+	of := wide.IC / wide.Groups * wide.KH * wide.KW
+	if own == of {
+		return weights
+	}
+	joined := make([]float32, wide.OC*of)
+	for o := range outC {
+		group := o / (outC / groups) % (of / own)
+		copy(joined[o*of+group*own:], weights[o*own:][:own])
+	}
+	return joined
 }
 
 func (c *convolution) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
@@ -251,15 +298,15 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		e.Lo, e.Hi = c.lo, c.hi
 	}
 	if b := input(in, convBias); !b.Missing() {
-		e.Bias = b.Const.F32()
+		e.Bias = padded(b.Const.F32(), s.OC)
 	}
 	switch {
 	case c.scaled:
-		e.Scale, e.Shift = in[convScale].Const.F32(), in[convShift].Const.F32()
+		e.Scale, e.Shift = padded(in[convScale].Const.F32(), s.OC), padded(in[convShift].Const.F32(), s.OC)
 	case a.losesSigns():
 		e.Scale, e.Shift = splat(1, s.OC), splat(0, s.OC)
 	}
-	weights := in[convW].Const.F32()
+	weights := joinWeights(in[convW].Const.F32(), out[0].Shape[1], c.groups, s)
 	var k convKernel
 	switch a {
 	case depthwise:
@@ -276,6 +323,11 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		k = conv.New(s, weights, a == stem, e)
 	}
 	return c.packed(k, len(in)), nil
+}
+
+// padded returns v with zeros up to n values.
+func padded(v []float32, n int) []float32 {
+	return append(v[:len(v):len(v)], make([]float32, n-len(v))...)
 }
 
 // Exact returns a convolution that sums products of inputs and weights, each

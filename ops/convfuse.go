@@ -41,7 +41,7 @@ func (c *convolution) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 		}
 	case clamper:
 		lo, hi, ok := op.bounds(graph.Facts(user.In))
-		if !ok || user.In[0] != n.Out[0] {
+		if !ok || user.In[0] != n.Out[0] || (lo > 0 || hi < 0) && c.padsChannels(n) {
 			return false, nil
 		}
 		next.clamped, next.lo, next.hi = true, lo, hi
@@ -56,6 +56,13 @@ func (c *convolution) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 	}
 	e.Absorb(n, user, &next, in)
 	return true, nil
+}
+
+// padsChannels reports whether n's kernel takes pad lanes of the result for
+// channels, which bounds would make something else than zero of.
+func (c *convolution) padsChannels(n *graph.Node) bool {
+	_, s := c.choose(graph.Facts(n.In), graph.Facts(n.Out))
+	return s.OC > n.Out[0].Shape[1]
 }
 
 // absorbBinary lets c, a copy of n's operator, calculate op, the operator of

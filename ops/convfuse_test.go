@@ -28,6 +28,7 @@ var convCases = []convCase{
 	{"stem", []int{1, 3, 16, 15}, 16, []int{5, 5}, []any{"strides", []int{2, 2}, "auto_pad", "SAME_UPPER"}, false},
 	{"fast", []int{1, 16, 13, 14}, 24, []int{3, 3}, []any{"auto_pad", "SAME_UPPER"}, false},
 	{"groups", []int{1, 32, 6, 6}, 64, []int{3, 3}, []any{"group", 2}, false},
+	{"groups of 8", []int{1, 32, 6, 5}, 32, []int{3, 3}, []any{"group", 4, "pads", []int{0, 1, 1, 0}}, false},
 	{"depthwise", []int{1, 32, 9, 8}, 32, []int{3, 3}, []any{"group", 32, "pads", []int{1, 1, 1, 1}}, false},
 	{"depthwise, pad lanes", []int{2, 19, 6, 7}, 19, []int{5, 3}, []any{"group", 19, "strides", []int{2, 2}}, false},
 	{"odd groups", []int{1, 6, 6, 5}, 9, []int{3, 3}, []any{"group", 3, "pads", []int{0, 1, 1, 0}}, false},

@@ -351,6 +351,9 @@ func (r resize) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	if p.most > maxTaps {
 		return graph.Kernel{}, fmt.Errorf("%w scales: an element is made of %d rows", ErrUnsupported, p.most)
 	}
+	if out[0].DType == tensor.Float32 && len(dims) > 0 {
+		return p.lines(dims[len(dims)-1].in), nil
+	}
 	return p.kernel(out[0]), nil
 }
 
@@ -370,8 +373,6 @@ type resizePlan struct {
 
 func (p *resizePlan) kernel(out graph.Fact) graph.Kernel {
 	switch out.DType {
-	case tensor.Float32:
-		return resizeKernel(p, func(v float32) float64 { return float64(v) }, func(v float64) float32 { return float32(v) })
 	case tensor.Float64:
 		return resizeKernel(p, same, same)
 	case tensor.Float16, tensor.BFloat16:
@@ -393,6 +394,93 @@ func (p *resizePlan) kernel(out graph.Fact) graph.Kernel {
 		return resizeKernel(p, func(v int64) float64 { return float64(v) }, toInt64)
 	}
 	return resizeKernel(p, func(v uint64) float64 { return float64(v) }, toUint64)
+}
+
+// lines is the kernel for float32 with rows of n elements: it makes a line of the
+// rows of x, then of that a row of the result.
+func (p *resizePlan) lines(n int) graph.Kernel {
+	last := len(p.shape) - 1
+	inner := p.dims[last]
+	pairs := pairsOf(inner)
+	rows := p.shape[:last].Elems()
+	perRow := vectorTime*float64(n*p.most) + scalarTime*float64(len(inner))
+	count := chunks(rows, perRow)
+	scratch := 8 * (2*p.most + n)
+	return graph.Kernel{Info: "lines go", Scratch: scratch, Steps: []graph.Step{{N: count, Do: func(e *graph.Exec, in, out []*tensor.Tensor, i int) error {
+		x, y := floats(in[0]), floats(out[0])
+		from, weights := tensor.Cast[int64](e.Scratch)[:p.most], tensor.Cast[float64](e.Scratch)[p.most:][:p.most]
+		line := tensor.Cast[float64](e.Scratch)[2*p.most:][:n]
+		lo, hi := span(rows, count, i, 1)
+		for r := lo; r < hi; r++ {
+			row := y[r*len(inner):][:len(inner)]
+			parts, outside := p.row(r, from, weights)
+			if outside {
+				for o := range row {
+					row[o] = float32(p.extrapolation)
+				}
+				continue
+			}
+			addRows(line, x, from[:parts], weights[:parts])
+			if pairs != nil {
+				for o, t := range pairs {
+					row[o] = float32(float64(t[0].weight*line[t[0].at]) + float64(t[1].weight*line[t[1].at]))
+				}
+				continue
+			}
+			for o := range row {
+				row[o] = float32(inner[o].sum(line, p.extrapolation))
+			}
+		}
+		return nil
+	}}}}
+}
+
+// addRows sets line to the sum of the rows of x that begin at from, times weights.
+func addRows(line []float64, x []float32, from []int64, weights []float64) {
+	for k, w := range weights {
+		part := x[from[k]:][:len(line)]
+		switch {
+		case k > 0:
+			for j, v := range part {
+				line[j] += float64(w * float64(v))
+			}
+		case w == 1:
+			for j, v := range part {
+				line[j] = float64(v)
+			}
+		default:
+			for j, v := range part {
+				line[j] = w * float64(v)
+			}
+		}
+	}
+}
+
+// sum is what the taps make of a line.
+func (t *resizedTaps) sum(line []float64, outside float64) float64 {
+	switch {
+	case t.outside:
+		return outside
+	case len(t.taps) == 1 && t.taps[0].weight == 1:
+		return line[t.taps[0].at]
+	}
+	sum := 0.0
+	for _, p := range t.taps {
+		sum += float64(p.weight * line[p.at])
+	}
+	return sum
+}
+
+// pairsOf returns the taps of a dimension of which each output has two, or nil.
+func pairsOf(outputs []resizedTaps) [][2]tap {
+	pairs := make([][2]tap, len(outputs))
+	for o, t := range outputs {
+		if t.outside || len(t.taps) != 2 {
+			return nil
+		}
+		pairs[o] = [2]tap(t.taps)
+	}
+	return pairs
 }
 
 // resizeKernel makes the result row by row.

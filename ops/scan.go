@@ -114,6 +114,9 @@ func (s scan) plan(in []graph.Fact) (p scanPlan, err error) {
 	if err != nil {
 		return p, err
 	}
+	if err := checkInputs(own, 0, len(own)); err != nil {
+		return p, err
+	}
 	p.batch, p.length = 1, -1
 	if s.batched {
 		p.first = 1

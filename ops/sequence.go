@@ -18,7 +18,9 @@ func init() {
 	})
 	register("SequenceLength", 11, func(*Attrs) graph.Op {
 		return &onValues{name: "SequenceLength", need: 1, most: 1,
-			infer: func([]graph.Fact) ([]graph.Fact, error) { return scalarFact(tensor.Int64), nil },
+			infer: func(in []graph.Fact) ([]graph.Fact, error) {
+				return scalarFact(tensor.Int64), checkType("the sequence", in[0].DType, tensor.Packed)
+			},
 			run: func(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 				s, err := unpack("the sequence", in[0], tensor.Sequence)
 				return []*tensor.Tensor{tensor.Scalar(int64(len(s.Items)))}, err

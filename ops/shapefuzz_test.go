@@ -56,6 +56,29 @@ func (d *draw) tensor() *tensor.Tensor {
 	return t
 }
 
+// packed is strings, or a sequence or an optional of tensors and such values.
+func (d *draw) packed(tb testing.TB, depth int) *tensor.Tensor {
+	v := tensor.Value{Kind: tensor.Kind(1 + d.pick(3))}
+	if v.Kind == tensor.Strings {
+		v.Shape = tensor.Shape{d.pick(3), d.pick(3)}[:d.pick(3)]
+		for range v.Shape.Elems() {
+			v.Strings = append(v.Strings, []string{"", "a", "b a", "1.5", "é"}[d.pick(5)])
+		}
+		return packValue(tb, v)
+	}
+	for range d.pick(4) {
+		if v.Kind == tensor.Optional && len(v.Items) > 0 {
+			break
+		}
+		if depth > 0 && d.pick(3) == 0 {
+			v.Items = append(v.Items, d.packed(tb, depth-1))
+		} else {
+			v.Items = append(v.Items, d.tensor())
+		}
+	}
+	return packValue(tb, v)
+}
+
 // FuzzShapeOps builds an operator that changes shapes or types from random
 // attributes and infers its result from random inputs: it gives an error or a
 // type, and what can be computed has that type and the same bytes again.
@@ -76,6 +99,20 @@ func FuzzShapeOps(f *testing.F) {
 		{"NonZero", nil}, {"Compress", []string{"axis"}}, {"TensorScatter", []string{"axis"}},
 		{"CenterCropPad", []string{"axes"}}, {"Col2Im", []string{"strides", "dilations", "pads"}}, {"AffineGrid", []string{"align_corners"}},
 		{"GridSample", []string{"align_corners"}}, {"RoiAlign", []string{"sampling_ratio"}},
+		{"TopK", []string{"axis", "k", "largest"}}, {"ArgMax", []string{"axis", "keepdims"}}, {"CumSum", []string{"exclusive", "reverse"}},
+		{"Unique", []string{"axis", "sorted"}}, {"NonMaxSuppression", nil}, {"Resize", []string{"axes", "antialias"}}, {"Upsample", nil},
+		{"MaxUnpool", []string{"kernel_shape", "strides", "pads"}}, {"LRN", []string{"size"}}, {"GroupNormalization", []string{"num_groups"}},
+		{"RotaryEmbedding", []string{"num_heads", "interleaved"}}, {"Attention", []string{"q_num_heads", "kv_num_heads", "is_causal"}},
+		{"BatchNormalization", []string{"training_mode"}}, {"NegativeLogLikelihoodLoss", []string{"ignore_index"}},
+		{"SoftmaxCrossEntropyLoss", []string{"ignore_index"}}, {"HannWindow", []string{"periodic", "output_datatype"}},
+		{"MelWeightMatrix", []string{"output_datatype"}}, {"DFT", []string{"axis", "inverse", "onesided"}}, {"STFT", []string{"onesided"}},
+		{"RandomNormal", []string{"shape", "dtype"}}, {"RandomUniformLike", []string{"dtype"}}, {"Bernoulli", []string{"dtype"}},
+		{"Multinomial", []string{"sample_size"}}, {"DeformConv", []string{"kernel_shape", "strides", "pads", "dilations", "group", "offset_group"}},
+		{"SequenceConstruct", nil}, {"SequenceAt", nil}, {"SequenceInsert", nil}, {"SequenceErase", nil}, {"SequenceLength", nil},
+		{"SplitToSequence", []string{"axis", "keepdims"}}, {"ConcatFromSequence", []string{"axis", "new_axis"}}, {"Optional", nil},
+		{"OptionalHasElement", nil}, {"OptionalGetElement", nil}, {"StringNormalizer", []string{"is_case_sensitive"}}, {"StringConcat", nil},
+		{"StringSplit", []string{"maxsplit"}}, {"RegexFullMatch", nil}, {"Equal", nil}, {"Where", nil},
+		{"TfIdfVectorizer", []string{"min_gram_length", "max_gram_length", "max_skip_count", "ngram_counts", "ngram_indexes", "pool_int64s"}},
 	}
 	for i := range ops {
 		for version := range 6 {
@@ -94,7 +131,8 @@ func FuzzShapeOps(f *testing.F) {
 				attrs = append(attrs, name, []string{"none", "add", "mul", "max"}[d.pick(4)])
 			case name == "mode":
 				attrs = append(attrs, name, []string{"constant", "edge", "reflect", "wrap"}[d.pick(4)])
-			case slices.Contains([]string{"perm", "axes", "pads", "value_ints", "starts", "ends", "split", "strides", "dilations"}, name):
+			case slices.Contains([]string{"perm", "axes", "pads", "value_ints", "starts", "ends", "split", "strides", "dilations", "shape", "kernel_shape",
+				"ngram_counts", "ngram_indexes", "pool_int64s"}, name):
 				attrs = append(attrs, name, d.numbers())
 			default:
 				attrs = append(attrs, name, d.number())
@@ -106,8 +144,10 @@ func FuzzShapeOps(f *testing.F) {
 		}
 		in := make([]graph.Fact, d.pick(5))
 		for i := range in {
-			switch d.pick(4) {
+			switch d.pick(5) {
 			case 0:
+			case 4:
+				in[i] = graph.Constant("", d.packed(t, 2)).Fact
 			case 1:
 				list := d.numbers()
 				in[i] = graph.Constant("", tensor.Of(int64s(list), len(list))).Fact
@@ -116,6 +156,14 @@ func FuzzShapeOps(f *testing.F) {
 			}
 		}
 		run := func() []*tensor.Tensor {
+			if _, ok := op.(graph.Caller); ok || slices.ContainsFunc(in, func(f graph.Fact) bool { return f.DType == tensor.Packed }) {
+				ts := make([]*tensor.Tensor, len(in))
+				for i, f := range in {
+					ts[i] = f.Const
+				}
+				ts, _ = graph.Apply(op, 1<<20, ts...)
+				return ts
+			}
 			out, err := op.Infer(in)
 			if err != nil {
 				return nil
