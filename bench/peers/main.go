@@ -226,7 +226,12 @@ func (r *report) add(ctx context.Context, list []contender, network, dir string,
 	return nil
 }
 
-// prepare puts a network's ONNX file, unless it is one, and random inputs into dir.
+// smallIDs is the number of different integers in an input: fewer than any table
+// that they choose from has rows.
+const smallIDs = 100
+
+// prepare puts a network's ONNX file, unless it is one, and inputs into dir: random
+// ones, or small integers.
 func prepare(network, dir string) (model, error) {
 	m := model{name: strings.TrimPrefix(network, "zoo:"), path: network}
 	var g *graph.Graph
@@ -244,10 +249,19 @@ func prepare(network, dir string) (model, error) {
 		return model{}, err
 	}
 	for i, v := range g.Inputs {
-		if v.DType != tensor.Float32 {
-			return model{}, fmt.Errorf("%s: input %q is %v, want float32", network, v.Name, v.Type)
+		var t *tensor.Tensor
+		switch v.DType {
+		case tensor.Float32:
+			t = tensortest.Random(uint64(i), v.Shape...)
+		case tensor.Int64:
+			t = tensor.New(v.DType, v.Shape...) // such as words
+			for j, ids := 0, tensor.View[int64](t); j < len(ids); j++ {
+				ids[j] = int64(j % smallIDs)
+			}
+		default:
+			return model{}, fmt.Errorf("%s: input %q is %v, want float32 or int64", network, v.Name, v.Type)
 		}
-		f, err := worker.Write(filepath.Join(dir, fmt.Sprintf("input%d.bin", i)), v.Name, tensortest.Random(uint64(i), v.Shape...))
+		f, err := worker.Write(filepath.Join(dir, fmt.Sprintf("input%d.bin", i)), v.Name, t)
 		if err != nil {
 			return model{}, err
 		}
