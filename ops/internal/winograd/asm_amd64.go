@@ -6,13 +6,14 @@ import "scission/ops/internal/isa"
 
 var assembly = []implementation{
 	{
-		level: isa.AVX512, tiles: []productTile{{width: 16, pixels: 14, fewest: 6}, {width: 32, pixels: 14, fewest: 6}},
+		level: isa.AVX512, vector: 16, tiles: []productTile{{width: 16, pixels: 14, fewest: 6}, {width: 32, pixels: 14, fewest: 6}},
 		input: inputsAVX512, product: productsAVX512, output: outputsAVX512,
 		lines: map[*line]lineFuncs{line3: {lineInputsAVX512K3, lineOutputsAVX512K3}, line7: {lineInputsAVX512K7, lineOutputsAVX512K7}},
 	},
 	{
-		// Beside 16 registers the loads limit a tile: 3x32 has the fewest.
-		level: isa.AVX2, tiles: []productTile{{width: 16, pixels: 6, fewest: 4}, {width: 32, pixels: 3, fewest: 2}},
+		// Beside 16 registers the loads limit a tile: 3x32 and 4x24 have the fewest.
+		level: isa.AVX2, vector: 8,
+		tiles: []productTile{{width: 16, pixels: 6, fewest: 4}, {width: 24, pixels: 4, fewest: 3}, {width: 32, pixels: 3, fewest: 2}},
 		input: inputsAVX2, product: productsAVX2, output: outputsAVX2,
 		lines: map[*line]lineFuncs{line3: {lineInputsAVX2K3, lineOutputsAVX2K3}, line7: {lineInputsAVX2K7, lineOutputsAVX2K7}},
 	},
@@ -34,6 +35,12 @@ var tilesAVX2 = [...][6]productAsm{
 	{productAVX2P1C32, productAVX2P2C32, productAVX2P3C32},
 }
 
+// pairsAVX2 are the tiles of 24 channels that start at a block, and those that start in its middle.
+var pairsAVX2 = [...][4]productAsm{
+	{productAVX2P1C24, productAVX2P2C24, productAVX2P3C24, productAVX2P4C24},
+	{productAVX2P1C24From8, productAVX2P2C24From8, productAVX2P3C24From8, productAVX2P4C24From8},
+}
+
 var tilesAVX512 = [...][14]productAsm{
 	{
 		productAVX512P1C16, productAVX512P2C16, productAVX512P3C16, productAVX512P4C16, productAVX512P5C16,
@@ -46,11 +53,15 @@ var tilesAVX512 = [...][14]productAsm{
 	},
 }
 
-func productsAVX2(r *productRun, x, w, ahead, y []float32, count, pixels, width int) {
+func productsAVX2(r *productRun, x, w, ahead, y []float32, count, pixels, width, lane int) {
+	if width%lanes != 0 {
+		pairsAVX2[lane/8][pixels-1](&r.blocks, &x[0], &w[0], &ahead[0], &y[0], count)
+		return
+	}
 	tilesAVX2[width/lanes-1][pixels-1](&r.blocks, &x[0], &w[0], &ahead[0], &y[0], count)
 }
 
-func productsAVX512(r *productRun, x, w, ahead, y []float32, count, pixels, width int) {
+func productsAVX512(r *productRun, x, w, ahead, y []float32, count, pixels, width, _ int) {
 	tilesAVX512[width/lanes-1][pixels-1](&r.blocks, &x[0], &w[0], &ahead[0], &y[0], count)
 }
 

@@ -6,7 +6,7 @@ import "scission/ops/internal/isa"
 
 var assembly = []implementation{
 	{
-		level: isa.NEON, tiles: []productTile{{width: 16, pixels: 6, fewest: 4}}, input: inputsNEON, product: productsNEON, output: outputsNEON,
+		level: isa.NEON, vector: 4, tiles: []productTile{{width: 16, pixels: 6, fewest: 4}}, input: inputsNEON, product: productsNEON, output: outputsNEON,
 		lines: map[*line]lineFuncs{line3: {lineInputsNEONK3, lineOutputsNEONK3}, line7: {lineInputsNEONK7, lineOutputsNEONK7}},
 	},
 }
@@ -19,7 +19,7 @@ var tilesNEON = [...]func(r *int, x, w, y *float32, count int){
 	productNEONP1, productNEONP2, productNEONP3, productNEONP4, productNEONP5, productNEONP6,
 }
 
-func productsNEON(r *productRun, x, w, _, y []float32, count, pixels, _ int) {
+func productsNEON(r *productRun, x, w, _, y []float32, count, pixels, _, _ int) {
 	tilesNEON[pixels-1](&r.blocks, &x[0], &w[0], &y[0], count)
 }
 

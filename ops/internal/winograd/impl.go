@@ -1,12 +1,16 @@
 package winograd
 
-import "scission/ops/internal/isa"
+import (
+	"scission/ops/internal/conv"
+	"scission/ops/internal/isa"
+)
 
 //go:generate sh ../asmgen/generate.sh winograd
 
 // implementation is one way to do the three parts of the convolution.
 type implementation struct {
 	level   isa.Level
+	vector  int           // float32s of a register
 	tiles   []productTile // narrowest first; the first is of one block
 	input   inputFunc
 	product productFunc
@@ -16,20 +20,84 @@ type implementation struct {
 
 // productTile is the size of the largest tile of a width.
 type productTile struct {
-	width  int // output channels, a multiple of lanes
+	width  int // output channels: a multiple of lanes, or of half of them, and then tiles come in pairs
 	pixels int
 	fewest int // pixels that a tile should have
 }
 
-// widest returns the widest tile for that many blocks of output channels.
-func (i *implementation) widest(blocks int) *productTile {
+// pair returns the fewest blocks of output channels that tiles cover, and how many do.
+func (t *productTile) pair() (blocks, tiles int) {
+	if t.width%lanes == 0 {
+		return t.width / lanes, 1
+	}
+	return 2 * t.width / lanes, 2
+}
+
+// panel is output channels of a set, from column on, that one tile after the other computes for all pixels of a part.
+type panel struct {
+	*productTile
+	column int
+}
+
+// leastLoads is how many vectors a tile loads, for each value of a pixel, in the time that it takes at least.
+const leastLoads = 7
+
+// panels divides so many blocks of output channels into those of the tiles that are best for so many pixels.
+func (i *implementation) panels(blocks, pixels int) (ps []panel) {
+	most, _ := i.cheapest(blocks, pixels)
+	for column := 0; column < blocks; {
+		t := i.next(most, blocks-column)
+		size, count := t.pair()
+		for n := range count {
+			ps = append(ps, panel{t, column*lanes + n*t.width})
+		}
+		column += size
+	}
+	return ps
+}
+
+// next returns the tile for the first of so many blocks: the one that most of them get if it fits, else the widest.
+func (i *implementation) next(most *productTile, blocks int) *productTile {
+	if size, _ := most.pair(); size <= blocks {
+		return most
+	}
 	t := &i.tiles[0]
 	for j := range i.tiles {
-		if i.tiles[j].width <= blocks*lanes {
+		if size, _ := i.tiles[j].pair(); size <= blocks {
 			t = &i.tiles[j]
 		}
 	}
 	return t
+}
+
+// cheapest returns the tile that most of so many blocks of output channels should get, and the loads of all tiles for
+// each input channel: they are what limits tiles.
+func (i *implementation) cheapest(blocks, pixels int) (best *productTile, least int) {
+	for j := range i.tiles {
+		most, cost := &i.tiles[j], 0
+		for left := blocks; left > 0; {
+			t := i.next(most, left)
+			size, count := t.pair()
+			cost += left / size * count * i.loads(t, pixels)
+			left %= size
+		}
+		if best == nil || cost < least {
+			best, least = most, cost
+		}
+	}
+	return best, least
+}
+
+// loads returns the loads of the tiles of a panel for each input channel.
+func (i *implementation) loads(t *productTile, pixels int) (n int) {
+	full, rest, tiles := conv.Split(pixels, t.pixels, t.fewest)
+	n = full * max(leastLoads, t.width/i.vector+t.pixels)
+	for ; tiles > 0; tiles-- {
+		size := ceil(rest, tiles)
+		n += max(leastLoads, t.width/i.vector+size)
+		rest -= size
+	}
+	return n
 }
 
 // lineFuncs is the transforms for a line.
@@ -58,9 +126,10 @@ type inputRun struct {
 //
 //	y[p][oc] = sum over ic of x[p][ic] · w[ic][oc], from the first ic to the last
 //
-// or adds them to what y holds, in the same order. x and y lie in blocks of 16 channels, w is [ic][width]. It may fetch weights that are needed next from ahead on, which
-// is a hint and never read.
-type productFunc func(r *productRun, x, w, ahead, y []float32, count, pixels, width int)
+// or adds them to what y holds, in the same order. x and y lie in blocks of 16 channels, w is [ic][width]; the first
+// output channel is the lane of a block, at y. It may fetch weights that are needed next from ahead on, which is a hint
+// and never read.
+type productFunc func(r *productRun, x, w, ahead, y []float32, count, pixels, width, lane int)
 
 // productRun is what products have in common. The steps count bytes. Assembly reads the fields by their place.
 type productRun struct {
@@ -126,7 +195,7 @@ type lineOutputRun struct {
 
 // implementations is the list that drives choice, parity tests and benchmarks, best first.
 var implementations = append(assembly, implementation{
-	level: isa.Go, tiles: []productTile{{width: lanes, pixels: 1, fewest: 1}}, input: portableInput, product: portableProduct, output: portableOutput,
+	level: isa.Go, vector: 1, tiles: []productTile{{width: lanes, pixels: 1, fewest: 1}}, input: portableInput, product: portableProduct, output: portableOutput,
 	lines: map[*line]lineFuncs{line3: {line3.portableInput, line3.portableOutput}, line7: {line7.portableInput, line7.portableOutput}},
 })
 

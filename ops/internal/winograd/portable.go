@@ -54,7 +54,7 @@ func portableInput(r inputRun, in, v, _ []float32) {
 }
 
 // portableProduct is the productFunc in Go, for tiles of one pixel.
-func portableProduct(r *productRun, x, w, _, y []float32, count, _, _ int) {
+func portableProduct(r *productRun, x, w, _, y []float32, count, _, _, _ int) {
 	const half = lanes / 2 // as many sums as the registers hold
 	step := r.stepX / 4
 	for i := range count {

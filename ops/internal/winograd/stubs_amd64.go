@@ -139,6 +139,46 @@ func productAVX2P2C32(r *int, x *float32, w *float32, ahead *float32, y *float32
 //go:noescape
 func productAVX2P3C32(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
 
+// productAVX2P1C24 is a productFunc for tiles of 1 pixels by 24 output channels.
+//
+//go:noescape
+func productAVX2P1C24(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
+
+// productAVX2P1C24From8 is a productFunc for tiles of 1 pixels by 24 output channels.
+//
+//go:noescape
+func productAVX2P1C24From8(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
+
+// productAVX2P2C24 is a productFunc for tiles of 2 pixels by 24 output channels.
+//
+//go:noescape
+func productAVX2P2C24(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
+
+// productAVX2P2C24From8 is a productFunc for tiles of 2 pixels by 24 output channels.
+//
+//go:noescape
+func productAVX2P2C24From8(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
+
+// productAVX2P3C24 is a productFunc for tiles of 3 pixels by 24 output channels.
+//
+//go:noescape
+func productAVX2P3C24(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
+
+// productAVX2P3C24From8 is a productFunc for tiles of 3 pixels by 24 output channels.
+//
+//go:noescape
+func productAVX2P3C24From8(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
+
+// productAVX2P4C24 is a productFunc for tiles of 4 pixels by 24 output channels.
+//
+//go:noescape
+func productAVX2P4C24(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
+
+// productAVX2P4C24From8 is a productFunc for tiles of 4 pixels by 24 output channels.
+//
+//go:noescape
+func productAVX2P4C24From8(r *int, x *float32, w *float32, ahead *float32, y *float32, count int)
+
 // productAVX512P1C16 is a productFunc for tiles of 1 pixels by 16 output channels.
 //
 //go:noescape

@@ -132,6 +132,7 @@ type Kernel struct {
 	weights  []float32 // [sets][values][columns of the set][IC][width]
 	epi      []float32 // [OC/16][4][16]
 	slabs    []slab
+	panels   [2][]panel // of a set, and of the last one
 	finals   epilogueRun
 
 	ics, ocs   int // blocks of channels
@@ -156,7 +157,7 @@ type slab struct {
 // it if there is one set, else in a step before.
 type cut struct {
 	parts, part int // tiles of a part
-	sets, set   int // blocks of output channels of a set, a multiple of those of a product
+	sets, set   int // blocks of output channels of a set
 	groups      int // into which the input channels of a part are cut in that step
 	slab        int // products of a slab of the sum, a multiple of lanes
 }
@@ -192,6 +193,8 @@ func newForm(f form, impl *implementation, s conv.Shape, weights []float32, e co
 	if k.cut = c; c.parts == 0 {
 		k.cut = k.share()
 	}
+	k.panels[0] = impl.panels(k.set, min(k.part, k.tiles))
+	k.panels[1] = impl.panels(k.ocs-(k.sets-1)*k.set, min(k.part, k.tiles))
 	if k.slab == 0 {
 		k.slab = k.slabbed()
 	}
@@ -225,25 +228,34 @@ const (
 	slabTiles = 4       // of a product, from which on slabs pay
 )
 
-// products returns how many tiles of products the widest ones of a part are.
-func (k *Kernel) products() int {
-	wide := k.impl.widest(k.ocs)
-	full, _, tiles := conv.Split(min(k.part, k.tiles), wide.pixels, wide.fewest)
-	return full + tiles
+// products returns the width of most products of a part, and how many tiles those are.
+func (k *Kernel) products() (width, tiles int) {
+	t := k.panels[0][0]
+	full, _, tiles := conv.Split(min(k.part, k.tiles), t.pixels, t.fewest)
+	return t.width, full + tiles
 }
 
 // slabbed chooses the length of a slab.
 func (k *Kernel) slabbed() int {
 	sum, slabs := k.sum(), 1
-	if k.products() >= slabTiles {
-		slabs = max(1, (sum*k.blocks()*lanes+slabLen/2)/slabLen)
+	if width, tiles := k.products(); tiles >= slabTiles {
+		slabs = max(1, (sum*width+slabLen/2)/slabLen)
 	}
 	return ceil(ceil(sum, lanes), slabs) * lanes
 }
 
+// panelsOf returns the panels of a set.
+func (k *Kernel) panelsOf(set int) []panel {
+	if set == k.sets-1 {
+		return k.panels[1]
+	}
+	return k.panels[0]
+}
+
 // slice cuts the sum over input channels into slabs.
 func (k *Kernel) slice() {
-	fetch := ceil(4*k.blocks()*lanes*4, k.products())
+	width, tiles := k.products()
+	fetch := ceil(4*width*4, tiles)
 	for first := 0; first < k.sum(); first += k.slab {
 		s := slab{first: first, count: min(k.slab, k.sum()-first)}
 		s.product = productRun{
@@ -261,15 +273,21 @@ func (k *Kernel) pack(weights []float32) {
 	preferHuge(k.weights)
 	u := make([]float32, k.values*lanes)
 	for o := range k.ocs {
-		// Where the 16 weights of value 0 and input channel 0 are, and how far it is to the others.
-		first := o / k.set * k.set
-		size := min(k.set, k.ocs-first)
-		column := o / k.blocks() * k.blocks()
-		width := min(k.blocks(), k.ocs-column) * lanes
-		at := first*lanes*k.values*sum + (o-column)*lanes
+		// The weights of each half of the block lie side by side.
+		set := o / k.set
+		first := set * k.set
+		size := min(k.set, k.ocs-first) * lanes
+		var halves [2]panel
+		for _, p := range k.panelsOf(set) {
+			for h := range halves {
+				if p.column <= (o-first)*lanes+h*lanes/2 {
+					halves[h] = p
+				}
+			}
+		}
 		real := min(lanes, k.shape.OC-o*lanes)
 		for _, s := range k.slabs {
-			at := at + s.first*size*lanes + (column-first)*lanes*s.count
+			at := first*lanes*k.values*sum + s.first*size
 			for i := s.first; i < s.first+s.count; i++ {
 				for j := range real {
 					g := weights[(((o*lanes+j)*ic+i%ic)*k.rows+i/ic)*taps:][:taps]
@@ -279,16 +297,18 @@ func (k *Kernel) pack(weights []float32) {
 						transformWeights((*[kernel * kernel]float32)(g), u[j:])
 					}
 				}
-				for v := range k.values {
-					copy(k.weights[at+v*size*lanes*sum+(i-s.first)*width:][:real], u[v*lanes:])
+				for h, p := range halves {
+					column := (o-first)*lanes + h*lanes/2
+					to := at + p.column*s.count + (i-s.first)*p.width + column - p.column
+					for v := range k.values {
+						from := u[v*lanes:][:real]
+						copy(k.weights[to+v*size*sum:][:lanes/2], from[min(h*lanes/2, real):])
+					}
 				}
 			}
 		}
 	}
 }
-
-// blocks returns the blocks of output channels of a product.
-func (k *Kernel) blocks() int { return k.impl.widest(k.ocs).width / lanes }
 
 // transformWeights sets every lanes-th element of u to an element of GgGᵀ.
 func transformWeights(g *[kernel * kernel]float32, u []float32) {
@@ -327,9 +347,12 @@ func (k *Kernel) share() cut {
 	want := int(min(maxChunks, max(1, flop/minFlop)))
 	weights, input, output := float64(k.values*ic*oc), float64(k.values*ic)*float64(k.tiles), float64(k.values*oc)*float64(k.tiles)
 	best, least := cut{}, math.Inf(1)
-	units, pixels := ceil(k.ocs, k.blocks()), k.impl.widest(k.ocs).pixels
-	for n := 1; n <= min(want, units); n++ {
-		set := ceil(units, n) * k.blocks()
+	pixels := k.impl.tiles[len(k.impl.tiles)-1].pixels
+	for n := 1; n <= min(want, k.ocs); n++ {
+		set := ceil(k.ocs, n)
+		if n > 1 && set == ceil(k.ocs, n-1) {
+			continue
+		}
 		sets := ceil(k.ocs, set)
 		local, spilled, moved := set*lanes, output, float64(sets+1)*input
 		if sets == 1 {
@@ -342,14 +365,19 @@ func (k *Kernel) share() cut {
 			if p > 0 {
 				part = ceil(k.tiles, p)
 			}
+			if p > 1 && part == ceil(k.tiles, p-1) {
+				continue
+			}
 			parts := ceil(k.tiles, part)
 			cost := float64(parts)*weights + moved
 			if part > fits {
 				cost += 2 * spilled
 			}
-			uneven := float64(set*sets) / float64(k.ocs) * float64(part*parts) / float64(k.tiles)
+			_, most := k.impl.cheapest(set, part)
+			_, last := k.impl.cheapest(k.ocs-(sets-1)*set, part)
+			all, slowest := float64(parts*((sets-1)*most+last)), float64(parts*sets*most)
 			short := max(1, float64(want)/float64(sets*parts))
-			if cost *= uneven * uneven * math.Sqrt(short); cost < least {
+			if cost *= all * slowest * math.Sqrt(short); cost < least {
 				least, best = cost, cut{parts: parts, part: part, sets: sets, set: set, groups: ceil(want, parts)}
 			}
 		}
@@ -484,27 +512,25 @@ func (k *Kernel) multiply(part, set int, v, m []float32) {
 		for j := range k.slabs {
 			s := &k.slabs[j]
 			v := v[i*k.vPlane+s.first*k.part:]
-			for o := 0; o < size; {
-				t := k.impl.widest(size - o)
-				n := s.count * t.width
+			for _, p := range k.panelsOf(set) {
+				n := s.count * p.width
 				next := w[n:]
 				if len(next) == 0 {
 					next = w
 				}
-				k.multiplyBlock(s, t, tiles, v, w, next, m[i*k.mPlane+o*k.part*lanes:])
+				k.multiplyPanel(s, p, tiles, v, w, next, m[i*k.mPlane+p.column/lanes*k.part*lanes:])
 				w = w[n:]
-				o += t.width / lanes
 			}
 		}
 	}
 }
 
-// multiplyBlock multiplies the first pixels of v by the first weights of w. Those of next come after them.
-func (k *Kernel) multiplyBlock(s *slab, t *productTile, pixels int, v, w, next, m []float32) {
-	full, rest, tiles := conv.Split(pixels, t.pixels, t.fewest)
+// multiplyPanel multiplies the first pixels of v by the first weights of w. Those of next come after them.
+func (k *Kernel) multiplyPanel(s *slab, p panel, pixels int, v, w, next, m []float32) {
+	full, rest, tiles := conv.Split(pixels, p.pixels, p.fewest)
 	each := ceil(s.count, 4) * s.product.stepAhead / 4 // float32s to fetch ahead in a tile
 	for at := 0; at < pixels; {
-		size, count := t.pixels, full
+		size, count := p.pixels, full
 		if full > 0 {
 			full = 0
 		} else {
@@ -512,7 +538,7 @@ func (k *Kernel) multiplyBlock(s *slab, t *productTile, pixels int, v, w, next, 
 			rest -= size
 			tiles--
 		}
-		k.impl.product(&s.product, v[at*lanes:], w, next[min(at/t.pixels*each, len(next)-1):], m[at*lanes:], count, size, t.width)
+		k.impl.product(&s.product, v[at*lanes:], w, next[min(at/p.pixels*each, len(next)-1):], m[at*lanes:], count, size, p.width, p.column%lanes)
 		at += size * count
 	}
 }

@@ -355,11 +355,14 @@ func output(s avx.ISA, cols int, points []Mem) {
 	RET()
 }
 
-// product writes the tile of px pixels by nv vectors of output channels, which multiplies unroll values of a block before
-// it loops.
-func product(s avx.ISA, px, nv, unroll int) {
+// product writes the tile of px pixels by nv vectors of output channels, the first of which is vector first of a block.
+// It multiplies unroll values of a block before it loops.
+func product(s avx.ISA, px, nv, first, unroll int) {
 	width := nv * s.Bytes
 	name := fmt.Sprintf("product%sP%dC%d", s.Name, px, width/4)
+	if first > 0 {
+		name += fmt.Sprintf("From%d", first*s.Lanes())
+	}
 	TEXT(name, NOSPLIT, "func(r *int, x, w, ahead, y *float32, count int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s is a productFunc for tiles of %d pixels by %d output channels.", name, px, width/4))
@@ -373,7 +376,7 @@ func product(s avx.ISA, px, nv, unroll int) {
 	sums := func(f func(v reg.VecPhysical, m Mem)) {
 		for i := range px {
 			for j := range nv {
-				lane := j * s.Bytes
+				lane := (first + j) * s.Bytes
 				m := Mem{Base: y, Disp: i*block + lane%block}
 				if lane >= block {
 					m.Index, m.Scale = apart, 1
@@ -697,14 +700,18 @@ func main() {
 		}
 	}
 	for px := 1; px <= 6; px++ {
-		product(avx.AVX2, px, 2, values)
+		product(avx.AVX2, px, 2, 0, values)
 	}
 	for px := 1; px <= 3; px++ {
-		product(avx.AVX2, px, 4, values)
+		product(avx.AVX2, px, 4, 0, values)
+	}
+	for px := 1; px <= 4; px++ {
+		product(avx.AVX2, px, 3, 0, values)
+		product(avx.AVX2, px, 3, 1, values)
 	}
 	for nv := 1; nv <= 2; nv++ {
 		for px := 1; px <= 14; px++ {
-			product(avx.AVX512, px, nv, quad)
+			product(avx.AVX512, px, nv, 0, quad)
 		}
 	}
 	Generate()
