@@ -19,14 +19,16 @@ import (
 )
 
 // inputKinds says what can be an input's file.
-const inputKinds = "a .npy, .npz, .jpg, .png, .webp or .pb file, or random:SEED"
+const inputKinds = "a .npy, .npz, .jpg, .png, .webp or .pb file, or random:SEED[:SHAPE]"
 
 // inputHelp explains --input and --preprocess.
 const inputHelp = `An input is a .npy file, an array of a .npz file, a JPEG, PNG or WebP picture, an
-ONNX TensorProto (.pb), or random:SEED. NAME= may be left out for a model with one
-input, and for a .npz file whose arrays have the inputs' names; FILE.npz:ARRAY is
-one of its arrays. Several files for an input are run one after the other, or with
---batch stacked along its first dimension.
+ONNX TensorProto (.pb), or random:SEED, with 1 for dimensions that the model leaves
+open unless random:SEED:8x3x224x224 gives them. NAME= may be left out for a model
+with one input, and for a .npz file whose arrays have the inputs' names;
+FILE.npz:ARRAY is one of its arrays. Several files for an input are run one after
+the other, in any shapes that the model takes, or with --batch stacked along its
+first dimension.
 
 A picture is resized and cropped to the model's input, RGB or grey; 0 to 255
 become 0 to 1 for inputs of floating point. --preprocess says otherwise:
@@ -209,8 +211,12 @@ func (x *feed) load(i int) ([]*tensor.Tensor, error) {
 		}
 	}
 	shapes := map[string]tensor.Shape{}
-	for name, t := range read {
-		shapes[name] = t.Shape
+	for _, in := range x.inputs {
+		if t := read[in.Name]; t != nil {
+			shapes[in.Name] = t.Shape
+		} else if _, shape, err := x.randomInput(in.Name, i); err == nil && shape != nil {
+			shapes[in.Name] = shape
+		}
 	}
 	if x.model.Graph == nil || !maps.EqualFunc(shapes, x.shapes, tensor.Shape.Equal) {
 		if err := x.model.shape(shapes); err != nil {
@@ -222,9 +228,12 @@ func (x *feed) load(i int) ([]*tensor.Tensor, error) {
 	for k, v := range x.model.Graph.Inputs {
 		t := read[v.Name]
 		if t == nil {
-			seed, err := x.seed(v.Name, i)
+			seed, shape, err := x.randomInput(v.Name, i)
 			if err != nil {
 				return nil, err
+			}
+			if shape != nil && !shape.Equal(v.Shape) {
+				return nil, usagef("input %q of model %s has shape %v, want %v", v.Name, x.model.Name, v.Shape, shape)
 			}
 			t = randomTensor(v.Type, seed+uint64(k))
 		}
@@ -261,21 +270,34 @@ func (x *feed) loadAll() ([][]*tensor.Tensor, error) {
 	return all, nil
 }
 
-// seed is that of an input that is random in run i.
-func (x *feed) seed(name string, i int) (uint64, error) {
+// randomInput returns the seed of an input that is random in run i, and its shape if
+// that is given, else nil.
+func (x *feed) randomInput(name string, i int) (uint64, tensor.Shape, error) {
 	files := x.given[name]
 	if files == nil {
 		if !x.random {
-			return 0, usagef("input %q of model %s is missing: give --input %s=FILE, %s", name, x.model.Name, name, inputKinds)
+			return 0, nil, usagef("input %q of model %s is missing: give --input %s=FILE, %s", name, x.model.Name, name, inputKinds)
 		}
-		return 1, nil
+		return 1, nil, nil
 	}
 	file := files[min(i, len(files)-1)]
-	seed, err := strconv.ParseUint(strings.TrimPrefix(file, randomPrefix), 10, 64)
+	number, dims, shaped := strings.Cut(strings.TrimPrefix(file, randomPrefix), ":")
+	seed, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
-		return 0, usagef("input %q: %q, want random:SEED with a number", name, file)
+		return 0, nil, usagef("input %q: %q, want random:SEED or random:SEED:SHAPE with numbers", name, file)
 	}
-	return seed, nil
+	if !shaped {
+		return seed, nil, nil
+	}
+	var shape tensor.Shape
+	for d := range strings.SplitSeq(dims, "x") {
+		n, err := strconv.Atoi(d)
+		if err != nil || n < 0 {
+			return 0, nil, usagef("input %q: %q, want a shape such as 8x3x224x224", name, file)
+		}
+		shape = append(shape, n)
+	}
+	return seed, shape, nil
 }
 
 // read reads the files of an input and stacks them. It returns nil for one that

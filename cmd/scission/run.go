@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"scission/engine/graph"
+	"scission/engine/tensor"
 	"scission/split"
 	"scission/split/run"
 )
@@ -42,33 +44,21 @@ may be given with --input or behind the model.
 				return err
 			}
 			n := &run.Node{Name: deviceName, Threads: threads, Exact: exact}
-			var e *run.Execution
-			var opened *graph.Graph
-			defer func() {
-				if e != nil {
-					e.Close()
-				}
-			}()
+			shapes := run.NewDynamic(func(ctx context.Context, _ []tensor.Type) (*run.Execution, error) {
+				return n.Open(ctx, run.Deployment{Model: x.model.Model, Stages: native(deviceName, x.model.Graph)})
+			}, 0)
+			defer shapes.Close()
 			var all []outputReport
 			for i := range x.runs {
 				in, err := x.load(i)
 				if err != nil {
 					return err
 				}
-				if g := x.model.Graph; g != opened {
-					if e != nil {
-						e.Close()
-					}
-					if e, err = n.Open(cmd.Context(), run.Deployment{Model: x.model.Model, Stages: native(deviceName, g)}); err != nil {
-						return err
-					}
-					opened = g
-				}
-				out, _, err := e.Run(cmd.Context(), in)
+				out, _, err := shapes.Run(cmd.Context(), in)
 				if err != nil {
 					return err
 				}
-				reports, err := r.report(opened, in, out, i)
+				reports, err := r.report(x.model.Graph, in, out, i)
 				if err != nil {
 					return err
 				}
