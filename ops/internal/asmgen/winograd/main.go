@@ -105,10 +105,17 @@ func transformInput(d []Mem, to func(i int, v reg.VecPhysical), free, c []reg.Ve
 	VFMADD231PS(d1, aabb, t)
 	to(5, t)
 	for i, points := range [][3]reg.VecPhysical{{bb, a}, {aa, b}} {
-		VMOVAPS(d4, s)
-		VFNMADD231PS(d2, points[0], s)
-		VMOVAPS(d3, t)
-		VFNMADD231PS(d1, points[0], t)
+		s, t := s, t
+		if i == 0 {
+			VMOVAPS(d4, s)
+			VFNMADD231PS(d2, points[0], s)
+			VMOVAPS(d3, t)
+			VFNMADD231PS(d1, points[0], t)
+		} else { // d1 and d2 are used for the last time
+			s, t = d2, d1
+			VFNMADD213PS(d4, points[0], s)
+			VFNMADD213PS(d3, points[0], t)
+		}
 		VMOVAPS(s, r)
 		VFMADD231PS(t, points[1], r)
 		to(1+2*i, r)
