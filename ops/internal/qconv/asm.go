@@ -13,8 +13,11 @@ func call(tile tileAsm, l *loops, taps []int, in, w []int16, epi, res []float32,
 		r = &res[0]
 	}
 	y := (*int16)(unsafe.Pointer(unsafe.SliceData(out.Wide)))
-	if out.Narrow != nil {
+	switch {
+	case out.Narrow != nil:
 		y = &out.Narrow[0]
+	case out.Sums != nil:
+		y = (*int16)(unsafe.Pointer(&out.Sums[0]))
 	}
 	tile(&l.taps, &taps[0], &in[0], &w[0], &epi[0], r, y, count, lines)
 }

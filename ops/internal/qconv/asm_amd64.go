@@ -58,10 +58,25 @@ var (
 	dequantiseAsm func(dst *float32, x *int16, n int, scale float32)
 	interleaveAsm func(dst, x *int16, plane, n int)
 	copyRowsAsm   func(dst, src *int16, rows, n, dstStep, srcStep int)
+	widenAsm      func(dst *int16, src *byte, n, dstStep, srcStep int, flip, zero int16)
+	narrowAsm     func(dst *byte, src *int16, n, dstStep int, zero int16)
+	combineAsm    [Mul + 1]func(dst, a, b *int16, n int, scaleA, scaleB, step, lo, hi float32)
 )
 
 func init() {
 	if isa.Have(isa.AVX2) {
 		quantiseAsm, dequantiseAsm, interleaveAsm, copyRowsAsm = quantiseAVX2, dequantiseAVX2, interleaveAVX2, copyRowsAVX2
+		widenAsm, narrowAsm = widenAVX2, narrowAVX2
+		combineAsm[Add], combineAsm[Mul] = addAVX2, mulAVX2
 	}
+}
+
+// extremesOf lowers the first half of ends to the first elements of x, raises the other, and returns how many these are.
+func extremesOf(x []float32, ends *[2 * extremeLanes]float32) int {
+	n := len(x) / Block
+	if n == 0 || !isa.Have(isa.AVX2) {
+		return 0
+	}
+	extremesAVX2(&x[0], n, ends)
+	return n * Block
 }

@@ -10,7 +10,7 @@ import (
 func portable(run int) tileFunc {
 	return func(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, _ int) {
 		for p := range lines * count {
-			var sums [Block]int32
+			sums := starts(epi)
 			line := p / count
 			at := in[(line*l.lineIn+p%count*l.tile)/2:]
 			for t, offset := range taps {
@@ -33,7 +33,7 @@ func portable(run int) tileFunc {
 // portableDepthwise is the depthwise tileFunc in Go, for tiles of one pixel.
 func portableDepthwise(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, _ int) {
 	for p := range lines * count {
-		var sums [Block]int32
+		sums := starts(epi)
 		line := p / count
 		at := in[(line*l.lineIn+p%count*l.tile)/2:]
 		for t, offset := range taps {
@@ -46,21 +46,33 @@ func portableDepthwise(l *loops, taps []int, in, w []int16, epi, res []float32, 
 	}
 }
 
+// starts returns with what the sums of a block begin.
+func starts(epi []float32) (sums [Block]int32) {
+	for c, v := range epi[epilogueStart*Block:][:Block] {
+		sums[c] = int32(math.Float32bits(v))
+	}
+	return sums
+}
+
 // finish is the Epilogue for the pixel at the element at of the output.
 func (l *loops) finish(sums *[Block]int32, epi, res []float32, out Out, at int) {
+	if l.quantise == keepSums {
+		copy(out.Sums[at:][:Block], sums[:])
+		return
+	}
 	for c, s := range sums {
-		y := conv.ScaleShift(float32(s), epi[c], epi[Block+c])
+		y := conv.ScaleShift(float32(s), epi[epilogueMul*Block+c], epi[epilogueAdd*Block+c])
 		if l.scale != 0 {
-			y = conv.ScaleShift(y, epi[2*Block+c], epi[3*Block+c])
+			y = conv.ScaleShift(y, epi[epilogueScale*Block+c], epi[epilogueShift*Block+c])
 		}
 		if res != nil {
 			y += res[at+c]
 		}
-		if y = conv.Clamp(y, l.lo, l.hi); l.mask != 0 && epi[4*Block+c] == 0 { // the mask of a channel is a NaN
+		if y = conv.Clamp(y, l.lo, l.hi); l.mask != 0 && epi[epilogueMask*Block+c] == 0 { // the mask of a channel is a NaN
 			y = 0
 		}
 		switch {
-		case l.quantise == 0:
+		case l.quantise == keepNumbers:
 			out.Wide[at+c] = y
 		case y != y:
 			out.Narrow[at+c] = int16(l.floor)

@@ -32,14 +32,18 @@ const (
 
 // Epilogue is what happens to the sum acc of an output element, in this order:
 //
+//	acc = acc + Start[oc]               if Start is not nil
+//	y = acc                             if Sums, and that is all
 //	y = float32(acc)*Mul[oc] + Add[oc]
 //	y = y*Scale[oc] + Shift[oc]         if Scale is not nil
 //	y = y + res                         if Residual, which a depthwise convolution has not
 //	y = Lo where y < Lo, Hi where y > Hi; a NaN stays
 //	y = int16(round(y / Step))          if Step is not 0, within Min and Max; ties to even, a NaN becomes Min
 //
-// A multiplication and an addition round once in assembly, twice in portable Go.
+// A multiplication and an addition round once in assembly, twice in portable Go. acc must be an int32 with Start too.
 type Epilogue struct {
+	Start                  []int32
+	Sums                   bool
 	Mul, Add, Scale, Shift []float32
 	Residual               bool
 	Lo, Hi                 float32
@@ -129,8 +133,23 @@ type loops struct {
 	step     float32
 }
 
-// epilogueLen is the values of a channel that the epilogue has: mul, add, scale, shift and mask.
-const epilogueLen = 5
+// What the epilogue has for each channel. The mask has all bits, those of start are an int32's.
+const (
+	epilogueMul = iota
+	epilogueAdd
+	epilogueScale
+	epilogueShift
+	epilogueMask
+	epilogueStart
+	epilogueLen
+)
+
+// The values of loops.quantise.
+const (
+	keepNumbers = iota
+	quantiseNumbers
+	keepSums
+)
 
 // Kernel is a convolution with packed weights for one implementation. It is immutable; any number of threads may
 // call it.
@@ -286,19 +305,15 @@ func (k *Kernel) packDepthwise(weights []int16) {
 	}
 }
 
-// packEpilogue lays out the epilogue: [block][5][16], of depthwise convolutions in the order that their weights have.
+// packEpilogue lays out the epilogue.
 func (k *Kernel) packEpilogue(e Epilogue) {
-	at := func(c, what int) int {
-		lane := c % Block
-		if k.depthwise {
-			lane = k.impl.unpacked(lane)
-		}
-		return (c/Block*epilogueLen+what)*Block + lane
-	}
 	s, l := &k.shape, &k.loops
 	l.lo, l.hi = e.Lo, e.Hi
-	if e.Step != 0 {
-		l.quantise, l.step, l.floor = 1, e.Step, int32(e.Min)
+	switch {
+	case e.Sums:
+		l.quantise = keepSums
+	case e.Step != 0:
+		l.quantise, l.step, l.floor = quantiseNumbers, e.Step, int32(e.Min)
 		l.inverse, l.rest = inverse(e.Step)
 		l.lo = max(l.lo, float32(e.Min)*e.Step)
 		l.hi = max(min(l.hi, float32(e.Max)*e.Step), l.lo)
@@ -311,19 +326,32 @@ func (k *Kernel) packEpilogue(e Epilogue) {
 	}
 	l.pixel = 2 * k.stepX
 	l.lineIn, l.lineRes, l.lineOut = 2*k.stepRow, 4*s.OW*Block, 4*s.OW*Block
-	if e.Step != 0 {
+	if l.quantise == quantiseNumbers {
 		l.lineOut = 2 * s.OW * Block
 	}
 	l.tile = k.pixels() * l.pixel
 	k.epi = conv.Aligned(k.blocks * epilogueLen * Block)
 	for i, v := range [...][]float32{e.Mul, e.Add, e.Scale, e.Shift} {
 		for c, x := range v {
-			k.epi[at(c, i)] = x
+			k.epi[k.channelAt(c, i)] = x
 		}
 	}
-	for c := range s.OC {
-		k.epi[at(c, epilogueLen-1)] = math.Float32frombits(math.MaxUint32)
+	for c, v := range e.Start {
+		k.epi[k.channelAt(c, epilogueStart)] = math.Float32frombits(uint32(v))
 	}
+	for c := range s.OC {
+		k.epi[k.channelAt(c, epilogueMask)] = math.Float32frombits(math.MaxUint32)
+	}
+}
+
+// channelAt is where the epilogue has something for channel c: it lies as [block][epilogueLen][16], of depthwise
+// convolutions in the order that their weights have.
+func (k *Kernel) channelAt(c, what int) int {
+	lane := c % Block
+	if k.depthwise {
+		lane = k.impl.unpacked(lane)
+	}
+	return (c/Block*epilogueLen+what)*Block + lane
 }
 
 const (
@@ -427,15 +455,19 @@ func (k *Kernel) Chunks(step int) int {
 	return k.shape.N * k.parts * k.sets
 }
 
-// Out is where results go: Wide, or Narrow if the epilogue quantises.
+// Out is where results go: Wide, Narrow if the epilogue quantises, or Sums.
 type Out struct {
 	Wide   []float32
 	Narrow []int16
+	Sums   []int32
 }
 
 func (o Out) from(i int) Out {
-	if o.Narrow != nil {
+	switch {
+	case o.Narrow != nil:
 		return Out{Narrow: o.Narrow[i:]}
+	case o.Sums != nil:
+		return Out{Sums: o.Sums[i:]}
 	}
 	return Out{Wide: o.Wide[i:]}
 }
@@ -447,9 +479,12 @@ func (k *Kernel) Run(step, chunk int, temp, scratch, in []int16, res []float32, 
 	s := &k.shape
 	in = in[:s.N*k.planes*s.IH*s.IW*k.lanes]
 	outLen := s.N * k.blocks * s.OH * s.OW * Block
-	if k.loops.quantise != 0 {
+	switch k.loops.quantise {
+	case quantiseNumbers:
 		out = Out{Narrow: out.Narrow[:outLen]}
-	} else {
+	case keepSums:
+		out = Out{Sums: out.Sums[:outLen]}
+	default:
 		out = Out{Wide: out.Wide[:outLen]}
 	}
 	if k.residual {
@@ -550,8 +585,13 @@ func (k *Kernel) pad(to, plane []int16, y int) {
 
 // tiles computes lines of n outputs of block b that follow one another, from the element at of the output on.
 func (k *Kernel) tiles(b int, in []int16, res []float32, out Out, at, n, lines int) {
-	size := len(k.weights) / k.blocks
-	w, epi := k.weights[b*size:], k.epi[b*epilogueLen*Block:]
+	k.tilesOf(k.weights, k.epi, b, in, res, out, at, n, lines)
+}
+
+// tilesOf is tiles with the given weights and epilogue of all blocks.
+func (k *Kernel) tilesOf(weights []int16, epi []float32, b int, in []int16, res []float32, out Out, at, n, lines int) {
+	size := len(weights) / k.blocks
+	w, epi := weights[b*size:], epi[b*epilogueLen*Block:] // of the block
 	tile := k.impl.dense
 	switch {
 	case k.depthwise:

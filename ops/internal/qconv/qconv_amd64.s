@@ -64,6 +64,175 @@ next:
 	VZEROUPPER
 	RET
 
+// func widenAVX2(dst *int16, src *byte, n int, dstStep int, srcStep int, flip int16, zero int16)
+// Requires: AVX, AVX2
+TEXT ·widenAVX2(SB), NOSPLIT, $0-44
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         dstStep+24(FP), BX
+	MOVQ         srcStep+32(FP), SI
+	VPBROADCASTW flip+40(FP), X0
+	VPBROADCASTW zero+42(FP), Y1
+
+next:
+	VPXOR     (CX), X0, X2
+	VPMOVZXBW X2, Y2
+	VPSUBW    Y1, Y2, Y2
+	VMOVDQU   Y2, (AX)
+	ADDQ      BX, AX
+	ADDQ      SI, CX
+	DECQ      DX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+// func narrowAVX2(dst *byte, src *int16, n int, dstStep int, zero int16)
+// Requires: AVX, AVX2
+TEXT ·narrowAVX2(SB), NOSPLIT, $0-34
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         dstStep+24(FP), BX
+	VPBROADCASTW zero+32(FP), Y0
+	VPCMPEQW     Y1, Y1, Y1
+	VPSRLW       $0x08, Y1, Y1
+
+next:
+	VPADDW       (CX), Y0, Y2
+	VPAND        Y1, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VPACKUSWB    X3, X2, X3
+	VMOVDQU      X3, (AX)
+	ADDQ         BX, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          next
+	VZEROUPPER
+	RET
+
+// func addAVX2(dst *int16, a *int16, b *int16, n int, scaleA float32, scaleB float32, step float32, lo float32, hi float32)
+// Requires: AVX, AVX2
+TEXT ·addAVX2(SB), NOSPLIT, $0-52
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS scaleA+32(FP), Y0
+	VBROADCASTSS scaleB+36(FP), Y1
+	VBROADCASTSS step+40(FP), Y2
+	VBROADCASTSS lo+44(FP), Y3
+	VBROADCASTSS hi+48(FP), Y4
+
+next:
+	VPMOVSXWD (CX), Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y0, Y5, Y5
+	VPMOVSXWD (DX), Y6
+	VCVTDQ2PS Y6, Y6
+	VMULPS    Y1, Y6, Y6
+	VADDPS    Y6, Y5, Y6
+	VMAXPS    Y3, Y6, Y6
+	VMINPS    Y4, Y6, Y6
+	VDIVPS    Y2, Y6, Y6
+	VCVTPS2DQ Y6, Y6
+	VPMOVSXWD 16(CX), Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y0, Y5, Y5
+	VPMOVSXWD 16(DX), Y7
+	VCVTDQ2PS Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	VADDPS    Y7, Y5, Y7
+	VMAXPS    Y3, Y7, Y7
+	VMINPS    Y4, Y7, Y7
+	VDIVPS    Y2, Y7, Y7
+	VCVTPS2DQ Y7, Y7
+	VPACKSSDW Y7, Y6, Y6
+	VPERMQ    $0xd8, Y6, Y6
+	VMOVDQU   Y6, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	DECQ      BX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+// func mulAVX2(dst *int16, a *int16, b *int16, n int, scaleA float32, scaleB float32, step float32, lo float32, hi float32)
+// Requires: AVX, AVX2
+TEXT ·mulAVX2(SB), NOSPLIT, $0-52
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS scaleA+32(FP), Y0
+	VBROADCASTSS scaleB+36(FP), Y1
+	VBROADCASTSS step+40(FP), Y2
+	VBROADCASTSS lo+44(FP), Y3
+	VBROADCASTSS hi+48(FP), Y4
+
+next:
+	VPMOVSXWD (CX), Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y0, Y5, Y5
+	VPMOVSXWD (DX), Y6
+	VCVTDQ2PS Y6, Y6
+	VMULPS    Y1, Y6, Y6
+	VMULPS    Y6, Y5, Y6
+	VMAXPS    Y3, Y6, Y6
+	VMINPS    Y4, Y6, Y6
+	VDIVPS    Y2, Y6, Y6
+	VCVTPS2DQ Y6, Y6
+	VPMOVSXWD 16(CX), Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y0, Y5, Y5
+	VPMOVSXWD 16(DX), Y7
+	VCVTDQ2PS Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	VMULPS    Y7, Y5, Y7
+	VMAXPS    Y3, Y7, Y7
+	VMINPS    Y4, Y7, Y7
+	VDIVPS    Y2, Y7, Y7
+	VCVTPS2DQ Y7, Y7
+	VPACKSSDW Y7, Y6, Y6
+	VPERMQ    $0xd8, Y6, Y6
+	VMOVDQU   Y6, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	DECQ      BX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+// func extremesAVX2(x *float32, n int, ends *[16]float32)
+// Requires: AVX
+TEXT ·extremesAVX2(SB), NOSPLIT, $0-24
+	MOVQ    x+0(FP), AX
+	MOVQ    n+8(FP), CX
+	MOVQ    ends+16(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+
+next:
+	VMOVUPS (AX), Y4
+	VMINPS  Y0, Y4, Y0
+	VMAXPS  Y1, Y4, Y1
+	VMOVUPS 32(AX), Y4
+	VMINPS  Y2, Y4, Y2
+	VMAXPS  Y3, Y4, Y3
+	ADDQ    $0x40, AX
+	DECQ    CX
+	JNZ     next
+	VMINPS  Y2, Y0, Y0
+	VMAXPS  Y3, Y1, Y1
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VZEROUPPER
+	RET
+
 // func interleaveAVX2(dst *int16, x *int16, plane int, n int)
 // Requires: AVX, AVX2
 TEXT ·interleaveAVX2(SB), NOSPLIT, $0-32
@@ -147,11 +316,12 @@ line:
 	MOVQ R8, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   taps+8(FP), SI
-	MOVQ   w+24(FP), DI
-	MOVQ   (AX), R8
+	MOVQ    epi+32(FP), R8
+	VMOVDQU 320(R8), Y0
+	VMOVDQU 352(R8), Y1
+	MOVQ    taps+8(FP), SI
+	MOVQ    w+24(FP), DI
+	MOVQ    (AX), R8
 
 tap:
 	MOVQ         (SI), R9
@@ -189,6 +359,8 @@ tap:
 	DECQ         R8
 	JNZ          tap
 	MOVQ         epi+32(FP), R8
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VMOVUPS      (R8), Y2
@@ -228,8 +400,10 @@ added:
 	VANDPS       Y2, Y1, Y1
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    $+64, BX
@@ -288,11 +462,12 @@ line:
 	MOVQ R8, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   taps+8(FP), SI
-	MOVQ   w+24(FP), DI
-	MOVQ   (AX), R8
+	MOVQ    epi+32(FP), R8
+	VMOVDQU 320(R8), Y0
+	VMOVDQU 352(R8), Y1
+	MOVQ    taps+8(FP), SI
+	MOVQ    w+24(FP), DI
+	MOVQ    (AX), R8
 
 tap:
 	MOVQ         (SI), R9
@@ -316,6 +491,8 @@ tap:
 	DECQ         R8
 	JNZ          tap
 	MOVQ         epi+32(FP), R8
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VMOVUPS      (R8), Y2
@@ -355,8 +532,10 @@ added:
 	VANDPS       Y2, Y1, Y1
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	ADDQ    $+64, BX
@@ -416,13 +595,14 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ    epi+32(FP), R9
+	VMOVDQU 320(R9), Y0
+	VMOVDQU 352(R9), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	MOVQ    taps+8(FP), DI
+	MOVQ    w+24(FP), R8
+	MOVQ    (AX), R9
 
 tap:
 	MOVQ         (DI), R10
@@ -480,6 +660,8 @@ tap:
 	DECQ         R9
 	JNZ          tap
 	MOVQ         epi+32(FP), R9
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VCVTDQ2PS    Y2, Y2
@@ -533,8 +715,10 @@ added:
 	VANDPS       Y4, Y3, Y3
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VMOVUPS Y2, 64(SI)
@@ -606,13 +790,14 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ    epi+32(FP), R9
+	VMOVDQU 320(R9), Y0
+	VMOVDQU 352(R9), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	MOVQ    taps+8(FP), DI
+	MOVQ    w+24(FP), R8
+	MOVQ    (AX), R9
 
 tap:
 	MOVQ         (DI), R10
@@ -646,6 +831,8 @@ tap:
 	DECQ         R9
 	JNZ          tap
 	MOVQ         epi+32(FP), R9
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VCVTDQ2PS    Y2, Y2
@@ -699,8 +886,10 @@ added:
 	VANDPS       Y4, Y3, Y3
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VMOVUPS Y2, 64(SI)
@@ -772,15 +961,16 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ    epi+32(FP), R9
+	VMOVDQU 320(R9), Y0
+	VMOVDQU 352(R9), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	VMOVDQA Y0, Y4
+	VMOVDQA Y1, Y5
+	MOVQ    taps+8(FP), DI
+	MOVQ    w+24(FP), R8
+	MOVQ    (AX), R9
 
 tap:
 	MOVQ         (DI), R10
@@ -858,6 +1048,8 @@ tap:
 	DECQ         R9
 	JNZ          tap
 	MOVQ         epi+32(FP), R9
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VCVTDQ2PS    Y2, Y2
@@ -925,8 +1117,10 @@ added:
 	VANDPS       Y6, Y5, Y5
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VMOVUPS Y2, 64(SI)
@@ -1010,15 +1204,16 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ    epi+32(FP), R9
+	VMOVDQU 320(R9), Y0
+	VMOVDQU 352(R9), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	VMOVDQA Y0, Y4
+	VMOVDQA Y1, Y5
+	MOVQ    taps+8(FP), DI
+	MOVQ    w+24(FP), R8
+	MOVQ    (AX), R9
 
 tap:
 	MOVQ         (DI), R10
@@ -1062,6 +1257,8 @@ tap:
 	DECQ         R9
 	JNZ          tap
 	MOVQ         epi+32(FP), R9
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VCVTDQ2PS    Y2, Y2
@@ -1129,8 +1326,10 @@ added:
 	VANDPS       Y6, Y5, Y5
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VMOVUPS Y2, 64(SI)
@@ -1215,17 +1414,18 @@ line:
 	MOVQ R10, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   taps+8(FP), R8
-	MOVQ   w+24(FP), R9
-	MOVQ   (AX), R10
+	MOVQ    epi+32(FP), R10
+	VMOVDQU 320(R10), Y0
+	VMOVDQU 352(R10), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	VMOVDQA Y0, Y4
+	VMOVDQA Y1, Y5
+	VMOVDQA Y0, Y6
+	VMOVDQA Y1, Y7
+	MOVQ    taps+8(FP), R8
+	MOVQ    w+24(FP), R9
+	MOVQ    (AX), R10
 
 tap:
 	MOVQ         (R8), R11
@@ -1323,6 +1523,8 @@ tap:
 	DECQ         R10
 	JNZ          tap
 	MOVQ         epi+32(FP), R10
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VCVTDQ2PS    Y2, Y2
@@ -1404,8 +1606,10 @@ added:
 	VANDPS       Y8, Y7, Y7
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (DI)
 	VMOVUPS Y1, 32(DI)
 	VMOVUPS Y2, 64(DI)
@@ -1502,17 +1706,18 @@ line:
 	MOVQ R10, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   taps+8(FP), R8
-	MOVQ   w+24(FP), R9
-	MOVQ   (AX), R10
+	MOVQ    epi+32(FP), R10
+	VMOVDQU 320(R10), Y0
+	VMOVDQU 352(R10), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	VMOVDQA Y0, Y4
+	VMOVDQA Y1, Y5
+	VMOVDQA Y0, Y6
+	VMOVDQA Y1, Y7
+	MOVQ    taps+8(FP), R8
+	MOVQ    w+24(FP), R9
+	MOVQ    (AX), R10
 
 tap:
 	MOVQ         (R8), R11
@@ -1566,6 +1771,8 @@ tap:
 	DECQ         R10
 	JNZ          tap
 	MOVQ         epi+32(FP), R10
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VCVTDQ2PS    Y2, Y2
@@ -1647,8 +1854,10 @@ added:
 	VANDPS       Y8, Y7, Y7
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (DI)
 	VMOVUPS Y1, 32(DI)
 	VMOVUPS Y2, 64(DI)
@@ -1745,19 +1954,20 @@ line:
 	MOVQ R10, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	MOVQ   taps+8(FP), R8
-	MOVQ   w+24(FP), R9
-	MOVQ   (AX), R10
+	MOVQ    epi+32(FP), R10
+	VMOVDQU 320(R10), Y0
+	VMOVDQU 352(R10), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	VMOVDQA Y0, Y4
+	VMOVDQA Y1, Y5
+	VMOVDQA Y0, Y6
+	VMOVDQA Y1, Y7
+	VMOVDQA Y0, Y8
+	VMOVDQA Y1, Y9
+	MOVQ    taps+8(FP), R8
+	MOVQ    w+24(FP), R9
+	MOVQ    (AX), R10
 
 tap:
 	MOVQ         (R8), R11
@@ -1875,6 +2085,8 @@ tap:
 	DECQ         R10
 	JNZ          tap
 	MOVQ         epi+32(FP), R10
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VCVTDQ2PS    Y2, Y2
@@ -1970,8 +2182,10 @@ added:
 	VANDPS       Y10, Y9, Y9
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (DI)
 	VMOVUPS Y1, 32(DI)
 	VMOVUPS Y2, 64(DI)
@@ -2080,19 +2294,20 @@ line:
 	MOVQ R10, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	MOVQ   taps+8(FP), R8
-	MOVQ   w+24(FP), R9
-	MOVQ   (AX), R10
+	MOVQ    epi+32(FP), R10
+	VMOVDQU 320(R10), Y0
+	VMOVDQU 352(R10), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	VMOVDQA Y0, Y4
+	VMOVDQA Y1, Y5
+	VMOVDQA Y0, Y6
+	VMOVDQA Y1, Y7
+	VMOVDQA Y0, Y8
+	VMOVDQA Y1, Y9
+	MOVQ    taps+8(FP), R8
+	MOVQ    w+24(FP), R9
+	MOVQ    (AX), R10
 
 tap:
 	MOVQ         (R8), R11
@@ -2156,6 +2371,8 @@ tap:
 	DECQ         R10
 	JNZ          tap
 	MOVQ         epi+32(FP), R10
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VCVTDQ2PS    Y2, Y2
@@ -2251,8 +2468,10 @@ added:
 	VANDPS       Y10, Y9, Y9
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (DI)
 	VMOVUPS Y1, 32(DI)
 	VMOVUPS Y2, 64(DI)
@@ -2362,21 +2581,22 @@ line:
 	MOVQ R11, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   taps+8(FP), R9
-	MOVQ   w+24(FP), R10
-	MOVQ   (AX), R11
+	MOVQ    epi+32(FP), R11
+	VMOVDQU 320(R11), Y0
+	VMOVDQU 352(R11), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	VMOVDQA Y0, Y4
+	VMOVDQA Y1, Y5
+	VMOVDQA Y0, Y6
+	VMOVDQA Y1, Y7
+	VMOVDQA Y0, Y8
+	VMOVDQA Y1, Y9
+	VMOVDQA Y0, Y10
+	VMOVDQA Y1, Y11
+	MOVQ    taps+8(FP), R9
+	MOVQ    w+24(FP), R10
+	MOVQ    (AX), R11
 
 tap:
 	MOVQ         (R9), R12
@@ -2514,6 +2734,8 @@ tap:
 	DECQ         R11
 	JNZ          tap
 	MOVQ         epi+32(FP), R11
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VCVTDQ2PS    Y2, Y2
@@ -2623,8 +2845,10 @@ added:
 	VANDPS       Y12, Y11, Y11
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (R8)
 	VMOVUPS Y1, 32(R8)
 	VMOVUPS Y2, 64(R8)
@@ -2746,21 +2970,22 @@ line:
 	MOVQ R11, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   taps+8(FP), R9
-	MOVQ   w+24(FP), R10
-	MOVQ   (AX), R11
+	MOVQ    epi+32(FP), R11
+	VMOVDQU 320(R11), Y0
+	VMOVDQU 352(R11), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	VMOVDQA Y0, Y4
+	VMOVDQA Y1, Y5
+	VMOVDQA Y0, Y6
+	VMOVDQA Y1, Y7
+	VMOVDQA Y0, Y8
+	VMOVDQA Y1, Y9
+	VMOVDQA Y0, Y10
+	VMOVDQA Y1, Y11
+	MOVQ    taps+8(FP), R9
+	MOVQ    w+24(FP), R10
+	MOVQ    (AX), R11
 
 tap:
 	MOVQ         (R9), R12
@@ -2834,6 +3059,8 @@ tap:
 	DECQ         R11
 	JNZ          tap
 	MOVQ         epi+32(FP), R11
+	CMPQ         64(AX), $0x02
+	JE           wide
 	VCVTDQ2PS    Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VCVTDQ2PS    Y2, Y2
@@ -2943,8 +3170,10 @@ added:
 	VANDPS       Y12, Y11, Y11
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Y0, (R8)
 	VMOVUPS Y1, 32(R8)
 	VMOVUPS Y2, 64(R8)
@@ -3063,11 +3292,12 @@ line:
 	MOVQ R8, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   taps+8(FP), SI
-	MOVQ   w+24(FP), DI
-	MOVQ   (AX), R8
+	MOVQ    epi+32(FP), R8
+	VMOVDQU 320(R8), Y0
+	VMOVDQU 352(R8), Y1
+	MOVQ    taps+8(FP), SI
+	MOVQ    w+24(FP), DI
+	MOVQ    (AX), R8
 
 tap:
 	MOVQ        (SI), R9
@@ -3089,6 +3319,8 @@ tap:
 	DECQ        R8
 	JNZ         tap
 	MOVQ        epi+32(FP), R8
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Y0, Y0
 	VCVTDQ2PS   Y1, Y1
 	VMOVUPS     (R8), Y2
@@ -3128,8 +3360,10 @@ added:
 	VANDPS       Y2, Y1, Y1
 
 masked:
-	CMPQ       64(AX), $0x00
-	JNE        quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VPERM2F128 $0x20, Y1, Y0, Y2
 	VPERM2F128 $0x31, Y1, Y0, Y1
 	VMOVAPS    Y2, Y0
@@ -3191,13 +3425,14 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ    epi+32(FP), R9
+	VMOVDQU 320(R9), Y0
+	VMOVDQU 352(R9), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	MOVQ    taps+8(FP), DI
+	MOVQ    w+24(FP), R8
+	MOVQ    (AX), R9
 
 tap:
 	MOVQ        (DI), R10
@@ -3227,6 +3462,8 @@ tap:
 	DECQ        R9
 	JNZ         tap
 	MOVQ        epi+32(FP), R9
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Y0, Y0
 	VCVTDQ2PS   Y1, Y1
 	VCVTDQ2PS   Y2, Y2
@@ -3280,8 +3517,10 @@ added:
 	VANDPS       Y4, Y3, Y3
 
 masked:
-	CMPQ       64(AX), $0x00
-	JNE        quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VPERM2F128 $0x20, Y1, Y0, Y4
 	VPERM2F128 $0x31, Y1, Y0, Y1
 	VMOVAPS    Y4, Y0
@@ -3357,15 +3596,16 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ    epi+32(FP), R9
+	VMOVDQU 320(R9), Y0
+	VMOVDQU 352(R9), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	VMOVDQA Y0, Y4
+	VMOVDQA Y1, Y5
+	MOVQ    taps+8(FP), DI
+	MOVQ    w+24(FP), R8
+	MOVQ    (AX), R9
 
 tap:
 	MOVQ        (DI), R10
@@ -3403,6 +3643,8 @@ tap:
 	DECQ        R9
 	JNZ         tap
 	MOVQ        epi+32(FP), R9
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Y0, Y0
 	VCVTDQ2PS   Y1, Y1
 	VCVTDQ2PS   Y2, Y2
@@ -3470,8 +3712,10 @@ added:
 	VANDPS       Y6, Y5, Y5
 
 masked:
-	CMPQ       64(AX), $0x00
-	JNE        quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VPERM2F128 $0x20, Y1, Y0, Y6
 	VPERM2F128 $0x31, Y1, Y0, Y1
 	VMOVAPS    Y6, Y0
@@ -3562,17 +3806,18 @@ line:
 	MOVQ R10, 24(SP)
 
 tile:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   taps+8(FP), R8
-	MOVQ   w+24(FP), R9
-	MOVQ   (AX), R10
+	MOVQ    epi+32(FP), R10
+	VMOVDQU 320(R10), Y0
+	VMOVDQU 352(R10), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	VMOVDQA Y0, Y4
+	VMOVDQA Y1, Y5
+	VMOVDQA Y0, Y6
+	VMOVDQA Y1, Y7
+	MOVQ    taps+8(FP), R8
+	MOVQ    w+24(FP), R9
+	MOVQ    (AX), R10
 
 tap:
 	MOVQ        (R8), R11
@@ -3618,6 +3863,8 @@ tap:
 	DECQ        R10
 	JNZ         tap
 	MOVQ        epi+32(FP), R10
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Y0, Y0
 	VCVTDQ2PS   Y1, Y1
 	VCVTDQ2PS   Y2, Y2
@@ -3699,8 +3946,10 @@ added:
 	VANDPS       Y8, Y7, Y7
 
 masked:
-	CMPQ       64(AX), $0x00
-	JNE        quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VPERM2F128 $0x20, Y1, Y0, Y8
 	VPERM2F128 $0x31, Y1, Y0, Y1
 	VMOVAPS    Y8, Y0
@@ -3803,10 +4052,11 @@ line:
 	MOVQ R8, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	MOVQ   taps+8(FP), SI
-	MOVQ   w+24(FP), DI
-	MOVQ   (AX), R8
+	MOVQ      epi+32(FP), R8
+	VMOVDQU32 320(R8), Z0
+	MOVQ      taps+8(FP), SI
+	MOVQ      w+24(FP), DI
+	MOVQ      (AX), R8
 
 tap:
 	MOVQ          (SI), R9
@@ -3824,6 +4074,8 @@ tap:
 	DECQ          R8
 	JNZ           tap
 	MOVQ          epi+32(FP), R8
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VMOVUPS       (R8), Z1
 	VMOVUPS       64(R8), Z2
@@ -3851,8 +4103,10 @@ added:
 	VPANDD       Z1, Z0, Z0
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (BX)
 	ADDQ    $+64, BX
 	JMP     stored
@@ -3905,10 +4159,11 @@ line:
 	MOVQ R8, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	MOVQ   taps+8(FP), SI
-	MOVQ   w+24(FP), DI
-	MOVQ   (AX), R8
+	MOVQ      epi+32(FP), R8
+	VMOVDQU32 320(R8), Z0
+	MOVQ      taps+8(FP), SI
+	MOVQ      w+24(FP), DI
+	MOVQ      (AX), R8
 
 tap:
 	MOVQ          (SI), R9
@@ -3922,6 +4177,8 @@ tap:
 	DECQ          R8
 	JNZ           tap
 	MOVQ          epi+32(FP), R8
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VMOVUPS       (R8), Z1
 	VMOVUPS       64(R8), Z2
@@ -3949,8 +4206,10 @@ added:
 	VPANDD       Z1, Z0, Z0
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (BX)
 	ADDQ    $+64, BX
 	JMP     stored
@@ -4004,11 +4263,12 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ      epi+32(FP), R9
+	VMOVDQU32 320(R9), Z0
+	VMOVDQA32 Z0, Z1
+	MOVQ      taps+8(FP), DI
+	MOVQ      w+24(FP), R8
+	MOVQ      (AX), R9
 
 tap:
 	MOVQ          (DI), R10
@@ -4030,6 +4290,8 @@ tap:
 	DECQ          R9
 	JNZ           tap
 	MOVQ          epi+32(FP), R9
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VMOVUPS       (R9), Z2
@@ -4064,8 +4326,10 @@ added:
 	VPANDD       Z2, Z1, Z1
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	ADDQ    $+128, SI
@@ -4125,11 +4389,12 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ      epi+32(FP), R9
+	VMOVDQU32 320(R9), Z0
+	VMOVDQA32 Z0, Z1
+	MOVQ      taps+8(FP), DI
+	MOVQ      w+24(FP), R8
+	MOVQ      (AX), R9
 
 tap:
 	MOVQ          (DI), R10
@@ -4145,6 +4410,8 @@ tap:
 	DECQ          R9
 	JNZ           tap
 	MOVQ          epi+32(FP), R9
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VMOVUPS       (R9), Z2
@@ -4179,8 +4446,10 @@ added:
 	VPANDD       Z2, Z1, Z1
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	ADDQ    $+128, SI
@@ -4240,12 +4509,13 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ      epi+32(FP), R9
+	VMOVDQU32 320(R9), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	MOVQ      taps+8(FP), DI
+	MOVQ      w+24(FP), R8
+	MOVQ      (AX), R9
 
 tap:
 	MOVQ          (DI), R10
@@ -4271,6 +4541,8 @@ tap:
 	DECQ          R9
 	JNZ           tap
 	MOVQ          epi+32(FP), R9
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -4312,8 +4584,10 @@ added:
 	VPANDD       Z3, Z2, Z2
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	VMOVUPS Z2, 128(SI)
@@ -4379,12 +4653,13 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ      epi+32(FP), R9
+	VMOVDQU32 320(R9), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	MOVQ      taps+8(FP), DI
+	MOVQ      w+24(FP), R8
+	MOVQ      (AX), R9
 
 tap:
 	MOVQ          (DI), R10
@@ -4402,6 +4677,8 @@ tap:
 	DECQ          R9
 	JNZ           tap
 	MOVQ          epi+32(FP), R9
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -4443,8 +4720,10 @@ added:
 	VPANDD       Z3, Z2, Z2
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	VMOVUPS Z2, 128(SI)
@@ -4511,13 +4790,14 @@ line:
 	MOVQ R10, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   taps+8(FP), R8
-	MOVQ   w+24(FP), R9
-	MOVQ   (AX), R10
+	MOVQ      epi+32(FP), R10
+	VMOVDQU32 320(R10), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	MOVQ      taps+8(FP), R8
+	MOVQ      w+24(FP), R9
+	MOVQ      (AX), R10
 
 tap:
 	MOVQ          (R8), R11
@@ -4547,6 +4827,8 @@ tap:
 	DECQ          R10
 	JNZ           tap
 	MOVQ          epi+32(FP), R10
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -4595,8 +4877,10 @@ added:
 	VPANDD       Z4, Z3, Z3
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, 64(DI)
 	VMOVUPS Z2, 128(DI)
@@ -4669,13 +4953,14 @@ line:
 	MOVQ R10, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   taps+8(FP), R8
-	MOVQ   w+24(FP), R9
-	MOVQ   (AX), R10
+	MOVQ      epi+32(FP), R10
+	VMOVDQU32 320(R10), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	MOVQ      taps+8(FP), R8
+	MOVQ      w+24(FP), R9
+	MOVQ      (AX), R10
 
 tap:
 	MOVQ          (R8), R11
@@ -4695,6 +4980,8 @@ tap:
 	DECQ          R10
 	JNZ           tap
 	MOVQ          epi+32(FP), R10
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -4743,8 +5030,10 @@ added:
 	VPANDD       Z4, Z3, Z3
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, 64(DI)
 	VMOVUPS Z2, 128(DI)
@@ -4817,14 +5106,15 @@ line:
 	MOVQ R10, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   taps+8(FP), R8
-	MOVQ   w+24(FP), R9
-	MOVQ   (AX), R10
+	MOVQ      epi+32(FP), R10
+	VMOVDQU32 320(R10), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	MOVQ      taps+8(FP), R8
+	MOVQ      w+24(FP), R9
+	MOVQ      (AX), R10
 
 tap:
 	MOVQ          (R8), R11
@@ -4858,6 +5148,8 @@ tap:
 	DECQ          R10
 	JNZ           tap
 	MOVQ          epi+32(FP), R10
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -4913,8 +5205,10 @@ added:
 	VPANDD       Z5, Z4, Z4
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, 64(DI)
 	VMOVUPS Z2, 128(DI)
@@ -4993,14 +5287,15 @@ line:
 	MOVQ R10, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   taps+8(FP), R8
-	MOVQ   w+24(FP), R9
-	MOVQ   (AX), R10
+	MOVQ      epi+32(FP), R10
+	VMOVDQU32 320(R10), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	MOVQ      taps+8(FP), R8
+	MOVQ      w+24(FP), R9
+	MOVQ      (AX), R10
 
 tap:
 	MOVQ          (R8), R11
@@ -5022,6 +5317,8 @@ tap:
 	DECQ          R10
 	JNZ           tap
 	MOVQ          epi+32(FP), R10
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -5077,8 +5374,10 @@ added:
 	VPANDD       Z5, Z4, Z4
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, 64(DI)
 	VMOVUPS Z2, 128(DI)
@@ -5158,15 +5457,16 @@ line:
 	MOVQ R11, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   taps+8(FP), R9
-	MOVQ   w+24(FP), R10
-	MOVQ   (AX), R11
+	MOVQ      epi+32(FP), R11
+	VMOVDQU32 320(R11), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	VMOVDQA32 Z0, Z5
+	MOVQ      taps+8(FP), R9
+	MOVQ      w+24(FP), R10
+	MOVQ      (AX), R11
 
 tap:
 	MOVQ          (R9), R12
@@ -5204,6 +5504,8 @@ tap:
 	DECQ          R11
 	JNZ           tap
 	MOVQ          epi+32(FP), R11
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -5266,8 +5568,10 @@ added:
 	VPANDD       Z6, Z5, Z5
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, 64(R8)
 	VMOVUPS Z2, 128(R8)
@@ -5353,15 +5657,16 @@ line:
 	MOVQ R11, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   taps+8(FP), R9
-	MOVQ   w+24(FP), R10
-	MOVQ   (AX), R11
+	MOVQ      epi+32(FP), R11
+	VMOVDQU32 320(R11), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	VMOVDQA32 Z0, Z5
+	MOVQ      taps+8(FP), R9
+	MOVQ      w+24(FP), R10
+	MOVQ      (AX), R11
 
 tap:
 	MOVQ          (R9), R12
@@ -5385,6 +5690,8 @@ tap:
 	DECQ          R11
 	JNZ           tap
 	MOVQ          epi+32(FP), R11
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -5447,8 +5754,10 @@ added:
 	VPANDD       Z6, Z5, Z5
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, 64(R8)
 	VMOVUPS Z2, 128(R8)
@@ -5534,16 +5843,17 @@ line:
 	MOVQ R11, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   taps+8(FP), R9
-	MOVQ   w+24(FP), R10
-	MOVQ   (AX), R11
+	MOVQ      epi+32(FP), R11
+	VMOVDQU32 320(R11), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	VMOVDQA32 Z0, Z5
+	VMOVDQA32 Z0, Z6
+	MOVQ      taps+8(FP), R9
+	MOVQ      w+24(FP), R10
+	MOVQ      (AX), R11
 
 tap:
 	MOVQ          (R9), R12
@@ -5585,6 +5895,8 @@ tap:
 	DECQ          R11
 	JNZ           tap
 	MOVQ          epi+32(FP), R11
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -5654,8 +5966,10 @@ added:
 	VPANDD       Z7, Z6, Z6
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, 64(R8)
 	VMOVUPS Z2, 128(R8)
@@ -5747,16 +6061,17 @@ line:
 	MOVQ R11, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   taps+8(FP), R9
-	MOVQ   w+24(FP), R10
-	MOVQ   (AX), R11
+	MOVQ      epi+32(FP), R11
+	VMOVDQU32 320(R11), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	VMOVDQA32 Z0, Z5
+	VMOVDQA32 Z0, Z6
+	MOVQ      taps+8(FP), R9
+	MOVQ      w+24(FP), R10
+	MOVQ      (AX), R11
 
 tap:
 	MOVQ          (R9), R12
@@ -5782,6 +6097,8 @@ tap:
 	DECQ          R11
 	JNZ           tap
 	MOVQ          epi+32(FP), R11
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -5851,8 +6168,10 @@ added:
 	VPANDD       Z7, Z6, Z6
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, 64(R8)
 	VMOVUPS Z2, 128(R8)
@@ -5945,17 +6264,18 @@ line:
 	MOVQ R12, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   taps+8(FP), R10
-	MOVQ   w+24(FP), R11
-	MOVQ   (AX), R12
+	MOVQ      epi+32(FP), R12
+	VMOVDQU32 320(R12), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	VMOVDQA32 Z0, Z5
+	VMOVDQA32 Z0, Z6
+	VMOVDQA32 Z0, Z7
+	MOVQ      taps+8(FP), R10
+	MOVQ      w+24(FP), R11
+	MOVQ      (AX), R12
 
 tap:
 	MOVQ          (R10), R13
@@ -6001,6 +6321,8 @@ tap:
 	DECQ          R12
 	JNZ           tap
 	MOVQ          epi+32(FP), R12
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -6077,8 +6399,10 @@ added:
 	VPANDD       Z8, Z7, Z7
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (R9)
 	VMOVUPS Z1, 64(R9)
 	VMOVUPS Z2, 128(R9)
@@ -6177,17 +6501,18 @@ line:
 	MOVQ R12, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   taps+8(FP), R10
-	MOVQ   w+24(FP), R11
-	MOVQ   (AX), R12
+	MOVQ      epi+32(FP), R12
+	VMOVDQU32 320(R12), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	VMOVDQA32 Z0, Z5
+	VMOVDQA32 Z0, Z6
+	VMOVDQA32 Z0, Z7
+	MOVQ      taps+8(FP), R10
+	MOVQ      w+24(FP), R11
+	MOVQ      (AX), R12
 
 tap:
 	MOVQ          (R10), R13
@@ -6215,6 +6540,8 @@ tap:
 	DECQ          R12
 	JNZ           tap
 	MOVQ          epi+32(FP), R12
+	CMPQ          64(AX), $0x02
+	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
@@ -6291,8 +6618,10 @@ added:
 	VPANDD       Z8, Z7, Z7
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (R9)
 	VMOVUPS Z1, 64(R9)
 	VMOVUPS Z2, 128(R9)
@@ -6387,10 +6716,11 @@ line:
 	MOVQ R8, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	MOVQ   taps+8(FP), SI
-	MOVQ   w+24(FP), DI
-	MOVQ   (AX), R8
+	MOVQ      epi+32(FP), R8
+	VMOVDQU32 320(R8), Z0
+	MOVQ      taps+8(FP), SI
+	MOVQ      w+24(FP), DI
+	MOVQ      (AX), R8
 
 tap:
 	MOVQ        (SI), R9
@@ -6408,6 +6738,8 @@ tap:
 	DECQ        R8
 	JNZ         tap
 	MOVQ        epi+32(FP), R8
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VMOVUPS     (R8), Z1
 	VMOVUPS     64(R8), Z2
@@ -6435,8 +6767,10 @@ added:
 	VPANDD       Z1, Z0, Z0
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (BX)
 	ADDQ    $+64, BX
 	JMP     stored
@@ -6490,11 +6824,12 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ      epi+32(FP), R9
+	VMOVDQU32 320(R9), Z0
+	VMOVDQA32 Z0, Z1
+	MOVQ      taps+8(FP), DI
+	MOVQ      w+24(FP), R8
+	MOVQ      (AX), R9
 
 tap:
 	MOVQ        (DI), R10
@@ -6517,6 +6852,8 @@ tap:
 	DECQ        R9
 	JNZ         tap
 	MOVQ        epi+32(FP), R9
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
 	VMOVUPS     (R9), Z2
@@ -6551,8 +6888,10 @@ added:
 	VPANDD       Z2, Z1, Z1
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	ADDQ    $+128, SI
@@ -6612,12 +6951,13 @@ line:
 	MOVQ R9, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	MOVQ   taps+8(FP), DI
-	MOVQ   w+24(FP), R8
-	MOVQ   (AX), R9
+	MOVQ      epi+32(FP), R9
+	VMOVDQU32 320(R9), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	MOVQ      taps+8(FP), DI
+	MOVQ      w+24(FP), R8
+	MOVQ      (AX), R9
 
 tap:
 	MOVQ        (DI), R10
@@ -6645,6 +6985,8 @@ tap:
 	DECQ        R9
 	JNZ         tap
 	MOVQ        epi+32(FP), R9
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
 	VCVTDQ2PS   Z2, Z2
@@ -6686,8 +7028,10 @@ added:
 	VPANDD       Z3, Z2, Z2
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	VMOVUPS Z2, 128(SI)
@@ -6754,13 +7098,14 @@ line:
 	MOVQ R10, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   taps+8(FP), R8
-	MOVQ   w+24(FP), R9
-	MOVQ   (AX), R10
+	MOVQ      epi+32(FP), R10
+	VMOVDQU32 320(R10), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	MOVQ      taps+8(FP), R8
+	MOVQ      w+24(FP), R9
+	MOVQ      (AX), R10
 
 tap:
 	MOVQ        (R8), R11
@@ -6793,6 +7138,8 @@ tap:
 	DECQ        R10
 	JNZ         tap
 	MOVQ        epi+32(FP), R10
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
 	VCVTDQ2PS   Z2, Z2
@@ -6841,8 +7188,10 @@ added:
 	VPANDD       Z4, Z3, Z3
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, 64(DI)
 	VMOVUPS Z2, 128(DI)
@@ -6915,14 +7264,15 @@ line:
 	MOVQ R10, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   taps+8(FP), R8
-	MOVQ   w+24(FP), R9
-	MOVQ   (AX), R10
+	MOVQ      epi+32(FP), R10
+	VMOVDQU32 320(R10), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	MOVQ      taps+8(FP), R8
+	MOVQ      w+24(FP), R9
+	MOVQ      (AX), R10
 
 tap:
 	MOVQ        (R8), R11
@@ -6960,6 +7310,8 @@ tap:
 	DECQ        R10
 	JNZ         tap
 	MOVQ        epi+32(FP), R10
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
 	VCVTDQ2PS   Z2, Z2
@@ -7015,8 +7367,10 @@ added:
 	VPANDD       Z5, Z4, Z4
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, 64(DI)
 	VMOVUPS Z2, 128(DI)
@@ -7096,15 +7450,16 @@ line:
 	MOVQ R11, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   taps+8(FP), R9
-	MOVQ   w+24(FP), R10
-	MOVQ   (AX), R11
+	MOVQ      epi+32(FP), R11
+	VMOVDQU32 320(R11), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	VMOVDQA32 Z0, Z5
+	MOVQ      taps+8(FP), R9
+	MOVQ      w+24(FP), R10
+	MOVQ      (AX), R11
 
 tap:
 	MOVQ        (R9), R12
@@ -7147,6 +7502,8 @@ tap:
 	DECQ        R11
 	JNZ         tap
 	MOVQ        epi+32(FP), R11
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
 	VCVTDQ2PS   Z2, Z2
@@ -7209,8 +7566,10 @@ added:
 	VPANDD       Z6, Z5, Z5
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, 64(R8)
 	VMOVUPS Z2, 128(R8)
@@ -7296,16 +7655,17 @@ line:
 	MOVQ R11, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   taps+8(FP), R9
-	MOVQ   w+24(FP), R10
-	MOVQ   (AX), R11
+	MOVQ      epi+32(FP), R11
+	VMOVDQU32 320(R11), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	VMOVDQA32 Z0, Z5
+	VMOVDQA32 Z0, Z6
+	MOVQ      taps+8(FP), R9
+	MOVQ      w+24(FP), R10
+	MOVQ      (AX), R11
 
 tap:
 	MOVQ        (R9), R12
@@ -7353,6 +7713,8 @@ tap:
 	DECQ        R11
 	JNZ         tap
 	MOVQ        epi+32(FP), R11
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
 	VCVTDQ2PS   Z2, Z2
@@ -7422,8 +7784,10 @@ added:
 	VPANDD       Z7, Z6, Z6
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, 64(R8)
 	VMOVUPS Z2, 128(R8)
@@ -7516,17 +7880,18 @@ line:
 	MOVQ R12, 24(SP)
 
 tile:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   taps+8(FP), R10
-	MOVQ   w+24(FP), R11
-	MOVQ   (AX), R12
+	MOVQ      epi+32(FP), R12
+	VMOVDQU32 320(R12), Z0
+	VMOVDQA32 Z0, Z1
+	VMOVDQA32 Z0, Z2
+	VMOVDQA32 Z0, Z3
+	VMOVDQA32 Z0, Z4
+	VMOVDQA32 Z0, Z5
+	VMOVDQA32 Z0, Z6
+	VMOVDQA32 Z0, Z7
+	MOVQ      taps+8(FP), R10
+	MOVQ      w+24(FP), R11
+	MOVQ      (AX), R12
 
 tap:
 	MOVQ        (R10), R13
@@ -7579,6 +7944,8 @@ tap:
 	DECQ        R12
 	JNZ         tap
 	MOVQ        epi+32(FP), R12
+	CMPQ        64(AX), $0x02
+	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
 	VCVTDQ2PS   Z2, Z2
@@ -7655,8 +8022,10 @@ added:
 	VPANDD       Z8, Z7, Z7
 
 masked:
-	CMPQ    64(AX), $0x00
-	JNE     quantise
+	CMPQ 64(AX), $0x00
+	JNE  quantise
+
+wide:
 	VMOVUPS Z0, (R9)
 	VMOVUPS Z1, 64(R9)
 	VMOVUPS Z2, 128(R9)

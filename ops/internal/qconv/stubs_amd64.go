@@ -14,6 +14,31 @@ func quantiseAVX2(dst *int16, x *float32, n int, step float32, lo float32, hi fl
 //go:noescape
 func dequantiseAVX2(dst *float32, x *int16, n int, scale float32)
 
+// widenAVX2 is widen for n times 16 bytes; the distances of these are in bytes, and the bits of flip are in both bytes.
+//
+//go:noescape
+func widenAVX2(dst *int16, src *byte, n int, dstStep int, srcStep int, flip int16, zero int16)
+
+// narrowAVX2 is narrow for n times 16 values; the distance of those of dst is in bytes.
+//
+//go:noescape
+func narrowAVX2(dst *byte, src *int16, n int, dstStep int, zero int16)
+
+// addAVX2 is Combine for n times 16 pairs; lo and hi limit the numbers.
+//
+//go:noescape
+func addAVX2(dst *int16, a *int16, b *int16, n int, scaleA float32, scaleB float32, step float32, lo float32, hi float32)
+
+// mulAVX2 is Combine for n times 16 pairs; lo and hi limit the numbers.
+//
+//go:noescape
+func mulAVX2(dst *int16, a *int16, b *int16, n int, scaleA float32, scaleB float32, step float32, lo float32, hi float32)
+
+// extremesAVX2 lowers the first 8 of ends to n times 16 numbers, and raises the others. A NaN changes nothing.
+//
+//go:noescape
+func extremesAVX2(x *float32, n int, ends *[16]float32)
+
 // interleaveAVX2 is Interleave for n times 16 pixels; the distance of planes is in bytes.
 //
 //go:noescape

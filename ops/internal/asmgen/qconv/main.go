@@ -32,6 +32,7 @@ const (
 const (
 	block     = 16            // channels of a block of the layout
 	pair      = 2 * block * 2 // bytes of the weights of a pair of values
+	sums      = 2             // of loops.quantise: the sums are stored as they are
 	wide      = 4 * block     // bytes of a pixel of float32
 	half      = 2 * block     // bytes of a pixel of int16
 	order     = 0b11_01_10_00 // of the quarters of a packed pixel, to put the channels in order
@@ -79,8 +80,13 @@ func function(s avx.ISA, kind string, px int, body func(t *tile, in, taps, w reg
 	MOVQ(Load(Param("count"), n), count)
 
 	Label("tile")
-	for _, v := range t.acc {
-		s.Zero(v)
+	epi := Mem{Base: Load(Param("epi"), n)}
+	for i, v := range t.acc {
+		if i < t.nv {
+			VMOVDQU_(s, channels(t, epi, start, i), v)
+		} else {
+			VMOVAPS_(s, t.acc[i%t.nv], v)
+		}
 	}
 	Load(Param("taps"), taps)
 	Load(Param("w"), w)
@@ -180,10 +186,31 @@ func VMOVDQU_(s avx.ISA, m Mem, v reg.VecPhysical) {
 	}
 }
 
+// VMOVAPS_ copies a vector.
+func VMOVAPS_(s avx.ISA, from, to reg.VecPhysical) {
+	if s.Bytes == 64 {
+		VMOVDQA32(from, to)
+	} else {
+		VMOVDQA(from, to)
+	}
+}
+
+// What the epilogue has for each channel.
+const (
+	mul = iota
+	add
+	scale
+	shift
+	mask
+	start
+)
+
+// channels is where vector j of these lies.
+func channels(t *tile, epi Mem, what, j int) Mem { return epi.Offset(what*wide + j*t.Bytes) }
+
 // store writes the epilogue, and moves res and out to the next tile.
 func (t *tile) store(epi Mem, res, out reg.GPVirtual) {
-	const mul, add, scale, shift, mask = 0, 1, 2, 3, 4
-	channels := func(what, j int) Mem { return epi.Offset(what*wide + j*t.Bytes) }
+	channels := func(what, j int) Mem { return channels(t, epi, what, j) }
 	each := func(f func(i, j int, v reg.VecPhysical)) {
 		for i := range t.px {
 			for j := range t.nv {
@@ -200,6 +227,8 @@ func (t *tile) store(epi Mem, res, out reg.GPVirtual) {
 			}
 		}
 	}
+	CMPQ(t.l.Offset(loopsQuantise), Imm(sums))
+	JE(LabelRef("wide"))
 	each(func(_, _ int, v reg.VecPhysical) { VCVTDQ2PS(v, v) })
 	multiplyAdd(mul, add)
 	CMPQ(t.l.Offset(loopsScale), Imm(0))
@@ -225,6 +254,7 @@ func (t *tile) store(epi Mem, res, out reg.GPVirtual) {
 	Label("masked")
 	CMPQ(t.l.Offset(loopsQuantise), Imm(0))
 	JNE(LabelRef("quantise"))
+	Label("wide")
 	if t.halves {
 		for i := range t.px {
 			a, b, x := t.acc[2*i], t.acc[2*i+1], t.free[0]
@@ -404,10 +434,149 @@ func dequantise() {
 	RET()
 }
 
+// widen copies n times 16 bytes to int16.
+func widen() {
+	TEXT("widenAVX2", NOSPLIT, "func(dst *int16, src *byte, n, dstStep, srcStep int, flip, zero int16)")
+	Pragma("noescape")
+	Doc("widenAVX2 is widen for n times 16 bytes; the distances of these are in bytes, and the bits of flip are in both bytes.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	dstStep, srcStep := Load(Param("dstStep"), GP64()), Load(Param("srcStep"), GP64())
+	flip, zero := XMM(), YMM()
+	spread16("flip", flip)
+	spread16("zero", zero)
+	Label("next")
+	bytes, y := XMM(), YMM()
+	VPXOR(Mem{Base: src}, flip, bytes)
+	VPMOVZXBW(bytes, y)
+	VPSUBW(zero, y, y)
+	VMOVDQU(y, Mem{Base: dst})
+	ADDQ(dstStep, dst)
+	ADDQ(srcStep, src)
+	DECQ(n)
+	JNZ(LabelRef("next"))
+	VZEROUPPER()
+	RET()
+}
+
+// narrow copies n times 16 int16 to bytes.
+func narrow() {
+	TEXT("narrowAVX2", NOSPLIT, "func(dst *byte, src *int16, n, dstStep int, zero int16)")
+	Pragma("noescape")
+	Doc("narrowAVX2 is narrow for n times 16 values; the distance of those of dst is in bytes.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	dstStep := Load(Param("dstStep"), GP64())
+	zero, low := YMM(), YMM()
+	spread16("zero", zero)
+	VPCMPEQW(low, low, low)
+	VPSRLW(Imm(8), low, low)
+	Label("next")
+	y, rest := YMM(), XMM()
+	VPADDW(Mem{Base: src}, zero, y)
+	VPAND(low, y, y)
+	VEXTRACTI128(Imm(1), y, rest)
+	VPACKUSWB(rest, y.AsX(), rest)
+	VMOVDQU(rest, Mem{Base: dst})
+	ADDQ(dstStep, dst)
+	ADDQ(Imm(half), src)
+	DECQ(n)
+	JNZ(LabelRef("next"))
+	VZEROUPPER()
+	RET()
+}
+
+// spread16 loads an int16 parameter to all lanes.
+func spread16(name string, v Op) {
+	p, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VPBROADCASTW(p.Addr, v)
+}
+
+// combine calculates with n times 16 pairs of values as numbers, and quantises the results.
+func combine(name string, op func(b, a, y Op)) {
+	name += "AVX2"
+	TEXT(name, NOSPLIT, "func(dst, a, b *int16, n int, scaleA, scaleB, step, lo, hi float32)")
+	Pragma("noescape")
+	Doc(name + " is Combine for n times 16 pairs; lo and hi limit the numbers.")
+	dst, a, b, n := Load(Param("dst"), GP64()), Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("n"), GP64())
+	scaleA, scaleB, step, lo, hi := YMM(), YMM(), YMM(), YMM(), YMM()
+	for _, p := range []struct {
+		name string
+		v    reg.VecVirtual
+	}{{"scaleA", scaleA}, {"scaleB", scaleB}, {"step", step}, {"lo", lo}, {"hi", hi}} {
+		spread(p.name, p.v)
+	}
+	Label("next")
+	var packed [2]reg.VecVirtual
+	for j := range packed {
+		x, y := YMM(), YMM()
+		for _, p := range []struct {
+			from     reg.Register
+			scale, v reg.VecVirtual
+		}{{a, scaleA, x}, {b, scaleB, y}} {
+			VPMOVSXWD(Mem{Base: p.from, Disp: 16 * j}, p.v)
+			VCVTDQ2PS(p.v, p.v)
+			VMULPS(p.scale, p.v, p.v)
+		}
+		op(y, x, y)
+		VMAXPS(lo, y, y)
+		VMINPS(hi, y, y)
+		VDIVPS(step, y, y)
+		VCVTPS2DQ(y, y)
+		packed[j] = y
+	}
+	VPACKSSDW(packed[1], packed[0], packed[0])
+	VPERMQ(Imm(order), packed[0], packed[0])
+	VMOVDQU(packed[0], Mem{Base: dst})
+	for _, p := range []reg.Register{dst, a, b} {
+		ADDQ(Imm(half), p)
+	}
+	DECQ(n)
+	JNZ(LabelRef("next"))
+	VZEROUPPER()
+	RET()
+}
+
+// extremes finds the smallest and the largest of n times 16 numbers.
+func extremes() {
+	TEXT("extremesAVX2", NOSPLIT, "func(x *float32, n int, ends *[16]float32)")
+	Pragma("noescape")
+	Doc("extremesAVX2 lowers the first 8 of ends to n times 16 numbers, and raises the others. A NaN changes nothing.")
+	x, n, ends := Load(Param("x"), GP64()), Load(Param("n"), GP64()), Load(Param("ends"), GP64())
+	var lo, hi [2]reg.VecVirtual
+	for j := range lo {
+		lo[j], hi[j] = YMM(), YMM()
+		VMOVUPS(Mem{Base: ends}, lo[j])
+		VMOVUPS(Mem{Base: ends, Disp: 32}, hi[j])
+	}
+	Label("next")
+	for j := range lo {
+		v := YMM()
+		VMOVUPS(Mem{Base: x, Disp: 32 * j}, v)
+		VMINPS(lo[j], v, lo[j])
+		VMAXPS(hi[j], v, hi[j])
+	}
+	ADDQ(Imm(wide), x)
+	DECQ(n)
+	JNZ(LabelRef("next"))
+	VMINPS(lo[1], lo[0], lo[0])
+	VMAXPS(hi[1], hi[0], hi[0])
+	VMOVUPS(lo[0], Mem{Base: ends})
+	VMOVUPS(hi[0], Mem{Base: ends, Disp: 32})
+	VZEROUPPER()
+	RET()
+}
+
 func main() {
 	avx.BuildTags()
 	quantise()
 	dequantise()
+	widen()
+	narrow()
+	combine("add", func(b, a, y Op) { VADDPS(b, a, y) })
+	combine("mul", func(b, a, y Op) { VMULPS(b, a, y) })
+	extremes()
 	interleave()
 	rows()
 	for _, s := range []struct {

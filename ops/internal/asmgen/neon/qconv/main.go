@@ -31,6 +31,17 @@ const (
 	half = 2 * Block // bytes of a pixel of int16
 	most = 6         // pixels of the largest tile
 	free = 8         // vectors that are not sums
+	sums = 2         // of loops.quantise: the sums are stored as they are
+)
+
+// What the epilogue has for each channel.
+const (
+	mul = iota
+	add
+	scale
+	shift
+	mask
+	start
 )
 
 // tile writes a tile. body adds the products of the tap whose values are at p, the pixels being apart bytes away, with
@@ -58,8 +69,10 @@ func tile(f *File, kind string, px int, body func(g *Func, acc []Vec, p, w Reg, 
 			g.ArgTo("count", count)
 
 			g.Label("tile")
-			for _, v := range acc {
-				g.Zero(v)
+			g.ArgTo("epi", w)
+			g.Load(w, start*wide, acc[:Vectors]...)
+			for i, v := range acc[Vectors:] {
+				g.MoveVec(acc[i%Vectors], v)
 			}
 			g.ArgTo("taps", taps)
 			g.ArgTo("w", w)
@@ -134,7 +147,6 @@ func depthwise(g *Func, acc []Vec, p, w Reg, apart []Reg) {
 
 // store writes the epilogue with the channels at epi, and moves res and out behind the tile. It changes t.
 func store(g *Func, acc []Vec, l, epi, t, res, out Reg) {
-	const mul, add, scale, shift, mask = 0, 1, 2, 3, 4
 	a, b, c, d := Vec(0), Vec(1), Vec(2), Vec(3)
 	flag := func(at int, label string) {
 		g.P("MOVD %d(%v), %v", at, l, t)
@@ -167,6 +179,9 @@ func store(g *Func, acc []Vec, l, epi, t, res, out Reg) {
 			f(acc[i:][:Vectors])
 		}
 	}
+	g.P("MOVD %d(%v), %v", loopsQuantise, l, t)
+	g.P("CMP $%d, %v", sums, t)
+	g.P("BEQ wide")
 	for _, v := range acc {
 		g.SCVTF(v, v)
 	}
