@@ -5,6 +5,7 @@ import (
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
+	"scission/ops/internal/qconv"
 )
 
 func init() {
@@ -77,8 +78,8 @@ func (dequantizeLinear) KeepsOperands() {}
 // calculate with its integers.
 func (dequantizeLinear) JoinsReaders() {}
 
-// Rewrite lets a convolution that reads the result, and whose weights are
-// integers too, calculate with these, and removes the node when nobody reads
+// Rewrite lets a convolution or a product of matrices that reads the result, and
+// whose weights are integers too, calculate with these, and removes the node when nobody reads
 // it any more.
 func (q dequantizeLinear) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 	y := n.Out[0]
@@ -87,7 +88,7 @@ func (q dequantizeLinear) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) 
 		return true, nil
 	}
 	for _, user := range e.Users(y) {
-		if c, ok := user.Op.(*convolution); ok && newQuantConv(e, n, user, c) {
+		if c, ok := user.Op.(*convolution); ok && newQuantConv(e, n, user, c) || newQuantProduct(e, user) {
 			return true, nil
 		}
 	}
@@ -120,17 +121,20 @@ func (q dequantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		narrow = converter(tensor.Float32, to)
 	}
 	n := out[0].Shape.Elems()
-	count := chunks(n, scalarTime)
-	return graph.Kernel{Info: "generic go", Scratch: 4 * castBlock, Steps: []graph.Step{{N: count, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
+	count := chunks(n, vectorTime)
+	if in[0].DType.Size() > 1 || narrow != nil || g.block > 0 || g.inner > 0 && g.inner < qconv.Block {
+		count = chunks(n, scalarTime)
+	}
+	return graph.Kernel{Info: qconv.Info(), Scratch: quantiseScratch, Steps: []graph.Step{{N: count, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
 		from, to := span(n, count, i, castBlock)
 		for ; from < to; from += castBlock {
 			end := min(from+castBlock, to)
-			values := tensor.Cast[float32](x.Scratch)[:end-from]
+			values, wide := tensor.Cast[float32](x.Scratch)[:end-from], tensor.Cast[int16](x.Scratch[4*castBlock:])
 			if narrow == nil {
 				values = floats(out[0])[from:end]
 			}
 			g.walk(from, end, func(at, n, param int) {
-				dequantiseFrom(values[at-from:][:n], in[0], at, scaleAt(in[1], param), zeroAt(operand(in, 2), param))
+				dequantiseFrom(values[at-from:][:n], in[0], at, scaleAt(in[1], param), zeroAt(operand(in, 2), param), wide)
 			})
 			if narrow != nil {
 				size := out[0].DType.Size()

@@ -3,6 +3,7 @@ package ops
 import (
 	"scission/engine/graph"
 	"scission/engine/tensor"
+	"scission/ops/internal/qconv"
 )
 
 func init() {
@@ -41,8 +42,7 @@ func (dynamicQuantizeLinear) FLOPs(in, out []graph.Fact) int64 { return flops(5,
 
 func (dynamicQuantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	n := in[0].Shape.Elems()
-	find := chunks(n, scalarTime)
-	write := chunks(n, quantiseTime)
+	find, write := chunks(n, vectorTime), chunks(n, vectorTime)
 	const ends = 2 // of a range
 	// total is the range of all chunks, as scale and zero.
 	total := func(x *graph.Exec) (scale float32, zero int32) {
@@ -56,20 +56,11 @@ func (dynamicQuantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error)
 		}
 		return scale, quantum(-lo/scale, 0, 0, 255)
 	}
-	return graph.Kernel{Info: "generic go", Temp: 4 * ends * find, Steps: []graph.Step{
+	return graph.Kernel{Info: qconv.Info(), Temp: 4 * ends * find, Scratch: 2 * castBlock, Steps: []graph.Step{
 		{N: find, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
 			from, to := span(n, find, i, 1)
-			lo, hi := float32(0), float32(0)
-			for _, v := range floats(in[0])[from:to] {
-				if v < lo {
-					lo = v
-				}
-				if v > hi {
-					hi = v
-				}
-			}
 			parts := tensor.Cast[float32](x.Temp)
-			parts[ends*i], parts[ends*i+1] = lo, hi
+			parts[ends*i], parts[ends*i+1] = qconv.Extremes(floats(in[0])[from:to], 0, 0)
 			return nil
 		}},
 		{N: write, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
@@ -83,8 +74,11 @@ func (dynamicQuantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error)
 				}
 			}
 			if out[0] != nil {
-				from, to := span(n, write, i, 1)
-				quantiseTo(out[0], from, floats(in[0])[from:to], scale, zero)
+				from, to := span(n, write, i, castBlock)
+				for ; from < to; from += castBlock {
+					x, scratch := floats(in[0])[from:min(from+castBlock, to)], tensor.Cast[int16](x.Scratch)
+					quantiseTo(out[0], from, x, scale, zero, scratch)
+				}
 			}
 			return nil
 		}},

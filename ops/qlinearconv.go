@@ -90,3 +90,39 @@ func (c *qLinearConv) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 			}
 		})
 }
+
+// Rewrite makes a quantConv of the node, if all but x is constant and package
+// qconv takes the shape: the scale is that of the sum, and the step is 1.
+func (c *qLinearConv) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
+	in := graph.Facts(n.In)
+	for _, f := range in[1:] {
+		if !f.Missing() && f.Const == nil {
+			return false, nil
+		}
+	}
+	x, w, bias := in[qconvX], in[qconvW], input(in, qconvBias)
+	m := w.Shape[0]
+	y := n.Out[0]
+	q := &quantConv{
+		conv: convolution{window: c.conv.window, kernel: c.conv.kernel, groups: c.conv.groups}, xZero: zeroOf(in[qconvXZero].Const, 0),
+		quantised: true, step: 1, zero: zeroOf(in[qconvYZero].Const, 0), to: y.DType,
+	}
+	if _, _, ok := q.shape(x.Shape, w.Shape); !ok {
+		return false, nil
+	}
+	weights, mul := tensor.New(tensor.Int16, w.Shape...), make([]float32, m)
+	each := w.Shape[1:].Elems()
+	for i := range mul {
+		shifted16(tensor.View[int16](weights)[i*each:][:each], w.Const, i*each, zeroOf(in[qconvWZero].Const, i))
+		mul[i] = scaleOf(in[qconvXScale].Const, 0) * scaleOf(in[qconvWScale].Const, i) / scaleOf(in[qconvYScale].Const, 0)
+	}
+	inputs := make([]*graph.Value, quantConvInputs)
+	inputs[convX], inputs[convW] = n.In[qconvX], graph.Constant(n.In[qconvW].Name, weights)
+	inputs[quantConvMul] = graph.Constant(n.Name+".mul", tensor.Of(mul, m))
+	inputs[quantConvAdd] = graph.Constant(n.Name+".add", tensor.New(tensor.Float32, m))
+	if bias.Const != nil {
+		inputs[quantConvStart] = n.In[qconvBias]
+	}
+	e.Set(n, q, inputs)
+	return true, nil
+}

@@ -3,6 +3,7 @@ package ops
 import (
 	"scission/engine/graph"
 	"scission/engine/tensor"
+	"scission/ops/internal/qconv"
 )
 
 func init() {
@@ -68,6 +69,9 @@ func (qLinearMatMul) FLOPs(in, out []graph.Fact) int64 {
 
 func (qLinearMatMul) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	lo, hi := quantisedRange(out[0].DType)
+	if k, ok := packQLinear(in, out[0], lo, hi); ok {
+		return k, nil
+	}
 	return qmatProduct.kernel(in[qmatA].Shape, in[qmatB].Shape, func(in, out []*tensor.Tensor, sums []int32, l productLine) {
 		a, b := in[qmatAScale], in[qmatBScale]
 		scaleA := scaleAt(a, lineOf(a.Shape.Elems(), l.p.m, l.row, l.atA))
@@ -79,4 +83,33 @@ func (qLinearMatMul) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 			y[j] = byte(quantum(float32(s)*scale, zero, lo, hi))
 		}
 	})
+}
+
+// packQLinear returns the kernel by package qconv, if it takes the product: with
+// one scale for all rows and a constant zero point of y.
+func packQLinear(in []graph.Fact, out graph.Fact, lo, hi int32) (graph.Kernel, bool) {
+	scales, columns := in[qmatBScale].Shape.Elems(), 1
+	if s := in[qmatB].Shape; len(s) > 1 {
+		columns = s[len(s)-1]
+	}
+	zero := in[qmatYZero].Const
+	if in[qmatAScale].Shape.Elems() != 1 || scales != 1 && scales != columns || zero == nil {
+		return graph.Kernel{}, false
+	}
+	y := zeroAt(zero, 0)
+	e := qconv.Epilogue{
+		Mul: splat(0, columns), Add: splat(0, columns), Lo: -inf, Hi: inf, Step: 1, Min: int(lo - y), Max: int(hi - y),
+	}
+	p, ok := packProduct(qmatProduct, in, e)
+	if !ok {
+		return graph.Kernel{}, false
+	}
+	p.yZero = y
+	p.factors = func(in []*tensor.Tensor, memory []float32) []float32 {
+		for i := range memory {
+			memory[i] = scaleAt(in[qmatAScale], 0) * scaleOf(in[qmatBScale], i) / scaleOf(in[qmatYScale], 0)
+		}
+		return memory
+	}
+	return p.compile(), true
 }

@@ -16,12 +16,14 @@ import (
 //	x:            [N C H W] or [N C W], int8 or uint8
 //	w:            [M C/groups K1 K2] int16, constant: the integers less their zero point
 //	mul, add:     [M] constants: the product of the scales of x and w, and the bias
+//	start:        [M] int32 constant, optional
 //	scale, shift: [M] constants, if conv.scaled
 //	residual:     float32, of the result's shape, if conv.residual
 //	y:            [N M O1 O2] float32, or int8 or uint8 if it quantises
 //
 // y is clamp((sum*mul + add) * scale + shift + residual, lo, hi), quantised with
-// step and zero, each part only if it was absorbed. The sum is exact; each part
+// step and zero, each part only if it was absorbed. The sum, which begins with
+// start, is exact; each part
 // is calculated as the absorbed node would, so that it does not matter which
 // of them are absorbed. It does matter that x and w come from DequantizeLinear,
 // since the sum of rounded products would be another: no cut goes between.
@@ -38,7 +40,8 @@ type quantConv struct {
 const (
 	quantConvMul    = convBias
 	quantConvAdd    = convInputs
-	quantConvInputs = convInputs + 1
+	quantConvStart  = convInputs + 1
+	quantConvInputs = convInputs + 2
 )
 
 func (q *quantConv) String() string { return "Quant" + q.conv.String() }
@@ -119,10 +122,16 @@ func (q *quantConv) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		lo, hi := quantisedRange(q.to)
 		e.Step, e.Min, e.Max = q.step, int(lo-q.zero), int(hi-q.zero)
 	}
+	if start := input(in, quantConvStart); start.Const != nil {
+		e.Start = tensor.View[int32](start.Const)
+	}
 	k := qconv.New(s, lanes, tensor.View[int16](in[convW].Const), e)
 	g := graph.Kernel{Info: k.Info(), Temp: 2 * k.Temp(), Scratch: 2 * k.Scratch(), Packed: []int{convW, quantConvMul, quantConvAdd}}
 	if q.conv.scaled {
 		g.Packed = append(g.Packed, convScale, convShift)
+	}
+	if e.Start != nil {
+		g.Packed = append(g.Packed, quantConvStart)
 	}
 	if q.conv.residual && !q.quantised {
 		g.InPlace = []int{convResidual}
@@ -206,7 +215,7 @@ func integerWeights(made *graph.Node) (values *tensor.Tensor, scales []float32, 
 // QuantizeLinear that gives x, or behind it what a convolution absorbs, or a
 // QuantizeLinear.
 func (q *quantConv) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
-	if q.absorbPad(e, n) {
+	if q.absorbPad(e, n) || widenPool(e, n.In[convX], q.xZero) {
 		return true, nil
 	}
 	user := e.OnlyUser(n.Out[0])
@@ -219,9 +228,8 @@ func (q *quantConv) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 	name := user.Op.String()
 	switch op := user.Op.(type) {
 	case quantizeLinear:
-		scale, zero, ok := oneScale(graph.Facts(user.In), user.Out[0].DType)
-		lo, hi := quantisedRange(user.Out[0].DType)
-		if !ok || op.precision > tensor.Float32 || user.In[0] != n.Out[0] || !qconv.AcceptsStep(scale, int(lo-zero), int(hi-zero)) {
+		scale, zero, ok := op.step(user, n.Out[0])
+		if !ok {
 			return false, nil
 		}
 		next.quantised, next.step, next.zero, next.to = true, scale, zero, user.Out[0].DType
@@ -295,5 +303,27 @@ func (q *quantConv) absorbPad(e *graph.Editor, n *graph.Node) bool {
 	e.Set(quantise, quantise.Op, append([]*graph.Value{p.In[0]}, quantise.In[1:]...))
 	e.Remove(p, p.In[0]) // it would still be a reader of its input
 	e.Set(n, &next, n.In)
+	return true
+}
+
+// widenPool lets the MaxPool of bytes that gives x, if one does, work on the
+// numbers that they stand for in steps of 1, which lie in blocks as the
+// convolution reads them.
+func widenPool(e *graph.Editor, x *graph.Value, zero int32) bool {
+	p := e.Producer(x)
+	if p == nil || p.Out[0] != x || slices.ContainsFunc(p.Out[1:], func(v *graph.Value) bool { return v != nil }) {
+		return false
+	}
+	op, ok := p.Op.(*maxPool)
+	if !ok {
+		return false
+	}
+	numbers := func(v *graph.Value) tensor.Type { return tensor.Type{DType: tensor.Float32, Shape: v.Shape} }
+	zeroPoint := tensor.New(x.DType)
+	zeroPoint.Raw[0] = byte(zero)
+	step, from := graph.Constant(p.Name+".step", tensor.Scalar(float32(1))), graph.Constant(p.Name+".zero", zeroPoint)
+	wide := e.Insert(p, p.Name+".wide", dequantizeLinear{axis: 1}, p.Layers, []*graph.Value{p.In[0], step, from}, numbers(p.In[0]))
+	most := e.Insert(p, p.Name+".max", op, p.Layers, []*graph.Value{wide}, numbers(x))
+	e.Set(p, quantizeLinear{axis: 1}, []*graph.Value{most, step, from})
 	return true
 }

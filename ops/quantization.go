@@ -6,6 +6,7 @@ import (
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
+	"scission/ops/internal/qconv"
 )
 
 // The element types of quantised values.
@@ -28,7 +29,8 @@ type granularity struct {
 // shape x.
 func granularityOf(x tensor.Shape, scale, zero graph.Fact, at, block int) (granularity, error) {
 	var g granularity
-	if !zero.Missing() && !zero.Shape.Equal(scale.Shape) {
+	one := scale.Shape.Elems() == 1 && zero.Shape.Elems() == 1 // ONNX Runtime's tools mix [] and [1]
+	if !zero.Missing() && !zero.Shape.Equal(scale.Shape) && !one {
 		return g, fmt.Errorf("zero point has shape %v, want %v like the scale", zero.Shape, scale.Shape)
 	}
 	if len(scale.Shape) <= 1 && scale.Shape.Elems() == 1 && block == 0 {
@@ -129,9 +131,15 @@ func quantise[T integer](dst []T, x []float32, scale float32, zero, lo, hi int32
 	}
 }
 
-// quantiseTo is quantise to elements of type d from the element at on.
-func quantiseTo(dst *tensor.Tensor, at int, x []float32, scale float32, zero int32) {
+// quantiseTo is quantise to elements of dst from the element at on. Scratch is
+// memory for as many int16s as x has elements.
+func quantiseTo(dst *tensor.Tensor, at int, x []float32, scale float32, zero int32, scratch []int16) {
 	lo, hi := quantisedRange(dst.DType)
+	if dst.DType.Size() == 1 && len(x) >= qconv.Block && qconv.IsStep(scale) {
+		qconv.Quantise(scratch[:len(x)], x, scale, int(lo-zero), int(hi-zero))
+		qconv.Narrow(dst.Raw[at:][:len(x)], scratch[:len(x)], int(zero))
+		return
+	}
 	switch dst.DType {
 	case tensor.Int8:
 		quantise(tensor.View[int8](dst)[at:], x, scale, zero, lo, hi)
@@ -151,8 +159,14 @@ func dequantise[T integer](dst []float32, x []T, scale float32, zero int32) {
 	}
 }
 
-// dequantiseFrom is dequantise of elements from the element at on.
-func dequantiseFrom(dst []float32, x *tensor.Tensor, at int, scale float32, zero int32) {
+// dequantiseFrom is dequantise of elements from the element at on. Scratch is
+// memory for as many int16s as dst has elements.
+func dequantiseFrom(dst []float32, x *tensor.Tensor, at int, scale float32, zero int32, scratch []int16) {
+	if x.DType.Size() == 1 && len(dst) >= qconv.Block {
+		qconv.Widen(scratch[:len(dst)], x.Raw[at:][:len(dst)], x.DType == tensor.Int8, int(zero))
+		qconv.Dequantise(dst, scratch[:len(dst)], scale)
+		return
+	}
 	switch x.DType {
 	case tensor.Int8:
 		dequantise(dst, tensor.View[int8](x)[at:], scale, zero)

@@ -121,6 +121,19 @@ func (q quantizeLinear) Layouts(in, out []graph.Fact) (want, give []graph.Layout
 	return want, give
 }
 
+// Rewrite makes one node of n and an Add or Mul of dequantised values in front of it.
+func (q quantizeLinear) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
+	return newQuantBinary(e, n, q), nil
+}
+
+// step returns the scale and the zero point, if the Epilogue of package qconv
+// quantises y as the node does.
+func (q quantizeLinear) step(n *graph.Node, y *graph.Value) (scale float32, zero int32, ok bool) {
+	scale, zero, ok = oneScale(graph.Facts(n.In), n.Out[0].DType)
+	lo, hi := quantisedRange(n.Out[0].DType)
+	return scale, zero, ok && q.precision <= tensor.Float32 && n.In[0] == y && qconv.AcceptsStep(scale, int(lo-zero), int(hi-zero))
+}
+
 func (q quantizeLinear) FLOPs(in, out []graph.Fact) int64 { return flops(3, out[0].Shape.Elems()) }
 
 // quantiseTime is about how many nanoseconds the quantisation of one element
@@ -146,10 +159,13 @@ func (q quantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		precision = in[1].DType
 	}
 	n := out[0].Shape.Elems()
-	count := chunks(n, quantiseTime)
+	count := chunks(n, vectorTime)
+	if q.precision > tensor.Float32 || in[1].DType != tensor.Float32 || g.block > 0 || g.inner > 0 && g.inner < qconv.Block {
+		count = chunks(n, quantiseTime)
+	}
 	lo, hi := quantisedRange(out[0].DType)
-	return graph.Kernel{Info: "generic go", Scratch: 4 * castBlock, Steps: []graph.Step{{N: count, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
-		wide := tensor.Cast[float32](x.Scratch)
+	return graph.Kernel{Info: qconv.Info(), Scratch: quantiseScratch, Steps: []graph.Step{{N: count, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
+		wide, narrow := tensor.Cast[float32](x.Scratch[:4*castBlock]), tensor.Cast[int16](x.Scratch[4*castBlock:])
 		from, to := span(n, count, i, castBlock)
 		for ; from < to; from += castBlock {
 			end := min(from+castBlock, to)
@@ -165,7 +181,7 @@ func (q quantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 				scale, zero := scaleAt(in[1], param), zeroAt(operand(in, 2), param)
 				v := values[at-from:][:n]
 				if precision == tensor.Float32 {
-					quantiseTo(out[0], at, v, scale, zero)
+					quantiseTo(out[0], at, v, scale, zero, narrow)
 					return
 				}
 				h := halfOf(precision)
@@ -177,6 +193,9 @@ func (q quantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		return nil
 	}}}}, nil
 }
+
+// quantiseScratch is the bytes of a block of float32s and one of int16s.
+const quantiseScratch = 6 * castBlock
 
 // setQuantised sets an element of a quantised tensor.
 func setQuantised(t *tensor.Tensor, i int, v int32) {
