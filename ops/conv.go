@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -192,14 +193,13 @@ func (c *convolution) choose(in, out []graph.Fact) (algorithm, conv.Shape) {
 	if b := input(in, convBias); !b.Missing() && b.Const == nil {
 		return generic, conv.Shape{}
 	}
-	slides, err := c.window.slides(x.Shape[2:], w.Shape[2:])
+	h, v, err := c.plane(x.Shape, w.Shape)
 	if err != nil {
 		return generic, conv.Shape{}
 	}
-	if len(slides) == 1 {
-		slides = []slide{{in: 1, out: 1, kernel: 1, stride: 1, dilation: 1}, slides[0]}
+	if c.groups == 1 && max(h.dilation, v.dilation) > 1 && sumsStayAlike(in) {
+		h, v = h.met(), v.met()
 	}
-	h, v := slides[0], slides[1]
 	s := conv.Shape{
 		N: x.Shape[0], IC: x.Shape[1], IH: h.in, IW: v.in,
 		OC: y.Shape[1], OH: h.out, OW: v.out,
@@ -223,6 +223,64 @@ func (c *convolution) choose(in, out []graph.Fact) (algorithm, conv.Shape) {
 		return direct, wide
 	}
 	return generic, s
+}
+
+// plane returns the window over the two spatial dimensions, of which the first has
+// length 1 if there is one only.
+func (c *convolution) plane(x, w tensor.Shape) (h, v slide, err error) {
+	slides, err := c.window.slides(x[2:], w[2:])
+	if err != nil {
+		return h, v, err
+	}
+	if len(slides) == 1 {
+		return slide{in: 1, out: 1, kernel: 1, stride: 1, dilation: 1}, slides[0], nil
+	}
+	return slides[0], slides[1], nil
+}
+
+// sumsStayAlike reports whether the sums keep every bit where products with zeros
+// are left out: the weights are finite, and no bias is a -0.
+func sumsStayAlike(in []graph.Fact) bool {
+	finite := !slices.ContainsFunc(in[convW].Const.F32(), func(v float32) bool { return !isFinite(v) })
+	b := input(in, convBias)
+	return finite && (b.Missing() || !slices.ContainsFunc(b.Const.F32(), func(v float32) bool { return v == 0 && math.Signbit(float64(v)) }))
+}
+
+// met returns the window of the part of the kernel that meets the input at some
+// output: where a kernel is dilated beyond a small input, that may be its middle
+// alone.
+func (s slide) met() slide {
+	first, last := s.kernel, 0
+	for o := range s.out {
+		if from, to := s.taps(o); from < to {
+			first, last = min(first, from), max(last, to)
+		}
+	}
+	if first >= last || first*s.dilation > s.before {
+		return s
+	}
+	s.before -= first * s.dilation
+	s.kernel = last - first
+	if s.kernel == 1 {
+		s.dilation = 1
+	}
+	return s
+}
+
+// metWeights returns the weights of the part of the kernel that s, made of the
+// windows h and v by met, has.
+func metWeights(weights []float32, h, v slide, s conv.Shape) []float32 {
+	if s.KH == h.kernel && s.KW == v.kernel {
+		return weights
+	}
+	top, left := (h.before-s.PadTop)/h.dilation, (v.before-s.PadLeft)/v.dilation
+	part := make([]float32, 0, len(weights)/(h.kernel*v.kernel)*s.KH*s.KW)
+	for at := 0; at < len(weights); at += h.kernel * v.kernel {
+		for y := range s.KH {
+			part = append(part, weights[at+(top+y)*v.kernel+left:][:s.KW]...)
+		}
+	}
+	return part
 }
 
 // maxGroupsJoined bounds the products with zeros, and the memory for them: a
@@ -306,7 +364,11 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	case a.losesSigns():
 		e.Scale, e.Shift = splat(1, s.OC), splat(0, s.OC)
 	}
-	weights := joinWeights(in[convW].Const.F32(), out[0].Shape[1], c.groups, s)
+	h, v, err := c.plane(in[convX].Shape, in[convW].Shape)
+	if err != nil {
+		return graph.Kernel{}, err
+	}
+	weights := joinWeights(metWeights(in[convW].Const.F32(), h, v, s), out[0].Shape[1], c.groups, s)
 	var k convKernel
 	switch a {
 	case depthwise:

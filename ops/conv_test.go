@@ -70,6 +70,8 @@ func TestConvIsItsDefinition(t *testing.T) {
 				slow{[]int{3, 3}, []int{1, 1}, []int{1, 1}, []int{0, 0}, []int{0, 0}}, []int{2, 2}, "direct"},
 			{"groups of 8, an odd number", []int{1, 40, 4, 4}, []int{40, 8, 3, 3}, 5, []any{"group", 5},
 				slow{[]int{3, 3}, []int{1, 1}, []int{1, 1}, []int{0, 0}, []int{0, 0}}, []int{2, 2}, "direct"},
+			{"dilation beyond x", []int{1, 16, 6, 5}, []int{16, 16, 3, 3}, 1, []any{"pads", []int{6, 4, 6, 4}, "dilations", []int{6, 4}},
+				slow{[]int{3, 3}, []int{1, 1}, []int{6, 4}, []int{6, 4}, []int{6, 4}}, []int{6, 5}, "direct"},
 			{"groups of 24", []int{1, 96, 4, 3}, []int{48, 24, 1, 1}, 4, []any{"group", 4},
 				slow{[]int{1, 1}, []int{1, 1}, []int{1, 1}, []int{0, 0}, []int{0, 0}}, []int{4, 3}, "direct"},
 			{"groups of 16", []int{1, 32, 4, 4}, []int{32, 16, 3, 3}, 2, []any{"group", 2},
