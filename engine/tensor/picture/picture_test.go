@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"testing"
 )
 
@@ -303,7 +304,9 @@ func bombs(t testing.TB) map[string][]byte {
 func TestLargePicturesAreRefusedBeforeTheyAreAllocated(t *testing.T) {
 	for name, b := range bombs(t) {
 		n := allocated(func() {
-			if p, err := Decode(b); !errors.Is(err, ErrTooLarge) {
+			p, err := Decode(b)
+			// Sizes beyond an int are no format to the decoder.
+			if !errors.Is(err, ErrTooLarge) && !(strconv.IntSize == 32 && errors.Is(err, ErrFormat)) {
 				t.Errorf("%s: got %v, error %v", name, p, err)
 			}
 		})
