@@ -22,7 +22,11 @@ const stringType = 8
 //
 // Source: ONNX Cast-9, -13, -19, CastLike-15.
 func castStrings(to tensor.DType) graph.Op {
-	return &onValues{name: "Cast of strings", need: 1, most: 2, run: func(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	inputs := 1
+	if to == tensor.Undefined {
+		inputs = 2
+	}
+	return &onValues{name: "Cast of strings", need: inputs, most: inputs, run: func(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		to := to
 		if to == tensor.Undefined {
 			to = in[1].DType

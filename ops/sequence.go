@@ -10,7 +10,12 @@ import (
 
 func init() {
 	register("SequenceConstruct", 11, func(*Attrs) graph.Op {
-		return &onValues{name: "SequenceConstruct", need: 1, most: maxItems, run: packList}
+		return &onValues{name: "SequenceConstruct", need: 1, most: maxItems, run: packList, infer: func(in []graph.Fact) ([]graph.Fact, error) {
+			if err := countInputs(in, len(in), maxItems); err != nil {
+				return nil, err
+			}
+			return nil, late("the items")
+		}}
 	})
 	register("SequenceEmpty", 11, func(a *Attrs) graph.Op {
 		a.Int("dtype", int(tensor.Float32)) // any sequence may follow

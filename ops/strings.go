@@ -17,7 +17,8 @@ import (
 // lesser ones. The first results have strings as elements.
 type moved struct {
 	op      graph.Op
-	results int // how many have strings
+	results int   // how many have strings
+	inputs  []int // those that have, all if nil
 }
 
 func (m moved) String() string { return m.op.String() + " of strings" }
@@ -37,7 +38,13 @@ func (m moved) run(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	values := make([]tensor.Value, len(in))
 	all := []string{""} // what fills a place is the number 0
 	for i, t := range in {
-		if t == nil || t.DType != tensor.Packed {
+		if t == nil {
+			continue
+		}
+		if want := m.inputs == nil || slices.Contains(m.inputs, i); want != (t.DType == tensor.Packed) {
+			return nil, fmt.Errorf("input %d is %v, strings are wanted: %v", i, t.Type, want)
+		}
+		if t.DType != tensor.Packed {
 			continue
 		}
 		v, err := unpack(fmt.Sprintf("input %d", i), t, tensor.Strings)
@@ -80,50 +87,52 @@ func (m moved) run(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 
 // The operators of any element type also move strings.
 
-func (o reshape) Packed() graph.Op         { return moved{o, 1} }
-func (o flatten) Packed() graph.Op         { return moved{o, 1} }
-func (o squeeze) Packed() graph.Op         { return moved{o, 1} }
-func (o unsqueeze) Packed() graph.Op       { return moved{o, 1} }
-func (o transpose) Packed() graph.Op       { return moved{o, 1} }
-func (o concat) Packed() graph.Op          { return moved{o, 1} }
-func (o split) Packed() graph.Op           { return moved{o, maxParts} }
-func (o slice) Packed() graph.Op           { return moved{o, 1} }
-func (o gather) Packed() graph.Op          { return moved{o, 1} }
-func (o gatherElements) Packed() graph.Op  { return moved{o, 1} }
-func (o gatherND) Packed() graph.Op        { return moved{o, 1} }
-func (o expand) Packed() graph.Op          { return moved{o, 1} }
-func (o tile) Packed() graph.Op            { return moved{o, 1} }
-func (o where) Packed() graph.Op           { return moved{o, 1} }
-func (o compress) Packed() graph.Op        { return moved{o, 1} }
-func (o pad) Packed() graph.Op             { return moved{o, 1} }
-func (o centerCropPad) Packed() graph.Op   { return moved{o, 1} }
-func (o reverseSequence) Packed() graph.Op { return moved{o, 1} }
-func (o depthToSpace) Packed() graph.Op    { return moved{o, 1} }
-func (o spaceToDepth) Packed() graph.Op    { return moved{o, 1} }
-func (o oneHot) Packed() graph.Op          { return moved{o, 1} }
-func (o unique) Packed() graph.Op          { return moved{o, 1} }
-func (o shapeOf) Packed() graph.Op         { return moved{o, 0} }
-func (o sizeOf) Packed() graph.Op          { return moved{o, 0} }
+var first = []int{0}
+
+func (o reshape) Packed() graph.Op         { return moved{o, 1, first} }
+func (o flatten) Packed() graph.Op         { return moved{o, 1, first} }
+func (o squeeze) Packed() graph.Op         { return moved{o, 1, first} }
+func (o unsqueeze) Packed() graph.Op       { return moved{o, 1, first} }
+func (o transpose) Packed() graph.Op       { return moved{o, 1, first} }
+func (o concat) Packed() graph.Op          { return moved{o, 1, nil} }
+func (o split) Packed() graph.Op           { return moved{o, maxParts, first} }
+func (o slice) Packed() graph.Op           { return moved{o, 1, first} }
+func (o gather) Packed() graph.Op          { return moved{o, 1, first} }
+func (o gatherElements) Packed() graph.Op  { return moved{o, 1, first} }
+func (o gatherND) Packed() graph.Op        { return moved{o, 1, first} }
+func (o expand) Packed() graph.Op          { return moved{o, 1, first} }
+func (o tile) Packed() graph.Op            { return moved{o, 1, first} }
+func (o where) Packed() graph.Op           { return moved{o, 1, []int{1, 2}} }
+func (o compress) Packed() graph.Op        { return moved{o, 1, first} }
+func (o pad) Packed() graph.Op             { return moved{o, 1, []int{0, 2}} }
+func (o centerCropPad) Packed() graph.Op   { return moved{o, 1, first} }
+func (o reverseSequence) Packed() graph.Op { return moved{o, 1, first} }
+func (o depthToSpace) Packed() graph.Op    { return moved{o, 1, first} }
+func (o spaceToDepth) Packed() graph.Op    { return moved{o, 1, first} }
+func (o oneHot) Packed() graph.Op          { return moved{o, 1, []int{2}} }
+func (o unique) Packed() graph.Op          { return moved{o, 1, first} }
+func (o shapeOf) Packed() graph.Op         { return moved{o, 0, first} }
+func (o sizeOf) Packed() graph.Op          { return moved{o, 0, first} }
 
 func (o scatterElements) Packed() graph.Op {
 	if o.reduction != "none" {
 		return o
 	}
-	return moved{o, 1}
+	return moved{o, 1, []int{0, 2}}
 }
 
 func (o scatterND) Packed() graph.Op {
 	if o.reduction != "none" {
 		return o
 	}
-	return moved{o, 1}
+	return moved{o, 1, []int{0, 2}}
 }
 
 func (o pairing) Packed() graph.Op {
 	if o.name != "Equal" {
 		return o
 	}
-	return moved{o, 0}
+	return moved{o, 0, nil}
 }
 
 // stringsOf returns the strings of t and their shape.
