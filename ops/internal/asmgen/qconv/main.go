@@ -163,15 +163,14 @@ func depthwise(t *tile, in, taps, w reg.GPVirtual, at func(base reg.Register, i 
 			VPDPWSSD(t.free[0], b, t.acc[i])
 			continue
 		}
-		a, b, c := t.free[2], t.free[3], t.free[4]
+		a, b := t.free[2], t.free[3]
 		VMOVDQU(at(p, i), a)
-		VMOVDQU(at(q, i), b)
-		VPUNPCKHWD(b, a, c)
-		VPUNPCKLWD(b, a, a)
+		VPUNPCKHWD(at(q, i), a, b)
+		VPUNPCKLWD(at(q, i), a, a)
 		VPMADDWD(t.free[0], a, a)
-		VPMADDWD(t.free[1], c, c)
+		VPMADDWD(t.free[1], b, b)
 		VPADDD(a, t.acc[2*i], t.acc[2*i])
-		VPADDD(c, t.acc[2*i+1], t.acc[2*i+1])
+		VPADDD(b, t.acc[2*i+1], t.acc[2*i+1])
 	}
 	ADDQ(Imm(pair), w)
 	ADDQ(Imm(16), taps)
