@@ -366,6 +366,11 @@ func (c *compiler) kernels() error {
 				continue
 			}
 			n := &p.nodes[i]
+			if forget := c.graph.Forget; forget != nil {
+				for j := range c.facts[i][0] {
+					c.facts[i][0][j].Forget = func(part []byte) { forget(&tensor.Tensor{Raw: part}) }
+				}
+			}
 			k, err := compileOp(c.ops[i], c.facts[i][0], c.facts[i][1])
 			if err != nil {
 				errs[i] = fmt.Errorf("engine: compile %q (%s): %w", n.info.Name, n.info.Op, err)

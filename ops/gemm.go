@@ -187,7 +187,7 @@ func (g matrixProduct) kernelF32(in []graph.Fact, out graph.Fact, m, n, k int) g
 	e.Residual = residual
 	var kernel graph.Kernel
 	if constantB {
-		kernel = constantProduct(gemm.New(m, n, k, scaledBy(in[1].Const.F32(), g.alpha), g.transB, e), residual)
+		kernel = constantProduct(packedProduct(m, n, k, in[1], g.alpha, g.transB, e), residual)
 	} else {
 		kernel = dynamicProduct(gemm.NewDynamic(1, m, n, k, g.transA, g.transB, 0, 0, e), residual)
 	}
@@ -225,6 +225,15 @@ func scaledBy(v []float32, f float32) []float32 {
 		s[i] = x * f
 	}
 	return s
+}
+
+// packedProduct is the kernel of gemm for the constant b times alpha.
+func packedProduct(m, n, k int, b graph.Fact, alpha float32, transB bool, e gemm.Epilogue) *gemm.Kernel {
+	if alpha != 1 || b.Forget == nil {
+		return gemm.New(m, n, k, scaledBy(b.Const.F32(), alpha), transB, e)
+	}
+	const size = 4 // bytes of a float32
+	return gemm.NewForgetting(m, n, k, b.Const.F32(), transB, e, func(lo, hi int) { b.Forget(b.Const.Raw[size*lo : size*hi]) })
 }
 
 // constantProduct is the kernel of k, with input 2 as residual if so.

@@ -128,8 +128,8 @@ func (p products) kernelF32(in []graph.Fact, w *broadcast) graph.Kernel {
 	m, n, k, batch := p.m, p.n, p.k, p.batch.Elems()
 	if p.batchB.Elems() == 1 && p.batchA.Elems() == batch {
 		m, batch = m*batch, 1 // rows of one tall matrix
-		if b := in[1].Const; b != nil {
-			g := constantProduct(gemm.New(m, n, k, b.F32(), false, gemm.NoClamp()), false)
+		if in[1].Const != nil {
+			g := constantProduct(packedProduct(m, n, k, in[1], 1, false, gemm.NoClamp()), false)
 			g.Packed = []int{1}
 			return g
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"scission/engine/graph"
 	"scission/engine/tensor"
 	"scission/engine/tensor/tensortest"
 )
@@ -195,5 +196,33 @@ func TestProductsRefuseWhatDoesNotFit(t *testing.T) {
 	ints := tensor.New(tensor.Int32, 2, 2)
 	if _, err := build(t, "Gemm", 13, "alpha", float32(0.5)).Infer(factsOf([]any{ints, ints})); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("alpha 0.5 of integers: got %v, want ErrUnsupported", err)
+	}
+}
+
+func TestConstantsThatAreMultipliedCanBeForgottenInParts(t *testing.T) {
+	for _, c := range []struct {
+		op     graph.Op
+		forget bool
+	}{
+		{matMul{}, true},
+		{matrixProduct{alpha: 1, beta: 1}, true},
+		{matrixProduct{alpha: 2, beta: 1}, false}, // multiplied first
+	} {
+		b := tensor.New(tensor.Float32, 300, 40)
+		told := 0
+		in := []graph.Fact{
+			{Type: tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{5, 300}}},
+			{Type: b.Type, Const: b, Forget: func(part []byte) { told += len(part) }},
+		}
+		out, err := c.op.Infer(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.op.Compile(in, out); err != nil {
+			t.Fatal(err)
+		}
+		if want := len(b.Raw); c.forget && told != want || !c.forget && told != 0 {
+			t.Errorf("%v: told of %d bytes of %d, forgets: %v", c.op, told, want, c.forget)
+		}
 	}
 }

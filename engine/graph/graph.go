@@ -29,6 +29,11 @@ type Fact struct {
 	Const  *tensor.Tensor // the value itself, when it does not depend on the graph's inputs
 	Layout Layout         // how it lies in memory inside a plan; nil means row-major
 	Made   *Node          // the node that Add ran for Const, if its operator is a Keeper
+
+	// Forget, if not nil, may be told by Op.Compile of parts of Const.Raw that
+	// have been packed, so that their memory can be given back until they are
+	// read again: so a large constant need not lie in memory twice.
+	Forget func(part []byte)
 }
 
 // Missing reports whether the fact stands for an omitted optional input.

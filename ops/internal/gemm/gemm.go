@@ -43,16 +43,20 @@ type Kernel struct {
 // New packs B, which is [K][N] row-major or, if transB, [N][K], and returns the kernel for A with M rows. It keeps
 // neither b nor e.Bias. Any of M, N and K may be 0. It panics if a size is negative or a slice is too short.
 func New(M, N, K int, b []float32, transB bool, e Epilogue) *Kernel {
-	return newKernel(best, M, N, K, b, transB, e)
+	return NewForgetting(M, N, K, b, transB, e, nil)
 }
 
-func newKernel(im *impl, m, n, k int, b []float32, transB bool, e Epilogue) *Kernel {
+// NewForgetting is New that tells forget, unless it is nil, of each part b[lo:hi] that it will not read again, from the
+// first to the last: so a large B need not be in memory together with the packed one.
+func NewForgetting(M, N, K int, b []float32, transB bool, e Epilogue, forget func(lo, hi int)) *Kernel {
+	return newKernel(best, M, N, K, b, transB, e, forget)
+}
+
+func newKernel(im *impl, m, n, k int, b []float32, transB bool, e Epilogue, forget func(lo, hi int)) *Kernel {
 	p := newProduct(im, 1, m, n, k, false, e)
 	need("b", len(b), n*k)
 	packed := make([]float32, p.packedLen())
-	for j := range p.panelCount() {
-		p.packPanel(packed, b, transB, j, j)
-	}
+	p.pack(packed, b, transB, forget)
 	return &Kernel{p, p.packed(packed)}
 }
 
@@ -232,6 +236,47 @@ func (p *product) packed(data []float32) panels {
 
 func (p *product) packedLen() int { return p.panelCount() * p.k * p.im.nr }
 
+const (
+	forgetLen = 1 << 20 // values of B of which forget is told at once, but for the last
+	packLen   = 1 << 16 // values of rows of B that are packed together: 256 KiB stay in the second level cache
+)
+
+// pack packs all of b to dst, which is zero. See NewForgetting for forget.
+func (p *product) pack(dst, b []float32, transB bool, forget func(lo, hi int)) {
+	told := 0
+	packed := func(n int) {
+		if forget != nil && n > told && (n-told >= forgetLen || n == p.n*p.k) {
+			forget(told, n)
+			told = n
+		}
+	}
+	nr := p.im.nr
+	if transB {
+		for j := range p.panelCount() {
+			p.packPanel(dst, b, true, j, j)
+			packed(min((j+1)*nr, p.n) * p.k)
+		}
+		return
+	}
+	rows := max(1, packLen/max(1, p.n))
+	for r := 0; r < p.k; r += rows {
+		end := min(r+rows, p.k)
+		for j := range p.panelCount() {
+			p.packRows(dst[j*p.k*nr:], b, j, r, end)
+		}
+		packed(end * p.n)
+	}
+}
+
+// packRows packs the rows from r to end of panel j of b, [K][N], to those of the panel dst.
+func (p *product) packRows(dst, b []float32, j, r, end int) {
+	nr := p.im.nr
+	n := min(nr, p.n-j*nr)
+	for ; r < end; r++ {
+		copy(dst[r*nr:], b[r*p.n+j*nr:][:n])
+	}
+}
+
 // packPanel packs panel j of b, [K][N] or, if transB, [N][K], as panel to of dst.
 func (p *product) packPanel(dst, b []float32, transB bool, j, to int) {
 	nr := p.im.nr
@@ -244,9 +289,7 @@ func (p *product) packPanel(dst, b []float32, transB bool, j, to int) {
 		reorder.Transpose(dst, nr, b[j*nr*p.k:], p.k, n, p.k)
 		return
 	}
-	for r := range p.k {
-		copy(dst[r*nr:], b[r*p.n+j*nr:][:n])
-	}
+	p.packRows(dst, b, j, 0, p.k)
 }
 
 // at returns panel j from row row on, and the distance of its rows.

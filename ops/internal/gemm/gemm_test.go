@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"scission/ops/internal/isa"
@@ -136,7 +137,7 @@ func inOrder(n int) []int {
 
 // static runs p, which must be a plain product, as a Kernel.
 func (p *problem) static(t *testing.T, im *impl, perm func(n int) []int) []float32 {
-	k := newKernel(im, p.m, p.n, p.k, p.b, p.transB, p.e)
+	k := newKernel(im, p.m, p.n, p.k, p.b, p.transB, p.e, nil)
 	c := kerneltest.Out(t, p.m*p.n)
 	run(t, k, perm, func(s, i int, temp, scratch []float32) { k.Run(s, i, temp, scratch, p.a, p.res, c) })
 	return c
@@ -183,6 +184,31 @@ func TestEverySizeAroundTheTiles(t *testing.T) {
 					p.check(t, p.dynamic(t, im, inOrder))
 				}
 			}
+		}
+	})
+}
+
+func TestForgottenPartsFollowEachOtherAndAreNotReadAgain(t *testing.T) {
+	eachImpl(t, func(t *testing.T, im *impl) {
+		for _, transB := range []bool{false, true} {
+			p := problem{batch: 1, m: 1, n: 2*im.nr + 3, k: 3*forgetLen/(2*im.nr+3) + 1, transB: transB, e: NoClamp()}
+			p.fill(t, rand.New(rand.NewPCG(13, 14)))
+			want := p.static(t, im, inOrder)
+			b, told, calls := slices.Clone(p.b), 0, 0
+			k := newKernel(im, p.m, p.n, p.k, b, p.transB, p.e, func(lo, hi int) {
+				if lo != told || hi <= lo {
+					t.Fatalf("forgot %d to %d, want what follows %d", lo, hi, told)
+				}
+				told = hi
+				calls++
+				clear(b[lo:hi])
+			})
+			if told != len(b) || calls < 2 {
+				t.Fatalf("forgot %d of %d values in %d parts, want all in some", told, len(b), calls)
+			}
+			got := make([]float32, p.n)
+			run(t, k, inOrder, func(s, i int, temp, scratch []float32) { k.Run(s, i, temp, scratch, p.a, nil, got) })
+			kerneltest.CheckSame(t, got, want)
 		}
 	})
 }
@@ -272,7 +298,7 @@ func TestCopiedRowsGiveTheSameBits(t *testing.T) {
 	eachImpl(t, func(t *testing.T, im *impl) {
 		p := problem{batch: 1, m: 2*im.rows() + 1, n: 3*im.nr + 1, k: im.kBlock + 5, e: NoClamp()}
 		p.fill(t, rand.New(rand.NewPCG(9, 10)))
-		k := newKernel(im, p.m, p.n, p.k, p.b, p.transB, p.e)
+		k := newKernel(im, p.m, p.n, p.k, p.b, p.transB, p.e, nil)
 		k.useCopies()
 		c := kerneltest.Out(t, p.m*p.n)
 		run(t, k, inOrder, func(s, i int, temp, scratch []float32) { k.Run(s, i, temp, scratch, p.a, nil, c) })
@@ -315,7 +341,7 @@ func TestSpecialValues(t *testing.T) {
 		for _, clamp := range [][2]float32{{-inf, inf}, {0, inf}, {0, 6}} {
 			e := Epilogue{Lo: clamp[0], Hi: clamp[1]}
 			got := make([]float32, m*n)
-			k := newKernel(im, m, n, 1, s, false, e)
+			k := newKernel(im, m, n, 1, s, false, e, nil)
 			k.Run(0, 0, nil, make([]float32, k.Scratch()), s, nil, got)
 			want := make([]float32, 0, m*n)
 			for _, x := range s {
@@ -346,7 +372,7 @@ func TestBiasKeepsItsZeroSignThroughClamp(t *testing.T) {
 		for i := range bias {
 			bias[i] = negZero
 		}
-		k := newKernel(im, 1, n, 0, nil, false, Epilogue{Bias: bias, Hi: 6})
+		k := newKernel(im, 1, n, 0, nil, false, Epilogue{Bias: bias, Hi: 6}, nil)
 		got := make([]float32, n)
 		k.Run(0, 0, nil, nil, nil, nil, got)
 		kerneltest.CheckSame(t, got, bias)
@@ -358,7 +384,7 @@ func TestRunAllocatesNothing(t *testing.T) {
 		p := problem{batch: 2, m: 30, n: 70, k: 256, strideA: 30 * 256, strideB: 70 * 256, transB: true, e: NoClamp()}
 		p.fill(t, rand.New(rand.NewPCG(7, 8)))
 		d := newDynamic(im, p.batch, p.m, p.n, p.k, p.transA, p.transB, p.strideA, p.strideB, p.e)
-		k := newKernel(im, p.m, p.n, p.k, p.b, p.transB, p.e)
+		k := newKernel(im, p.m, p.n, p.k, p.b, p.transB, p.e, nil)
 		temp, scratch, c := make([]float32, d.Temp()), make([]float32, max(d.Scratch(), k.Scratch())), make([]float32, 2*30*70)
 		if got := testing.AllocsPerRun(3, func() {
 			k.Run(0, 0, nil, scratch, p.a, nil, c)
@@ -407,7 +433,7 @@ func BenchmarkKernel(b *testing.B) {
 		{13, 768, 768}, {7, 768, 768}, {4, 768, 768}, {2, 768, 768},
 	} {
 		benchmark(b, s[0], s[1], s[2], func(im *impl, x []float32) (steps, func(s, c int, temp, scratch, out []float32)) {
-			k := newKernel(im, s[0], s[1], s[2], x, false, NoClamp())
+			k := newKernel(im, s[0], s[1], s[2], x, false, NoClamp(), nil)
 			return k, func(s, c int, temp, scratch, out []float32) { k.Run(s, c, temp, scratch, x, nil, out) }
 		})
 	}
@@ -416,7 +442,7 @@ func BenchmarkKernel(b *testing.B) {
 func BenchmarkOneRow(b *testing.B) {
 	for _, s := range [][2]int{{1000, 2048}, {4096, 4096}, {4096, 25088}} {
 		benchmark(b, 1, s[0], s[1], func(im *impl, x []float32) (steps, func(s, c int, temp, scratch, out []float32)) {
-			k := newKernel(im, 1, s[0], s[1], x, false, NoClamp())
+			k := newKernel(im, 1, s[0], s[1], x, false, NoClamp(), nil)
 			return k, func(s, c int, temp, scratch, out []float32) { k.Run(s, c, temp, scratch, x, nil, out) }
 		})
 	}
