@@ -42,5 +42,7 @@ require (
 	gorgonia.org/vecf64 v0.9.0 // indirect
 )
 
-// Small fonts in place of 4.4 MB, see its README.md.
-replace codeberg.org/go-fonts/liberation => ./bench/report/fonts
+// Small fonts in place of large ones and no LaTeX, see bench/report/plotdeps/README.md.
+replace codeberg.org/go-fonts/liberation => ./bench/report/plotdeps/fonts
+
+replace codeberg.org/go-latex/latex => ./bench/report/plotdeps/latex

@@ -1,7 +1,0 @@
-// Package liberationmonobold stands for the Liberation font of that name, see the module's README.md.
-package liberationmonobold
-
-import "golang.org/x/image/font/gofont/gobold"
-
-// TTF is a Go font.
-var TTF = gobold.TTF

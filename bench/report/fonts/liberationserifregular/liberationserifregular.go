@@ -1,7 +1,0 @@
-// Package liberationserifregular stands for the Liberation font of that name, see the module's README.md.
-package liberationserifregular
-
-import "golang.org/x/image/font/gofont/goregular"
-
-// TTF is a Go font.
-var TTF = goregular.TTF

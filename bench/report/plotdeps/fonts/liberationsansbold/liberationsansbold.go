@@ -1,0 +1,7 @@
+// Package liberationsansbold stands for the Liberation font of that name, see the README.md above.
+package liberationsansbold
+
+import "golang.org/x/image/font/gofont/gobold"
+
+// TTF is a Go font.
+var TTF = gobold.TTF
