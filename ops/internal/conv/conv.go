@@ -581,9 +581,11 @@ func (k *Kernel) pad(chunk int, in, temp []float32) {
 // cacheLine is the alignment of packed memory in bytes: no vector lies in two lines.
 const cacheLine = 64
 
-// Aligned returns n zeros that start at a cache line.
+// Aligned returns n zeros that start at a cache line, in huge pages where there are some to be had: what is packed is
+// walked through once a run, from memory.
 func Aligned(n int) []float32 {
 	b := make([]float32, n+cacheLine/4)
+	preferHuge(b)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b)))%cacheLine) / 4
 	return b[skip : skip+n : skip+n]
 }

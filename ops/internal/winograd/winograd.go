@@ -270,7 +270,6 @@ func (k *Kernel) slice() {
 func (k *Kernel) pack(weights []float32) {
 	ic, sum, taps := k.shape.IC, k.sum(), k.taps()
 	k.weights = conv.Aligned(k.ocs * lanes * k.values * sum)
-	preferHuge(k.weights)
 	u := make([]float32, k.values*lanes)
 	for o := range k.ocs {
 		// The weights of each half of the block lie side by side.

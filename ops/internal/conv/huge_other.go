@@ -1,5 +1,5 @@
 //go:build !linux
 
-package winograd
+package conv
 
 func preferHuge([]float32) {}

@@ -1,4 +1,4 @@
-package winograd
+package conv
 
 import (
 	"syscall"
