@@ -260,19 +260,24 @@ func (p *pool) offer(own *share) {
 	}
 }
 
-// post shares out the next step of the job, by worker id.
+// post shares out the next step of the job, by worker id. Until all is shared out
+// the step counts as one piece more: others may have finished their shares, and
+// must not share out the step after it yet.
 func (p *pool) post(id int) {
 	j, team := p.job, int(p.team.Load())
-	if !j.next(id) {
-		p.over.Store(true)
-		return
+	for j.next(id) {
+		pieces := j.pieces
+		p.left.Store(int64(pieces) + 1)
+		for k := 1; k <= team; k++ { // who posts begins last
+			w := (id + k) % team
+			first, last := w*pieces/team, (w+1)*pieces/team
+			p.shares[w].Store(uint64(team)<<(2*shareBits) | uint64(first)<<shareBits | uint64(last))
+		}
+		if p.left.Add(-1) > 0 {
+			return
+		}
 	}
-	p.left.Store(int64(j.pieces))
-	for k := 1; k <= team; k++ { // who posts begins last
-		w := (id + k) % team
-		first, last := w*j.pieces/team, (w+1)*j.pieces/team
-		p.shares[w].Store(uint64(team)<<(2*shareBits) | uint64(first)<<shareBits | uint64(last))
-	}
+	p.over.Store(true)
 }
 
 // do does a job on the caller and the run's workers, and returns when it is done.
