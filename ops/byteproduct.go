@@ -26,9 +26,6 @@ type byteProduct struct {
 	columns int
 }
 
-// noZero is a zero point of 0.
-func noZero([]*tensor.Tensor) int32 { return 0 }
-
 // zeroOfRun returns the zero point that is operand i.
 func zeroOfRun(i int) func(in []*tensor.Tensor) int32 {
 	return func(in []*tensor.Tensor) int32 { return zeroOf(operand(in, i), 0) }
