@@ -202,7 +202,7 @@ func TestTfIdfVectorizerCountsGramsAtDistances(t *testing.T) {
 		"no pool":         {"pool_int64s", nil},
 		"gram beyond":     {"max_gram_length", 3},
 		"cut gram":        {"pool_int64s", []int{5, 9, 2, 3, 5, 4, 7}},
-		"huge index":      {"ngram_indexes", []int{1, 0, 4, 3, 1 << 40}},
+		"huge index":      {"ngram_indexes", []int{1, 0, 4, 3, math.MaxInt}},
 		"too few indexes": {"ngram_indexes", []int{1, 0, 4, 3}},
 	} {
 		list := attrs("TF", 0)
