@@ -42,7 +42,7 @@ func TestVerifyIsWiderForHalfPrecisionUnlessToldOtherwise(t *testing.T) {
 		half := map[tensor.DType]uint16{tensor.Float16: 0x3800, tensor.BFloat16: 0x3f00}[c.dtype]
 		for name, bits := range map[string]uint16{"input_0.pb": half, "output_0.pb": c.want} {
 			// TensorProto: dims, data_type, raw_data.
-			proto := []byte{1<<3, 1, 2<<3, byte(c.dtype), 9<<3 | 2, 2, byte(bits), byte(bits >> 8)}
+			proto := []byte{1 << 3, 1, 2 << 3, byte(c.dtype), 9<<3 | 2, 2, byte(bits), byte(bits >> 8)}
 			if err := os.WriteFile(filepath.Join(set, name), proto, 0o644); err != nil {
 				t.Fatal(err)
 			}
