@@ -14,15 +14,14 @@ import os
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import pathlib
-import sys
-import traceback
 import zlib
 
 import keras
 import numpy
 import tensorflow
 import tf2onnx
+
+from every import export_every
 
 NETWORKS = {  # maker, size of the image
     "mobilenet_v2": (keras.applications.MobileNetV2, 224),
@@ -63,21 +62,4 @@ def export(name, path):
     partial.rename(path)
 
 
-def main():
-    directory = pathlib.Path(sys.argv[1])
-    failed = False
-    for name in sys.argv[2:] or NETWORKS:
-        path = directory / f"{name}-keras.onnx"
-        if path.exists():
-            continue
-        try:
-            export(name, path)
-            print(f"{name}-keras: {path.stat().st_size / 1e6:.1f} MB", file=sys.stderr, flush=True)
-        except Exception:  # whatever the exporter raises
-            traceback.print_exc()
-            print(f"{name}-keras: not exported", file=sys.stderr, flush=True)
-            failed = True
-    sys.exit(failed)
-
-
-main()
+export_every(NETWORKS, export, "-keras")

@@ -10,15 +10,14 @@ constants get some, so that activations neither vanish nor explode and no part
 of a network is idle. An export that fails is named, and the exit status is 1.
 """
 
-import pathlib
-import sys
-import traceback
 import zlib
 
 import timm
 import torch
 import torchvision.models as vision
 from torch import nn
+
+from every import export_every
 
 
 class Encoder(nn.Module):
@@ -188,21 +187,4 @@ def export(name, path):
     partial.rename(path)
 
 
-def main():
-    directory = pathlib.Path(sys.argv[1])
-    failed = False
-    for name in sys.argv[2:] or EXPORTS:
-        path = directory / f"{name}.onnx"
-        if path.exists():
-            continue
-        try:
-            export(name, path)
-            print(f"{name}: {path.stat().st_size / 1e6:.1f} MB", file=sys.stderr, flush=True)
-        except Exception:  # whatever the exporter raises
-            traceback.print_exc()
-            print(f"{name}: not exported", file=sys.stderr, flush=True)
-            failed = True
-    sys.exit(failed)
-
-
-main()
+export_every(EXPORTS, export)
