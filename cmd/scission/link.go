@@ -25,7 +25,7 @@ type linkReport struct {
 }
 
 type linkSpeed struct {
-	Latency   time.Duration `json:"latency_ns"` // one way, half of the shortest round trip
+	Latency   time.Duration `json:"latency_ns"` // one way, half of the median round trip
 	Bandwidth float64       `json:"bytes_per_second"`
 	Bytes     int           `json:"bytes"` // sent to find out
 	Took      time.Duration `json:"took_ns"`

@@ -38,7 +38,6 @@ type validating struct {
 	output                              string // folder for results; may be empty
 
 	peers    map[string]string
-	links    *split.Network // of the emulated hosts, once they are measured
 	log      io.Writer
 	progress *progress
 }
@@ -78,11 +77,8 @@ const (
 	// if the model is quick, and maxVisit how many they are at most.
 	visitTime = 200 * time.Millisecond
 	maxVisit  = 7
-	// linkTransfer is how long a transfer takes at least that measures a link,
-	// and linkRepeats how often each is measured: the best counts, since
-	// whatever disturbs makes a link slower.
+	// linkTransfer is how long a transfer takes at least that measures a link.
 	linkTransfer = 60 * time.Millisecond
-	linkRepeats  = 3
 	// openBytes bounds the weights of the deployments that stay open; the
 	// others are opened for each round anew, as are all of a model of which
 	// less than openAtLeast would stay.
@@ -229,8 +225,10 @@ type site struct {
 	hosts []string  // in a row, this one first
 	node  *run.Node // this host
 	// direct reaches the same hosts without emulated links, where there are any.
-	direct   *run.Node
-	network  *split.Network
+	direct *run.Node
+	// links measures the links. They are measured in each round, and their
+	// medians count as those of the runs do.
+	links    func(context.Context) (*split.Network, error)
 	emulated []string
 	close    func() error
 }
@@ -256,20 +254,10 @@ func (v *validating) newSite(ctx context.Context) (*site, error) {
 	}
 	s := &site{hosts: validateHosts, node: w.nodes[deviceName], direct: w.direct, close: w.close}
 	s.emulated = append([]string{"all hosts are this process"}, w.emulated()...)
-	if v.links == nil {
-		var best *split.Network
-		for range linkRepeats {
-			n, _, err := w.measureLinks(ctx, linkTransfer)
-			if err != nil {
-				return nil, errors.Join(err, w.close())
-			}
-			if best, err = bestLinks(n, best); err != nil {
-				return nil, errors.Join(err, w.close())
-			}
-		}
-		v.links = best
+	s.links = func(ctx context.Context) (*split.Network, error) {
+		n, _, err := w.measureLinks(ctx, linkTransfer)
+		return n, err
 	}
-	s.network = v.links
 	return s, nil
 }
 
@@ -279,54 +267,59 @@ func (v *validating) workers(ctx context.Context) (*site, error) {
 	s := &site{hosts: append([]string{deviceName}, hostNames(v.hosts)...), close: func() error { return nil }}
 	s.node = &run.Node{Name: deviceName, Threads: v.threads, Machine: machine(v.threads), Peers: v.peers, Transport: transport.Options{Insecure: v.insecure}}
 	s.direct = s.node
-	s.network = &split.Network{}
+	file := &split.Network{}
 	if v.network != "" {
 		f, err := os.Open(v.network)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
-		if s.network, err = split.ReadNetwork(f, split.MaxNetworkBytes); err != nil {
+		if file, err = split.ReadNetwork(f, split.MaxNetworkBytes); err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", errUsage, v.network, err)
 		}
 	}
-	s.network.Date = time.Now().UTC().Truncate(time.Second)
 	if v.label != "" {
-		s.emulated, s.network.Emulated = []string{v.label}, v.label
+		s.emulated = []string{v.label}
 	}
-	for _, host := range s.hosts[1:] {
-		var best *split.Network
-		for range linkRepeats {
+	s.links = func(ctx context.Context) (*split.Network, error) {
+		n := &split.Network{Date: time.Now().UTC().Truncate(time.Second), Emulated: v.label}
+		for _, l := range file.Links() {
+			if err := n.Set(l.From, l.To, l.Link); err != nil {
+				return nil, err
+			}
+		}
+		for _, host := range s.hosts[1:] {
 			r, err := s.node.MeasureLink(ctx, host, linkTransfer)
 			if err != nil {
 				return nil, err
 			}
-			n := &split.Network{}
 			if err := errors.Join(n.Set(deviceName, host, r.There), n.Set(host, deviceName, r.Back)); err != nil {
 				return nil, err
 			}
-			if best, err = bestLinks(n, best); err != nil {
-				return nil, err
-			}
 		}
-		for _, l := range best.Links() {
-			if err := s.network.Set(l.From, l.To, l.Link); err != nil {
-				return nil, err
-			}
-		}
+		return n, nil
 	}
 	return s, nil
 }
 
-// bestLinks puts into n, of each link, the shorter latency and the larger
-// bandwidth of n and another measurement, which may be nil.
-func bestLinks(n, other *split.Network) (*split.Network, error) {
-	for _, l := range n.Links() {
-		if o, ok := other.Link(l.From, l.To); ok {
-			l.Latency, l.Bandwidth = min(l.Latency, o.Latency), max(l.Bandwidth, o.Bandwidth)
-			if err := n.Set(l.From, l.To, l.Link); err != nil {
-				return nil, err
+// medianLinks is the first of the networks with, of each link, the medians of
+// the latency and the bandwidth in all of them, which have the same links.
+func medianLinks(all []*split.Network) (*split.Network, error) {
+	n := &split.Network{Date: all[0].Date, Note: all[0].Note, Emulated: all[0].Emulated}
+	for _, l := range all[0].Links() {
+		var latency split.Samples
+		var bandwidth []float64
+		for _, one := range all {
+			o, ok := one.Link(l.From, l.To)
+			if !ok {
+				return nil, fmt.Errorf("link %s→%s is missing in a measurement", l.From, l.To)
 			}
+			latency, bandwidth = append(latency, o.Latency), append(bandwidth, o.Bandwidth)
+		}
+		slices.Sort(bandwidth)
+		l.Latency, l.Bandwidth = latency.Median(), (bandwidth[len(bandwidth)/2]+bandwidth[(len(bandwidth)-1)/2])/2
+		if err := n.Set(l.From, l.To, l.Link); err != nil {
+			return nil, err
 		}
 	}
 	return n, nil
@@ -388,7 +381,11 @@ func (t turn) take(ctx context.Context, in []*tensor.Tensor, runs int) error {
 func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor.Tensor, what string, deadline time.Time) (*report.Validation, error) {
 	pb := split.Problem{
 		Model: split.Model{Name: m.Name, Digest: m.Digest}, Layers: len(m.Graph.Nodes), Hosts: s.hosts, Source: deviceName,
-		Positions: positions(m.Graph, v.maxWidth), Profiles: map[string]*split.Profile{}, Network: s.network, Codecs: codecNames(),
+		Positions: positions(m.Graph, v.maxWidth), Profiles: map[string]*split.Profile{}, Codecs: codecNames(),
+	}
+	var err error
+	if pb.Network, err = s.links(ctx); err != nil {
+		return nil, err
 	}
 	weights := weightBytes(m.Graph)
 	var subjects []*subject
@@ -430,7 +427,7 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 			return nil, err
 		}
 	}
-	r := &report.Validation{Model: pb.Model, Layers: pb.Layers, Machine: pb.Profiles[deviceName].Machine, Emulated: s.emulated, Links: linkTexts(s.network)}
+	r := &report.Validation{Model: pb.Model, Layers: pb.Layers, Machine: pb.Profiles[deviceName].Machine, Emulated: s.emulated}
 	for _, host := range s.hosts {
 		if p := pb.Profiles[host]; p.Emulated != "" {
 			r.Emulated = append(r.Emulated, host+": "+p.Emulated)
@@ -449,8 +446,14 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 	visit := int(min(max(visitTime/max(took, 1), 1), maxVisit))
 	order := interleave(subjects, len(s.hosts))
 	var others []float64
+	var links []*split.Network // of each round
 	for quiet := 0; quiet < v.runs && len(others) < 2*v.runs; {
 		begin, since := time.Now(), watchOthers()
+		n, err := s.links(ctx)
+		if err != nil {
+			return nil, err
+		}
+		links = append(links, n)
 		for i := range order {
 			v.progress.update(fmt.Sprintf("%s: round %d", what, len(others)+1), int64(i), int64(len(order)))
 			// Each round begins elsewhere, so that neighbours in time change.
@@ -475,7 +478,7 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 		}
 		r.Disturbed = r.Disturbed || others[round] > maxOthers
 	}
-	return r, compare(r, pb, subjects, kept)
+	return r, compare(r, pb, subjects, links, kept)
 }
 
 // quietest chooses n rounds, those with the smallest share of others, in order
@@ -537,19 +540,20 @@ func interleave(subjects []*subject, hosts int) []turn {
 
 // compare makes the profiles of the rounds that count, predicts from them and
 // puts what was measured beside it.
-func compare(r *report.Validation, pb split.Problem, subjects []*subject, rounds []int) error {
-	all, err := seen(pb, subjects, rounds)
+func compare(r *report.Validation, pb split.Problem, subjects []*subject, links []*split.Network, rounds []int) error {
+	all, err := seen(pb, subjects, links, rounds)
 	if err != nil {
 		return err
 	}
 	var each []split.Problem
 	for _, round := range rounds {
-		one, err := seen(pb, subjects, []int{round})
+		one, err := seen(pb, subjects, links, []int{round})
 		if err != nil {
 			return err
 		}
 		each = append(each, one)
 	}
+	r.Links = linkTexts(all.Network)
 	model := split.Segment{From: 0, To: pb.Layers}
 	for _, host := range pb.Hosts {
 		p := all.Profiles[host]
@@ -596,8 +600,17 @@ func compare(r *report.Validation, pb split.Problem, subjects []*subject, rounds
 	return nil
 }
 
-// seen is the problem with profiles of what the rounds saw of the whole model.
-func seen(pb split.Problem, subjects []*subject, rounds []int) (split.Problem, error) {
+// seen is the problem with the links and the profiles of the whole model as
+// the rounds saw them.
+func seen(pb split.Problem, subjects []*subject, links []*split.Network, rounds []int) (split.Problem, error) {
+	var of []*split.Network
+	for _, round := range rounds {
+		of = append(of, links[round])
+	}
+	var err error
+	if pb.Network, err = medianLinks(of); err != nil {
+		return pb, err
+	}
 	pb.Profiles = maps.Clone(pb.Profiles)
 	for host, p := range pb.Profiles {
 		q := *p

@@ -203,7 +203,7 @@ func TestValidationWithRealWorkers(t *testing.T) {
 	want(t, exitUsage, "report", "zoo:mobilenetv2", "--validate", "--emulate-slowdown", "sea=2")
 }
 
-func TestBestOfRepeatedMeasurementsOfALinkCounts(t *testing.T) {
+func TestMedianOfRepeatedMeasurementsOfALinkCounts(t *testing.T) {
 	network := func(latency time.Duration, bandwidth float64) *split.Network {
 		n := &split.Network{}
 		if err := n.Set("a", "b", split.Link{Latency: latency, Bandwidth: bandwidth}); err != nil {
@@ -211,11 +211,11 @@ func TestBestOfRepeatedMeasurementsOfALinkCounts(t *testing.T) {
 		}
 		return n
 	}
-	n, err := bestLinks(network(3*time.Millisecond, 1e6), nil)
-	if err == nil {
-		n, err = bestLinks(network(2*time.Millisecond, 9e5), n)
+	n, err := medianLinks([]*split.Network{network(3*time.Millisecond, 1e6), network(2*time.Millisecond, 8e5), network(9*time.Millisecond, 9e5)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if l, _ := n.Link("a", "b"); err != nil || l.Latency != 2*time.Millisecond || l.Bandwidth != 1e6 {
-		t.Errorf("got %+v, %v, want 2ms and 1e6 bytes a second", l, err)
+	if l, _ := n.Link("a", "b"); l.Latency != 3*time.Millisecond || l.Bandwidth != 9e5 {
+		t.Errorf("got %+v, want 3ms and 9e5 bytes a second", l)
 	}
 }

@@ -32,7 +32,7 @@ const (
 )
 
 // MeasureLink measures the way to one of n.Peers with frames as a run sends
-// them: the round trip of empty ones, and the bandwidth of transfers that grow
+// them: the median round trip of empty ones, half of which is the latency, and the bandwidth of transfers that grow
 // until one takes at least the given time, in each direction.
 func (n *Node) MeasureLink(ctx context.Context, host string, atLeast time.Duration) (*LinkReport, error) {
 	p, err := n.dial(ctx, host)
@@ -50,7 +50,7 @@ func (n *Node) MeasureLink(ctx context.Context, host string, atLeast time.Durati
 			r.RoundTrip = append(r.RoundTrip, there+back)
 		}
 	}
-	latency := r.RoundTrip.Min() / 2
+	latency := r.RoundTrip.Median() / 2
 	measure := func(up bool) (LinkSpeed, error) {
 		for size := linkFirst; ; size *= 4 {
 			size = min(size, maxEcho)
