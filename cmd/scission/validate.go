@@ -79,11 +79,9 @@ const (
 	maxVisit  = 7
 	// linkTransfer is how long a transfer takes at least that measures a link.
 	linkTransfer = 60 * time.Millisecond
-	// openBytes bounds the weights of the deployments that stay open; the
-	// others are opened for each round anew, as are all of a model of which
-	// less than openAtLeast would stay.
-	openBytes   = 1 << 30
-	openAtLeast = 4
+	// openBytes bounds the weights of deployments that stay open; those of a
+	// larger model are opened for each round anew.
+	openBytes = 1 << 30
 	// softMemory is what the collector of garbage keeps the process below, if
 	// it can.
 	softMemory = 3 << 30
@@ -440,7 +438,7 @@ func (v *validating) rounds(ctx context.Context, s *site, m *model, in []*tensor
 		}
 		subjects = append(subjects, &subject{node: s.node, weights: weights, d: run.Deployment{Model: m.Model, Stages: p, Codecs: codecsOf(e)}})
 	}
-	if err := openSome(ctx, subjects, in); err != nil {
+	if err := openAll(ctx, subjects, in); err != nil {
 		return nil, err
 	}
 	visit := int(min(max(visitTime/max(took, 1), 1), maxVisit))
@@ -502,15 +500,18 @@ func quietest(others []float64, n int) []int {
 	return rounds
 }
 
-// openSome opens the subjects that may stay open, in their order, and runs
-// each once. All are opened one after the other, so that none has better memory
-// than another.
-func openSome(ctx context.Context, subjects []*subject, in []*tensor.Tensor) error {
-	room := int64(openBytes)
+// openAll opens the subjects if all of them may stay open, and runs each once.
+// They are opened one after the other, so that none has better memory than
+// another; for the same reason it is all or none.
+func openAll(ctx context.Context, subjects []*subject, in []*tensor.Tensor) error {
+	sum := int64(0)
 	for _, u := range subjects {
-		if room -= u.weights; room < 0 || u.weights > openBytes/openAtLeast {
-			break
-		}
+		sum += u.weights
+	}
+	if sum > openBytes {
+		return nil
+	}
+	for _, u := range subjects {
 		var err error
 		if u.execution, err = u.open(ctx); err != nil {
 			return err
