@@ -8,22 +8,35 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"scission/engine/tensor"
+	"scission/transport/internal/plane"
 )
 
 // Codec turns a tensor's bytes into fewer and back. It is safe for concurrent
 // use.
 type Codec interface {
-	ID() uint8      // in frames, below 64
-	Name() string   // in profiles and on command lines
-	Lossless() bool // Decode gives back every bit
+	ID() uint8    // in frames, below 64
+	Name() string // in profiles and on command lines
 
-	// Encode appends src, encoded, to dst and returns the result. Elements are
-	// elem bytes long: 1, 2, 4 or 8. The result may be longer than src.
-	Encode(dst, src []byte, elem int) ([]byte, error)
-	// Decode fills dst from src or fails, with ErrFormat if src does not
-	// encode exactly len(dst) bytes. It never writes or allocates more than a
-	// constant beyond a multiple of len(dst). dst and src do not overlap.
-	Decode(dst, src []byte, elem int) error
+	// Lossless says that Decode gives back every bit of every tensor. A codec
+	// that is not lossless changes elements of float32 tensors only.
+	Lossless() bool
+	// Bound is the most by which an element of x differs after Encode and
+	// Decode: 0 where x comes back bit for bit. It is about finite elements;
+	// a NaN stays one and an infinity stays as it is. x has the bytes that its
+	// type takes.
+	Bound(x *tensor.Tensor) float64
+
+	// Encode appends src, a tensor of type t, encoded, to dst and returns the
+	// result. It may be longer than src. It fails with ErrFormat if src does
+	// not have the bytes that t takes. src and dst do not overlap.
+	Encode(dst, src []byte, t tensor.Type) ([]byte, error)
+	// Decode fills dst from src, the encoding of a tensor of type t, or fails,
+	// with ErrFormat if src does not encode exactly len(dst) bytes and those
+	// are what t takes. It never writes or allocates more than a constant
+	// beyond a multiple of len(dst). dst and src do not overlap.
+	Decode(dst, src []byte, t tensor.Type) error
 }
 
 // The codecs. Send sends raw what an encoding would not shrink.
@@ -40,12 +53,45 @@ var (
 	// exponent, by Huffman's code. It suits floating-point tensors, those behind
 	// a Relu above all, and is several times as fast as ShuffleZstd.
 	ZerosHuff0 Codec = zerosHuff0{}
+	// S2 finds bytes that were there before, which suits integers and tensors
+	// with long runs of zeros.
+	S2 Codec = s2Blocks{}
+
+	// F16 rounds float32s to float16, to nearest, ties to even, and goes on as
+	// ZerosHuff0. Bound: 2^-11 of the largest magnitude, and at least 2^-25.
+	// A tensor with a finite element that would become infinite, of 65520 or
+	// more, comes back bit for bit. A NaN comes back as a quiet one of its sign.
+	F16 Codec = half{4, "f16", plane.Float16}
+	// BF16 is like F16 with bfloat16. Bound: 2^-8 of the largest magnitude, and
+	// at least 2^-134.
+	BF16 Codec = half{5, "bf16", plane.BFloat16}
+
+	// U8 replaces float32s by the nearest of 256 equal steps from the smallest
+	// to the largest of the tensor, and compresses those bytes by Huffman's
+	// code. Bound: half a step, (largest - smallest) / 255 / 2, and rounding, of
+	// at most 2^-21 times the sum of that difference and the largest magnitude.
+	// A constant comes back as it is; a zero has no sign. A tensor
+	// with a NaN or an infinity, or whose elements differ by less than 2^-100
+	// or by more than a float32 can say, comes back bit for bit.
+	U8 Codec = affine{id: 6, name: "u8", bits: 8}
+	// U8Channel is like U8 with steps for each of the slices that the first two
+	// axes make, if there are more axes and at least 32 elements in a slice. Of
+	// images those are the channels.
+	U8Channel Codec = affine{id: 7, name: "u8-channel", bits: 8, sliced: true}
+	// U4 is like U8Channel with 16 steps, or 15 times the distance between two.
+	U4 Codec = affine{id: 8, name: "u4", bits: 4, sliced: true}
 )
 
-var codecs = [...]Codec{Raw, ShuffleZstd, ZerosHuff0}
+var codecs = [...]Codec{Raw, ShuffleZstd, ZerosHuff0, S2, F16, BF16, U8, U8Channel, U4}
 
 // Codecs returns all codecs, in the order of their ids.
 func Codecs() []Codec { return slices.Clone(codecs[:]) }
+
+// LosslessCodecs returns the codecs that change no tensor, in the order of
+// their ids.
+func LosslessCodecs() []Codec {
+	return slices.DeleteFunc(Codecs(), func(c Codec) bool { return !c.Lossless() })
+}
 
 // CodecByName returns the codec with the given Name, or ErrCodec.
 func CodecByName(name string) (Codec, error) {
@@ -72,15 +118,28 @@ func allCodecs() (s codecSet) {
 	return s
 }
 
-type raw struct{}
+// exact is what lossless codecs have in common.
+type exact struct{}
 
-func (raw) ID() uint8      { return 0 }
-func (raw) Name() string   { return "raw" }
-func (raw) Lossless() bool { return true }
+func (exact) Lossless() bool               { return true }
+func (exact) Bound(*tensor.Tensor) float64 { return 0 }
 
-func (raw) Encode(dst, src []byte, _ int) ([]byte, error) { return append(dst, src...), nil }
+type raw struct{ exact }
 
-func (raw) Decode(dst, src []byte, _ int) error {
+func (raw) ID() uint8    { return 0 }
+func (raw) Name() string { return "raw" }
+
+func (raw) Encode(dst, src []byte, t tensor.Type) ([]byte, error) {
+	if err := checkType(src, t); err != nil {
+		return dst, err
+	}
+	return append(dst, src...), nil
+}
+
+func (raw) Decode(dst, src []byte, t tensor.Type) error {
+	if err := checkType(dst, t); err != nil {
+		return err
+	}
 	if len(src) != len(dst) {
 		return fmt.Errorf("%w: %d bytes, want %d", ErrFormat, len(src), len(dst))
 	}
@@ -88,14 +147,14 @@ func (raw) Decode(dst, src []byte, _ int) error {
 	return nil
 }
 
-type shuffleZstd struct{}
+type shuffleZstd struct{ exact }
 
-func (shuffleZstd) ID() uint8      { return 1 }
-func (shuffleZstd) Name() string   { return "shuffle+zstd" }
-func (shuffleZstd) Lossless() bool { return true }
+func (shuffleZstd) ID() uint8    { return 1 }
+func (shuffleZstd) Name() string { return "shuffle+zstd" }
 
-func (shuffleZstd) Encode(dst, src []byte, elem int) ([]byte, error) {
-	if err := checkElem(src, elem); err != nil {
+func (shuffleZstd) Encode(dst, src []byte, t tensor.Type) ([]byte, error) {
+	elem := t.DType.Size()
+	if err := checkType(src, t); err != nil {
 		return dst, err
 	}
 	z, err := getZstd()
@@ -111,8 +170,9 @@ func (shuffleZstd) Encode(dst, src []byte, elem int) ([]byte, error) {
 	return z.enc.EncodeAll(src, dst), nil
 }
 
-func (shuffleZstd) Decode(dst, src []byte, elem int) error {
-	if err := checkElem(dst, elem); err != nil {
+func (shuffleZstd) Decode(dst, src []byte, t tensor.Type) error {
+	elem := t.DType.Size()
+	if err := checkType(dst, t); err != nil {
 		return err
 	}
 	z, err := getZstd()
@@ -145,14 +205,10 @@ func (shuffleZstd) Decode(dst, src []byte, elem int) error {
 	return nil
 }
 
-func checkElem(b []byte, elem int) error {
-	switch elem {
-	case 1, 2, 4, 8:
-	default:
-		return fmt.Errorf("%w: elements of %d bytes, want 1, 2, 4 or 8", ErrFormat, elem)
-	}
-	if len(b)%elem != 0 {
-		return fmt.Errorf("%w: %d bytes are no whole number of elements of %d", ErrFormat, len(b), elem)
+// checkType reports why b is no tensor of type t.
+func checkType(b []byte, t tensor.Type) error {
+	if !t.DType.Valid() || t.Bytes() != len(b) {
+		return fmt.Errorf("%w: %d bytes are no %v", ErrFormat, len(b), t)
 	}
 	return nil
 }

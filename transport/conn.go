@@ -33,8 +33,8 @@ const (
 // frames, for lack of which Send and Receive would allocate: what one message
 // takes raw and encoded when receiving, and what it takes encoded when
 // sending. Each of these three buffers is let go when it exceeds 32 MiB. What
-// ShuffleZstd works with is not the Conn's: all share about 2 MB, and room for
-// the largest tensor up to 32 MiB, for each processor.
+// codecs work with is not the Conn's: all share about 2 MB, and room for the
+// largest tensor up to 32 MiB, for each processor.
 type Conn struct {
 	nc     net.Conn
 	tcp    bool // net.Buffers become one writev
@@ -201,7 +201,7 @@ func (c *Conn) encodeTensor(t *tensor.Tensor, codec Codec) (entry, error) {
 		return e, nil
 	}
 	start := len(c.encoded)
-	encoded, err := codec.Encode(c.encoded, t.Raw, t.DType.Size())
+	encoded, err := codec.Encode(c.encoded, t.Raw, t.Type)
 	if err != nil {
 		return entry{}, fmt.Errorf("%s: %w", codec.Name(), err)
 	}
@@ -435,7 +435,7 @@ func (c *Conn) decode(slots []*slot) error {
 		raw := c.arena[s.at : s.at+s.raw : s.at+s.raw]
 		var err error
 		if s.codec != Raw.ID() {
-			err = codecs[s.codec].Decode(raw, wire[:s.wire], s.dtype.Size())
+			err = codecs[s.codec].Decode(raw, wire[:s.wire], tensor.Type{DType: s.dtype, Shape: s.shape})
 			wire = wire[s.wire:]
 		}
 		if err == nil {

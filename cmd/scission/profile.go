@@ -323,9 +323,10 @@ func hostNames(flags []string) []string {
 	return names
 }
 
+// codecNames lists the codecs that change nothing.
 func codecNames() []string {
 	var names []string
-	for _, c := range transport.Codecs() {
+	for _, c := range transport.LosslessCodecs() {
 		names = append(names, c.Name())
 	}
 	return names

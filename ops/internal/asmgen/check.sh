@@ -4,17 +4,11 @@ set -eu
 cd "$(dirname "$0")"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-cp -r . "$tmp/asmgen"
-for f in */main.go neon/*/main.go; do
-	mkdir -p "$tmp/$(basename "$(dirname "$f")")"
-done
-sh "$tmp/asmgen/generate.sh"
+mkdir -p "$tmp/ops/internal"
+cp -r . "$tmp/ops/internal/asmgen"
+sh "$tmp/ops/internal/asmgen/generate.sh"
 status=0
-for p in "$tmp"/*/; do
-	p=$(basename "$p")
-	[ "$p" = asmgen ] && continue
-	for g in "$tmp/$p"/*; do
-		diff -u "../$p/$(basename "$g")" "$g" || status=1
-	done
+for g in $(cd "$tmp" && find . -type f ! -path './ops/internal/asmgen/*'); do
+	diff -u "../../../$g" "$tmp/$g" || status=1
 done
 exit $status

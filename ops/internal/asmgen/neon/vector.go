@@ -30,6 +30,9 @@ func (g *Func) FMUL(d, n, m Vec) { g.three(0x6e20dc00, "fmul", d, n, m) }
 // FDIV sets d to n / m.
 func (g *Func) FDIV(d, n, m Vec) { g.three(0x6e20fc00, "fdiv", d, n, m) }
 
+// FMIN is FMAX for the smaller of n and m.
+func (g *Func) FMIN(d, n, m Vec) { g.three(0x4ea0f400, "fmin", d, n, m) }
+
 // FSQRT is d = √n.
 func (g *Func) FSQRT(d, n Vec) {
 	g.word(0x6ea1f800|uint32(n)<<5|uint32(d), "fsqrt v%d.4s, v%d.4s", d, n)
@@ -184,5 +187,23 @@ func (g *Func) SQXTN(d, n Vec, high bool) {
 		g.word(0x4e614800|uint32(n)<<5|uint32(d), "sqxtn2 v%d.8h, v%d.4s", d, n)
 	} else {
 		g.word(0x0e614800|uint32(n)<<5|uint32(d), "sqxtn v%d.4h, v%d.4s", d, n)
+	}
+}
+
+// FCVTN rounds float32s to float16s: to the low half of d, whose other half becomes zero, or to the high half.
+func (g *Func) FCVTN(d, n Vec, high bool) {
+	if high {
+		g.word(0x4e216800|uint32(n)<<5|uint32(d), "fcvtn2 v%d.8h, v%d.4s", d, n)
+	} else {
+		g.word(0x0e216800|uint32(n)<<5|uint32(d), "fcvtn v%d.4h, v%d.4s", d, n)
+	}
+}
+
+// FCVTL sets d to the float16s in the low half of n, or in the high half, as float32s.
+func (g *Func) FCVTL(d, n Vec, high bool) {
+	if high {
+		g.word(0x4e217800|uint32(n)<<5|uint32(d), "fcvtl2 v%d.4s, v%d.8h", d, n)
+	} else {
+		g.word(0x0e217800|uint32(n)<<5|uint32(d), "fcvtl v%d.4s, v%d.4h", d, n)
 	}
 }
