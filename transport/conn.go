@@ -51,6 +51,8 @@ type Conn struct {
 	vec        net.Buffers
 
 	in      direction
+	pulse   pulse
+	beats   bool     // both sides send and take them
 	accept  codecSet // codecs that this side takes
 	reader  *bufio.Reader
 	prelude [preludeSize]byte
@@ -75,7 +77,8 @@ type slot struct {
 // plaintext is the caller's concern; Dial and Listen see to that.
 func NewConn(c net.Conn, l Limits) *Conn {
 	_, tcp := c.(*net.TCPConn)
-	conn := &Conn{nc: c, tcp: tcp, limits: l.withDefaults(), reader: bufio.NewReaderSize(c, readAhead)}
+	conn := &Conn{nc: c, tcp: tcp, limits: l.withDefaults()}
+	conn.reader = bufio.NewReaderSize(listening{conn}, readAhead)
 	conn.peer, conn.peerCodecs, conn.accept = conn.limits, allCodecs(), allCodecs()
 	conn.out.init("send", &conn.limits, c.SetWriteDeadline)
 	conn.in.init("receive", &conn.limits, c.SetReadDeadline)
@@ -85,6 +88,7 @@ func NewConn(c net.Conn, l Limits) *Conn {
 // Close closes the connection. Calls in progress fail with net.ErrClosed or
 // what the underlying connection has for it.
 func (c *Conn) Close() error {
+	c.pulse.close()
 	c.out.close()
 	c.in.close()
 	return c.nc.Close()
@@ -240,6 +244,7 @@ func (c *Conn) flush() (written int64, err error) {
 		c.vec = c.batch // WriteTo consumes it, and clears c.batch
 		k, err := c.vec.WriteTo(c.nc)
 		written += k
+		c.pulse.sent.Store(true)
 		if err != nil {
 			return written, err
 		}
@@ -302,7 +307,7 @@ func (c *Conn) Await(ctx context.Context) error {
 	if err := d.until(time.Time{}); err != nil {
 		return d.fail(err)
 	}
-	if _, err := c.reader.Peek(1); err != nil {
+	if err := c.next(time.Time{}); err != nil {
 		return d.fail(err)
 	}
 	return nil
@@ -310,20 +315,11 @@ func (c *Conn) Await(ctx context.Context) error {
 
 // await returns when the first byte of a frame is there.
 func (c *Conn) await() error {
-	if c.reader.Buffered() == 0 {
-		var t time.Time
-		if c.limits.Idle > 0 {
-			t = time.Now().Add(c.limits.Idle)
-		}
-		if err := c.in.until(t); err != nil {
-			return err
-		}
-		if _, err := c.reader.Peek(1); err != nil {
-			return err
-		}
+	var t time.Time
+	if c.limits.Idle > 0 {
+		t = time.Now().Add(c.limits.Idle)
 	}
-	c.in.started = time.Now()
-	return nil
+	return c.next(t)
 }
 
 // readFrame sets c.msg.

@@ -14,7 +14,7 @@ type Options struct {
 	// Insecure allows addresses that are not loopback. Frames are neither
 	// encrypted nor authenticated: anyone on the way can read and change them.
 	Insecure bool
-	Limits   Limits // of the Conn that Dial returns
+	Limits   Limits // of the Conn that Dial returns; of a listener Silence counts, see SPEC.md, section 8
 }
 
 // keepAlive finds a peer that vanished within 30 seconds of silence.
@@ -22,9 +22,10 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interv
 
 // Dial connects to addr, "host:port". It sends nothing to an address that is
 // not loopback, not even one that host resolves to, unless o.Insecure: it then
-// fails with ErrPlaintext. Delays by Nagle's algorithm are off.
+// fails with ErrPlaintext. It gives up after Limits.Handshake. Delays by Nagle's
+// algorithm are off.
 func Dial(ctx context.Context, addr string, o Options) (*Conn, error) {
-	d := net.Dialer{KeepAliveConfig: keepAlive, ControlContext: o.control}
+	d := net.Dialer{Timeout: o.Limits.withDefaults().Handshake, KeepAliveConfig: keepAlive, ControlContext: o.control}
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("transport: %w", err)
@@ -52,9 +53,16 @@ func Listen(addr string, o Options) (net.Listener, error) {
 }
 
 // control is called with each resolved address before the socket uses it.
-func (o Options) control(_ context.Context, _, address string, _ syscall.RawConn) error {
-	return o.allow(address)
+func (o Options) control(_ context.Context, _, address string, rc syscall.RawConn) error {
+	if err := o.allow(address); err != nil {
+		return err
+	}
+	return setUserTimeout(rc, unackedFactor*o.Limits.withDefaults().Silence)
 }
+
+// unackedFactor times Limits.Silence is how long the system keeps a connection
+// on which the peer does not acknowledge, or does not take, what was sent.
+const unackedFactor = 3
 
 // allow returns ErrPlaintext if address, "ip:port", may not carry plaintext.
 func (o Options) allow(address string) error {

@@ -27,6 +27,7 @@ type direction struct {
 	ctx  context.Context // of the call in progress, else of the last one
 	stop func() bool     // ends the watch over ctx
 	busy bool
+	lost error // the peer is taken for dead
 }
 
 func (d *direction) init(name string, l *Limits, setDeadline func(time.Time) error) {
@@ -55,6 +56,18 @@ func (d *direction) begin(ctx context.Context) error {
 	d.watch(ctx)
 	d.mu.Unlock()
 	return nil
+}
+
+// try takes the turn, if no call has it, under no context. If it returns true,
+// end must follow.
+func (d *direction) try() bool {
+	select {
+	case d.turn <- struct{}{}:
+		d.started, d.bytes = time.Time{}, 0
+		return true
+	default:
+		return false
+	}
 }
 
 // watch interrupts the call in progress when ctx ends. The watch stays for the
@@ -98,12 +111,25 @@ func (d *direction) close() {
 	}
 }
 
+// lose makes the call in progress and all later ones fail with err.
+func (d *direction) lose(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lost = err
+	d.setDeadline(past)
+}
+
 // until sets the time at which the next read or write fails; zero is never.
 func (d *direction) until(t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.ctx.Err(); err != nil {
-		return err
+	if d.lost != nil {
+		return d.lost
+	}
+	if d.busy {
+		if err := d.ctx.Err(); err != nil {
+			return err
+		}
 	}
 	return d.setDeadline(t)
 }
@@ -118,11 +144,16 @@ func (d *direction) pace() error {
 func (d *direction) fail(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		d.mu.Lock()
-		ctxErr := d.ctx.Err()
+		ctxErr, lost := error(nil), d.lost
+		if d.busy {
+			ctxErr = d.ctx.Err()
+		}
 		d.mu.Unlock()
 		switch {
 		case ctxErr != nil:
 			err = ctxErr
+		case lost != nil:
+			err = lost
 		case d.started.IsZero():
 			err = fmt.Errorf("%w: no frame within %v", ErrTimeout, d.limits.Idle)
 		default:

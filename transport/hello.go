@@ -52,7 +52,11 @@ func (c *Conn) Handshake(ctx context.Context, mine Hello) (Hello, error) {
 	defer cancel()
 
 	sent := make(chan error, 1)
-	go func() { sent <- c.sendHello(ctx, mine.append(nil, accept)) }()
+	told := accept
+	if c.limits.Beat > 0 {
+		told |= 1 << beatBit
+	}
+	go func() { sent <- c.sendHello(ctx, mine.append(nil, told)) }()
 	peer, codecs, err := c.receiveHello(ctx)
 	// Even a peer that is refused is told with whom it was speaking.
 	sendErr := <-sent
@@ -67,7 +71,11 @@ func (c *Conn) Handshake(ctx context.Context, mine Hello) (Hello, error) {
 		return Hello{}, fmt.Errorf("transport: handshake: %w: peer speaks %d to %d, want %d to %d", ErrVersion,
 			peer.MinVersion, peer.MaxVersion, mine.MinVersion, mine.MaxVersion)
 	}
-	c.peer, c.peerCodecs, c.accept = peer.Limits, codecs, accept
+	c.peer, c.peerCodecs, c.accept = peer.Limits, codecs&^(1<<beatBit), accept
+	if c.limits.Beat > 0 && codecs.has(beatBit) {
+		c.beats = true
+		c.live()
+	}
 	return peer, nil
 }
 

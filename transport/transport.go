@@ -76,7 +76,18 @@ type Limits struct {
 
 	Idle      time.Duration // wait for a frame's first byte; 0 is as long as the context allows
 	Handshake time.Duration // the whole of Handshake
+
+	// A side that has sent nothing for a Beat, or for less than two, sends a
+	// beat; at most MaxBeat, on which the peer counts. Negative is never, and
+	// then the peer sends none either.
+	Beat time.Duration
+	// A peer of which nothing arrives for Silence, which is to be longer than
+	// two of its Beats, is taken for dead, up to a Beat later. Negative is never.
+	Silence time.Duration
 }
+
+// MaxBeat is the longest Limits.Beat.
+const MaxBeat = time.Second
 
 // DefaultLimits fits the activations of image models at small batch sizes. It
 // is not to be changed.
@@ -88,6 +99,8 @@ var DefaultLimits = Limits{
 	Grace:     5 * time.Second,
 	MinRate:   64 << 10,
 	Handshake: 5 * time.Second,
+	Beat:      MaxBeat,
+	Silence:   5 * time.Second,
 }
 
 // withDefaults returns l with its zero fields filled in.
@@ -100,6 +113,8 @@ func (l Limits) withDefaults() Limits {
 	l.Grace = cmp.Or(l.Grace, d.Grace)
 	l.MinRate = cmp.Or(l.MinRate, d.MinRate)
 	l.Handshake = cmp.Or(l.Handshake, d.Handshake)
+	l.Beat = min(cmp.Or(l.Beat, d.Beat), MaxBeat)
+	l.Silence = cmp.Or(l.Silence, d.Silence)
 	return l.clamp()
 }
 
