@@ -7,7 +7,6 @@ import (
 
 	"scission/engine/tensor"
 	"scission/split"
-	"scission/transport"
 )
 
 // LinkReport is what MeasureLink saw of the way to a host.
@@ -85,7 +84,7 @@ func (s LinkSpeed) bandwidth() float64 { return float64(s.Bytes) / s.Took.Second
 // echo sends a frame of send bytes, has one of reply bytes come back, and
 // returns the time on the network each way and the bytes of the larger frame.
 func (p *peer) echo(ctx context.Context, send, reply int) (there, back time.Duration, wire int, err error) {
-	x, err := p.call(ctx, kindEcho, encodeMeta(echoRequest{reply}), []*tensor.Tensor{tensor.New(tensor.Uint8, send)}, transport.Raw)
+	x, err := p.call(ctx, kindEcho, encodeMeta(echoRequest{reply}), []*tensor.Tensor{tensor.New(tensor.Uint8, send)}, nil)
 	if err != nil {
 		return 0, 0, 0, err
 	}

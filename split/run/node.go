@@ -84,6 +84,11 @@ func (n *Node) Open(ctx context.Context, d Deployment) (*Execution, error) {
 	if err := d.Stages.Validate(len(d.Model.Graph.Nodes)); err != nil {
 		return nil, err
 	}
+	for h, name := range d.Codecs {
+		if _, err := d.codec(h, name); err != nil {
+			return nil, err
+		}
+	}
 	e := &Execution{}
 	linked := func(from, to string) bool { return !e.Relayed }
 	first := slices.IndexFunc(d.Stages, func(s split.Stage) bool { return s.Host != n.Name })

@@ -123,7 +123,7 @@ func (n *Node) profileRemote(ctx context.Context, m Model, host string, o Profil
 		Codecs: o.Codecs, CodecRuns: o.CodecRuns, CutRuns: o.CutRuns, Budget: o.Budget, Progress: o.Progress != nil}
 	var x exchange
 	err = n.withModel(ctx, c, m, func() error {
-		x, err = c.call(ctx, kindProfile, encodeMeta(r), o.Inputs, transport.Raw)
+		x, err = c.call(ctx, kindProfile, encodeMeta(r), o.Inputs, nil)
 		return err
 	})
 	if err != nil {

@@ -39,7 +39,10 @@ type openRequest struct {
 	Shapes map[string]tensor.Shape `json:"shapes,omitempty"`
 	Stages []split.Stage           `json:"stages"` // a part of the partition; the first is the receiver's
 	Codecs []hopCodec              `json:"codecs,omitempty"`
-	Layers bool                    `json:"layers,omitempty"`
+	// Of Deployment.
+	Alternatives []string `json:"alternatives,omitempty"`
+	Lossy        bool     `json:"lossy,omitempty"`
+	Layers       bool     `json:"layers,omitempty"`
 }
 
 type hopCodec struct {
@@ -113,7 +116,7 @@ type failure struct {
 }
 
 // codes are the errors that keep their identity from host to host.
-var codes = map[string]error{"no_model": ErrNoModel, "busy": ErrBusy, "unknown_host": ErrUnknownHost}
+var codes = map[string]error{"no_model": ErrNoModel, "busy": ErrBusy, "unknown_host": ErrUnknownHost, "lossy": ErrLossy}
 
 func failureOf(err error) failure {
 	for code, sentinel := range codes {
@@ -176,9 +179,27 @@ func (d Deployment) codecFor(h split.Hop) (transport.Codec, error) {
 	if !ok {
 		return transport.Raw, nil
 	}
+	return d.codec(h, name)
+}
+
+// codec is the codec of that name, if it may be used on a hop.
+func (d Deployment) codec(h split.Hop, name string) (transport.Codec, error) {
 	c, err := transport.CodecByName(name)
 	if err != nil {
 		return nil, fmt.Errorf("run: hop %v: %w", h, err)
 	}
+	if !c.Lossless() && !d.Lossy {
+		return nil, fmt.Errorf("run: hop %v: %w: %s changes what it sends", h, ErrLossy, name)
+	}
 	return c, nil
+}
+
+// accepted lists the codecs that a host takes.
+func accepted(lossy bool) (ids []uint8) {
+	for _, c := range transport.Codecs() {
+		if lossy || c.Lossless() {
+			ids = append(ids, c.ID())
+		}
+	}
+	return ids
 }

@@ -27,12 +27,13 @@ type peer struct {
 
 // dial connects to a host and greets it.
 func (n *Node) dial(ctx context.Context, host string) (*peer, error) {
-	return n.dialAs(ctx, n.Name, host)
+	return n.dialAs(ctx, n.Name, host, false)
 }
 
 // dialAs is dial under the name that this host has in the stages, which are
-// written by another one.
-func (n *Node) dialAs(ctx context.Context, self, host string) (*peer, error) {
+// written by another one. Without lossy it takes nothing that a lossy codec has
+// changed.
+func (n *Node) dialAs(ctx context.Context, self, host string, lossy bool) (*peer, error) {
 	addr, ok := n.Peers[host]
 	if !ok {
 		return nil, fmt.Errorf("run: %w %q: no address is given for it", ErrUnknownHost, host)
@@ -51,7 +52,7 @@ func (n *Node) dialAs(ctx context.Context, self, host string) (*peer, error) {
 	p := &peer{host: host, conn: conn}
 	g := n.greeting()
 	g.Name = self
-	hello, err := conn.Handshake(ctx, transport.Hello{Meta: encodeMeta(g)})
+	hello, err := conn.Handshake(ctx, transport.Hello{Meta: encodeMeta(g), Codecs: accepted(lossy)})
 	if err == nil {
 		err = decodeMeta(&transport.Message{Meta: hello.Meta}, &p.greeting)
 	}
@@ -71,7 +72,7 @@ type exchange struct {
 
 // call sends a request and receives the answer. An answer that is a failure
 // becomes an error.
-func (p *peer) call(ctx context.Context, kind uint8, meta []byte, tensors []*tensor.Tensor, codec transport.Codec) (exchange, error) {
+func (p *peer) call(ctx context.Context, kind uint8, meta []byte, tensors []*tensor.Tensor, pick picker) (exchange, error) {
 	var x exchange
 	p.id++
 	start := time.Now()
@@ -80,7 +81,7 @@ func (p *peer) call(ctx context.Context, kind uint8, meta []byte, tensors []*ten
 		m.Deadline = max(time.Until(deadline), 1)
 	}
 	var err error
-	if x.sent, err = p.conn.Send(ctx, m, func(int, *tensor.Tensor) transport.Codec { return codec }); err != nil {
+	if x.sent, err = p.conn.Send(ctx, m, pick); err != nil {
 		return x, p.wrap(err)
 	}
 	for {
@@ -153,7 +154,7 @@ func (p *peer) put(ctx context.Context, m Model, progress func(done, of int64)) 
 		return fmt.Errorf("run: send model %s to host %s: %w", m.Name, p.host, err)
 	}
 	defer content.Close()
-	if _, err := p.call(ctx, kindPut, encodeMeta(putRequest{m.Digest, size}), nil, transport.Raw); err != nil {
+	if _, err := p.call(ctx, kindPut, encodeMeta(putRequest{m.Digest, size}), nil, nil); err != nil {
 		return err
 	}
 	buf := tensor.New(tensor.Uint8, int(min(chunkSize, size)))
@@ -215,7 +216,7 @@ func (n *Node) withModel(ctx context.Context, p *peer, m Model, f func() error) 
 type remote struct {
 	peer        *peer
 	there, back split.Hop
-	codec       transport.Codec // there
+	codec       *choice // there
 	backCodec   transport.Codec
 	taken       split.Partition // the stages
 	results     []tensor.Type   // of the last one
@@ -224,7 +225,7 @@ type remote struct {
 // openRemote opens stages on the host of the first one, which hands on what is
 // behind it. It returns how many of the stages were taken.
 func (n *Node) openRemote(ctx context.Context, d Deployment, self string, stages split.Partition) (*remote, int, error) {
-	p, err := n.dialAs(ctx, self, stages[0].Host)
+	p, err := n.dialAs(ctx, self, stages[0].Host, d.Lossy)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -252,8 +253,8 @@ func (p *peer) open(ctx context.Context, d Deployment, stages split.Partition) (
 	codecs := codecList(d.Codecs)
 	sort.Slice(codecs, func(i, j int) bool { return codecs[i].Hop.String() < codecs[j].Hop.String() })
 	x, err := p.call(ctx, kindOpen, encodeMeta(openRequest{
-		Model: d.Model.Digest, Shapes: d.Model.Shapes, Stages: stages, Codecs: codecs, Layers: d.Layers,
-	}), nil, transport.Raw)
+		Model: d.Model.Digest, Shapes: d.Model.Shapes, Stages: stages, Codecs: codecs, Alternatives: d.Alternatives, Lossy: d.Lossy, Layers: d.Layers,
+	}), nil, nil)
 	if err != nil {
 		return o, err
 	}
@@ -274,7 +275,7 @@ func (r *remote) route(d Deployment, self string, taken split.Partition) error {
 	for _, v := range last.Outputs {
 		r.results = append(r.results, v.Type)
 	}
-	if r.codec, err = d.codecFor(r.there); err != nil {
+	if r.codec, err = d.choiceFor(r.there); err != nil {
 		return err
 	}
 	r.backCodec, err = d.codecFor(r.back)
@@ -282,7 +283,7 @@ func (r *remote) route(d Deployment, self string, taken split.Partition) error {
 }
 
 func (r *remote) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor, []Span, error) {
-	x, err := r.peer.call(ctx, kindRun, nil, in, r.codec)
+	x, err := r.peer.call(ctx, kindRun, nil, in, r.codec.pick)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -293,11 +294,12 @@ func (r *remote) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor
 	if err := r.check(x.answer.Tensors, rep); err != nil {
 		return nil, nil, r.peer.wrap(err)
 	}
+	r.codec.sent(x.sent.WireBytes, rep.Transfer)
 	took, tookBack := x.travel(rep)
 	there, back := r.there, r.back // a span that is kept must not keep the connection
 	spans := []Span{
 		{What: Encode, Host: r.there.From, Took: x.sent.Code, Hop: &there},
-		{What: Travel, Took: took, Hop: &there, Codec: r.codec.Name(), Bytes: x.sent.WireBytes},
+		{What: Travel, Took: took, Hop: &there, Codec: r.codec.name(), Bytes: x.sent.WireBytes},
 		{What: Decode, Host: r.there.To, Took: rep.Decode, Hop: &there},
 	}
 	spans = append(spans, rep.Spans...)

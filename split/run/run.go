@@ -83,6 +83,13 @@ type Deployment struct {
 	Stages split.Partition
 	// Codecs says with which codec a hop sends; raw where it does not say.
 	Codecs map[split.Hop]string
+	// Alternatives are lossless codecs that a hop, if its own is lossless and
+	// not raw, may send with when data has changed so that its own does not
+	// shrink it any more; and if none does, raw. Results do not depend on it.
+	Alternatives []string
+	// Lossy allows codecs that change what they send. Without it such codecs
+	// are refused with ErrLossy, and no host takes what one has sent.
+	Lossy bool
 	// Layers asks for the time of every layer in the spans of Compute.
 	Layers bool
 }
@@ -95,6 +102,8 @@ var (
 	ErrUnknownHost = errors.New("unknown host")
 	// ErrNoModel: the host does not hold the model.
 	ErrNoModel = errors.New("model not in the store")
+	// ErrLossy: a codec that changes what it sends, which is not allowed.
+	ErrLossy = errors.New("lossy codec not allowed")
 	// ErrBusy: the host serves as many connections as it may.
 	ErrBusy = errors.New("busy")
 )

@@ -155,14 +155,14 @@ type session struct {
 	upload  *upload
 	echo    *tensor.Tensor
 	tensors []*tensor.Tensor // of the answer
-	codec   transport.Codec  // of the answer
+	pick    picker           // of the answer
 }
 
 // served is an open deployment and what it holds.
 type served struct {
 	pipeline
 	model io.Closer
-	codec transport.Codec // of the results
+	codec *choice // of the results
 }
 
 func (s *session) close() {
@@ -195,7 +195,7 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 	if m.Kind == kindChunk {
 		return s.chunk(ctx, m)
 	}
-	s.tensors, s.codec = nil, transport.Raw
+	s.tensors, s.pick = nil, nil
 	meta, err := s.attended(ctx, m)
 	reply := &transport.Message{Kind: kindOK, ID: m.ID, Tensors: s.tensors}
 	switch {
@@ -218,7 +218,7 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 	if meta != nil {
 		reply.Meta = encodeMeta(meta)
 	}
-	_, err = s.conn.Send(ctx, reply, func(int, *tensor.Tensor) transport.Codec { return s.codec })
+	_, err = s.conn.Send(ctx, reply, s.pick)
 	return err
 }
 
@@ -298,7 +298,7 @@ func (s *session) handle(ctx context.Context, m *transport.Message) (meta any, e
 			return nil, errors.New("run: nothing is open on this connection")
 		}
 		out, spans, err := s.runner.Run(ctx, m.Tensors)
-		s.tensors, s.codec = out, s.runner.codec
+		s.tensors, s.pick = out, s.runner.codec.pick
 		return report{Spans: spans}, err
 	case kindEcho:
 		var r echoRequest
@@ -374,7 +374,7 @@ func (s *session) stages(ctx context.Context, r openRequest, g *graph.Graph) (ta
 	memory := n.memory()
 	d := Deployment{
 		Model:  Model{Name: r.Model, Digest: r.Model, Graph: g, Shapes: r.Shapes, Content: n.Store.content(r.Model)},
-		Codecs: codecMap(r.Codecs),
+		Codecs: codecMap(r.Codecs), Alternatives: r.Alternatives, Lossy: r.Lossy,
 		Layers: r.Layers,
 	}
 	for taken < len(r.Stages) {
@@ -401,7 +401,7 @@ func (s *session) stages(ctx context.Context, r openRequest, g *graph.Graph) (ta
 	}
 	end := r.Stages[taken-1].Segment.To
 	back := split.Hop{From: self, To: s.client.Name, Position: end, Back: end == len(g.Nodes)}
-	s.runner.codec, err = d.codecFor(back)
+	s.runner.codec, err = d.choiceFor(back)
 	return taken, err
 }
 
