@@ -20,7 +20,8 @@ type charges struct {
 
 // sum is what adds up along a way.
 type sum struct {
-	of       Objective // Latency, Egress or Energy, where the sum is not a share
+	of       Objective // Latency, Egress or Energy, where the sum is neither a share nor of losses
+	losses   bool      // of accuracy
 	share    bool
 	host     int   // of the share
 	permille int64 // of the share
@@ -85,6 +86,10 @@ func (s *search) charged(objectives []Objective) (charges, error) {
 			c.limits = true
 		}
 	}
+	if s.allowance.binds(s.mostHops()) {
+		c.sums = append(c.sums, sum{losses: true, most: s.allowance.all})
+		c.limits = true
+	}
 	if slices.ContainsFunc(c.sums, func(s sum) bool { return s.share }) {
 		var all float64
 		for i := range s.Hosts {
@@ -130,7 +135,12 @@ func (c *charges) keeps(s *search, e Estimate) bool {
 	for i := range c.sums {
 		sum := &c.sums[i]
 		var got int64
-		if !sum.share {
+		switch {
+		case sum.losses:
+			for k := range e.Hops {
+				got += s.lost(&e.Hops[k])
+			}
+		case !sum.share:
 			got = e.value(sum.of, s.query.Power)
 		}
 		for _, stage := range e.Stages {

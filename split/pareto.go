@@ -33,23 +33,21 @@ func (t *tables) pareto(q Query, objectives []Objective) ([]Estimate, error) {
 		}
 	}
 	q.Top, q.Objective = 1, Latency
-	s, err := t.search(q)
+	front, err := t.answer(q, func(s *search) (_ []Estimate, err error) {
+		if s.charges, err = s.charged(objectives); err != nil {
+			return nil, err
+		}
+		l, err := s.lattice()
+		if err != nil {
+			return nil, err
+		}
+		return s.newSweep(l, 1, objectives).run(math.MaxInt)
+	})
 	if err != nil {
 		return fail(err)
 	}
-	if s.charges, err = s.charged(objectives); err != nil {
-		return fail(err)
-	}
-	l, err := s.lattice()
-	if err != nil {
-		return fail(err)
-	}
-	front, err := s.newSweep(l, 1, objectives).run(math.MaxInt)
-	if err == nil && len(front) == 0 {
-		err = s.none()
-	}
-	if err != nil {
-		return fail(err)
+	if q.Accuracy != nil {
+		front = q.Front(front, objectives...)
 	}
 	return front, nil
 }

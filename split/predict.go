@@ -72,6 +72,9 @@ type Estimate struct {
 	// ShipsInput warns that what first leaves the source is the input itself or a linear map of it, such as the
 	// input with zeros around it: no layer with a nonlinearity has run on the source before.
 	ShipsInput bool `json:"ships_input,omitempty"`
+	// Accuracy is the share of right answers that the measured losses of all hops leave; 0 where the query had no
+	// [AccuracyLimit].
+	Accuracy float64 `json:"accuracy,omitempty"`
 }
 
 // Native says whether the estimate is for running the whole model on one host, the source or another: "do
@@ -116,6 +119,9 @@ func (e Estimate) String() string {
 	if len(e.Hops) > 0 {
 		s += fmt.Sprintf(", travel %v, coding %v, %d hops%s, %d bytes",
 			travel.Round(shown), coding.Round(shown), len(e.Hops), e.codecs(), e.WireBytes())
+	}
+	if e.Accuracy > 0 {
+		s += fmt.Sprintf(", top-1 %.4g %%", 100*e.Accuracy)
 	}
 	return s + ")"
 }
@@ -178,6 +184,9 @@ func (t *tables) estimate(p Partition) (Estimate, error) {
 	}
 	if len(e.Hops) > 0 {
 		e.ShipsInput = t.nonlinear[e.Hops[0].Position] == 0
+	}
+	if t.allowance != nil {
+		e.Accuracy = t.share(&e)
 	}
 	return e, nil
 }

@@ -48,6 +48,9 @@ type Query struct {
 	// NoCodecs are codecs that must not be used, [RawCodec] among them if need be: a hop for which none is
 	// left is no link. A transfer within a host needs no codec.
 	NoCodecs []string
+	// Accuracy bounds what lossy codecs may cost; without it codecs are taken for what they are in the problem,
+	// and it is up to the caller to allow lossy ones there.
+	Accuracy *AccuracyLimit
 	// Nonlinear is how many layers with a nonlinearity must run on the source before data first leaves it;
 	// see [LayerProfile.Nonlinear]. Where the model has fewer, all of it must run on the source.
 	Nonlinear int

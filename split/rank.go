@@ -13,6 +13,9 @@ import (
 // order of Hosts, each host with at most one stage and any host left out, cut at Positions of at most the
 // query's width; native execution on each host is among them. Partitions whose hops lack a link are left out.
 //
+// With [Query.Accuracy] a hop takes the fastest codec whose loss is at most an n-th part of what may be lost, for
+// the n with which the partition comes first of those with which all its hops together keep the limit.
+//
 // The answer is exact. It returns fewer than Top where there are no more, and an error that wraps
 // [ErrNoPartition] where there are none.
 //
@@ -32,18 +35,39 @@ func (pb Problem) Rank(q Query) ([]Estimate, error) {
 }
 
 func (t *tables) rank(q Query) ([]Estimate, error) {
-	s, err := t.search(q)
+	best, err := t.answer(q, (*search).best)
 	if err != nil {
 		return nil, fmt.Errorf("split: rank: %w", err)
 	}
-	best, err := s.best()
-	if err == nil && len(best) == 0 {
-		err = s.none()
+	if q.Accuracy != nil {
+		best = q.once(best)
 	}
+	return best[:min(len(best), max(q.Top, 1))], nil
+}
+
+// answer collects what a search finds for each way to divide among the hops what they may lose, or fails with
+// ErrNoPartition.
+func (t *tables) answer(q Query, find func(*search) ([]Estimate, error)) ([]Estimate, error) {
+	ways, err := t.allowances(q.Accuracy)
 	if err != nil {
-		return nil, fmt.Errorf("split: rank: %w", err)
+		return nil, err
 	}
-	return best, nil
+	var all []Estimate
+	var s *search
+	for _, way := range ways {
+		if s, err = t.within(way).search(q); err != nil {
+			return nil, err
+		}
+		found, err := find(s)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	if len(all) == 0 {
+		return nil, s.none()
+	}
+	return all, nil
 }
 
 // none is the error of a query without an answer.
@@ -55,6 +79,9 @@ func (s *search) none() error {
 	}
 	if q.Nonlinear > 0 {
 		text += fmt.Sprintf(", %d nonlinear layers on %s first", q.Nonlinear, s.Source)
+	}
+	if q.Accuracy != nil {
+		text += fmt.Sprintf(", accuracy at least %g", q.Accuracy.Least)
 	}
 	if n := len(q.Compute) + len(q.Memory) + len(q.Upload) + len(q.Layers) + len(q.NoCodecs); n > 0 {
 		text += fmt.Sprintf(", %d limits and rules for hosts, layers and codecs", n)

@@ -120,6 +120,10 @@ func (w *sweep) charge(n, k int32) {
 		case sum.share && host != none:
 			use = sum.excess(host, spent)
 		case sum.share:
+		case sum.losses:
+			for _, p := range hops {
+				use += s.lost(p)
+			}
 		case sum.of == Latency:
 			use = int64(e.cost.time)
 		case sum.of == Energy:

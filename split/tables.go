@@ -20,7 +20,8 @@ type tables struct {
 	links  []*Link    // by number from*len(hosts)+to; nil where there is none
 	// nonlinear[i] is how many of layers [0, i) have a nonlinearity.
 	nonlinear []int
-	noRaw     bool    // tensors may not be sent as they are
+	noRaw     bool // tensors may not be sent as they are
+	allowance *allowance
 	smaller   float64 // where it is not 0, the factor on what goes from stage to stage
 	// rates are what hops cost, by number from*len(hosts)+to and by index of the position; computed when
 	// needed, until ready says that all that are needed are.
@@ -314,7 +315,7 @@ func (t *tables) rate(from, to int) []HopCost {
 	return costs
 }
 
-// cheapest finds the fastest codec for a hop; on equal time the one with fewer bytes, then raw, then the first
+// cheapest finds the fastest codec that a hop may use; on equal time the one with fewer bytes, then raw, then the first
 // in Codecs. The outputs are what travels back, and nothing else does.
 func (t *tables) cheapest(from, to, at int) HopCost {
 	link, sender, receiver := t.links[from*len(t.hosts)+to], &t.hosts[from], &t.hosts[to]
@@ -339,6 +340,9 @@ func (t *tables) cheapest(from, to, at int) HopCost {
 	for _, name := range t.Codecs {
 		encoder, decoder := sender.codec(at, name), receiver.codec(at, name)
 		if name == RawCodec || encoder == nil || decoder == nil {
+			continue
+		}
+		if !t.allowance.allows(at, name) {
 			continue
 		}
 		c := raw
