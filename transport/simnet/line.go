@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,15 +21,11 @@ const (
 // line is one direction of a connection: a queue of bursts, each with the time
 // at which it arrives.
 type line struct {
-	link   Link
-	window int // bytes queued before write waits
-	burst  int // bytes
-
+	*road
 	*state
 	queue  []burst
-	queued int       // bytes
-	free   time.Time // when the sending end has sent all that is queued
-	total  int64     // bytes written so far
+	queued int   // bytes
+	total  int64 // bytes written so far
 
 	writerClosed, readerClosed  bool
 	readDeadline, writeDeadline time.Time
@@ -56,15 +53,62 @@ func (s *state) wake() {
 
 type burst struct {
 	data    []byte
+	left    time.Time // when its last byte has left the sending end
 	arrives time.Time
 }
 
-func newLine(l Link, s *state) *line {
-	q := &line{link: l, window: buffer, burst: maxBurst, state: s}
-	if l.Bandwidth > 0 {
-		q.window += int(l.Bandwidth * l.Latency.Seconds())
-		q.burst = int(min(max(l.Bandwidth*burstTime.Seconds(), minBurst), maxBurst))
+// road is what the lines share that go the same way at the same time: one line
+// of a Pipe, all of a Shaper. The lines' state guards it.
+type road struct {
+	link  Link
+	free  time.Time // when all that is queued has left
+	lines []*line
+}
+
+// window is how many bytes are queued before write waits.
+func (r *road) window() int { return buffer + int(r.link.Bandwidth*r.link.Latency.Seconds()) }
+
+// burst is how many bytes are sent at a time.
+func (r *road) burst() int {
+	if r.link.Bandwidth == 0 {
+		return maxBurst
 	}
+	return int(min(max(r.link.Bandwidth*burstTime.Seconds(), minBurst), maxBurst))
+}
+
+// takes is how long so many bytes take to leave.
+func (r *road) takes(bytes int) time.Duration {
+	if r.link.Bandwidth == 0 {
+		return 0
+	}
+	return time.Duration(float64(bytes) / r.link.Bandwidth * float64(time.Second))
+}
+
+// change makes the road another link, which what has not left by then takes.
+func (r *road) change(l Link) {
+	now := time.Now()
+	r.link, r.free = l, now
+	var waiting []*burst
+	for _, q := range r.lines {
+		for i := range q.queue {
+			if b := &q.queue[i]; b.left.After(now) {
+				waiting = append(waiting, b)
+			}
+		}
+	}
+	slices.SortStableFunc(waiting, func(a, b *burst) int { return a.left.Compare(b.left) })
+	for _, b := range waiting {
+		r.free = r.free.Add(r.takes(len(b.data)))
+		b.left, b.arrives = r.free, r.free.Add(l.Latency)
+	}
+}
+
+func newLine(l Link, s *state) *line { return (&road{link: l}).line(s) }
+
+// line is a new line of the road.
+func (r *road) line(s *state) *line {
+	q := &line{road: r, state: s}
+	r.lines = append(r.lines, q)
 	return q
 }
 
@@ -84,11 +128,11 @@ func (q *line) write(p []byte) (n int, err error) {
 			return n, io.ErrClosedPipe
 		case expired(q.writeDeadline):
 			return n, os.ErrDeadlineExceeded
-		case q.queued >= q.window:
+		case q.queued >= q.window():
 			q.changed.Wait()
 			continue
 		}
-		k := min(len(p), q.burst, q.window-q.queued)
+		k := min(len(p), q.road.burst(), q.window()-q.queued)
 		if q.link.Cut > 0 {
 			k = int(min(int64(k), q.link.Cut-q.total))
 		}
@@ -103,10 +147,8 @@ func (q *line) send(p []byte) {
 	if q.free.Before(now) {
 		q.free = now
 	}
-	if q.link.Bandwidth > 0 {
-		q.free = q.free.Add(time.Duration(float64(len(p)) / q.link.Bandwidth * float64(time.Second)))
-	}
-	q.queue = append(q.queue, burst{append([]byte(nil), p...), q.free.Add(q.link.Latency)})
+	q.free = q.free.Add(q.takes(len(p)))
+	q.queue = append(q.queue, burst{append([]byte(nil), p...), q.free, q.free.Add(q.link.Latency)})
 	q.queued += len(p)
 	q.total += int64(len(p))
 	if q.link.Cut > 0 && q.total >= q.link.Cut {
@@ -173,6 +215,7 @@ func (q *line) closeReader() {
 	defer q.mu.Unlock()
 	q.readerClosed = true
 	q.queue, q.queued = nil, 0
+	q.lines = slices.DeleteFunc(q.lines, func(l *line) bool { return l == q })
 	stop(q.readTimer)
 	q.changed.Broadcast()
 }

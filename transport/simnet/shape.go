@@ -18,9 +18,83 @@ const linger = 5 * time.Second
 // This is an emulation: the bytes also cross the connection below, at its own
 // speed.
 func Shape(c net.Conn, latency time.Duration, bandwidth float64) net.Conn {
-	s := &shaped{c, newLine(Link{Latency: latency, Bandwidth: bandwidth}, newState())}
+	return shape(c, newLine(Link{Latency: latency, Bandwidth: bandwidth}, newState()))
+}
+
+func shape(c net.Conn, out *line) *shaped {
+	s := &shaped{c, out}
 	go s.deliver()
 	return s
+}
+
+// Shaper emulates a link between two hosts, both ways, at one end of its
+// connections, which share it. It can be changed while they are in use. It is
+// safe for concurrent use.
+type Shaper struct {
+	*state
+	there, back *road
+}
+
+// NewShaper returns a link that carries what is written there and what is read
+// back. Cut does not count.
+func NewShaper(there, back Link) *Shaper {
+	return &Shaper{newState(), &road{link: there}, &road{link: back}}
+}
+
+// Set changes the link. What has not left its end by now takes the new one.
+func (s *Shaper) Set(there, back Link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.there.change(there)
+	s.back.change(back)
+	s.changed.Broadcast()
+}
+
+// Conn returns c with the link in its way. As with Shape, Write and Close do not
+// wait until what was written is delivered.
+func (s *Shaper) Conn(c net.Conn) net.Conn {
+	s.mu.Lock()
+	out, in := s.there.line(s.state), s.back.line(s.state)
+	s.mu.Unlock()
+	b := &bothWays{shape(c, out), in, make(chan struct{})}
+	go b.take()
+	return b
+}
+
+// bothWays is shaped for what is written, and reads what has come through in.
+type bothWays struct {
+	*shaped
+	in    *line
+	taken chan struct{} // closed when nothing more is read from the connection below
+}
+
+// take reads the connection below to its end.
+func (b *bothWays) take() {
+	defer close(b.taken)
+	defer b.in.closeWriter()
+	data := make([]byte, maxBurst)
+	for {
+		n, err := b.shaped.Read(data)
+		if _, full := b.in.write(data[:n]); err != nil || full != nil {
+			return
+		}
+	}
+}
+
+func (b *bothWays) Read(p []byte) (int, error) { return b.in.read(p) }
+
+func (b *bothWays) Close() error {
+	b.in.closeReader()
+	err := b.shaped.Close()
+	<-b.taken
+	return err
+}
+
+func (b *bothWays) SetReadDeadline(t time.Time) error { return b.in.setReadDeadline(t) }
+
+func (b *bothWays) SetDeadline(t time.Time) error {
+	b.out.setWriteDeadline(t)
+	return b.in.setReadDeadline(t)
 }
 
 type shaped struct {

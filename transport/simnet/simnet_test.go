@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,5 +228,93 @@ func TestCloseOfShapeEndsRead(t *testing.T) {
 	s.Close()
 	if err := <-done; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Read = %v, want %v", err, net.ErrClosed)
+	}
+}
+
+// 200 kB at 1 MB/s would take 200 ms. After 100 ms the link becomes ten times as fast and loses its latency, so
+// that the rest takes 10 ms; the way back becomes a tenth, with which 10 kB take 100 ms.
+func TestShaperChangesWhatIsOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := Pipe(Link{}, Link{})
+		link := Link{Latency: 10 * time.Millisecond, Bandwidth: 1e6}
+		s := NewShaper(link, link)
+		c := s.Conn(a)
+		start := time.Now()
+		if _, err := c.Write(pattern(200_000)); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(100*time.Millisecond, func() { s.Set(Link{Bandwidth: 1e7}, Link{Bandwidth: 1e5}) })
+		got := make([]byte, 200_000)
+		if _, err := io.ReadFull(b, got); err != nil || !bytes.Equal(got, pattern(len(got))) {
+			t.Fatalf("read %d bytes, %v, want them as written", len(got), err)
+		}
+		near(t, "200 kB", time.Since(start), 110*time.Millisecond, 2*burstTime)
+		start = time.Now()
+		if _, err := b.Write(pattern(10_000)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, got[:10_000]); err != nil || !bytes.Equal(got[:10_000], pattern(10_000)) {
+			t.Fatalf("read back: %v", err)
+		}
+		near(t, "the way back", time.Since(start), 100*time.Millisecond, 2*burstTime)
+		c.Close()
+		b.Close()
+		synctest.Wait()
+	})
+}
+
+// Two connections of one link each get half of it: 100 kB and 100 kB at 2 MB/s take 100 ms together.
+func TestConnectionsOfAShaperShareItsLink(t *testing.T) {
+	s := NewShaper(Link{Bandwidth: 2e6}, Link{})
+	start := time.Now()
+	var wg sync.WaitGroup
+	for range 2 {
+		a, b := loopback(t)
+		c := s.Conn(a)
+		wg.Go(func() {
+			defer b.Close()
+			defer c.Close()
+			if _, err := c.Write(pattern(100_000)); err != nil {
+				t.Error(err)
+			}
+			if _, err := io.ReadFull(b, make([]byte, 100_000)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if took := time.Since(start); took < 98*time.Millisecond {
+		t.Errorf("took %v, want at least 100 ms", took)
+	}
+}
+
+func TestCloseOfAShapersConnectionEndsReadAndIsSeenByThePeer(t *testing.T) {
+	a, b := loopback(t)
+	defer b.Close()
+	c := NewShaper(Link{Latency: time.Millisecond}, Link{Latency: time.Millisecond}).Conn(a)
+	done := make(chan error)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		done <- err
+	}()
+	time.Sleep(time.Millisecond)
+	if _, err := c.Write([]byte("rest")); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	c.Close()
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Read = %v, want %v", err, net.ErrClosed)
+	}
+	if got, err := io.ReadAll(b); string(got) != "rest" || err != nil {
+		t.Errorf("the peer read %q, %v, want \"rest\"", got, err)
+	}
+	a, b = loopback(t)
+	c = NewShaper(Link{}, Link{}).Conn(a)
+	defer c.Close()
+	b.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("Read after the peer has closed: %v, want %v", err, io.EOF)
 	}
 }
