@@ -121,15 +121,15 @@ func TestTablesOfFormatsHaveEveryField(t *testing.T) {
 		}
 	}
 	sameFields(t, "Plan", f["Plan"].fields, plan)
-	// The types of networks and answers are their packages' own: their examples have every field.
-	for _, title := range []string{"Network", "Answer of the original"} {
+	// The types of networks, traces and answers are their packages' own: their examples have every field.
+	for _, title := range []string{"Network", "Trace", "Answer of the original"} {
 		var v any
 		if err := json.Unmarshal([]byte(f[title].examples["json"]), &v); err != nil {
 			t.Fatalf("%s: %v", title, err)
 		}
 		found := map[string]bool{}
 		pathsIn(v, "", found)
-		if title != "Network" {
+		if title == "Answer of the original" {
 			maps.DeleteFunc(found, func(path string, _ bool) bool {
 				return strings.HasPrefix(path, "results[].edge.") || strings.HasPrefix(path, "results[].cloud.")
 			})
@@ -166,6 +166,10 @@ func TestExamplesOfFormatsAreRead(t *testing.T) {
 	}
 	if _, err := compat.ReadNetwork(strings.NewReader(f["Network as csv"].examples["csv"]), compat.MaxNetworkBytes); err != nil {
 		t.Error(err)
+	}
+	trace, err := split.ReadTrace(strings.NewReader(f["Trace"].examples["json"]), split.MaxTraceBytes)
+	if err != nil || len(trace.Links) != 3 || len(trace.Hosts) != 1 {
+		t.Errorf("got %+v, error %v, want 3 links and a host", trace, err)
 	}
 	d := json.NewDecoder(strings.NewReader(f["Plan"].examples["json"]))
 	d.DisallowUnknownFields()

@@ -30,6 +30,7 @@ var rules = []struct {
 	{"onnximport/internal", nil},
 	{"transport", []string{"engine/tensor"}},
 	{"split", nil},
+	{"split/adapt", []string{"split"}},
 	{"split/compat", []string{"split"}},
 	{"split/cut", []string{"engine/graph", "engine/tensor", "split", "split/maxflow"}},
 	{"split/maxflow", nil},

@@ -1,0 +1,158 @@
+package adapt
+
+import (
+	"slices"
+	"time"
+
+	"scission/split"
+)
+
+const (
+	// probeWire is how long a probe should be on the wire at the bandwidth that is estimated.
+	probeWire = 5 * time.Millisecond
+	// probeShare: a probe is followed by that many times of what it was on the wire without one, so that
+	// probes take at most a hundredth of the link; but for a probe that meets a link that has collapsed at most
+	// by maxRest, or what follows the smallest probe.
+	probeShare = 100
+	maxRest    = 3 * time.Second
+	// minProbe and maxProbe are the smallest and the largest probe in bytes.
+	minProbe, maxProbe = 1 << 10, 256 << 10
+	// A probe that shows more than nearly the estimated bandwidth raises the estimate, if it is too small to
+	// count at most to faster times that; and one that shows more than that is followed at once by the next,
+	// which is larger, up to chainLength of them: as TCP's slow start finds out what a link carries.
+	nearly, faster, chainLength = 1.25, 2, 12
+	// witnesses: the link has at most slack times of what the fastest of so many probes in a row shows.
+	witnesses, slack = 3, 2
+	// fresh is how long what a link's own frames, or an empty probe, have shown needs no probe.
+	fresh = time.Second
+)
+
+// Probe is an exchange of frames whose only purpose is to measure the way from the source to a host. An empty
+// one measures the round trip.
+type Probe struct {
+	Host        string
+	Send, Reply int // bytes of the frame there and of its answer, of which one is 0
+}
+
+// prober decides when the links to a host and back are probed.
+type prober struct {
+	source, host string
+	trip         time.Duration // when the round trip was measured
+	tripped      bool
+	took         time.Duration // what it was: the shortest of the last seconds may be long over
+	ways         [2]way        // there, back
+}
+
+// way is one direction.
+type way struct {
+	due   time.Duration // the next probe
+	rates []float64     // what the last probes showed
+	chain int           // probes that followed each other at once
+	wire  time.Duration // for which they were on the wire
+}
+
+func newProber(source, host string) *prober { return &prober{source: source, host: host} }
+
+// link is the ends of one of the two ways.
+func (p *prober) link(i int) (from, to string) {
+	if i == 0 {
+		return p.source, p.host
+	}
+	return p.host, p.source
+}
+
+// Probe is what should be probed now, if anything: links of the source, there and back, over which no frame
+// has passed lately that counts. They take at most a hundredth of a link's time. It is to be followed by
+// Probed or Unanswered before the next.
+func (c *Controller) Probe(now time.Duration) (Probe, bool) {
+	for _, p := range c.probes {
+		if c.down[p.host] {
+			continue
+		}
+		for i := range p.ways {
+			w := &p.ways[i]
+			from, to := p.link(i)
+			a := c.est.links[[2]string{from, to}]
+			if w.chain == 0 && a.samples > 0 && now-a.at < fresh {
+				w.rates = nil
+				w.due = max(w.due, a.at+fresh)
+			}
+			if now < w.due {
+				continue
+			}
+			if !p.tripped || now-p.trip >= fresh {
+				return Probe{Host: p.host}, true
+			}
+			size := int(min(max(a.value()*probeWire.Seconds(), minProbe), maxProbe))
+			if i == 0 {
+				return Probe{Host: p.host, Send: size}, true
+			}
+			return Probe{Host: p.host, Reply: size}, true
+		}
+	}
+	return Probe{}, false
+}
+
+// find is the prober of a host; nil where its links are not probed.
+func (c *Controller) find(host string) *prober {
+	i := slices.IndexFunc(c.probes, func(p *prober) bool { return p.host == host })
+	if i < 0 {
+		return nil
+	}
+	return c.probes[i]
+}
+
+// Probed takes in what a probe showed, and decides.
+func (c *Controller) Probed(now time.Duration, probe Probe, x Exchange) Decision {
+	p := c.find(probe.Host)
+	if p == nil {
+		return c.hold(Decision{At: now, From: c.current}, Waiting, "%s is not probed", probe.Host)
+	}
+	if probe.Send == 0 && probe.Reply == 0 {
+		c.est.Exchange(now, x)
+		p.trip, p.tripped, p.took = now, true, x.There.Took+x.Back.Took
+		return c.hold(Decision{At: now, From: c.current}, Waiting, "a round trip decides nothing")
+	}
+	i, bytes := 0, x.There.Bytes
+	if probe.Reply > 0 {
+		i, bytes = 1, x.Back.Bytes
+	}
+	w := &p.ways[i]
+	from, to := p.link(i)
+	a := c.est.links[[2]string{from, to}]
+	value := a.value()
+	c.est.Exchange(now, x)
+	took := x.There.Took + x.Back.Took
+	wire := max(took-p.took, minWire)
+	p.took = min(p.took, took)
+	rate := float64(bytes) / wire.Seconds()
+	if rate > nearly*value {
+		w.rates = nil
+		if bytes < MinFrame {
+			a.raise(min(rate, faster*value))
+		}
+	} else if w.rates = append(w.rates, rate); len(w.rates) == witnesses {
+		a.bound(slack * slices.Max(w.rates))
+		w.rates = w.rates[1:]
+	}
+	// A way that has become longer, for a while, takes nothing from the link.
+	w.wire += min(wire, split.Link{Bandwidth: a.value()}.Travel(bytes))
+	if rate > faster*value && w.chain < chainLength {
+		w.chain++
+		w.due = now
+	} else {
+		smallest := split.Link{Bandwidth: a.value()}.Travel(minProbe)
+		w.due = now + probeShare*min(w.wire, max(maxRest/probeShare, smallest))
+		w.chain, w.wire = 0, 0
+	}
+	return c.decide(now)
+}
+
+// Unanswered says that a probe has no answer, after the time that it took to find out.
+func (c *Controller) Unanswered(now time.Duration, probe Probe) {
+	if p := c.find(probe.Host); p != nil {
+		for i := range p.ways {
+			p.ways[i] = way{due: now + maxRest}
+		}
+	}
+}

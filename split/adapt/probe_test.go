@@ -1,0 +1,109 @@
+package adapt
+
+import (
+	"testing"
+	"time"
+
+	"scission/split"
+)
+
+// probing lets a controller probe a link of a bandwidth for a time, in steps of 10 ms, and gives the bytes that
+// it sends there and back, and the decisions to switch.
+func probing(c *Controller, now *time.Duration, lasts time.Duration, bandwidth float64) (there, back int64, switches []Decision) {
+	for end := *now + lasts; *now < end; *now += 10 * time.Millisecond {
+		p, due := c.Probe(*now)
+		if !due {
+			continue
+		}
+		x := exchange(int64(p.Send+probeFrame), int64(p.Reply+probeFrame), bandwidth, 0)
+		there, back = there+x.There.Bytes, back+x.Back.Bytes
+		*now += x.There.Took + x.Back.Took
+		if d := c.Probed(*now, p, x); d.Switch {
+			switches = append(switches, d)
+			c.Switched(*now, d.To)
+		}
+	}
+	return there, back, switches
+}
+
+func TestProbesTakeAHundredthOfAnIdleLink(t *testing.T) {
+	for _, bandwidth := range []float64{2 * mbit, 20 * mbit, 100 * mbit, 1000 * mbit} {
+		c := pilotOf(t, bandwidth, Options{Query: split.Query{Avoid: []string{testEdge}}})
+		now := time.Duration(0)
+		const lasts = 5 * time.Minute
+		there, back, _ := probing(c, &now, lasts, bandwidth)
+		most := 0.0125 * bandwidth * lasts.Seconds() // the headers of a probe one way are a part of the other
+		for _, sent := range []int64{there, back} {
+			if float64(sent) > most || sent < 5*minProbe {
+				t.Errorf("at %g B/s probes have %d bytes in %v, want some and at most %g", bandwidth, sent, lasts, most)
+			}
+		}
+	}
+}
+
+func TestIdleLinkThatBecomesFastIsSeenWithinTwoSeconds(t *testing.T) {
+	c := pilotOf(t, 2*mbit, Options{})
+	now := time.Duration(0)
+	if _, _, switches := probing(c, &now, time.Minute, 2*mbit); len(switches) > 0 {
+		t.Fatalf("switched on a link that does not change: %v", switches)
+	}
+	stepped := now
+	_, _, switches := probing(c, &now, 2*time.Second, 100*mbit)
+	if len(switches) == 0 || switches[0].At-stepped > 2*time.Second {
+		t.Fatalf("got %v, want a switch within 2 s of %v", switches, stepped)
+	}
+	if to := switches[len(switches)-1].To.Partition.String(); to == onDevice {
+		t.Errorf("stays on the device at 100 Mbit/s")
+	}
+	within(t, "the bandwidth", c.est.Bandwidth(testDevice, testEdge), 100*mbit, 0.5)
+}
+
+func TestIdleLinkThatBecomesSlowIsSeen(t *testing.T) {
+	c := pilotOf(t, 100*mbit, Options{Query: split.Query{Avoid: []string{testEdge}}})
+	for key, a := range c.est.links {
+		c.est.links[key] = &average{fast: 12 * mbit, slow: 12 * mbit, samples: a.samples}
+	}
+	now := time.Duration(0)
+	probing(c, &now, time.Minute, 2*mbit)
+	if got := c.est.Bandwidth(testDevice, testEdge); got > slack*2.2*mbit || got < 1.8*mbit {
+		t.Errorf("the bandwidth is %g, want 2 to 4 Mbit/s", got)
+	}
+}
+
+func TestLinksInUseAreNotProbed(t *testing.T) {
+	c := pilotOf(t, 100*mbit, Options{})
+	probes := 0
+	for now := time.Second; now < time.Minute; now += 100 * time.Millisecond {
+		c.Observe(now, Request{Exchanges: []Exchange{exchange(600_000, 400_000, 100*mbit, 0)}})
+		if _, due := c.Probe(now); due {
+			probes++
+		}
+	}
+	if probes > 0 {
+		t.Errorf("%d probes, want none", probes)
+	}
+}
+
+func TestMeteredLinksAreNeverProbed(t *testing.T) {
+	c := pilotOf(t, 2*mbit, Options{Metered: []string{testEdge}})
+	for now := time.Duration(0); now < time.Minute; now += 100 * time.Millisecond {
+		if p, due := c.Probe(now); due {
+			t.Fatalf("%+v at %v", p, now)
+		}
+	}
+}
+
+func TestProbeWithoutAnswerIsRepeatedLater(t *testing.T) {
+	c := pilotOf(t, 2*mbit, Options{})
+	p, due := c.Probe(0)
+	if !due {
+		t.Fatal("nothing to probe")
+	}
+	c.Unanswered(time.Second, p)
+	if p, due := c.Probe(time.Second + maxRest - 1); due {
+		t.Errorf("%+v too soon", p)
+	}
+	if _, due := c.Probe(time.Second + maxRest); !due {
+		t.Error("never again")
+	}
+}
