@@ -381,6 +381,17 @@ func (l link) compile(in []graph.Fact, y graph.Fact, slots []int) func(p piece, 
 		return b.perBlock(other, y, k, 1-small, full)
 	}
 	two := b.vectors()
+	if pattern, period := repeated(other, y.Shape); pattern != nil {
+		return func(p piece, dst []float32) {
+			x, s := full.of(p), pattern[p.lo%period:]
+			if small == 0 {
+				two(dst, s, x)
+			} else {
+				two(dst, x, s)
+			}
+			b.limit(dst)
+		}
+	}
 	w := newBroadcast(other.Shape, y.Shape, y.Shape)
 	return func(p piece, dst []float32) {
 		x, s := full.of(p), floats(p.in[k])
@@ -397,6 +408,25 @@ func (l link) compile(in []graph.Fact, y graph.Fact, slots []int) func(p piece, 
 		})
 		b.limit(dst)
 	}
+}
+
+// repeated returns a constant over and over again, as long as every piece of a
+// row-major result needs it, and after how many elements it repeats; nil if it
+// does not do so within a piece. That is for constants such as a factor for each
+// of the few channels of an image in NHWC.
+func repeated(f graph.Fact, y tensor.Shape) (pattern []float32, period int) {
+	s := f.Shape
+	for len(s) > 0 && s[0] == 1 {
+		s = s[1:]
+	}
+	period = s.Elems()
+	if f.Const == nil || period == 0 || period > pieceLen || !s.Equal(y[len(y)-len(s):]) {
+		return nil, 0
+	}
+	for len(pattern) < period+pieceLen {
+		pattern = append(pattern, f.Const.F32()...)
+	}
+	return pattern, period
 }
 
 // perBlock is compile for an operand, input k of the chain, with one element for

@@ -117,6 +117,8 @@ func TestRandomChainsEqualTheirNodes(t *testing.T) {
 					other = scalarOf(r.Float32())
 				case 1:
 					other = literal(reals(r, perChannelShape(shape[1], 2)...))
+				case 2:
+					other = literal(reals(r, shape[2+r.IntN(2):]...))
 				}
 				operands := []*graph.Value{last, other}
 				if r.IntN(2) == 0 {

@@ -8,6 +8,7 @@ import (
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
+	"scission/ops/internal/vec"
 )
 
 func init() {
@@ -352,6 +353,9 @@ func (r resize) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		return graph.Kernel{}, fmt.Errorf("%w scales: an element is made of %d rows", ErrUnsupported, p.most)
 	}
 	if out[0].DType == tensor.Float32 && len(dims) > 0 {
+		if p.rereads(dims) {
+			return p.spread(), nil
+		}
 		return p.lines(dims[len(dims)-1].in), nil
 	}
 	return p.kernel(out[0]), nil
@@ -433,6 +437,123 @@ func (p *resizePlan) lines(n int) graph.Kernel {
 		}
 		return nil
 	}}}}
+}
+
+const (
+	maxSpread = 8 // rows of the result that are kept
+	rereadsOf = 2 // rows of the result that read a row of x, from which on these pay
+)
+
+// rereads reports whether each row of x makes several rows of the result.
+func (p *resizePlan) rereads(dims []resized) bool {
+	rows, made := 1, 1
+	for _, d := range dims[:len(dims)-1] {
+		rows, made = rows*d.in, made*d.out
+	}
+	return p.most <= maxSpread && made >= rereadsOf*rows
+}
+
+// spread is the kernel for float32 whose rows of x make several rows of the result
+// each: it keeps the last rows of x, resized to rows of the result, and adds up
+// those.
+func (p *resizePlan) spread() graph.Kernel {
+	last := len(p.shape) - 1
+	n := p.shape[last]
+	taps := flatTapsOf(p.dims[last])
+	rows := p.shape[:last].Elems()
+	count := chunks(rows, vectorTime*float64(n*p.most)+scalarTime*float64(n)/rereadsOf)
+	type kept struct {
+		from  int64 // where the row of x begins, or -1
+		inUse bool
+	}
+	return graph.Kernel{Info: "spread lines", Scratch: 8*2*p.most + 4*n*(p.most+1), Steps: []graph.Step{{N: count, Do: func(e *graph.Exec, in, out []*tensor.Tensor, i int) error {
+		x, y := floats(in[0]), floats(out[0])
+		from, weights := tensor.Cast[int64](e.Scratch)[:p.most], tensor.Cast[float64](e.Scratch)[p.most:][:p.most]
+		lines := tensor.Cast[float32](e.Scratch[8*2*p.most:])
+		product := lines[p.most*n:][:n]
+		var cache [maxSpread]kept
+		for k := range cache {
+			cache[k].from = -1
+		}
+		lo, hi := span(rows, count, i, 1)
+		for r := lo; r < hi; r++ {
+			row := y[r*n:][:n]
+			parts, outside := p.row(r, from, weights)
+			if outside {
+				for o := range row {
+					row[o] = float32(p.extrapolation)
+				}
+				continue
+			}
+			for k := range cache {
+				cache[k].inUse = slices.Contains(from[:parts], cache[k].from)
+			}
+			for k, at := range from[:parts] {
+				slot := slices.IndexFunc(cache[:p.most], func(c kept) bool { return c.from == at })
+				if slot < 0 {
+					slot = slices.IndexFunc(cache[:p.most], func(c kept) bool { return !c.inUse })
+					cache[slot] = kept{at, true}
+					taps.resize(lines[slot*n:][:n], x[at:], p.extrapolation)
+				}
+				line := lines[slot*n:][:n]
+				switch w := float32(weights[k]); {
+				case k == 0 && w == 1:
+					copy(row, line)
+				case k == 0:
+					vec.MulScalar(row, line, w)
+				default:
+					vec.MulScalar(product, line, w)
+					vec.Add(row, row, product)
+				}
+			}
+		}
+		return nil
+	}}}}
+}
+
+// flatTaps are the taps of a dimension, those of output o from first[o] to
+// first[o+1]; -1 where an output is outside.
+type flatTaps struct {
+	first   []int32
+	at      []int32
+	weights []float32
+}
+
+func flatTapsOf(outputs []resizedTaps) (f flatTaps) {
+	for _, o := range outputs {
+		f.first = append(f.first, int32(len(f.at)))
+		if o.outside {
+			f.at, f.weights = append(f.at, -1), append(f.weights, 0)
+			continue
+		}
+		for _, t := range o.taps {
+			f.at, f.weights = append(f.at, int32(t.at)), append(f.weights, float32(t.weight))
+		}
+	}
+	f.first = append(f.first, int32(len(f.at)))
+	return f
+}
+
+// resize sets dst to what the taps make of the row of x.
+func (f *flatTaps) resize(dst, x []float32, outside float64) {
+	for o := range dst {
+		at := f.at[f.first[o]:f.first[o+1]]
+		w := f.weights[f.first[o]:][:len(at)]
+		switch {
+		case len(at) == 2:
+			dst[o] = float32(x[at[0]]*w[0]) + float32(x[at[1]]*w[1])
+		case len(at) == 1 && at[0] < 0:
+			dst[o] = float32(outside)
+		case len(at) == 1 && w[0] == 1:
+			dst[o] = x[at[0]]
+		default:
+			sum := float32(0)
+			for k, a := range at {
+				sum += float32(x[a] * w[k])
+			}
+			dst[o] = sum
+		}
+	}
 }
 
 // addRows sets line to the sum of the rows of x that begin at from, times weights.
