@@ -47,6 +47,9 @@ func convolutionOf(a *Attrs) *convolution {
 // Groups of channels that do not fill blocks are calculated together, so that an
 // infinity or NaN in one of them spoils those that share its blocks.
 //
+// Dilated convolutions leave out products with padding where that keeps every bit
+// of the sums.
+//
 // Depthwise and generic convolutions give 0 where a sum is -0, see losesSigns.
 // Those by Winograd's and Strassen's algorithms are within 1e-5 of the largest
 // output of the layer, and an infinity or NaN in x spoils other positions than
@@ -182,6 +185,7 @@ const (
 	depthwise                  // package dwconv
 	fast                       // package winograd
 	pointwise                  // package conv, Strassen
+	atrous                     // package conv, tap by tap
 )
 
 // choose returns the algorithm for the types, and the shape for its package.
@@ -197,7 +201,8 @@ func (c *convolution) choose(in, out []graph.Fact) (algorithm, conv.Shape) {
 	if err != nil {
 		return generic, conv.Shape{}
 	}
-	if c.groups == 1 && max(h.dilation, v.dilation) > 1 && sumsStayAlike(in) {
+	skips := c.groups == 1 && max(h.dilation, v.dilation) > 1 && sumsStayAlike(in)
+	if skips {
 		h, v = h.met(), v.met()
 	}
 	s := conv.Shape{
@@ -216,6 +221,8 @@ func (c *convolution) choose(in, out []graph.Fact) (algorithm, conv.Shape) {
 		return fast, s
 	case !c.exact && conv.StrassenPays(s):
 		return pointwise, s
+	case skips && conv.TapsPay(s):
+		return atrous, s
 	case conv.Accepts(s, false):
 		return direct, s
 	}
@@ -381,6 +388,8 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		k = winograd.New(s, weights, e)
 	case pointwise:
 		k = conv.NewStrassen(s, weights, e)
+	case atrous:
+		k = conv.NewTaps(s, weights, e)
 	default:
 		k = conv.New(s, weights, a == stem, e)
 	}

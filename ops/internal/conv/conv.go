@@ -142,6 +142,14 @@ const maxPixels = 14
 // offsets is how far each pixel of a tile lies from the first in the input.
 type offsets [maxPixels]int
 
+// evenly returns the offsets of pixels that are as far apart as that.
+func evenly(step int) (o offsets) {
+	for i := range o {
+		o[i] = i * step
+	}
+	return o
+}
+
 // block is a run of output channels of one group that a tile computes at once.
 type block struct {
 	tile        // width is the output channels with pad channels
@@ -542,6 +550,32 @@ func (k *Kernel) segment(v *view, from, to int) {
 			y++
 		}
 	}
+}
+
+// along computes n pixels that follow one another in out, and in x with so many float32s from one to the next. It may
+// fetch weights from next on.
+func (i *implementation) along(l *loops, off *offsets, step int, t tile, x, w, next, epi, start, res, out []float32, n int) {
+	full, rest, tiles := Split(n, t.pixels, t.fewest)
+	for p := 0; p < n; {
+		pixels, count := t.pixels, full
+		if full == 0 {
+			pixels, count = (rest+tiles-1)/tiles, 1
+			rest -= pixels
+			tiles--
+		}
+		full = 0
+		fetched := min(p/t.pixels*l.full*l.ahead/4, len(next)-1)
+		i.run(l, off, x[p*step:], w, next[fetched:], epi, from(start, p*Block), from(res, p*Block), out[p*Block:], count, pixels, t.width)
+		p += count * pixels
+	}
+}
+
+// from returns s[i:], or nil of nil.
+func from(s []float32, i int) []float32 {
+	if s == nil {
+		return nil
+	}
+	return s[i:]
 }
 
 // Split cuts n pixels into full tiles of most pixels, then tiles that share out the rest evenly. Those have at least

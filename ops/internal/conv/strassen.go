@@ -115,11 +115,8 @@ func newStrassen(impl *implementation, s Shape, weights []float32, e Epilogue) *
 		panic(fmt.Sprintf("conv: got %d weights, want %d", len(weights), want))
 	}
 	e.Check(s.OC)
-	k := &Strassen{shape: s, residual: e.Residual, impl: impl, pixels: s.OH * s.OW, channels: (s.IC + Block - 1) / Block}
+	k := &Strassen{shape: s, residual: e.Residual, impl: impl, pixels: s.OH * s.OW, channels: (s.IC + Block - 1) / Block, flat: evenly(Block)}
 	k.blocks, k.lacks = (k.channels+1)/2, k.channels%2
-	for i := range k.flat {
-		k.flat[i] = i * Block
-	}
 	k.inLen, k.outLen = s.N*k.channels*k.pixels*Block, s.N*((s.OC+Block-1)/Block)*k.pixels*Block
 	k.pack(weights, e)
 	k.share()
@@ -367,24 +364,16 @@ func (c *piece) unit(u *unit) {
 	shift := epi2[EpilogueLen*u.width:] // without a bias of its own
 	next := u.width / Block * plane
 	n := u.width * k.half
-	c.product(k.image, u, a11, b11, epi1, nil, nil, c.u, c.u, c.first)                        // P1
-	c.product(k.imageOut, u, a12, b21, epi1, c.u, r1, c.p, y1, c.first)                       // C11
-	c.product(k.sums, u, c.s2, t2, epi1, c.u, nil, c.u, c.u, c.first)                         // U2
-	c.product(k.sumsShift, u, c.s1, t1, shift, c.u, nil, c.v, c.v, c.first)                   // U4
-	c.product(k.sums, u, c.s3, t3, shift, nil, nil, c.p, c.p, c.first)                        // P7
-	vec.Add(c.u[:n], c.u, c.p)                                                                // U3
-	vec.Add(c.p[:n], c.p, c.v)                                                                // U4 + P7
-	c.tiles(&k.finish, u.tile, nil, nil, nil, epi2, c.p, from(r2, next), y2[next:], c.second) // C22
-	c.product(k.imageOut, u, a22, t4, epi1, c.u, r2, c.u, y2, c.second)                       // C21
-	c.product(k.sumsOut, u, c.s4, b22, epi2, c.v, from(r1, next), c.v, y1[next:], c.first)    // C12
-}
-
-// from returns s[i:], or nil of nil.
-func from(s []float32, i int) []float32 {
-	if s == nil {
-		return nil
-	}
-	return s[i:]
+	c.product(k.image, u, a11, b11, epi1, nil, nil, c.u, c.u, c.first)                                               // P1
+	c.product(k.imageOut, u, a12, b21, epi1, c.u, r1, c.p, y1, c.first)                                              // C11
+	c.product(k.sums, u, c.s2, t2, epi1, c.u, nil, c.u, c.u, c.first)                                                // U2
+	c.product(k.sumsShift, u, c.s1, t1, shift, c.u, nil, c.v, c.v, c.first)                                          // U4
+	c.product(k.sums, u, c.s3, t3, shift, nil, nil, c.p, c.p, c.first)                                               // P7
+	vec.Add(c.u[:n], c.u, c.p)                                                                                       // U3
+	vec.Add(c.p[:n], c.p, c.v)                                                                                       // U4 + P7
+	k.impl.along(&k.finish, &k.flat, Block, u.tile, c.p, epi2, epi2, epi2, c.p, from(r2, next), y2[next:], c.second) // C22
+	c.product(k.imageOut, u, a22, t4, epi1, c.u, r2, c.u, y2, c.second)                                              // C21
+	c.product(k.sumsOut, u, c.s4, b22, epi2, c.v, from(r1, next), c.v, y1[next:], c.first)                           // C12
 }
 
 // product adds the product of n pixels of x and the factor f to start, or to the bias if that is nil. The sums of all slabs
@@ -395,30 +384,10 @@ func (c *piece) product(slabs []slab, u *unit, x []float32, f factor, epi, start
 		w := c.weights[u.weights+(int(f)*c.taps()+sl.taps)*u.width:]
 		next := w[min(sl.loops.full*Block*u.width, len(w)-1):]
 		if i < len(slabs)-1 {
-			c.tiles(&sl.loops, u.tile, x, w, next, epi, start, nil, sum, n)
+			c.impl.along(&sl.loops, &c.flat, Block, u.tile, x, w, next, epi, start, nil, sum, n)
 		} else {
-			c.tiles(&sl.loops, u.tile, x, w, next, epi, start, res, out, n)
+			c.impl.along(&sl.loops, &c.flat, Block, u.tile, x, w, next, epi, start, res, out, n)
 		}
 		start = sum
-	}
-}
-
-// tiles computes n pixels that follow one another. Without x there are no products.
-func (c *piece) tiles(l *loops, t tile, x, w, next, epi, start, res, out []float32, n int) {
-	if x == nil {
-		x, w, next = start, epi, epi
-	}
-	full, rest, tiles := Split(n, t.pixels, t.fewest)
-	for p := 0; p < n; {
-		pixels, count := t.pixels, full
-		if full == 0 {
-			pixels, count = (rest+tiles-1)/tiles, 1
-			rest -= pixels
-			tiles--
-		}
-		full = 0
-		fetched := min(p/t.pixels*l.full*l.ahead/4, len(next)-1)
-		c.impl.run(l, &c.flat, x[p*Block:], w, next[fetched:], epi, from(start, p*Block), from(res, p*Block), out[p*Block:], count, pixels, t.width)
-		p += count * pixels
 	}
 }
