@@ -73,7 +73,7 @@ func (pl *planning) benchmarked(network string) (split.Problem, error) {
 	if i := slices.Index(pb.Hosts, pb.Source); i > 0 {
 		pb.Hosts = slices.Insert(slices.Delete(pb.Hosts, i, i+1), 0, pb.Source)
 	}
-	pb.Codecs = pl.codecs
+	pb.Codecs = pl.allowed()
 	for t, list := range systems {
 		for _, s := range list {
 			if s.Models[network] == nil {

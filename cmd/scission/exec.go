@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +27,8 @@ type execReport struct {
 	Predicted time.Duration   `json:"predicted_ns,omitempty"`
 	Error     float64         `json:"prediction_error,omitempty"` // (measured - predicted) / measured
 	Identical *bool           `json:"identical,omitempty"`        // to the run that is not split
+	// Close is in place of Identical where lossy codecs are in use.
+	Close *closeReport `json:"close,omitempty"`
 	// Preprocess is how pictures became inputs.
 	Preprocess map[string]string `json:"preprocess,omitempty"`
 	Outputs    []outputReport    `json:"outputs,omitempty"`
@@ -56,7 +60,7 @@ func (a *app) execCommand() *cobra.Command {
 	var outputs outputFlags
 	var rank, runs, warmup, threads int
 	var insecure, check bool
-	var slowdown float64
+	var slowdown, tolerance float64
 	var pl planning
 	c := &cobra.Command{
 		Use:   "exec MODEL [NAME=]FILE... --stages STAGES",
@@ -68,17 +72,24 @@ of the plan's estimate number --rank, and --host gives the addresses.
 
 Every stage and hop is timed. Predicted times are shown beside the measured ones
 where there is a plan, or --profiles and --network. With --check the model also
-runs here unsplit, and the outputs must be the same bit for bit.
+runs here unsplit, and the outputs must be the same bit for bit; where a codec is
+used that changes what it sends, which --lossy or its name allow, they must be
+within --tolerance. A lossless codec that does not pay while data is of another
+character than measured makes place for another one of --codecs, or for raw.
 
 Inputs and outputs are as in "scission run --help"; the files of an input must
 give tensors of one shape.`,
 		Example: `  scission exec model.onnx --stages device:0-6,edge@127.0.0.1:7001:7-end --input random:1
   scission exec model.onnx --plan plan.json --host edge=127.0.0.1:7001 --input data=x.npy --runs 20 --check
+  scission exec model.onnx --stages device:0-6,edge@127.0.0.1:7001:7-end --input random:1 --codec u8 --check
   scission exec model.onnx cat.jpg dog.jpg --labels names.txt --stages device:0-6,edge@127.0.0.1:7001:7-end`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (stages == "") == (plan == "") {
 				return usagef("give either --stages or --plan")
+			}
+			if !(tolerance >= 0) {
+				return usagef("--tolerance %g, want at least 0", tolerance)
 			}
 			if runs < 1 || warmup < 0 {
 				return usagef("--runs %d --warmup %d, want at least 1 and 0", runs, warmup)
@@ -154,6 +165,13 @@ give tensors of one shape.`,
 						d.Codecs[h] = codec
 					}
 				}
+			} else {
+				d.Alternatives = slices.DeleteFunc(slices.Clone(pl.codecs), func(name string) bool { return !slices.Contains(codecNames(), name) })
+			}
+			lossy := lossyHops(d.Codecs)
+			d.Lossy = pl.lossy || len(lossyOf(append(pl.codecs, codec))) > 0
+			if len(lossy) > 0 && !d.Lossy {
+				return usagef("it sends with %s, which changes values: --lossy allows that", strings.Join(lossy, ", "))
 			}
 			p := newProgress(a.err)
 			defer p.clear()
@@ -161,7 +179,7 @@ give tensors of one shape.`,
 				Name: name, Threads: threads, Machine: machine(threads), Peers: peers,
 				Transport: transport.Options{Insecure: insecure}, Progress: p.update, Slowdown: slowdown,
 			}
-			r, out, err := measureStages(cmd.Context(), n, m, d, in, warmup, runs, predicted, check, p)
+			r, out, err := measureStages(cmd.Context(), n, m, d, in, warmup, runs, predicted, checking{check, lossy, tolerance}, p)
 			p.clear()
 			if err != nil {
 				return err
@@ -183,6 +201,9 @@ give tensors of one shape.`,
 			if r.Identical != nil && !*r.Identical {
 				return fmt.Errorf("%w: the outputs differ from those of the unsplit run", errMismatch)
 			}
+			if r.Close != nil && !r.Close.Within {
+				return fmt.Errorf("%w: the outputs are further than --tolerance from those of the unsplit run", errMismatch)
+			}
 			return nil
 		},
 	}
@@ -194,10 +215,11 @@ give tensors of one shape.`,
 	inputs.flags(c)
 	outputs.flags(c)
 	f.StringVar(&name, "name", "", "this machine's `NAME`; the default is the stage without an address, or "+deviceName)
-	f.StringVar(&codec, "codec", "", "codec of all hops: one of "+fmt.Sprint(codecNames()))
+	f.StringVar(&codec, "codec", "", "codec of all hops: one of "+strings.Join(codecNames(), ", ")+", which change nothing, or "+strings.Join(lossyOf(allCodecNames()), ", "))
 	f.IntVar(&runs, "runs", 1, "measured runs of each input")
 	f.IntVar(&warmup, "warmup", 1, "runs before that")
 	f.BoolVar(&check, "check", false, "compare with the unsplit run here, bit for bit")
+	f.Float64Var(&tolerance, "tolerance", 0.1, "how far --check lets an output be off where codecs change values, as a `PART` of its largest magnitude")
 	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing here as if the processor were `N` times slower (emulation)")
 	pl.flags(c)
 	insecureFlag(c, &insecure)
@@ -241,9 +263,16 @@ func parseStages(d *run.Deployment, stages, name string, peers map[string]string
 	return name, nil
 }
 
+// checking says how outputs are compared with those of the unsplit run.
+type checking struct {
+	wanted    bool
+	lossy     []string // codecs in use
+	tolerance float64  // with them
+}
+
 // measureStages opens a deployment, measures it with each of the inputs and puts
 // the prediction beside it. It returns the outputs for each.
-func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment, in [][]*tensor.Tensor, warmup, runs int, predicted *split.Estimate, check bool, p *progress) (execReport, [][]*tensor.Tensor, error) {
+func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment, in [][]*tensor.Tensor, warmup, runs int, predicted *split.Estimate, check checking, p *progress) (execReport, [][]*tensor.Tensor, error) {
 	r := execReport{Model: m.Name, Stages: d.Stages}
 	e, err := n.Open(ctx, d)
 	if err != nil {
@@ -270,7 +299,12 @@ func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment,
 		all = append(all, cloneAll(out))
 	}
 	r.fill(samples, predicted)
-	if check {
+	switch {
+	case check.wanted && len(check.lossy) > 0:
+		if r.Close, err = closeToWhole(ctx, m, n.Threads, in, all, check.lossy, check.tolerance); err != nil {
+			return r, nil, err
+		}
+	case check.wanted:
 		same, err := sameAsWhole(ctx, m, n.Threads, in, all)
 		if err != nil {
 			return r, nil, err
@@ -287,29 +321,6 @@ func cloneAll(ts []*tensor.Tensor) []*tensor.Tensor {
 		clones[i] = t.Clone()
 	}
 	return clones
-}
-
-// sameAsWhole runs the whole model here with each of the inputs and compares bit
-// for bit.
-func sameAsWhole(ctx context.Context, m *model, threads int, in, out [][]*tensor.Tensor) (bool, error) {
-	n := &run.Node{Name: deviceName, Threads: threads}
-	e, err := n.Open(ctx, run.Deployment{Model: m.Model, Stages: native(deviceName, m.Graph)})
-	if err != nil {
-		return false, err
-	}
-	defer e.Close()
-	for i := range in {
-		want, _, err := e.Run(ctx, in[i])
-		if err != nil {
-			return false, err
-		}
-		for k := range want {
-			if !out[i][k].Identical(want[k]) {
-				return false, nil
-			}
-		}
-	}
-	return true, nil
 }
 
 // fill adds up the samples, whose spans are the same in each run, and finds the
@@ -375,6 +386,9 @@ func printExec(w io.Writer, r execReport) {
 	printOutputs(w, r.Outputs)
 	if r.Identical != nil {
 		fmt.Fprintf(w, "identical: %s\n", yesNo(*r.Identical))
+	}
+	if r.Close != nil {
+		fmt.Fprintf(w, "close: %v\n", r.Close)
 	}
 }
 

@@ -49,6 +49,7 @@ type planning struct {
 	hosts             []string
 	source            string
 	codecs            []string
+	lossy             bool // all lossy codecs, too
 	maxWidth          int
 	graph             *graph.Graph // of the model; nil where there are only benchmarks
 }
@@ -59,8 +60,23 @@ func (pl *planning) flags(c *cobra.Command) {
 	f.StringVar(&pl.network, "network", "", "network `FILE`, JSON or Scission's csv, or preset:NAME with NAME one of "+presetNames())
 	f.StringSliceVar(&pl.hosts, "hosts", nil, "hosts in the order in which data passes them; the default is every order")
 	f.StringVar(&pl.source, "source", deviceName, "`HOST` that has the inputs and wants the outputs")
-	f.StringSliceVar(&pl.codecs, "codecs", codecNames(), "codecs allowed beside raw")
+	f.StringSliceVar(&pl.codecs, "codecs", codecNames(), "codecs allowed beside raw; one that changes values is allowed by its name here, as all are by --lossy")
+	f.BoolVar(&pl.lossy, "lossy", false, "allow codecs that change what they send: "+strings.Join(lossyOf(allCodecNames()), ", "))
 	f.IntVar(&pl.maxWidth, "max-width", 1, "cut where at most `N` tensors cross")
+}
+
+// allowed lists the codecs that may be used beside raw.
+func (pl *planning) allowed() []string {
+	if !pl.lossy {
+		return pl.codecs
+	}
+	names := slices.Clone(pl.codecs)
+	for _, name := range lossyOf(allCodecNames()) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // problem reads the files and checks them against the model.
@@ -74,7 +90,7 @@ func (pl *planning) problem(m *model) (split.Problem, error) {
 	pl.graph = m.Graph
 	pb := split.Problem{
 		Model: split.Model{Name: m.Name, Digest: m.Digest}, Layers: len(m.Graph.Nodes), Source: pl.source,
-		Positions: positions(m.Graph, pl.maxWidth), Profiles: map[string]*split.Profile{}, Codecs: pl.codecs,
+		Positions: positions(m.Graph, pl.maxWidth), Profiles: map[string]*split.Profile{}, Codecs: pl.allowed(),
 	}
 	files, err := filepath.Glob(filepath.Join(pl.profiles, "*.json"))
 	if err != nil || len(files) == 0 {

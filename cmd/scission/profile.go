@@ -58,7 +58,7 @@ func (a *app) profileCommand() *cobra.Command {
 	var hosts []string
 	var name string
 	var threads int
-	var insecure, skipLocal bool
+	var insecure, skipLocal, lossy bool
 	var p profiler
 	o := &p.options
 	c := &cobra.Command{
@@ -80,7 +80,8 @@ is still to be measured, and what it left out is said. The overhead at the end
 is how long each network took on each host, to send and to measure.
 
 Codecs are measured on what the model makes of its inputs, which are random if
-they are not given; "scission run --help" says what can be given.`,
+they are not given; "scission run --help" says what can be given. With --lossy
+those are among them that change values.`,
 		Example: `  scission profile model.onnx --host edge=127.0.0.1:7001 --host cloud=127.0.0.1:7002 -o profiles
   scission profile zoo:all --host edge=127.0.0.1:7001 --budget 10m -o profiles`,
 		Args: cobra.MinimumNArgs(1),
@@ -117,6 +118,9 @@ they are not given; "scission run --help" says what can be given.`,
 				Transport: transport.Options{Insecure: insecure}, Progress: p.bar.update,
 			}
 			o.Codecs = codecNames()
+			if lossy {
+				o.Codecs = allCodecNames()
+			}
 			err = p.run(cmd.Context())
 			p.bar.clear()
 			if len(p.jobs) == 0 {
@@ -133,6 +137,7 @@ they are not given; "scission run --help" says what can be given.`,
 	f.IntVar(&o.Runs, "runs", 10, "measured runs, and as many without the layers' times")
 	f.IntVar(&o.Warmup, "warmup", 2, "runs before that")
 	f.IntVar(&o.MaxWidth, "max-width", 1, "measure cuts that at most `N` tensors cross")
+	f.BoolVar(&lossy, "lossy", false, "measure the codecs that change what they send, too, for scission plan --lossy")
 	f.BoolVar(&skipLocal, "no-local", false, "leave out this machine")
 	f.BoolVar(&p.force, "force", false, "make profiles again that are there already")
 	f.DurationVar(&p.budget, "budget", 0, "time for everything, such as 10m; 0 is as long as it takes")
@@ -291,8 +296,10 @@ func (p *profiler) complete(have *split.Profile, m *model, host string) bool {
 		}
 	}
 	return slices.EqualFunc(have.Cuts, positions(m.Graph, o.MaxWidth), func(c split.CutProfile, at split.Position) bool {
-		return c.Position == at.P && slices.EqualFunc(c.Codecs, o.Codecs, func(k split.CodecProfile, name string) bool {
-			return k.Name == name && len(k.Encode) == run.DefaultCodecRuns
+		return c.Position == at.P && !slices.ContainsFunc(o.Codecs, func(name string) bool {
+			return !slices.ContainsFunc(c.Codecs, func(k split.CodecProfile) bool {
+				return k.Name == name && len(k.Encode) == run.DefaultCodecRuns
+			})
 		})
 	})
 }
@@ -319,15 +326,6 @@ func hostNames(flags []string) []string {
 		if i := slices.Index([]byte(f), '='); i > 0 {
 			names = append(names, f[:i])
 		}
-	}
-	return names
-}
-
-// codecNames lists the codecs that change nothing.
-func codecNames() []string {
-	var names []string
-	for _, c := range transport.LosslessCodecs() {
-		names = append(names, c.Name())
 	}
 	return names
 }
