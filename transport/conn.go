@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"scission/engine/tensor"
+	"scission/transport/keys"
 )
 
 const (
@@ -39,6 +41,9 @@ type Conn struct {
 	nc     net.Conn
 	tcp    bool // net.Buffers become one writev
 	limits Limits
+
+	tls      *tls.Conn // nc, or nil if that is something else
+	peerKeys keys.Peer
 
 	out        direction
 	peer       Limits   // sizes that the peer takes
@@ -73,11 +78,13 @@ type slot struct {
 	at     int // place in the arena
 }
 
-// NewConn returns a Conn on c, which it owns from now on. Whether c may carry
-// plaintext is the caller's concern; Dial and Listen see to that.
+// NewConn returns a Conn on c, which it owns from now on and which may be a
+// *tls.Conn. Whether c may carry plaintext is the caller's concern; Dial and
+// Listen see to that.
 func NewConn(c net.Conn, l Limits) *Conn {
 	_, tcp := c.(*net.TCPConn)
-	conn := &Conn{nc: c, tcp: tcp, limits: l.withDefaults()}
+	secure, _ := c.(*tls.Conn)
+	conn := &Conn{nc: c, tcp: tcp, tls: secure, limits: l.withDefaults()}
 	conn.reader = bufio.NewReaderSize(listening{conn}, readAhead)
 	conn.peer, conn.peerCodecs, conn.accept = conn.limits, allCodecs(), allCodecs()
 	conn.out.init("send", &conn.limits, c.SetWriteDeadline)
@@ -91,6 +98,9 @@ func (c *Conn) Close() error {
 	c.pulse.close()
 	c.out.close()
 	c.in.close()
+	if c.tls != nil {
+		return c.closeTLS()
+	}
 	return c.nc.Close()
 }
 

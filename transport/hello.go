@@ -27,6 +27,11 @@ type Hello struct {
 // zero version range is this package's, nil codecs are Codecs, and the limits
 // are always the Conn's own.
 //
+// With TLS that is made first, within the same time, and the peer that it finds
+// must be one that Options wants; errors about its certificate, or from it about
+// this side's, are keys.ErrUntrusted. ErrPlaintext says that one side uses TLS
+// and the other does not.
+//
 // From then on Send keeps to the peer's limits and codecs, and Receive refuses
 // codecs that mine does not name. Handshake fails with ErrVersion if the ranges
 // have no version in common that this package speaks, on both sides.
@@ -50,6 +55,11 @@ func (c *Conn) Handshake(ctx context.Context, mine Hello) (Hello, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.limits.Handshake)
 	defer cancel()
+	if c.tls != nil {
+		if err := c.secure(ctx); err != nil {
+			return Hello{}, err
+		}
+	}
 
 	sent := make(chan error, 1)
 	told := accept
@@ -64,6 +74,9 @@ func (c *Conn) Handshake(ctx context.Context, mine Hello) (Hello, error) {
 		err = sendErr
 	}
 	if err != nil {
+		if said := refused(err); said != nil {
+			err = fmt.Errorf("transport: handshake: TLS: %w", said)
+		}
 		return Hello{}, err
 	}
 	low, high := max(mine.MinVersion, peer.MinVersion), min(mine.MaxVersion, peer.MaxVersion)
@@ -128,6 +141,9 @@ func (c *Conn) readHello() (Hello, codecSet, error) {
 	var b [helloSize]byte
 	if err := c.read(b[:4]); err != nil {
 		return Hello{}, 0, err
+	}
+	if speaksTLS(b[:]) {
+		return Hello{}, 0, fmt.Errorf("%w: the peer speaks TLS, and this side does not", ErrPlaintext)
 	}
 	if got := string(b[:4]); got != helloMagic {
 		return Hello{}, 0, fmt.Errorf("%w: magic of the hello is %q, want %q", ErrFormat, got, helloMagic)

@@ -59,7 +59,8 @@ func (a *app) execCommand() *cobra.Command {
 	var inputs inputFlags
 	var outputs outputFlags
 	var rank, runs, warmup, threads int
-	var insecure, check bool
+	var check bool
+	var sec security
 	var slowdown, tolerance float64
 	var pl planning
 	c := &cobra.Command{
@@ -173,11 +174,15 @@ give tensors of one shape.`,
 			if len(lossy) > 0 && !d.Lossy {
 				return usagef("it sends with %s, which changes values: --lossy allows that", strings.Join(lossy, ", "))
 			}
+			connect, err := sec.options()
+			if err != nil {
+				return err
+			}
 			p := newProgress(a.err)
 			defer p.clear()
 			n := &run.Node{
 				Name: name, Threads: threads, Machine: machine(threads), Peers: peers,
-				Transport: transport.Options{Insecure: insecure}, Progress: p.update, Slowdown: slowdown,
+				Transport: connect, Progress: p.update, Slowdown: slowdown,
 			}
 			r, out, err := measureStages(cmd.Context(), n, m, d, in, warmup, runs, predicted, checking{check, lossy, tolerance}, p)
 			p.clear()
@@ -222,7 +227,7 @@ give tensors of one shape.`,
 	f.Float64Var(&tolerance, "tolerance", 0.1, "how far --check lets an output be off where codecs change values, as a `PART` of its largest magnitude")
 	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing here as if the processor were `N` times slower (emulation)")
 	pl.flags(c)
-	insecureFlag(c, &insecure)
+	sec.flags(c)
 	threadsFlag(c, &threads)
 	return c
 }

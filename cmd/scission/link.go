@@ -12,7 +12,6 @@ import (
 
 	"scission/split"
 	"scission/split/run"
-	"scission/transport"
 )
 
 type linkReport struct {
@@ -49,7 +48,7 @@ func printLinks(w io.Writer, reports []linkReport) {
 
 func (a *app) linkCommand() *cobra.Command {
 	var output, from string
-	var insecure bool
+	var sec security
 	var atLeast time.Duration
 	c := &cobra.Command{
 		Use:   "link [NAME=]ADDR...",
@@ -57,10 +56,14 @@ func (a *app) linkCommand() *cobra.Command {
 		Long: `Measure round trip and bandwidth to a worker with frames as a run sends them, in
 both directions. With -o the links are written as a network file for "scission
 plan"; a worker's name there is NAME, or what it calls itself.`,
-		Example: "  scission link 127.0.0.1:7001\n  scission link edge=10.0.0.8:7001 cloud=10.0.0.9:7001 -o network.json --insecure",
+		Example: "  scission link 127.0.0.1:7001\n  scission link edge=10.0.0.8:7001 cloud=10.0.0.9:7001 -o network.json",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			workers, err := parseWorkers(args, from)
+			if err != nil {
+				return err
+			}
+			connect, err := sec.options()
 			if err != nil {
 				return err
 			}
@@ -71,7 +74,7 @@ plan"; a worker's name there is NAME, or what it calls itself.`,
 				if name == "" {
 					name = addr
 				}
-				n := &run.Node{Name: from, Peers: map[string]string{name: addr}, Transport: transport.Options{Insecure: insecure}}
+				n := &run.Node{Name: from, Peers: map[string]string{name: addr}, Transport: connect}
 				l, err := n.MeasureLink(cmd.Context(), name, atLeast)
 				if err != nil {
 					return err
@@ -103,7 +106,7 @@ plan"; a worker's name there is NAME, or what it calls itself.`,
 	c.Flags().StringVarP(&output, "output", "o", "", "write a network `FILE`")
 	c.Flags().StringVar(&from, "name", deviceName, "this machine's `NAME` in the network file")
 	c.Flags().DurationVar(&atLeast, "at-least", 200*time.Millisecond, "how long a transfer must take to count")
-	insecureFlag(c, &insecure)
+	sec.flags(c)
 	return c
 }
 

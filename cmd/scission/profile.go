@@ -16,7 +16,6 @@ import (
 	"scission/bench/zoo"
 	"scission/split"
 	"scission/split/run"
-	"scission/transport"
 )
 
 // allNetworks stands for every built-in network.
@@ -58,7 +57,8 @@ func (a *app) profileCommand() *cobra.Command {
 	var hosts []string
 	var name string
 	var threads int
-	var insecure, skipLocal, lossy bool
+	var skipLocal, lossy bool
+	var sec security
 	var p profiler
 	o := &p.options
 	c := &cobra.Command{
@@ -112,10 +112,14 @@ those are among them that change values.`,
 			if len(p.hosts) == 0 {
 				return usagef("--no-local and no --host: nothing to measure on")
 			}
+			connect, err := sec.options()
+			if err != nil {
+				return err
+			}
 			p.bar = newProgress(a.err)
 			p.node = &run.Node{
 				Name: name, Threads: threads, Machine: machine(threads), Peers: peers,
-				Transport: transport.Options{Insecure: insecure}, Progress: p.bar.update,
+				Transport: connect, Progress: p.bar.update,
 			}
 			o.Codecs = codecNames()
 			if lossy {
@@ -141,7 +145,7 @@ those are among them that change values.`,
 	f.BoolVar(&skipLocal, "no-local", false, "leave out this machine")
 	f.BoolVar(&p.force, "force", false, "make profiles again that are there already")
 	f.DurationVar(&p.budget, "budget", 0, "time for everything, such as 10m; 0 is as long as it takes")
-	insecureFlag(c, &insecure)
+	sec.flags(c)
 	threadsFlag(c, &threads)
 	return c
 }

@@ -37,10 +37,6 @@ func notMyself(name string, peers map[string]string) error {
 	return nil
 }
 
-func insecureFlag(c *cobra.Command, insecure *bool) {
-	c.Flags().BoolVar(insecure, "insecure", false, "allow plaintext connections that leave this machine")
-}
-
 // maxSlowdown bounds --emulate-slowdown.
 const maxSlowdown = 1e6
 
@@ -57,7 +53,7 @@ func (a *app) serveCommand() *cobra.Command {
 	var peers []string
 	var threads, maxConns int
 	var memory, modelLimit, storeLimit int64
-	var insecure bool
+	var sec security
 	var slowdown float64
 	c := &cobra.Command{
 		Use:   "serve --listen ADDR --name NAME --store DIR",
@@ -69,10 +65,12 @@ A worker calls only the hosts that --peer names. When a row of stages goes on to
 one of them, the data goes there directly; otherwise it goes through the host
 that runs the whole.
 
-Connections are neither encrypted nor authenticated, so anything but a loopback
-address needs --insecure: use it only on a network that you trust.`,
+Anything but a loopback address needs keys, see "scission keys --help", and then
+only hosts with a certificate of the same authority can connect, and do what it
+allows them. --insecure is for a network on which you trust everybody: anyone
+there can read and change what is sent, and use the worker.`,
 		Example: `  scission serve --listen 127.0.0.1:7001 --name edge --store /var/lib/scission
-  scission serve --listen :7001 --name edge --store store --peer cloud=10.0.0.9:7001 --insecure`,
+  scission serve --listen :7001 --name edge --store store --keys edge.pem --peer cloud=10.0.0.9:7001`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if listen == "" || name == "" || store == "" {
@@ -88,6 +86,10 @@ address needs --insecure: use it only on a network that you trust.`,
 			if err != nil {
 				return err
 			}
+			connect, err := sec.options()
+			if err != nil {
+				return err
+			}
 			if err := notMyself(name, known); err != nil {
 				return err
 			}
@@ -99,7 +101,7 @@ address needs --insecure: use it only on a network that you trust.`,
 			logger := log.New(a.err, "", log.LstdFlags)
 			n := &run.Node{
 				Name: name, Machine: machine(threads), Threads: threads, Memory: int(min(memory, math.MaxInt)), Peers: known,
-				Transport: transport.Options{Insecure: insecure}, Store: s, Load: loadStored,
+				Transport: connect, Store: s, Load: loadStored,
 				MaxConns: maxConns, Slowdown: slowdown, Log: logger.Printf,
 			}
 			l, err := transport.Listen(listen, n.Transport)
@@ -128,7 +130,7 @@ address needs --insecure: use it only on a network that you trust.`,
 	f.Int64Var(&modelLimit, "max-model", run.DefaultModelLimit, "`BYTES` of a model that is sent")
 	f.Int64Var(&storeLimit, "max-store", run.DefaultStoreLimit, "`BYTES` of all models in the store; those that were not used for longest make room")
 	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing as if the processor were `N` times slower (emulation, labelled in profiles)")
-	insecureFlag(c, &insecure)
+	sec.flags(c)
 	threadsFlag(c, &threads)
 	return c
 }

@@ -34,7 +34,7 @@ type validating struct {
 	slowdowns                           map[string]string
 	network                             string
 	label                               string
-	insecure                            bool
+	security                            security
 	output                              string // folder for results; may be empty
 
 	peers    map[string]string
@@ -51,7 +51,7 @@ func (v *validating) flags(c *cobra.Command) {
 	f.StringArrayVar(&v.hosts, "host", nil, "`NAME=ADDR` of a worker to validate with; without, three hosts are emulated here")
 	f.StringToStringVar(&v.slowdowns, "emulate-slowdown", nil, "`HOST=N`: the emulated host waits after computing as if it were N times slower")
 	f.StringVar(&v.label, "label", "", "say in a validation with workers what of them or their network is emulated: `TEXT`")
-	insecureFlag(c, &v.insecure)
+	v.security.flags(c)
 }
 
 // The hosts and links of a validation without workers. The links are fast, so
@@ -263,7 +263,11 @@ func (v *validating) newSite(ctx context.Context) (*site, error) {
 // measured, those between the workers are taken from the network file.
 func (v *validating) workers(ctx context.Context) (*site, error) {
 	s := &site{hosts: append([]string{deviceName}, hostNames(v.hosts)...), close: func() error { return nil }}
-	s.node = &run.Node{Name: deviceName, Threads: v.threads, Machine: machine(v.threads), Peers: v.peers, Transport: transport.Options{Insecure: v.insecure}}
+	connect, err := v.security.options()
+	if err != nil {
+		return nil, err
+	}
+	s.node = &run.Node{Name: deviceName, Threads: v.threads, Machine: machine(v.threads), Peers: v.peers, Transport: connect}
 	s.direct = s.node
 	file := &split.Network{}
 	if v.network != "" {

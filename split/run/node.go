@@ -26,7 +26,9 @@ type Node struct {
 	Memory  int           // bytes of activations of the stages of one deployment; 0 means engine.DefaultMemory
 
 	// Peers are the hosts that this one may call, with their addresses. No
-	// message of a peer can make it call another.
+	// message of a peer can make it call another. With Transport.Keys a host
+	// has to have a certificate of its name here; one that is called by its
+	// address may have any.
 	Peers     map[string]string
 	Transport transport.Options
 	// DialConn, if not nil, makes the connections instead of transport.Dial:

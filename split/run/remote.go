@@ -30,6 +30,16 @@ func (n *Node) dial(ctx context.Context, host string) (*peer, error) {
 	return n.dialAs(ctx, n.Name, host, false)
 }
 
+// transportTo is how to reach a host. Its certificate has its name, except that
+// one which is called by its address may have any.
+func (n *Node) transportTo(host, addr string) transport.Options {
+	o := n.Transport
+	if host != addr {
+		o.Peer = host
+	}
+	return o
+}
+
 // dialAs is dial under the name that this host has in the stages, which are
 // written by another one. Without lossy it takes nothing that a lossy codec has
 // changed.
@@ -45,8 +55,8 @@ func (n *Node) dialAs(ctx context.Context, self, host string, lossy bool) (*peer
 		if dialErr != nil {
 			return nil, fmt.Errorf("run: host %s: %w", host, dialErr)
 		}
-		conn = transport.NewConn(c, n.Transport.Limits)
-	} else if conn, err = transport.Dial(ctx, addr, n.Transport); err != nil {
+		conn = transport.Client(c, addr, n.transportTo(host, addr))
+	} else if conn, err = transport.Dial(ctx, addr, n.transportTo(host, addr)); err != nil {
 		return nil, fmt.Errorf("run: host %s: %w", host, err)
 	}
 	p := &peer{host: host, conn: conn}
