@@ -64,7 +64,7 @@ func Listen(addr string, o Options) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("transport: %w", err)
 	}
-	if o.encrypts(l.Addr().String()) {
+	if o.Encrypts(l.Addr().String()) {
 		return tls.NewListener(l, tlsConfig(o.Keys, false, "")), nil
 	}
 	return listener{l, o}, nil
@@ -90,8 +90,9 @@ func (o Options) allow(address string) error {
 	return fmt.Errorf("%w: %s; give Keys, or set Insecure", ErrPlaintext, address)
 }
 
-// encrypts reports whether a connection to address, "ip:port", uses TLS.
-func (o Options) encrypts(address string) bool {
+// Encrypts reports whether connections use TLS whose address, "ip:port", that is
+// dialed or listened on, is the given one.
+func (o Options) Encrypts(address string) bool {
 	return o.Keys != nil && !(o.PlainLoopback && loopback(address))
 }
 

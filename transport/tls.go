@@ -48,7 +48,7 @@ func tlsConfig(id *keys.Identity, dialed bool, want string) *tls.Config {
 // Client returns a Conn on c, a connection to addr, "ip:port", that this side
 // has made: over TLS where o wants that. Dial is a TCP connection and Client.
 func Client(c net.Conn, addr string, o Options) *Conn {
-	if o.encrypts(addr) {
+	if o.Encrypts(addr) {
 		c = tls.Client(c, tlsConfig(o.Keys, true, o.Peer))
 	}
 	return NewConn(c, o.Limits)

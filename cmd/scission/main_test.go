@@ -273,7 +273,7 @@ func TestMistakesHaveTheirExitCodesAndSayWhat(t *testing.T) {
 		{exitUsage, "--emulate-slowdown NaN", "exec zoo:mobilenetv2 --input random:1 --stages device:0-end --emulate-slowdown NaN"},
 		{exitUsage, "--emulate-slowdown -3", "exec zoo:mobilenetv2 --input random:1 --stages device:0-end --emulate-slowdown -3"},
 		{exitUsage, "--emulate-slowdown +Inf", "serve --listen 127.0.0.1:0 --name x --emulate-slowdown Inf --store " + filepath.Join(dir, "store")},
-		{exitUsage, "--max-memory -1", "serve --listen 127.0.0.1:0 --name x --max-memory -1 --store " + filepath.Join(dir, "store")},
+		{exitUsage, "limit memory=-1", "serve --listen 127.0.0.1:0 --name x --max-memory -1 --store " + filepath.Join(dir, "store")},
 		{exitUsage, "--threads -1", "run zoo:mobilenetv2 --input random:1 --threads -1"},
 		{exitFailure, "want 1 to", "exec zoo:mobilenetv2 --input random:1 --stages device:0-end --runs 2000000000"},
 	} {

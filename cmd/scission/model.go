@@ -127,7 +127,11 @@ func (c *counter) Write(b []byte) (int, error) {
 
 // loadStored is run.Node.Load for ONNX files.
 func loadStored(path string, shapes map[string]tensor.Shape) (*graph.Graph, io.Closer, error) {
-	m, err := onnximport.Open(path, onnximport.Options{})
+	return loadWithin(path, shapes, onnximport.Limits{})
+}
+
+func loadWithin(path string, shapes map[string]tensor.Shape, l onnximport.Limits) (*graph.Graph, io.Closer, error) {
+	m, err := onnximport.Open(path, onnximport.Options{Limits: l})
 	if err != nil {
 		return nil, nil, err
 	}

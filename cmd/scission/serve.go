@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"scission/split/run"
 	"scission/transport"
+	"scission/transport/keys"
 )
 
 // peersFlag reads NAME=ADDR.
@@ -48,11 +48,19 @@ func checkSlowdown(f float64) error {
 	return nil
 }
 
+// mayServe refuses keys that those who dial this worker would refuse.
+func mayServe(id *keys.Identity, name string) error {
+	if id.Name != name || !id.Roles.Has(keys.Serve) {
+		return usagef("the keys are those of %s, who may %s: want those of %s, who may serve", id.Name, id.Roles, name)
+	}
+	return nil
+}
+
 func (a *app) serveCommand() *cobra.Command {
 	var listen, name, store string
 	var peers []string
-	var threads, maxConns int
-	var memory, modelLimit, storeLimit int64
+	var threads int
+	var config serveConfig
 	var sec security
 	var slowdown float64
 	c := &cobra.Command{
@@ -68,9 +76,17 @@ that runs the whole.
 Anything but a loopback address needs keys, see "scission keys --help", and then
 only hosts with a certificate of the same authority can connect, and do what it
 allows them. --insecure is for a network on which you trust everybody: anyone
-there can read and change what is sent, and use the worker.`,
+there can read and change what is sent, and use the worker.
+
+What clients may do is in their certificates; --allow narrows it. --limit bounds
+what they can take, and so does a YAML file (--config) with the maps "limits" and
+"allow", which holds what is not given as a flag. Limits, with what they are
+without a word about them:
+
+` + limitsHelp(),
 		Example: `  scission serve --listen 127.0.0.1:7001 --name edge --store /var/lib/scission
-  scission serve --listen :7001 --name edge --store store --keys edge.pem --peer cloud=10.0.0.9:7001`,
+  scission serve --listen :7001 --name edge --store store --keys edge.pem --peer cloud=10.0.0.9:7001
+  scission serve --listen :7001 --name edge --store store --allow device=run,upload --limit connections=8 --limit request-time=30s`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if listen == "" || name == "" || store == "" {
@@ -79,8 +95,9 @@ there can read and change what is sent, and use the worker.`,
 			if err := checkSlowdown(slowdown); err != nil {
 				return err
 			}
-			if memory < 0 || modelLimit < 0 || storeLimit < 0 || maxConns < 0 {
-				return usagef("--max-memory %d --max-model %d --max-store %d --max-connections %d, want at least 0", memory, modelLimit, storeLimit, maxConns)
+			bounds, allow, err := config.read(cmd)
+			if err != nil {
+				return err
 			}
 			known, err := parsePeers(peers)
 			if err != nil {
@@ -93,23 +110,37 @@ there can read and change what is sent, and use the worker.`,
 			if err := notMyself(name, known); err != nil {
 				return err
 			}
-			s, err := run.OpenStore(store, modelLimit)
+			connect.Limits = bounds.transport
+			if allow != nil && connect.Keys == nil {
+				return usagef("--allow is for connections with keys: without, nobody says who he is")
+			}
+			s, err := run.OpenStore(store, bounds.modelBytes)
 			if err != nil {
 				return err
 			}
-			s.Bound(storeLimit)
+			s.Bound(bounds.storeBytes)
 			logger := log.New(a.err, "", log.LstdFlags)
 			n := &run.Node{
-				Name: name, Machine: machine(threads), Threads: threads, Memory: int(min(memory, math.MaxInt)), Peers: known,
-				Transport: connect, Store: s, Load: loadStored,
-				MaxConns: maxConns, Slowdown: slowdown, Log: logger.Printf,
+				Name: name, Machine: machine(threads), Threads: threads, Memory: bounds.node.Memory, Peers: known,
+				Transport: connect, Store: s, Load: bounds.load, Allow: allow,
+				MaxConns: bounds.node.MaxConns, MaxPeerConns: bounds.node.MaxPeerConns, MaxHandshakes: bounds.node.MaxHandshakes, MaxTime: bounds.node.MaxTime,
+				Slowdown: slowdown, Log: logger.Printf,
 			}
 			l, err := transport.Listen(listen, n.Transport)
 			if err != nil {
 				return err
 			}
-			if err := a.print(map[string]string{"name": name, "listening": l.Addr().String()}, func(w io.Writer) {
+			protection := "neither encrypted nor authenticated"
+			if connect.Encrypts(l.Addr().String()) {
+				if err := mayServe(connect.Keys, name); err != nil {
+					l.Close()
+					return err
+				}
+				protection = fmt.Sprintf("mutual TLS 1.3, clients of authority %q", connect.Keys.Authority)
+			}
+			if err := a.print(map[string]string{"name": name, "listening": l.Addr().String(), "connections": protection}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s listening on %s\n", name, l.Addr())
+				fmt.Fprintf(w, "connections: %s\n", protection)
 				if slowdown > 1 {
 					fmt.Fprintf(w, "emulated: computing slowed %gx by waiting\n", slowdown)
 				}
@@ -125,10 +156,7 @@ there can read and change what is sent, and use the worker.`,
 	f.StringVar(&name, "name", "", "this worker's `NAME`")
 	f.StringVar(&store, "store", "", "folder `DIR` for models")
 	f.StringArrayVar(&peers, "peer", nil, "`NAME=ADDR` of a host that this one may hand on to")
-	f.IntVar(&maxConns, "max-connections", run.DefaultMaxConns, "connections served at once")
-	f.Int64Var(&memory, "max-memory", 0, "`BYTES` of activations of the stages that one connection has; 0 is the engine's limit")
-	f.Int64Var(&modelLimit, "max-model", run.DefaultModelLimit, "`BYTES` of a model that is sent")
-	f.Int64Var(&storeLimit, "max-store", run.DefaultStoreLimit, "`BYTES` of all models in the store; those that were not used for longest make room")
+	config.flags(c)
 	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing as if the processor were `N` times slower (emulation, labelled in profiles)")
 	sec.flags(c)
 	threadsFlag(c, &threads)

@@ -8,12 +8,14 @@ import (
 	"net"
 	"slices"
 	"sort"
+	"time"
 
 	"scission/engine"
 	"scission/engine/graph"
 	"scission/engine/tensor"
 	"scission/split"
 	"scission/transport"
+	"scission/transport/keys"
 )
 
 // Node is this host: what it may run and whom it may call. Its fields are not
@@ -41,8 +43,15 @@ type Node struct {
 	// graph is no longer used.
 	Store *Store
 	Load  func(path string, shapes map[string]tensor.Shape) (*graph.Graph, io.Closer, error)
-	// MaxConns bounds the connections that are served at once; 0 means DefaultMaxConns.
-	MaxConns int
+	// Allow, if not nil, narrows what clients may do, by the names of their
+	// certificates: one that it does not name may do nothing.
+	Allow map[string]keys.Roles
+	// MaxConns bounds the connections that are served at once, MaxPeerConns
+	// those of them whose certificates have one name, and MaxHandshakes those
+	// that are not served yet. 0 means the default of each.
+	MaxConns, MaxPeerConns, MaxHandshakes int
+	// MaxTime bounds how long one request may take; 0 means DefaultMaxTime.
+	MaxTime time.Duration
 
 	// Slowdown above 1 emulates a slower processor: after computing, a stage
 	// waits until it has taken that many times as long. Coding is not slowed.
@@ -54,6 +63,7 @@ type Node struct {
 	Log func(format string, args ...any)
 
 	conns connections
+	load  load
 }
 
 // Execution is an open deployment.

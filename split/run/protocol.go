@@ -24,6 +24,7 @@ const (
 	kindRun      = 19 // inputs; answer: report, results
 	kindEcho     = 20 // meta: echoRequest, at most one tensor; answer: report, one uint8 tensor
 	kindProfile  = 22 // meta: profileRequest, inputs; answer: one uint8 tensor: a profile as split.Profile.Write has it
+	kindStatus   = 40 // answer: Status
 )
 
 // greeting is the meta of the transport's hello.
@@ -116,7 +117,7 @@ type failure struct {
 }
 
 // codes are the errors that keep their identity from host to host.
-var codes = map[string]error{"no_model": ErrNoModel, "busy": ErrBusy, "unknown_host": ErrUnknownHost, "lossy": ErrLossy}
+var codes = map[string]error{"no_model": ErrNoModel, "busy": ErrBusy, "unknown_host": ErrUnknownHost, "lossy": ErrLossy, "forbidden": ErrForbidden}
 
 func failureOf(err error) failure {
 	for code, sentinel := range codes {

@@ -17,35 +17,11 @@ import (
 	"scission/engine/tensor"
 	"scission/split"
 	"scission/transport"
+	"scission/transport/keys"
 )
-
-// DefaultMaxConns bounds the connections that a Node serves at once.
-const DefaultMaxConns = 64
 
 // maxEcho bounds the bytes of the answer to an echo.
 const maxEcho = 64 << 20
-
-// connections counts those that are served.
-type connections struct {
-	mu sync.Mutex
-	n  int
-}
-
-func (c *connections) enter(limit int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.n >= limit {
-		return false
-	}
-	c.n++
-	return true
-}
-
-func (c *connections) leave() {
-	c.mu.Lock()
-	c.n--
-	c.mu.Unlock()
-}
 
 // How long ServeAll waits after a connection could not be accepted.
 const (
@@ -107,25 +83,27 @@ func (n *Node) log(format string, args ...any) {
 func (n *Node) Serve(ctx context.Context, c net.Conn) error {
 	conn := transport.NewConn(c, n.Transport.Limits)
 	defer conn.Close()
+	if most := cmp.Or(n.MaxHandshakes, DefaultMaxHandshakes); !n.conns.greet(most) {
+		return fmt.Errorf("run: refused: %w: %d connections have not said who they are, as many as allowed", ErrBusy, most)
+	}
 	hello, err := conn.Handshake(ctx, transport.Hello{Meta: encodeMeta(n.greeting())})
-	if err != nil {
-		return err
-	}
 	s := &session{node: n, conn: conn}
-	defer s.close()
-	if err := decodeMeta(&transport.Message{Meta: hello.Meta}, &s.client); err != nil {
+	if err == nil {
+		err = decodeMeta(&transport.Message{Meta: hello.Meta}, &s.client)
+	}
+	if err != nil {
+		n.conns.dismiss()
 		return err
 	}
-	limit := n.MaxConns
-	if limit == 0 {
-		limit = DefaultMaxConns
-	}
-	if s.busy = !n.conns.enter(limit); !s.busy {
-		defer n.conns.leave()
+	defer s.close()
+	s.admit()
+	if s.busy = n.conns.enter(s.identity, n.maxConns(), cmp.Or(n.MaxPeerConns, DefaultMaxPeerConns)); s.busy == nil {
+		defer n.conns.leave(s.identity)
 	} else {
 		// It has as long as a handshake for its request, which is refused.
+		defer n.conns.dismiss()
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, cmp.Or(n.Transport.Limits.Handshake, transport.DefaultLimits.Handshake))
+		ctx, cancel = context.WithTimeout(ctx, n.handshakeTime())
 		defer cancel()
 	}
 	for {
@@ -139,18 +117,22 @@ func (n *Node) Serve(ctx context.Context, c net.Conn) error {
 		if err := s.answer(ctx, m, stats); err != nil {
 			return err
 		}
-		if s.busy {
-			return fmt.Errorf("run: refused: %w: %d connections", ErrBusy, limit)
+		if s.busy != nil {
+			return s.busy
 		}
 	}
 }
 
 // session is one connection that is served.
 type session struct {
-	node    *Node
-	conn    *transport.Conn
-	client  greeting
-	busy    bool
+	node   *Node
+	conn   *transport.Conn
+	client greeting
+	busy   error // why there is no room for it; nil if there is
+
+	identity string     // name of the client's certificate; empty without TLS
+	roles    keys.Roles // what the client may do
+
 	runner  *served
 	upload  *upload
 	echo    *tensor.Tensor
@@ -176,6 +158,7 @@ func (s *session) endRunner() {
 	if s.runner == nil {
 		return
 	}
+	s.node.load.deployments.Add(-1)
 	s.runner.Close()
 	if s.runner.model != nil {
 		s.runner.model.Close()
@@ -187,16 +170,15 @@ func (s *session) endRunner() {
 // cannot go on.
 func (s *session) answer(ctx context.Context, m *transport.Message, stats transport.Stats) error {
 	received := time.Now()
-	if m.Deadline > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, m.Deadline)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, s.node.allowed(m.Deadline))
+	defer cancel()
 	if m.Kind == kindChunk {
 		return s.chunk(ctx, m)
 	}
 	s.tensors, s.pick = nil, nil
+	end := s.node.load.answering()
 	meta, err := s.attended(ctx, m)
+	end(err)
 	reply := &transport.Message{Kind: kindOK, ID: m.ID, Tensors: s.tensors}
 	switch {
 	case err != nil:
@@ -222,10 +204,10 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 	return err
 }
 
-// attended handles a request for as long as the client is there. An echo, which
-// measures the link, is answered at once.
+// attended handles a request for as long as the client is there. One that takes
+// no time, such as an echo, which measures the link, is answered at once.
 func (s *session) attended(ctx context.Context, m *transport.Message) (any, error) {
-	if m.Kind == kindEcho {
+	if m.Kind == kindEcho || m.Kind == kindStatus {
 		return s.handle(ctx, m)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -268,8 +250,13 @@ func (s *session) failure(err error) failure {
 	return f
 }
 
-// name is what the client calls itself, for the log.
-func (s *session) name() string { return fmt.Sprintf("%.80q", s.client.Name) }
+// name is what the client calls itself, and its certificate, for the log.
+func (s *session) name() string {
+	if s.identity == "" {
+		return fmt.Sprintf("%.80q", s.client.Name)
+	}
+	return fmt.Sprintf("%.80q (%s)", s.client.Name, s.identity)
+}
 
 func (s *session) handle(ctx context.Context, m *transport.Message) (meta any, err error) {
 	defer func() {
@@ -277,8 +264,11 @@ func (s *session) handle(ctx context.Context, m *transport.Message) (meta any, e
 			err = fmt.Errorf("run: request of kind %d panicked: %v\n%s", m.Kind, r, debug.Stack())
 		}
 	}()
-	if s.busy {
-		return nil, fmt.Errorf("run: %w: serving as many connections as allowed", ErrBusy)
+	if s.busy != nil && m.Kind != kindStatus {
+		return nil, s.busy
+	}
+	if err := s.authorise(m.Kind); err != nil {
+		return nil, err
 	}
 	switch m.Kind {
 	case kindOpen:
@@ -312,6 +302,12 @@ func (s *session) handle(ctx context.Context, m *transport.Message) (meta any, e
 			return nil, err
 		}
 		return nil, s.profile(ctx, m.ID, r, m.Tensors)
+	case kindStatus:
+		status := s.node.status()
+		if !s.roles.Has(keys.Admin) {
+			status.Of = nil
+		}
+		return status, nil
 	}
 	return nil, fmt.Errorf("run: request of unknown kind %d", m.Kind)
 }
@@ -356,6 +352,7 @@ func (s *session) open(ctx context.Context, r openRequest) (opened, error) {
 	}
 	sv := &served{model: closer}
 	s.runner = sv
+	n.load.deployments.Add(1)
 	taken, err := s.stages(ctx, r, g)
 	if err != nil {
 		s.endRunner()

@@ -142,6 +142,21 @@ func (s *Store) reserve(size int64) error {
 	return nil
 }
 
+// holds is how many models the store has, and their bytes.
+func (s *Store) holds() (models int, bytes int64) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return 0, 0
+	}
+	for _, e := range entries {
+		if st, err := e.Info(); err == nil && filepath.Ext(e.Name()) == modelExtension && st.Mode().IsRegular() {
+			models++
+			bytes += st.Size()
+		}
+	}
+	return models, bytes
+}
+
 // release ends what reserve began.
 func (s *Store) release(size int64) {
 	s.mu.Lock()
