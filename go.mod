@@ -42,7 +42,9 @@ require (
 	gorgonia.org/vecf64 v0.9.0 // indirect
 )
 
-// Small fonts in place of large ones and no LaTeX, see bench/report/plotdeps/README.md.
+// Small fonts in place of large ones, no LaTeX and no PDF, see bench/report/plotdeps/README.md.
 replace codeberg.org/go-fonts/liberation => ./bench/report/plotdeps/fonts
 
 replace codeberg.org/go-latex/latex => ./bench/report/plotdeps/latex
+
+replace codeberg.org/go-pdf/fpdf => ./bench/report/plotdeps/pdf

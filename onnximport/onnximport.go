@@ -43,6 +43,10 @@ type Limits struct {
 	Depth int
 	// Name is the length in bytes of a name; 65536.
 	Name int
+	// Nodes, Attributes and Tensors are how many of each the file may have,
+	// subgraphs and functions included; 2^20, 2^22 and 2^20. Tensors are
+	// initializers and the values of attributes.
+	Nodes, Attributes, Tensors int
 	// Value is the size in bytes of any one constant, input or intermediate
 	// value; graph.DefaultLimit.
 	Value int
@@ -176,7 +180,10 @@ func parse(data []byte, o Options, get getFile) (*Model, error) {
 		m.limits.Constants = int(min(1<<30+8*int64(len(data)), math.MaxInt))
 	}
 	m.decoder = tensorDecoder{limit: m.limits.Value, left: m.limits.Constants}
-	err := pb.Decode(data, m.proto, pb.Limits{Depth: m.limits.Depth, Name: m.limits.Name})
+	err := pb.Decode(data, m.proto, pb.Limits{
+		Depth: m.limits.Depth, Name: m.limits.Name,
+		Nodes: m.limits.Nodes, Attributes: m.limits.Attributes, Tensors: m.limits.Tensors,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("onnximport: %w: %w", ErrFormat, err)
 	}

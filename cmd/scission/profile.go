@@ -16,6 +16,7 @@ import (
 	"scission/bench/zoo"
 	"scission/split"
 	"scission/split/run"
+	"scission/transport"
 )
 
 // allNetworks stands for every built-in network.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"log"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -61,6 +60,7 @@ func (a *app) serveCommand() *cobra.Command {
 	var peers []string
 	var threads int
 	var config serveConfig
+	var logs logging
 	var sec security
 	var slowdown float64
 	c := &cobra.Command{
@@ -119,12 +119,15 @@ without a word about them:
 				return err
 			}
 			s.Bound(bounds.storeBytes)
-			logger := log.New(a.err, "", log.LstdFlags)
+			logger, err := logs.logger(a.err)
+			if err != nil {
+				return err
+			}
 			n := &run.Node{
 				Name: name, Machine: machine(threads), Threads: threads, Memory: bounds.node.Memory, Peers: known,
 				Transport: connect, Store: s, Load: bounds.load, Allow: allow,
 				MaxConns: bounds.node.MaxConns, MaxPeerConns: bounds.node.MaxPeerConns, MaxHandshakes: bounds.node.MaxHandshakes, MaxTime: bounds.node.MaxTime,
-				Slowdown: slowdown, Log: logger.Printf,
+				Slowdown: slowdown, Log: logger,
 			}
 			l, err := transport.Listen(listen, n.Transport)
 			if err != nil {
@@ -157,6 +160,7 @@ without a word about them:
 	f.StringVar(&store, "store", "", "folder `DIR` for models")
 	f.StringArrayVar(&peers, "peer", nil, "`NAME=ADDR` of a host that this one may hand on to")
 	config.flags(c)
+	logs.flags(c)
 	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing as if the processor were `N` times slower (emulation, labelled in profiles)")
 	sec.flags(c)
 	threadsFlag(c, &threads)

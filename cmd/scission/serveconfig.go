@@ -87,6 +87,9 @@ func (b *bounds) list() []bound {
 		{"store", &b.storeBytes, int64(run.DefaultStoreLimit), "bytes of all models; those that were not used for longest make room"},
 		{"model-depth", &m.Depth, nil, "nesting of a model's messages; without, 64"},
 		{"model-name", &m.Name, nil, "bytes of a name in a model; without, 65536"},
+		{"model-nodes", &m.Nodes, nil, "nodes of a model, subgraphs included; without, 2^20"},
+		{"model-attributes", &m.Attributes, nil, "their attributes; without, 2^22"},
+		{"model-tensors", &m.Tensors, nil, "initializers and tensors of attributes; without, 2^20"},
 		{"model-value", &m.Value, nil, "bytes of any value of a model; without, the engine's limit"},
 		{"model-constants", &m.Constants, nil, "bytes of a model's constants beyond its file; without, 1 GiB and 8 times the file"},
 	}

@@ -23,7 +23,6 @@ import (
 	"scission/engine/tensor"
 	"scission/split"
 	"scission/split/run"
-	"scission/transport"
 )
 
 // validating is the flags of report --validate, and the work itself.

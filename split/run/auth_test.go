@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"scission/engine/graph"
-	"scission/engine/tensor"
 	"scission/transport"
 	"scission/transport/keys"
 )
@@ -44,7 +42,7 @@ func TestASplitRunWithKeysGivesTheBitsOfOneWithout(t *testing.T) {
 		n.Transport.Keys = issue("edge", keys.Serve|keys.Run|keys.Upload)
 		n.Peers = map[string]string{"cloud": cloud}
 	})
-	want := whole(t, g)
+	want := whole(t, g, input(1))
 	for _, peers := range []map[string]string{{"edge": edge}, {"edge": edge, "cloud": cloud}} {
 		device := client(edge, issue("laptop", keys.Run|keys.Upload))
 		device.Peers = peers
@@ -61,21 +59,6 @@ func TestASplitRunWithKeysGivesTheBitsOfOneWithout(t *testing.T) {
 		}
 		e.Close()
 	}
-}
-
-// whole runs g here.
-func whole(t *testing.T, g *graph.Graph) *tensor.Tensor {
-	t.Helper()
-	e, err := (&Node{Name: "device", Threads: 1}).Open(t.Context(), Deployment{Model: testModel(g), Stages: parse(t, "device:0-5")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	out, _, err := e.Run(t.Context(), input(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out[0].Clone()
 }
 
 func TestCertificatesSayWhatClientsMayDo(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -285,6 +286,14 @@ func (o gated) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	}}}}, nil
 }
 
+// lines is a log that can be waited for.
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) {
+	l <- string(b)
+	return len(b), nil
+}
+
 func TestWorkerStopsWhenItsClientIsGone(t *testing.T) {
 	op := gated{runs: new(atomic.Int32), gate: make(chan struct{})}
 	g := &graph.Graph{Name: "gated"}
@@ -297,9 +306,9 @@ func TestWorkerStopsWhenItsClientIsGone(t *testing.T) {
 		v = out[0]
 	}
 	g.Outputs = []*graph.Value{v}
-	logged := make(chan string, 100)
+	logged := make(lines, 100)
 	edge := worker(t, "edge", g, func(n *Node) {
-		n.Log = func(format string, args ...any) { logged <- fmt.Sprintf(format, args...) }
+		n.Log = slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"edge": edge}}
 	e, err := device.Open(context.Background(), Deployment{Model: testModel(g), Stages: parse(t, "edge:0-5")})
@@ -324,7 +333,7 @@ func TestWorkerStopsWhenItsClientIsGone(t *testing.T) {
 	for left := true; left; {
 		select {
 		case line := <-logged:
-			left = !strings.HasSuffix(line, "disconnected")
+			left = !strings.Contains(line, "msg=disconnected")
 		case <-slow.C:
 			select {
 			case op.gate <- struct{}{}:

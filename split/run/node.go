@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"slices"
 	"sort"
@@ -59,8 +60,8 @@ type Node struct {
 
 	// Progress, if not nil, is told of long transfers.
 	Progress func(what string, done, of int64)
-	// Log, if not nil, is told what happens to connections.
-	Log func(format string, args ...any)
+	// Log, if not nil, is told what happens to connections and requests.
+	Log *slog.Logger
 
 	conns connections
 	load  load

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"runtime/debug"
 	"strings"
@@ -55,26 +56,28 @@ func (n *Node) ServeAll(ctx context.Context, l net.Listener) error {
 				return fmt.Errorf("run: serve: %w", err)
 			}
 			pause = min(max(2*pause, minPause), maxPause)
-			n.log("accept: %v; again in %v", err, pause)
+			n.log().Warn("cannot accept connections", "error", err, "again_in", pause)
 			sleep(ctx, pause) // if ctx ends, so does l
 			continue
 		}
 		pause = 0
 		wg.Go(func() {
-			who := c.RemoteAddr()
-			n.log("%v connected", who)
+			log := n.log().With("address", c.RemoteAddr().String())
+			log.Debug("connected")
 			if err := n.Serve(ctx, c); err != nil {
-				n.log("%v: %v", who, err)
+				log.Warn("connection failed", "error", err)
 			}
-			n.log("%v disconnected", who)
+			log.Debug("disconnected")
 		})
 	}
 }
 
-func (n *Node) log(format string, args ...any) {
-	if n.Log != nil {
-		n.Log(format, args...)
+// log is where to tell what happens.
+func (n *Node) log() *slog.Logger {
+	if n.Log == nil {
+		return slog.New(slog.DiscardHandler)
 	}
+	return n.Log
 }
 
 // Serve answers the requests of one connection until the peer closes it or ctx
@@ -183,7 +186,7 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 	switch {
 	case err != nil:
 		if !errors.Is(err, ErrNoModel) { // which is how an upload begins
-			s.node.log("%s: request of kind %d: %v", s.name(), m.Kind, err)
+			s.log().Warn("request failed", "kind", m.Kind, "error", err)
 		}
 		reply.Kind, reply.Tensors = kindError, nil
 		meta = s.failure(err)
@@ -250,12 +253,14 @@ func (s *session) failure(err error) failure {
 	return f
 }
 
-// name is what the client calls itself, and its certificate, for the log.
-func (s *session) name() string {
-	if s.identity == "" {
-		return fmt.Sprintf("%.80q", s.client.Name)
+// log is where to tell what this client does: who it is, and what it calls
+// itself.
+func (s *session) log() *slog.Logger {
+	log := s.node.log().With("client", printable(s.client.Name))
+	if s.identity != "" {
+		log = log.With("certificate", s.identity)
 	}
-	return fmt.Sprintf("%.80q (%s)", s.client.Name, s.identity)
+	return log
 }
 
 func (s *session) handle(ctx context.Context, m *transport.Message) (meta any, err error) {
@@ -358,7 +363,7 @@ func (s *session) open(ctx context.Context, r openRequest) (opened, error) {
 		s.endRunner()
 		return opened{}, err
 	}
-	n.log("%s runs %.12s on %d stages from layer %d", s.name(), r.Model, taken, r.Stages[0].Segment.From)
+	s.log().Info("deployment opened", "model", r.Model, "stages", taken, "first_layer", r.Stages[0].Segment.From)
 	return opened{taken}, nil
 }
 
@@ -445,7 +450,7 @@ func (s *session) chunk(ctx context.Context, m *transport.Message) error {
 		}
 		return err
 	case done:
-		s.node.log("%s sent model %.12s", s.name(), s.upload.digest)
+		s.log().Info("model received", "model", s.upload.digest, "bytes", s.upload.size)
 		s.upload = nil
 		_, err := s.conn.Send(ctx, &transport.Message{Kind: kindOK, ID: m.ID}, nil)
 		return err

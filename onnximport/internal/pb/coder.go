@@ -1,6 +1,7 @@
 package pb
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,13 +21,21 @@ var ErrWire = errors.New("bad protobuf")
 type Limits struct {
 	Depth int // nesting of messages; DefaultDepth
 	Name  int // bytes of a string field other than an attribute's value; DefaultName
+
+	// Messages of three kinds, wherever they are.
+	Nodes      int // DefaultNodes
+	Attributes int // DefaultAttributes
+	Tensors    int // DefaultTensors
 }
 
 // The defaults of Limits. Each level of subgraphs takes three levels of
 // messages: graph, node, attribute.
 const (
-	DefaultDepth = 64
-	DefaultName  = 1 << 16
+	DefaultDepth      = 64
+	DefaultName       = 1 << 16
+	DefaultNodes      = 1 << 20
+	DefaultAttributes = 1 << 22
+	DefaultTensors    = 1 << 20
 )
 
 // Decode holds at most memoryBase + memoryFactor*len(input) bytes in structures
@@ -60,7 +69,10 @@ type coder struct {
 
 type decoder struct {
 	limits Limits
-	memory int     // what may still be allocated
+	memory int // what may still be allocated
+
+	nodes, attributes, tensors int // so far
+
 	coders []coder // one for each level of nesting
 	err    error   // the first thing that went wrong
 }
@@ -83,12 +95,11 @@ func (d *decoder) allocate(n int, size uintptr) bool {
 
 // Decode reads a message. m shares memory with b. The message must be empty.
 func Decode(b []byte, m message, l Limits) error {
-	if l.Depth == 0 {
-		l.Depth = DefaultDepth
-	}
-	if l.Name == 0 {
-		l.Name = DefaultName
-	}
+	l.Depth = cmp.Or(l.Depth, DefaultDepth)
+	l.Name = cmp.Or(l.Name, DefaultName)
+	l.Nodes = cmp.Or(l.Nodes, DefaultNodes)
+	l.Attributes = cmp.Or(l.Attributes, DefaultAttributes)
+	l.Tensors = cmp.Or(l.Tensors, DefaultTensors)
 	memory := math.MaxInt
 	if len(b) < (math.MaxInt-memoryBase)/memoryFactor {
 		memory = memoryBase + memoryFactor*len(b)
@@ -98,10 +109,25 @@ func Decode(b []byte, m message, l Limits) error {
 	return d.err
 }
 
+// count counts a message of a kind of which there may be limit.
+func (d *decoder) count(n *int, limit int, what string) {
+	if *n++; *n > limit {
+		d.fail("more than %d %s", limit, what)
+	}
+}
+
 func (d *decoder) message(b []byte, m message, depth int) {
 	if depth == len(d.coders) {
 		d.fail("messages are nested more than %d deep", depth)
 		return
+	}
+	switch m.(type) {
+	case *Node:
+		d.count(&d.nodes, d.limits.Nodes, "nodes")
+	case *Attribute:
+		d.count(&d.attributes, d.limits.Attributes, "attributes")
+	case *Tensor:
+		d.count(&d.tensors, d.limits.Tensors, "tensors")
 	}
 	c := &d.coders[depth]
 	c.d, c.depth = d, depth

@@ -253,6 +253,36 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// What is at a limit passes, and one more does not.
+func TestLimitsAreSharp(t *testing.T) {
+	const n = 3
+	list := func(field int, m []byte) (b []byte) {
+		for range n {
+			b = append(b, pt.Bytes(field, string(m))...)
+		}
+		return b
+	}
+	node := pt.Sub(5, pt.Bytes(1, "abc")) // with one attribute
+	for name, c := range map[string]struct {
+		b         []byte
+		m         func() message
+		at, below Limits
+	}{
+		"nodes":      {list(1, node), func() message { return &Graph{} }, Limits{Nodes: n}, Limits{Nodes: n - 1}},
+		"attributes": {list(1, node), func() message { return &Graph{} }, Limits{Attributes: n}, Limits{Attributes: n - 1}},
+		"tensors":    {list(5, nil), func() message { return &Graph{} }, Limits{Tensors: n}, Limits{Tensors: n - 1}},
+		"name":       {list(1, node), func() message { return &Graph{} }, Limits{Name: 3}, Limits{Name: 2}},
+		"depth":      {list(1, node), func() message { return &Graph{} }, Limits{Depth: 3}, Limits{Depth: 2}},
+	} {
+		if err := Decode(c.b, c.m(), c.at); err != nil {
+			t.Errorf("%s at the limit: %v", name, err)
+		}
+		if err := Decode(c.b, c.m(), c.below); !errors.Is(err, ErrWire) {
+			t.Errorf("%s past the limit: error %v, want ErrWire", name, err)
+		}
+	}
+}
+
 func TestMemoryIsProportionalToTheInput(t *testing.T) {
 	const n = 1 << 18
 	for name, c := range map[string]struct {
