@@ -29,8 +29,7 @@ type Hello struct {
 //
 // With TLS that is made first, within the same time, and the peer that it finds
 // must be one that Options wants; errors about its certificate, or from it about
-// this side's, are keys.ErrUntrusted. ErrPlaintext says that one side uses TLS
-// and the other does not.
+// this side's, are keys.ErrUntrusted.
 //
 // From then on Send keeps to the peer's limits and codecs, and Receive refuses
 // codecs that mine does not name. Handshake fails with ErrVersion if the ranges
@@ -143,7 +142,7 @@ func (c *Conn) readHello() (Hello, codecSet, error) {
 		return Hello{}, 0, err
 	}
 	if speaksTLS(b[:]) {
-		return Hello{}, 0, fmt.Errorf("%w: the peer speaks TLS, and this side does not", ErrPlaintext)
+		return Hello{}, 0, fmt.Errorf("%w: the peer speaks TLS, and this side does not", ErrEncryption)
 	}
 	if got := string(b[:4]); got != helloMagic {
 		return Hello{}, 0, fmt.Errorf("%w: magic of the hello is %q, want %q", ErrFormat, got, helloMagic)

@@ -71,7 +71,7 @@ func (c *Conn) secure(ctx context.Context) error {
 	switch {
 	case errors.As(err, &header) && bytes.HasPrefix(header.RecordHeader[:], []byte(helloMagic)):
 		c.tls.NetConn().Write(encryptionWanted)
-		err = fmt.Errorf("%w: the peer does not encrypt, and this side does", ErrPlaintext)
+		err = fmt.Errorf("%w: the peer does not encrypt, and this side does", ErrEncryption)
 	case refused(err) != nil:
 		err = refused(err)
 	}

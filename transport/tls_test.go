@@ -135,8 +135,8 @@ func TestHandshakesThatMustFail(t *testing.T) {
 		"server not yet valid":   {with(good), with(issue(t, a, "edge", keys.Serve, year)), `"edge" is not valid before`, refused, keys.ErrUntrusted},
 		"wrong name":             {with(good), with(issue(t, a, "cloud", keys.Serve, 0)), `that of "cloud", want "edge"`, refused, keys.ErrUntrusted},
 		"a client's certificate": {with(good), with(issue(t, a, "edge", keys.Run|keys.Upload|keys.Admin, 0)), "want the role serve", refused, keys.ErrUntrusted},
-		"plaintext to TLS":       {Options{}, with(edge), "the peer speaks TLS, and this side does not", "the peer does not encrypt, and this side does", ErrPlaintext},
-		"TLS to plaintext":       {with(good), Options{}, "the peer does not encrypt, and this side does", "the peer speaks TLS, and this side does not", ErrPlaintext},
+		"plaintext to TLS":       {Options{}, with(edge), "the peer speaks TLS, and this side does not", "the peer does not encrypt, and this side does", ErrEncryption},
+		"TLS to plaintext":       {with(good), Options{}, "the peer does not encrypt, and this side does", "the peer speaks TLS, and this side does not", ErrEncryption},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, server, clientErr, serverErr := greet(t, c.dial, c.listen)

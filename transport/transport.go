@@ -38,6 +38,8 @@ var (
 	ErrCodec = errors.New("unknown codec")
 	// ErrPlaintext: an address that is not loopback, without Options.Insecure.
 	ErrPlaintext = errors.New("plaintext off the loopback interface")
+	// ErrEncryption: one side uses TLS and the other does not.
+	ErrEncryption = errors.New("TLS on one side only")
 	// ErrTimeout: the peer was too slow or silent, or the context's deadline passed.
 	ErrTimeout = errors.New("timeout")
 )

@@ -109,7 +109,7 @@ func TestCertificatesSayWhatClientsMayDo(t *testing.T) {
 			if r.meta != nil {
 				meta = encodeMeta(r.meta)
 			}
-			_, err := p.call(t.Context(), r.kind, meta, nil, transport.Raw)
+			_, err := p.call(t.Context(), r.kind, meta, nil, nil)
 			if got, want := errors.Is(err, ErrForbidden), !c.may.Has(r.need); got != want {
 				t.Errorf("%s with %v: request of kind %d gives error %v, want it forbidden: %v", c.name, c.roles, r.kind, err, want)
 			}

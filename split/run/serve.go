@@ -179,13 +179,14 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 		return s.chunk(ctx, m)
 	}
 	s.tensors, s.pick = nil, nil
-	end := s.node.load.answering()
+	end := s.node.load.answering(m.Kind)
 	meta, err := s.attended(ctx, m)
-	end(err)
+	failed := err != nil && !errors.Is(err, ErrNoModel) // which is how an upload begins
+	end(failed)
 	reply := &transport.Message{Kind: kindOK, ID: m.ID, Tensors: s.tensors}
 	switch {
 	case err != nil:
-		if !errors.Is(err, ErrNoModel) { // which is how an upload begins
+		if failed {
 			s.log().Warn("request failed", "kind", m.Kind, "error", err)
 		}
 		reply.Kind, reply.Tensors = kindError, nil

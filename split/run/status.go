@@ -6,8 +6,6 @@ import (
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
-
-	"scission/transport"
 )
 
 // Status is what a worker says of its load.
@@ -22,8 +20,8 @@ type Status struct {
 	Connections int            `json:"connections"`
 	Of          map[string]int `json:"connections_by_name,omitempty"` // of certificates; told to the role admin only
 	Deployments int            `json:"deployments"`                   // open ones
-	Running     int            `json:"running"`                       // requests that it works on
-	Requests    uint64         `json:"requests"`                      // that were answered
+	Running     int            `json:"running"`                       // requests that it works on, this one not counted
+	Requests    uint64         `json:"requests"`                      // that were answered, others than for the status
 	Failed      uint64         `json:"failed"`                        // of them, with an error
 
 	Models     int   `json:"models"` // in its store
@@ -39,13 +37,16 @@ type load struct {
 	requests, failed     atomic.Uint64
 }
 
-// answering counts a request until its end, which has its error.
-func (l *load) answering() (end func(error)) {
+// answering counts a request until its end. Those for the status are not counted.
+func (l *load) answering(kind uint8) (end func(failed bool)) {
+	if kind == kindStatus {
+		return func(bool) {}
+	}
 	l.running.Add(1)
-	return func(err error) {
+	return func(failed bool) {
 		l.running.Add(-1)
 		l.requests.Add(1)
-		if err != nil {
+		if failed {
 			l.failed.Add(1)
 		}
 	}
@@ -81,7 +82,7 @@ func (n *Node) Status(ctx context.Context, host string) (*Status, time.Duration,
 		return nil, 0, err
 	}
 	defer p.conn.Close()
-	x, err := p.call(ctx, kindStatus, nil, nil, transport.Raw)
+	x, err := p.call(ctx, kindStatus, nil, nil, nil)
 	if err != nil {
 		return nil, 0, err
 	}
