@@ -16,7 +16,6 @@ import (
 	"scission/bench/zoo"
 	"scission/split"
 	"scission/split/run"
-	"scission/transport"
 )
 
 // allNetworks stands for every built-in network.
