@@ -155,7 +155,8 @@ func ReadAccuracy(r io.Reader, limit int64) (*Accuracy, error) {
 // AccuracyLimit bounds what lossy codecs may cost a classifier. A codec that is not lossless is used only
 // where it was measured, and the losses of all hops of a partition, each as it was measured by itself, add up:
 // together they must leave at least the bound. That two losses are no worse together than their sum is an
-// assumption, which no measurement of single cuts can prove; gains count as nothing.
+// assumption, which no measurement of single cuts can prove; gains count as nothing. Outputs on their way back
+// may not lose anything.
 type AccuracyLimit struct {
 	Measured *Accuracy
 	// Least is the smallest share of right answers, from 0 to 1.
@@ -170,16 +171,18 @@ type allowance struct {
 	measured *Accuracy
 	lossless []string
 	losses   []map[string]int64 // of codecs, by index of the position
-	hop      int64              // most that one hop may lose
 	all      int64              // most that all hops may lose together
+	hop      int64              // most that one hop may lose
+	only     int                // the number of the host whose hops alone may, or none
 }
 
 // losable is the rounding that is allowed in a share of examples.
 const losable = 1e-12
 
 // allowances checks a limit and lists the ways to divide what may be lost: each hop may lose an n-th part of
-// it, for all n that make a difference. Once n is the number of hops, what hops lose together keeps the limit
-// by itself. A nil limit has one way, which is nil.
+// it, for all n that make a difference, or only the hops from one of the hosts may lose something, which is all
+// of it. Once n is the number of hops, what they lose together keeps the limit by itself. A nil limit has one
+// way, which is nil.
 func (t *tables) allowances(limit *AccuracyLimit) ([]*allowance, error) {
 	if limit == nil {
 		return []*allowance{nil}, nil
@@ -198,7 +201,7 @@ func (t *tables) allowances(limit *AccuracyLimit) ([]*allowance, error) {
 		return nil, fmt.Errorf("accuracy was measured with model %q (digest %s), want %q (digest %s)", m.Model.Name, m.Model.Digest, t.Model.Name, t.digest())
 	}
 	need := int64(math.Ceil(limit.Least*float64(m.Examples) - losable*float64(m.Examples)))
-	a := allowance{measured: m, lossless: limit.Lossless, all: int64(m.Correct) - need, losses: make([]map[string]int64, len(t.order))}
+	a := allowance{only: none, measured: m, lossless: limit.Lossless, all: int64(m.Correct) - need, losses: make([]map[string]int64, len(t.order))}
 	if a.all < 0 {
 		return nil, fmt.Errorf("%w: the unsplit model has %d of %d right, want %d", ErrNoPartition, m.Correct, m.Examples, need)
 	}
@@ -235,6 +238,11 @@ func (t *tables) allowances(limit *AccuracyLimit) ([]*allowance, error) {
 			break
 		}
 	}
+	for only := 0; ways[0].hop > 0 && only < len(t.hosts); only++ {
+		way := *ways[0]
+		way.only = only
+		ways = append(ways, &way)
+	}
 	return ways, nil
 }
 
@@ -246,8 +254,8 @@ func (t *tables) digest() string {
 	return t.Profiles[t.Hosts[0]].Model.Digest
 }
 
-// mostHops bounds the hops of any partition: each stage has up to two there, and as many back.
-func (t *tables) mostHops() int { return 4 * len(t.Hosts) }
+// mostHops bounds the hops there of any partition: each stage has up to two.
+func (t *tables) mostHops() int { return 2 * len(t.Hosts) }
 
 // loss is how many right answers a codec costs at an index of a position; not ok where that is unknown.
 func (a *allowance) loss(at int, codec string) (loss int64, ok bool) {
@@ -258,13 +266,14 @@ func (a *allowance) loss(at int, codec string) (loss int64, ok bool) {
 	return loss, ok
 }
 
-// allows says whether a hop may use a codec; a nil allowance has no objection.
-func (a *allowance) allows(at int, codec string) bool {
+// allows says whether a hop from a host may use a codec; a nil allowance has no objection.
+func (a *allowance) allows(from, at int, codec string) bool {
 	if a == nil {
 		return true
 	}
 	loss, ok := a.loss(at, codec)
-	return ok && loss <= a.hop
+	back := at == len(a.losses)-1
+	return ok && (loss == 0 || loss <= a.hop && !back && (a.only == none || a.only == from))
 }
 
 // binds says whether the hops of some partition could lose too much together.

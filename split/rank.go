@@ -13,8 +13,9 @@ import (
 // order of Hosts, each host with at most one stage and any host left out, cut at Positions of at most the
 // query's width; native execution on each host is among them. Partitions whose hops lack a link are left out.
 //
-// With [Query.Accuracy] a hop takes the fastest codec whose loss is at most an n-th part of what may be lost, for
-// the n with which the partition comes first of those with which all its hops together keep the limit.
+// With [Query.Accuracy] a hop takes the fastest codec that loses no more than its part of what may be lost: an
+// n-th part, with any n, or, if it leaves a certain host, all of it, and otherwise nothing. Of these ways to
+// divide it that one counts with which the partition comes first and the losses of all hops add up to no more.
 //
 // The answer is exact. It returns fewer than Top where there are no more, and an error that wraps
 // [ErrNoPartition] where there are none.

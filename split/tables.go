@@ -342,7 +342,7 @@ func (t *tables) cheapest(from, to, at int) HopCost {
 		if name == RawCodec || encoder == nil || decoder == nil {
 			continue
 		}
-		if !t.allowance.allows(at, name) {
+		if !t.allowance.allows(from, at, name) {
 			continue
 		}
 		c := raw
