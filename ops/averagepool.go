@@ -50,6 +50,12 @@ func (p *averagePool) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 	return true, nil
 }
 
+// Tile computes rows from those that their windows meet.
+func (p *averagePool) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	next, reads, ok := p.tile(in, out, rows)
+	return graph.Tile{Op: &averagePool{next, p.countPads}, Reads: []graph.Rows{reads}, Makes: rows, Good: rows}, ok
+}
+
 func (p *averagePool) FLOPs(in, out []graph.Fact) int64 { return p.flops(out) }
 
 func (p *averagePool) Compile(in, out []graph.Fact) (graph.Kernel, error) {

@@ -91,6 +91,11 @@ func (batchNormalization) Layouts(in, out []graph.Fact) (want, give []graph.Layo
 	return sameLayouts(in, out, true)
 }
 
+// Tile computes rows from the same rows of the inputs.
+func (b batchNormalization) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(b, in, out, rows)
+}
+
 // factor returns scale and shift of one channel.
 func (b batchNormalization) factor(gamma, beta, mean, variance float64) (scale, shift float64) {
 	scale = gamma / math.Sqrt(variance+b.epsilon)

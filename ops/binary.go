@@ -55,6 +55,11 @@ func (b binary) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 	return true, nil
 }
 
+// Tile computes rows from the same rows of the inputs.
+func (b binary) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(b, in, out, rows)
+}
+
 // Fuse makes a chain with an operator in front.
 func (binary) Fuse(e *graph.Editor, n *graph.Node) (bool, error) { return fuse(e, n) }
 

@@ -75,6 +75,11 @@ const castBlock = 1024
 // castTime is about how many nanoseconds the conversion of one element takes.
 const castTime = 4
 
+// Tile computes rows from the same rows of the inputs.
+func (c cast) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(c, in, out, rows)
+}
+
 func (c cast) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	from := in[0].DType
 	if from == c.to {

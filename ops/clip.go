@@ -120,6 +120,11 @@ func (c clip) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return sameLayouts(in, out, known && lo <= 0 && hi >= 0)
 }
 
+// Tile computes rows from the same rows of the inputs.
+func (c clip) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(c, in, out, rows)
+}
+
 // Fuse makes a chain with an operator in front.
 func (clip) Fuse(e *graph.Editor, n *graph.Node) (bool, error) { return fuse(e, n) }
 

@@ -56,6 +56,15 @@ func (c concat) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: first.DType, Shape: shape}}}, nil
 }
 
+// Tile computes rows from the same rows of the inputs, unless it is along them
+// that those are put together.
+func (c concat) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	if at, err := axis(c.axis, len(out[0].Shape)); err != nil || at == 2 {
+		return graph.Tile{}, false
+	}
+	return tileRows(c, in, out, rows)
+}
+
 // Rewrite rectifies the inputs in place of the output, if that lets a
 // convolution do it.
 func (c concat) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {

@@ -65,11 +65,12 @@ type convolution struct {
 	residual bool // input 5 is there
 	clamped  bool
 	lo, hi   float32
-	floored  bool     // x counts as floor where it is below
-	floor    float32  // see absorbFloor
-	before   string   // the operator that floors, for String
-	absorbed []string // what String lists
-	exact    bool     // no algorithm but summation
+	floored  bool      // x counts as floor where it is below
+	floor    float32   // see absorbFloor
+	before   string    // the operator that floors, for String
+	absorbed []string  // what String lists
+	exact    bool      // no algorithm but summation
+	part     *convPart // of the rows of a whole convolution, see Tile; nil for all
 }
 
 // Inputs of a convolution.
@@ -190,6 +191,10 @@ const (
 
 // choose returns the algorithm for the types, and the shape for its package.
 func (c *convolution) choose(in, out []graph.Fact) (algorithm, conv.Shape) {
+	if c.part != nil {
+		a, s, _ := c.choosePart(in, out)
+		return a, s
+	}
 	x, w, y := in[convX], in[convW], out[0]
 	if x.Const != nil || w.Const == nil || !blockable(x.Type) || !blockable(y.Type) {
 		return generic, conv.Shape{}
@@ -384,16 +389,28 @@ func (c *convolution) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 			floor = c.floor
 		}
 		k = dwconv.New(s, weights, floor, e)
-	case fast:
-		k = winograd.New(s, weights, e)
-	case pointwise:
-		k = conv.NewStrassen(s, weights, e)
+	case fast, pointwise:
+		k = c.fastKernel(a, s, in, out, weights, e)
 	case atrous:
 		k = conv.NewTaps(s, weights, e)
 	default:
 		k = conv.New(s, weights, a == stem, e)
 	}
 	return c.packed(k, len(in)), nil
+}
+
+// fastKernel returns the kernel of an algorithm whose results depend on where in
+// the image they are.
+func (c *convolution) fastKernel(a algorithm, s conv.Shape, in, out []graph.Fact, weights []float32, e conv.Epilogue) convKernel {
+	whole, first := s, 0
+	if c.part != nil {
+		_, _, whole = c.choosePart(in, out)
+		first = c.part.first
+	}
+	if a == fast {
+		return winograd.NewPart(whole, s, weights, e)
+	}
+	return conv.NewStrassenPart(whole, s, first, weights, e)
 }
 
 // padded returns v with zeros up to n values.

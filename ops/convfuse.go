@@ -108,7 +108,7 @@ func constants(n *graph.Node, scale, shift []float32) (a, b *graph.Value) {
 // absorbPad lets n do the padding of the node that gives its input.
 func (c *convolution) absorbPad(e *graph.Editor, n *graph.Node) bool {
 	p := e.Producer(n.In[convX])
-	if p == nil || c.window.autoPad != "NOTSET" && c.window.autoPad != "VALID" || c.floored && c.floor > 0 {
+	if p == nil || c.window.autoPad != "NOTSET" && c.window.autoPad != "VALID" || c.floored && c.floor > 0 || c.part != nil {
 		return false
 	}
 	op, ok := p.Op.(pad)

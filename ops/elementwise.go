@@ -110,6 +110,11 @@ func (e elementwise) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return sameLayouts(in, out, e.zero)
 }
 
+// Tile computes rows from the same rows of the inputs.
+func (e elementwise) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(e, in, out, rows)
+}
+
 // Fuse makes a chain with an operator in front.
 func (elementwise) Fuse(e *graph.Editor, n *graph.Node) (bool, error) { return fuse(e, n) }
 

@@ -57,6 +57,17 @@ func widened(f graph.Fact, most int) graph.Fact {
 	return wide
 }
 
+// inSingle returns the facts of which a kernel for 16-bit floating point is made.
+func inSingle(facts []graph.Fact) []graph.Fact {
+	wide := slices.Clone(facts)
+	for i, f := range facts {
+		if slices.Contains(halfTypes, f.DType) {
+			wide[i] = widened(f, math.MaxInt)
+		}
+	}
+	return wide
+}
+
 // narrowed returns f with the type d if it is float32.
 func narrowed(f graph.Fact, d tensor.DType) graph.Fact {
 	if f.DType == tensor.Float32 {

@@ -24,5 +24,10 @@ func (identity) Infer(in []graph.Fact) ([]graph.Fact, error) {
 
 func (identity) Compile(in, out []graph.Fact) (graph.Kernel, error) { return view, nil }
 
+// Tile computes rows from the same rows of the inputs.
+func (i identity) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(i, in, out, rows)
+}
+
 // Rewrite removes the node.
 func (identity) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) { return bypass(e, n), nil }

@@ -43,6 +43,11 @@ func (l lrn) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return out, checkRank(in[0])
 }
 
+// Tile computes rows from the same rows of the inputs.
+func (l lrn) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(l, in, out, rows)
+}
+
 func (l lrn) FLOPs(in, out []graph.Fact) int64 {
 	return flops(min(l.size, in[0].Shape[1])+mathWork, in[0].Shape.Elems())
 }

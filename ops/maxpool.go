@@ -53,6 +53,13 @@ func (p *maxPool) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
 	return true, nil
 }
 
+// Tile computes rows from those that their windows meet. Indices are those of the
+// whole.
+func (p *maxPool) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	next, reads, ok := p.tile(in, out, rows)
+	return graph.Tile{Op: &maxPool{next, p.columnMajor}, Reads: []graph.Rows{reads}, Makes: rows, Good: rows}, ok
+}
+
 func (p *maxPool) FLOPs(in, out []graph.Fact) int64 { return p.flops(out) }
 
 func (p *maxPool) Compile(in, out []graph.Fact) (graph.Kernel, error) {

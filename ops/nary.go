@@ -64,6 +64,11 @@ func (n nary) Rewrite(e *graph.Editor, node *graph.Node) (bool, error) {
 	return false, nil
 }
 
+// Tile computes rows from the same rows of the inputs.
+func (n nary) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(n, in, out, rows)
+}
+
 func (n nary) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	if len(in) == 1 {
 		return view, nil

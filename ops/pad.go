@@ -40,6 +40,7 @@ type pad struct {
 	input bool // pads and value are inputs
 	attr  []int
 	value float32
+	rows  *extent // of dimension 2 in place of what pads say, see Tile
 }
 
 type padMode string
@@ -108,6 +109,9 @@ func (p pad) extents(in []graph.Fact) ([]extent, error) {
 			return nil, err
 		}
 		before, behind, n := pads[i], pads[i+len(axes)], x[d]
+		if p.rows != nil && d == 2 {
+			continue
+		}
 		if behind < -n || min(before, 0)+n < -min(behind, 0) {
 			return nil, fmt.Errorf("pads %d and %d take more than dimension %d of x%v has", before, behind, d, x)
 		}
@@ -122,7 +126,33 @@ func (p pad) extents(in []graph.Fact) ([]extent, error) {
 		}
 		all[d] = e
 	}
+	if p.rows != nil {
+		all[2] = *p.rows
+	}
 	return all, nil
+}
+
+// Tile pads rows at the upper and the lower end only.
+func (p pad) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	all, err := p.extents(in)
+	if err != nil || p.mode != padConstant || len(all) != 4 {
+		return graph.Tile{}, false
+	}
+	e := all[2]
+	kept := graph.Rows{From: max(rows.From, e.before), To: min(rows.To, e.before+e.keep)}
+	if kept.Empty() {
+		return graph.Tile{}, false
+	}
+	t := graph.Tile{Reads: make([]graph.Rows, len(in)), Makes: rows, Good: rows}
+	for i, f := range in {
+		if !f.Missing() {
+			t.Reads[i] = graph.All(f.Type)
+		}
+	}
+	t.Reads[0] = graph.Rows{From: e.skip + kept.From - e.before, To: e.skip + kept.To - e.before}
+	p.rows = &extent{keep: kept.Len(), before: kept.From - rows.From, behind: rows.To - kept.To}
+	t.Op = p
+	return t, true
 }
 
 func (p pad) Infer(in []graph.Fact) ([]graph.Fact, error) {

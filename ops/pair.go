@@ -28,6 +28,11 @@ func (p pairing) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return out, err
 }
 
+// Tile computes rows from the same rows of the inputs.
+func (p pairing) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(p, in, out, rows)
+}
+
 func (p pairing) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	return p.kernel(in[0].DType, out[0], newBroadcast(in[0].Shape, in[1].Shape, out[0].Shape)), nil
 }

@@ -143,6 +143,34 @@ func (p *pooling) paddedSlides(x []int) ([]slide, error) {
 	return all, err
 }
 
+// tile returns the pooling that gives rows of the only output, and the rows of x
+// that it reads.
+func (p *pooling) tile(in, out []graph.Fact, rows graph.Rows) (next pooling, reads graph.Rows, ok bool) {
+	in, out = inSingle(in), inSingle(out)
+	x := in[0]
+	if len(x.Shape) != 4 || p.outer != nil || len(out) > 1 && !out[1].Missing() {
+		return next, reads, false
+	}
+	slides, err := p.slides(x.Shape)
+	if err != nil {
+		return next, reads, false
+	}
+	part, first, end, ok := slides[0].part(rows.From, rows.To)
+	if !ok {
+		return next, reads, false
+	}
+	next, reads = *p, graph.Rows{From: first, To: end}
+	next.window = p.window.of([]slide{part, slides[1]})
+	tx, ty := graph.Fact{Type: reads.Of(x.Type)}, graph.Fact{Type: rows.Of(out[0].Type)}
+	if got, err := next.slides(tx.Shape); err != nil || !windowShape(x.Shape[0], x.Shape[1], got).Equal(ty.Shape) {
+		return next, reads, false
+	}
+	// The sums of all packages and layouts are alike only where the same are used.
+	_, whole := p.packed(in, out[:1])
+	_, tiled := next.packed([]graph.Fact{tx}, []graph.Fact{ty})
+	return next, reads, whole == tiled && blockable(x.Type) == blockable(tx.Type) && blockable(out[0].Type) == blockable(ty.Type)
+}
+
 // maxPaddedWindow is the largest length of a window that takes in a Pad.
 const maxPaddedWindow = 16
 

@@ -41,6 +41,11 @@ func (pow) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: in[0].DType, Shape: s}}}, nil
 }
 
+// Tile computes rows from the same rows of the inputs.
+func (p pow) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(p, in, out, rows)
+}
+
 // Fuse makes a chain with an operator in front.
 func (pow) Fuse(e *graph.Editor, n *graph.Node) (bool, error) { return fuse(e, n) }
 

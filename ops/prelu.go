@@ -51,6 +51,11 @@ func (p prelu) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return want, give
 }
 
+// Tile computes rows from the same rows of the inputs.
+func (p prelu) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(p, in, out, rows)
+}
+
 func (p prelu) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	k := p.kernel(in, out[0])
 	k.InPlace = []int{0}

@@ -52,6 +52,11 @@ func (relu) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
 	return sameLayouts(in, out, true)
 }
 
+// Tile computes rows from the same rows of the inputs.
+func (r relu) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(r, in, out, rows)
+}
+
 // Rewrite merges alike nodes: several readers of a value often rectify it, each
 // for itself.
 func (relu) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) { return mergeAlike(e, n), nil }

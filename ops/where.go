@@ -41,6 +41,11 @@ func (where) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return []graph.Fact{{Type: tensor.Type{DType: in[1].DType, Shape: s}}}, nil
 }
 
+// Tile computes rows from the same rows of the inputs.
+func (w where) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
+	return tileRows(w, in, out, rows)
+}
+
 func (where) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	w := broadcastOf(out[0].Shape, in[0].Shape, in[1].Shape, in[2].Shape)
 	switch out[0].DType.Size() {

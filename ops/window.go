@@ -66,6 +66,29 @@ func (s *slide) outputs(k int) (from, to int) {
 	return from, max(from, min(s.out, ceil(max(0, s.in-first), s.stride)))
 }
 
+// part returns the window that gives outputs [from, to) of s from the inputs
+// [first, end), which are all that these outputs meet; ok is false where that is
+// none. Padding is left only at the ends of s.
+func (s *slide) part(from, to int) (p slide, first, end int, ok bool) {
+	start := from*s.stride - s.before
+	stop := (to-1)*s.stride - s.before + s.extent()
+	first, end = max(0, start), min(s.in, stop)
+	if first >= end {
+		return p, 0, 0, false
+	}
+	p = *s
+	p.in, p.out = end-first, to-from
+	p.before, p.behind = first-start, max(0, min(stop, s.in+s.behind)-s.in)
+	return p, first, end, true
+}
+
+// of returns the window whose movement over two dimensions s is.
+func (w window) of(s []slide) window {
+	w.autoPad = "NOTSET"
+	w.pads = []int{s[0].before, s[1].before, s[0].behind, s[1].behind}
+	return w
+}
+
 // slides returns the window's movement over the spatial dimensions in for a
 // kernel of the given lengths. Every number in it, and every sum and product
 // that its methods form, is within an int.

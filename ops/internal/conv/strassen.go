@@ -38,6 +38,7 @@ type Strassen struct {
 	blocks   int     // of those, in the first half
 	lacks    int     // that the second half has less
 	pixels   int     // of an image
+	skipped  int     // of the first part, which are not in the image
 	flat     offsets // of the pixels of a tile
 
 	parts, partSize int // pixels are shared out in parts
@@ -89,9 +90,28 @@ const (
 // StrassenPays reports whether NewStrassen takes the shape and is faster than New: whether the products that are saved
 // are worth the reading of more weights and the sums. It depends on the shape, and on whether the instruction set in use is
 // the best that there is, alone.
-func StrassenPays(s Shape) bool {
-	return strassenAccepts(s) && best().level == isa.Best() &&
-		s.OH*s.OW >= strassenPixels && s.IC >= strassenChannels && s.OC >= strassenChannels
+func StrassenPays(s Shape) bool { return best().level == isa.Best() && strassenPays(s) }
+
+// strassenPays is StrassenPays where the instruction set is the best.
+func strassenPays(s Shape) bool {
+	return strassenAccepts(s) && s.OH*s.OW >= strassenPixels && s.IC >= strassenChannels && s.OC >= strassenChannels
+}
+
+// StrassenPart returns the largest number of pixels that are calculated together on any machine where StrassenPays holds
+// for the shape; 1 if it holds on none.
+func StrassenPart(s Shape) int {
+	if !strassenPays(s) {
+		return 1
+	}
+	size, _ := strassenParts(s.OH*s.OW, 2*maxPixels)
+	return size + 2*maxPixels // whatever the tiles
+}
+
+// strassenParts returns the pixels of a part, a multiple of grain, and how many parts there are.
+func strassenParts(pixels, grain int) (size, parts int) {
+	parts = max(1, (pixels+strassenHalf)/(2*strassenHalf))
+	size = ((pixels+parts-1)/parts + grain - 1) / grain * grain
+	return size, (pixels + size - 1) / size
 }
 
 // strassenAccepts reports whether NewStrassen takes the shape.
@@ -110,7 +130,21 @@ func NewStrassen(s Shape, weights []float32, e Epilogue) *Strassen {
 	return newStrassen(best(), s, weights, e)
 }
 
+// NewStrassenPart is NewStrassen for some rows of whole, from row first on, of which the shape s has as many. It gives the
+// bits of NewStrassen(whole, ...) but for the StrassenPart(whole)-1 pixels next to an end of the part that is none of the
+// whole, which can be anything.
+func NewStrassenPart(whole, s Shape, first int, weights []float32, e Epilogue) *Strassen {
+	if !StrassenPays(whole) || !strassenAccepts(s) {
+		panic(fmt.Sprintf("conv: part %+v of %+v is not one for Strassen's algorithm", s, whole))
+	}
+	return newStrassenPart(best(), whole, s, first, weights, e)
+}
+
 func newStrassen(impl *implementation, s Shape, weights []float32, e Epilogue) *Strassen {
+	return newStrassenPart(impl, s, s, 0, weights, e)
+}
+
+func newStrassenPart(impl *implementation, whole, s Shape, first int, weights []float32, e Epilogue) *Strassen {
 	if want := s.OC * s.IC; len(weights) != want {
 		panic(fmt.Sprintf("conv: got %d weights, want %d", len(weights), want))
 	}
@@ -119,7 +153,7 @@ func newStrassen(impl *implementation, s Shape, weights []float32, e Epilogue) *
 	k.blocks, k.lacks = (k.channels+1)/2, k.channels%2
 	k.inLen, k.outLen = s.N*k.channels*k.pixels*Block, s.N*((s.OC+Block-1)/Block)*k.pixels*Block
 	k.pack(weights, e)
-	k.share()
+	k.share(whole.OH*whole.OW, first*whole.OW)
 	k.slice(e)
 	return k
 }
@@ -191,15 +225,15 @@ func (k *Strassen) packEpilogue(u unit, first int, e Epilogue) {
 	}
 }
 
-// share cuts the work into chunks: parts of the pixels by sets of the units.
-func (k *Strassen) share() {
+// share cuts the work into chunks: parts of the pixels by sets of the units. The parts are those of an image of so many
+// pixels, in which this one begins at pixel first.
+func (k *Strassen) share(whole, first int) {
 	flop := 2 * float64(k.shape.IC) * float64(k.shape.OC) * float64(k.pixels)
 	want := int(min(maxChunks, max(1, flop/minFlop)))
-	grain := 2 * k.units[0].pixels
-	k.parts = max(1, (k.pixels+strassenHalf)/(2*strassenHalf))
-	k.partSize = ((k.pixels+k.parts-1)/k.parts + grain - 1) / grain * grain
-	k.parts = (k.pixels + k.partSize - 1) / k.partSize
-	k.half = (min(k.partSize, k.pixels) + 1) / 2
+	k.partSize, _ = strassenParts(whole, 2*k.units[0].pixels)
+	k.skipped = first % k.partSize
+	k.parts = (k.skipped + k.pixels + k.partSize - 1) / k.partSize
+	k.half = (min(k.partSize, whole) + 1) / 2
 	k.setSize = len(k.units)
 	if k.parts < want {
 		sets := max(1, min(want/k.parts, len(k.units)/strassenLeast))
@@ -277,8 +311,9 @@ func (k *Strassen) Run(_, chunk int, _, scratch, in, res, out []float32) {
 	set := chunk % k.sets
 	chunk /= k.sets
 	part, n := chunk%k.parts, chunk/k.parts
-	from := part * k.partSize
+	from := part*k.partSize - k.skipped
 	to := min(from+k.partSize, k.pixels)
+	from = max(from, 0)
 	c := piece{Strassen: k, first: (to - from + 1) / 2, second: (to - from) / 2}
 	c.x1 = in[n*k.inLen/k.shape.N : (n+1)*k.inLen/k.shape.N][from*Block:]
 	c.x2 = c.x1[c.first*Block:]

@@ -114,12 +114,25 @@ const reading = 18
 // Pays reports whether the shape is accepted and faster so than by direct summation: whether the multiplications that
 // are saved are worth the reading of more weights. It depends on the shape, and on whether the instruction set in use has
 // transforms, alone.
-func Pays(s conv.Shape) bool {
-	if !Accepts(s) || s.IC < lanes || s.OC < lanes || best().level != isa.Best() {
+func Pays(s conv.Shape) bool { return best().level == isa.Best() && pays(s) }
+
+// pays is Pays where the instruction set has transforms.
+func pays(s conv.Shape) bool {
+	if !Accepts(s) || s.IC < lanes || s.OC < lanes {
 		return false
 	}
 	f, _ := formOf(s)
 	return f.cost(s) < s.KH*s.KW*(s.N*s.OH*s.OW+reading)
+}
+
+// TileRows returns how many rows of outputs, from a multiple of that number on, are calculated together on a machine
+// where Pays holds for the shape; 1 if it holds on none.
+func TileRows(s conv.Shape) int {
+	if !pays(s) {
+		return 1
+	}
+	f, _ := formOf(s)
+	return f.tileH
 }
 
 // Kernel is a convolution with transformed weights for one implementation. It is immutable; any number of threads may
@@ -169,6 +182,16 @@ func New(s conv.Shape, weights []float32, e conv.Epilogue) *Kernel {
 		panic(fmt.Sprintf("winograd: shape %+v is not accepted", s))
 	}
 	return newKernel(best(), s, weights, e, cut{})
+}
+
+// NewPart is New for some rows of whole, of which the shape s has rows of inputs and outputs of its own. It gives the bits
+// of New(whole, ...) if its outputs begin at a multiple of TileRows(whole), and end at one or at the end.
+func NewPart(whole, s conv.Shape, weights []float32, e conv.Epilogue) *Kernel {
+	f, ok := formOf(whole)
+	if !ok || !Accepts(s) {
+		panic(fmt.Sprintf("winograd: part %+v of %+v is not accepted", s, whole))
+	}
+	return newForm(f, best(), s, weights, e, cut{})
 }
 
 func newKernel(impl *implementation, s conv.Shape, weights []float32, e conv.Epilogue, c cut) *Kernel {
