@@ -11,13 +11,18 @@ type Hop struct {
 	Position int `json:"position"`
 	// Back marks a hop on which the outputs return to the source.
 	Back bool `json:"back,omitempty"`
+	// Tile marks a hop on which only some rows travel, to or from a worker of a tiled stage.
+	Tile bool `json:"tile,omitempty"`
 }
 
-// String is "device→edge@7", with "back" behind it on the way back.
+// String is "device→edge@7", with "back" behind it on the way back, and "rows" where only some travel.
 func (h Hop) String() string {
 	s := fmt.Sprintf("%s→%s@%d", h.From, h.To, h.Position)
 	if h.Back {
 		s += " back"
+	}
+	if h.Tile {
+		s += " rows"
 	}
 	return s
 }
@@ -29,6 +34,10 @@ func (h Hop) String() string {
 // otherwise goes through the source in two hops. The outputs return hop by hop along the same way, reversed,
 // until they reach the source: an earlier part of the way, before the data last passed the source, is not
 // travelled again. Stages that follow each other on one host have no hop between them.
+//
+// The workers of a tiled stage, but for the source, get their rows from the source and send it theirs, one after
+// the other in the list though all at once in a run. Before the stage the data returns to the source as the
+// outputs do.
 //
 // Pass [Network.Linked], or nil where all hosts reach each other. The partition must be valid for its number
 // of layers.
@@ -46,8 +55,29 @@ func Hops(p Partition, source string, linked func(from, to string) bool) []Hop {
 			outward = len(hops)
 		}
 	}
+	home := func(position int, back bool) {
+		for i := len(hops) - 1; i >= outward; i-- {
+			hops = append(hops, Hop{From: hops[i].To, To: hops[i].From, Position: position, Back: back})
+		}
+		here, outward = source, len(hops)
+	}
 	for _, s := range p {
 		if s.Host == here {
+			continue
+		}
+		if workers := s.Workers(); workers != nil {
+			home(s.Segment.From, false)
+			for _, w := range workers {
+				if w.Host != source {
+					hops = append(hops, Hop{From: source, To: w.Host, Position: s.Segment.From, Tile: true})
+				}
+			}
+			for _, w := range workers {
+				if w.Host != source {
+					hops = append(hops, Hop{From: w.Host, To: source, Position: s.Segment.To, Tile: true})
+				}
+			}
+			outward = len(hops)
 			continue
 		}
 		if here != source && s.Host != source && linked != nil && !linked(here, s.Host) {
@@ -55,9 +85,6 @@ func Hops(p Partition, source string, linked func(from, to string) bool) []Hop {
 		}
 		move(s.Host, s.Segment.From)
 	}
-	end := p[len(p)-1].Segment.To
-	for i := len(hops) - 1; i >= outward; i-- {
-		hops = append(hops, Hop{From: hops[i].To, To: hops[i].From, Position: end, Back: true})
-	}
+	home(p[len(p)-1].Segment.To, true)
 	return hops
 }

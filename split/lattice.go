@@ -131,7 +131,7 @@ func (s *search) pass(from, to int) pass {
 	}
 	add(1, last, to)
 	if to != s.source {
-		home, err := s.price(Hop{s.hosts[to].name, s.hosts[last].name, s.Layers, true})
+		home, err := s.price(Hop{From: s.hosts[to].name, To: s.hosts[last].name, Position: s.Layers, Back: true})
 		if p.linkedBack = err == nil; p.linkedBack {
 			p.home, p.back = home, s.hopCost(home, to, last)
 		}

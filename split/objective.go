@@ -62,10 +62,10 @@ func (o *Objective) UnmarshalText(text []byte) error {
 func (e Estimate) Interval() time.Duration {
 	busy := map[string]time.Duration{}
 	var slowest time.Duration
-	for _, s := range e.Stages {
-		busy[s.Host] += s.Compute
+	for host, took := range e.computing() {
+		busy[host] += took
 	}
-	for _, h := range e.Hops {
+	for h := range e.allHops() {
 		busy[h.From] += h.Encode
 		busy[h.To] += h.Decode
 		slowest = max(slowest, h.wireTime())
@@ -82,8 +82,12 @@ func (h HopCost) wireTime() time.Duration { return h.Travel - h.Latency }
 // Egress is the number of bytes on the wire that leave the source.
 func (e Estimate) Egress() int64 {
 	var sum int64
-	for _, h := range e.Hops {
-		if h.From == e.Hops[0].From { // the first hop always leaves the source
+	source := ""
+	for h := range e.allHops() {
+		if source == "" {
+			source = h.From // the first hop always leaves the source
+		}
+		if h.From == source {
 			sum += h.Wire
 		}
 	}
@@ -139,11 +143,11 @@ func (e Estimate) Energy(power map[string]Power) float64 { return float64(e.ener
 
 func (e Estimate) energy(power map[string]Power) int64 {
 	var sum int64
-	for _, s := range e.Stages {
-		sum += power[s.Host].working(s.Compute)
+	for host, took := range e.computing() {
+		sum += power[host].working(took)
 	}
-	for i := range e.Hops {
-		sum += hopEnergy(power[e.Hops[i].From], power[e.Hops[i].To], &e.Hops[i])
+	for h := range e.allHops() {
+		sum += hopEnergy(power[h.From], power[h.To], h)
 	}
 	return sum
 }

@@ -31,7 +31,7 @@ func (s Segment) String() string {
 	return strconv.Itoa(s.From) + "-" + strconv.Itoa(s.To-1)
 }
 
-// Stage is a segment and the host that runs it.
+// Stage is a segment and the host that runs it, or the hosts that run it together, see [Stage.Workers].
 type Stage struct {
 	Host    string  `json:"host"`
 	Segment Segment `json:"segment"`
@@ -42,7 +42,8 @@ func (s Stage) String() string { return s.Host + ":" + s.Segment.String() }
 
 // Partition is the stages of a run in order; together they tile the model. A partition over one host is
 // native execution. A host may appear more than once. As text (String, and in JSON) it is
-// "device:0-6,edge:7-11,cloud:12-65": first and last layer of each stage, both included.
+// "device:0-6,edge:7-11,cloud:12-65": first and last layer of each stage, both included. A tiled stage names all
+// its workers, "edge1+edge2:7-11", see [Stage.Workers].
 type Partition []Stage
 
 // String is the text form, which [ParsePartition] reads.
@@ -74,7 +75,7 @@ func (p *Partition) UnmarshalText(text []byte) error {
 // Native says whether one host runs the whole model.
 func (p Partition) Native() bool {
 	for _, s := range p {
-		if s.Host != p[0].Host {
+		if s.Host != p[0].Host || s.Tiled() {
 			return false
 		}
 	}
@@ -106,7 +107,7 @@ func (p Partition) tile() error {
 	}
 	next := 0
 	for i, s := range p {
-		if err := checkHost(s.Host); err != nil {
+		if err := checkStageHost(s.Host); err != nil {
 			return fmt.Errorf("stage %d: %w", i, err)
 		}
 		if s.Segment.From != next {
@@ -130,7 +131,7 @@ func checkHost(name string) error {
 		return fmt.Errorf("host name %q is not UTF-8", name)
 	}
 	for _, r := range name {
-		if strings.ContainsRune(",:@", r) || unicode.IsSpace(r) || !unicode.IsGraphic(r) {
+		if strings.ContainsRune(",:@"+workerMark+shareMark, r) || unicode.IsSpace(r) || !unicode.IsGraphic(r) {
 			return fmt.Errorf("host name %q contains %q", name, r)
 		}
 	}
@@ -154,7 +155,8 @@ func ParsePartition(s string, layers int) (Partition, error) {
 // ParseStages is [ParsePartition] for stages with or without addresses,
 // "device:0-6,edge@10.0.0.2:7070:7-11,cloud@[2001:db8::1]:7070:12-end". An address is host:port, the port a
 // number, an IPv6 address in brackets. The map has the address of each host that has one; a host that
-// appears twice needs its address only once.
+// appears twice needs its address only once. In a tiled stage the address of a worker stands before its share,
+// "edge1@10.0.0.2:7070*3+edge2@10.0.0.3:7070*2:4-20".
 func ParseStages(s string, layers int) (Partition, map[string]string, error) {
 	fail := func(err error) (Partition, map[string]string, error) {
 		return nil, nil, fmt.Errorf("split: stages %.200q: %w", s, err)
@@ -170,21 +172,15 @@ func ParseStages(s string, layers int) (Partition, map[string]string, error) {
 		if colon < 0 {
 			return fail(fmt.Errorf("%q has no layers, want NAME:FIRST-LAST or NAME@HOST:PORT:FIRST-LAST", part))
 		}
-		name, address, addressed := strings.Cut(part[:colon], "@")
 		segment, err := parseSegment(part[colon+1:], layers)
 		if err != nil {
 			return fail(fmt.Errorf("%q: %w", part, err))
 		}
-		if addressed {
-			if err := checkAddress(address); err != nil {
-				return fail(fmt.Errorf("%q: %w", part, err))
-			}
-			if other, ok := addresses[name]; ok && other != address {
-				return fail(fmt.Errorf("host %q has two addresses, %s and %s", name, other, address))
-			}
-			addresses[name] = address
+		host, err := takeAddresses(part[:colon], addresses)
+		if err != nil {
+			return fail(fmt.Errorf("%q: %w", part, err))
 		}
-		p = append(p, Stage{name, segment})
+		p = append(p, Stage{host, segment})
 	}
 	check := p.tile
 	if layers > 0 {
@@ -194,6 +190,33 @@ func ParseStages(s string, layers int) (Partition, map[string]string, error) {
 		return fail(err)
 	}
 	return p, addresses, nil
+}
+
+// takeAddresses moves the addresses of hosts, "edge@10.0.0.2:7070" or of several workers, to a map.
+func takeAddresses(hosts string, addresses map[string]string) (names string, err error) {
+	workers := strings.Split(hosts, workerMark)
+	for i, w := range workers {
+		name, address, addressed := strings.Cut(w, "@")
+		if !addressed {
+			continue
+		}
+		workers[i] = name
+		if len(workers) > 1 {
+			var share string
+			var shared bool
+			if address, share, shared = strings.Cut(address, shareMark); shared {
+				workers[i] += shareMark + share
+			}
+		}
+		if err := checkAddress(address); err != nil {
+			return "", err
+		}
+		if other, ok := addresses[name]; ok && other != address {
+			return "", fmt.Errorf("host %q has two addresses, %s and %s", name, other, address)
+		}
+		addresses[name] = address
+	}
+	return strings.Join(workers, workerMark), nil
 }
 
 // ParseSegment reads "FIRST-LAST", both layers included, "FIRST-end" or "all" of a model with the given

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 )
@@ -39,6 +40,8 @@ type Problem struct {
 	Network *Network
 	// Codecs are the names of the codecs allowed beside raw, which always is.
 	Codecs []string
+	// Tiling knows the rows of the model's images; nil where there are no tiled stages.
+	Tiling Tiling
 }
 
 // StageCost is a stage and its predicted compute time.
@@ -46,6 +49,9 @@ type StageCost struct {
 	Host    string        `json:"host"`
 	Segment Segment       `json:"segment"`
 	Compute time.Duration `json:"compute_ns"`
+	// Tiles are the workers of a tiled stage, all at work at once; Compute is the longest time of one then, its
+	// transfers included.
+	Tiles []TileCost `json:"tiles,omitempty"`
 }
 
 // HopCost is a hop and what it costs with the codec that is fastest there.
@@ -63,7 +69,8 @@ type HopCost struct {
 // Time is the whole time of the hop.
 func (h HopCost) Time() time.Duration { return h.Encode + h.Travel + h.Decode }
 
-// Estimate is the prediction for one partition. Total is the sum of all stages and hops.
+// Estimate is the prediction for one partition. Total is the sum of all stages and hops. The hops of tiled stages
+// are among their Tiles only.
 type Estimate struct {
 	Partition Partition     `json:"partition"`
 	Total     time.Duration `json:"total_ns"`
@@ -84,10 +91,47 @@ func (e Estimate) Native() bool { return e.Partition.Native() }
 // WireBytes is the number of bytes that all hops send.
 func (e Estimate) WireBytes() int64 {
 	var sum int64
-	for _, h := range e.Hops {
+	for h := range e.allHops() {
 		sum += h.Wire
 	}
 	return sum
+}
+
+// allHops goes through the hops, those of tiled stages first.
+func (e Estimate) allHops() iter.Seq[*HopCost] {
+	return func(yield func(*HopCost) bool) {
+		for i := range e.Stages {
+			for j := range e.Stages[i].Tiles {
+				for _, h := range e.Stages[i].Tiles[j].hops() {
+					if !yield(h) {
+						return
+					}
+				}
+			}
+		}
+		for i := range e.Hops {
+			if !yield(&e.Hops[i]) {
+				return
+			}
+		}
+	}
+}
+
+// computing goes through the compute times of hosts.
+func (e Estimate) computing() iter.Seq2[string, time.Duration] {
+	return func(yield func(string, time.Duration) bool) {
+		for i := range e.Stages {
+			s := &e.Stages[i]
+			if s.Tiles == nil && !yield(s.Host, s.Compute) {
+				return
+			}
+			for j := range s.Tiles {
+				if !yield(s.Tiles[j].Host, s.Tiles[j].Compute) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // compare orders estimates from best to worst: less time, then fewer hops, then fewer bytes on the wire,
@@ -107,15 +151,22 @@ const shown = 10 * time.Microsecond
 // String is one line for people: the total, the partition, where the time goes, and the codec of each hop
 // where not all are raw.
 func (e Estimate) String() string {
-	var compute, travel, coding time.Duration
+	var compute, tiled, travel, coding time.Duration
 	for _, s := range e.Stages {
-		compute += s.Compute
+		if s.Tiles != nil {
+			tiled += s.Compute
+		} else {
+			compute += s.Compute
+		}
 	}
 	for _, h := range e.Hops {
 		travel += h.Travel
 		coding += h.Encode + h.Decode
 	}
 	s := fmt.Sprintf("%v %s (compute %v", e.Total.Round(shown), e.Partition, compute.Round(shown))
+	if tiled > 0 {
+		s += fmt.Sprintf(", tiled with its transfers %v", tiled.Round(shown))
+	}
 	if len(e.Hops) > 0 {
 		s += fmt.Sprintf(", travel %v, coding %v, %d hops%s, %d bytes",
 			travel.Round(shown), coding.Round(shown), len(e.Hops), e.codecs(), e.WireBytes())
@@ -162,19 +213,25 @@ func (t *tables) estimate(p Partition) (Estimate, error) {
 		return Estimate{}, err
 	}
 	e := Estimate{Partition: p}
+	first := t.Layers + 1 // where data first leaves the source
 	for _, s := range p {
-		host := t.host(s.Host)
-		if host == nil {
-			return Estimate{}, fmt.Errorf("host %s has no profile", s.Host)
-		}
-		c := StageCost{s.Host, s.Segment, host.compute(s.Segment)}
-		e.Stages = append(e.Stages, c)
-		e.Total += c.Compute
 		if t.index[s.Segment.From] < 0 {
 			return Estimate{}, fmt.Errorf("cut at position %d is not one of the model's cuts", s.Segment.From)
 		}
+		c, err := t.stage(s)
+		if err != nil {
+			return Estimate{}, err
+		}
+		e.Stages = append(e.Stages, c)
+		e.Total += c.Compute
+		if c.Tiles != nil {
+			first = min(first, s.Segment.From)
+		}
 	}
 	for _, h := range Hops(p, t.Source, t.Network.Linked) {
+		if h.Tile {
+			continue
+		}
 		c, err := t.price(h)
 		if err != nil {
 			return Estimate{}, err
@@ -183,10 +240,25 @@ func (t *tables) estimate(p Partition) (Estimate, error) {
 		e.Total += c.Time()
 	}
 	if len(e.Hops) > 0 {
-		e.ShipsInput = t.nonlinear[e.Hops[0].Position] == 0
+		first = min(first, e.Hops[0].Position)
+	}
+	if first <= t.Layers {
+		e.ShipsInput = t.nonlinear[first] == 0
 	}
 	if t.allowance != nil {
 		e.Accuracy = t.share(&e)
 	}
 	return e, nil
+}
+
+// stage prices a stage.
+func (t *tables) stage(s Stage) (StageCost, error) {
+	if s.Tiled() {
+		return t.tileStage(s)
+	}
+	host := t.host(s.Host)
+	if host == nil {
+		return StageCost{}, fmt.Errorf("host %s has no profile", s.Host)
+	}
+	return StageCost{Host: s.Host, Segment: s.Segment, Compute: host.compute(s.Segment)}, nil
 }

@@ -107,10 +107,10 @@ func TestPredictChoosesTheFastestCodecPerHop(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []HopCost{
-		{Hop{"device", "edge", 2, false}, 100_000, 50_000, "zstd", ms(4), ms(5 + 50), ms(5), ms(1)},
-		{Hop{"edge", "cloud", 3, false}, 20_000, 20_000, "raw", 0, ms(1 + .2), ms(1), 0},
-		{Hop{"cloud", "edge", 4, true}, 1000, 1000, "raw", 0, ms(1 + .01), ms(1), ms(.5)},
-		{Hop{"edge", "device", 4, true}, 1000, 1016, "raw", ms(.25), ms(5 + 1.016), ms(5), 0},
+		{Hop{From: "device", To: "edge", Position: 2}, 100_000, 50_000, "zstd", ms(4), ms(5 + 50), ms(5), ms(1)},
+		{Hop{From: "edge", To: "cloud", Position: 3}, 20_000, 20_000, "raw", 0, ms(1 + .2), ms(1), 0},
+		{Hop{From: "cloud", To: "edge", Position: 4, Back: true}, 1000, 1000, "raw", 0, ms(1 + .01), ms(1), ms(.5)},
+		{Hop{From: "edge", To: "device", Position: 4, Back: true}, 1000, 1016, "raw", ms(.25), ms(5 + 1.016), ms(5), 0},
 	}
 	if !reflect.DeepEqual(e.Hops, want) {
 		t.Errorf("hops are\n%v, want\n%v", e.Hops, want)

@@ -296,6 +296,32 @@ func (t *tables) price(h Hop) (*HopCost, error) {
 	return &c, nil
 }
 
+// pricePart is price for so many bytes of what crosses the cut.
+func (t *tables) pricePart(h Hop, bytes int64) (*HopCost, error) {
+	all := t.index[h.Position]
+	if all < 0 {
+		return nil, fmt.Errorf("cut at position %d is not one of the model's cuts", h.Position)
+	}
+	from, to := t.number[h.From], t.number[h.To]
+	link := t.links[from*len(t.hosts)+to]
+	if link == nil {
+		return nil, fmt.Errorf("%w from %s to %s", ErrNoLink, h.From, h.To)
+	}
+	whole := t.cheapest(from, to, all)
+	if !whole.possible() {
+		return nil, fmt.Errorf("%w from %s to %s at position %d with the codecs that are left", ErrNoLink, h.From, h.To, h.Position)
+	}
+	part := 0.0
+	if whole.Bytes > 0 {
+		part = float64(bytes) / float64(whole.Bytes)
+	}
+	c := whole
+	c.Hop, c.Bytes, c.Wire = h, bytes, int64(math.Round(part*float64(whole.Wire)))
+	c.Encode, c.Decode = time.Duration(math.Round(part*float64(whole.Encode))), time.Duration(math.Round(part*float64(whole.Decode)))
+	c.Travel = link.Travel(c.Wire)
+	return &c, nil
+}
+
 // possible says whether there is a codec for the hop.
 func (h *HopCost) possible() bool { return h.Codec != "" }
 
@@ -320,7 +346,7 @@ func (t *tables) rate(from, to int) []HopCost {
 func (t *tables) cheapest(from, to, at int) HopCost {
 	link, sender, receiver := t.links[from*len(t.hosts)+to], &t.hosts[from], &t.hosts[to]
 	position := t.order[at]
-	raw := HopCost{Hop: Hop{sender.name, receiver.name, position.P, position.P == t.Layers}, Codec: RawCodec,
+	raw := HopCost{Hop: Hop{From: sender.name, To: receiver.name, Position: position.P, Back: position.P == t.Layers}, Codec: RawCodec,
 		Bytes: position.Bytes, Wire: position.Bytes, Latency: link.Latency}
 	if c := sender.codec(at, RawCodec); c != nil {
 		raw.Wire, raw.Encode = c.wire, c.encode

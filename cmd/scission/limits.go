@@ -186,7 +186,7 @@ func (l *limits) warnings(pb split.Problem, best split.Estimate, now time.Time) 
 		}
 	}
 	if best.ShipsInput {
-		list = append(list, fmt.Sprintf("the best ships the input itself, or what it can be recovered from, from %s: --private 1 keeps it there", best.Hops[0].From))
+		list = append(list, fmt.Sprintf("the best ships the input itself, or what it can be recovered from, from %s: --private 1 keeps it there", pb.Source))
 	}
 	if names := lossyOf(codecsIn(best)); len(names) > 0 {
 		list = append(list, fmt.Sprintf("the best sends with %s, which changes values: scission exec needs --lossy for it", strings.Join(names, ", ")))
