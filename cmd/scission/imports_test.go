@@ -34,7 +34,8 @@ var rules = []struct {
 	{"split/compat", []string{"split"}},
 	{"split/cut", []string{"engine/graph", "engine/tensor", "split", "split/maxflow"}},
 	{"split/maxflow", nil},
-	{"split/run", []string{"engine", "engine/graph", "engine/tensor", "transport", "transport/keys", "split", "split/cut"}},
+	{"split/run", []string{"engine", "engine/graph", "engine/tensor", "transport", "transport/keys", "split", "split/cut", "split/tile"}},
+	{"split/tile", []string{"engine/graph", "engine/tensor", "ops", "split", "split/cut"}},
 	{"bench", []string{""}},
 	{"cmd", []string{""}},
 }
