@@ -104,10 +104,13 @@ func (n *Node) Open(ctx context.Context, d Deployment) (*Execution, error) {
 	}
 	e := &Execution{}
 	linked := func(from, to string) bool { return !e.Relayed }
-	first := slices.IndexFunc(d.Stages, func(s split.Stage) bool { return s.Host != n.Name })
-	if first >= 0 && first < len(d.Stages)-1 {
-		tail := d.Stages[first:]
-		e.Relayed = slices.ContainsFunc(tail, func(s split.Stage) bool { return s.Host == n.Name })
+	for rest := d.Stages; len(rest) > 0; {
+		row := untiled(rest)
+		first := slices.IndexFunc(row, func(s split.Stage) bool { return s.Host != n.Name })
+		if first >= 0 && slices.ContainsFunc(row[first:], func(s split.Stage) bool { return s.Host == n.Name }) {
+			e.Relayed = true
+		}
+		rest = rest[max(1, len(row)):]
 	}
 	open := func() (pipeline, error) {
 		e.Hops, e.Nodes = split.Hops(d.Stages, n.Name, linked), nil
@@ -119,7 +122,7 @@ func (n *Node) Open(ctx context.Context, d Deployment) (*Execution, error) {
 				p.Close()
 				return nil, err
 			}
-			if l, ok := r.(*local); ok {
+			for _, l := range localsOf(r) {
 				for _, node := range l.nodes {
 					e.Nodes = append(e.Nodes, node.NodeInfo)
 				}
@@ -140,12 +143,39 @@ func (n *Node) Open(ctx context.Context, d Deployment) (*Execution, error) {
 	return e, nil
 }
 
+// untiled is the stages before the first that is tiled, between which data need
+// not return to this host.
+func untiled(stages split.Partition) split.Partition {
+	if i := slices.IndexFunc(stages, split.Stage.Tiled); i >= 0 {
+		return stages[:i]
+	}
+	return stages
+}
+
+// localsOf returns what of a runner computes on this host.
+func localsOf(r Runner) (ls []*local) {
+	switch r := r.(type) {
+	case *local:
+		return []*local{r}
+	case *tiled:
+		for _, w := range r.workers {
+			ls = append(ls, localsOf(w.Runner)...)
+		}
+	}
+	return ls
+}
+
 // errBroken says that a host in the row does not know the next.
 var errBroken = errors.New("broken row")
 
 // openNext opens the first of stages on this host, or as many as belong
 // together on another one, and returns how many that are.
 func (n *Node) openNext(ctx context.Context, d Deployment, self string, stages split.Partition, alone bool, memory *int) (Runner, int, error) {
+	if stages[0].Tiled() {
+		t, err := n.openTiled(ctx, d, self, stages[0], memory)
+		return t, 1, err
+	}
+	stages = untiled(stages)
 	if stages[0].Host == self {
 		l, err := n.openLocal(d, stages[0], memory)
 		return l, 1, err

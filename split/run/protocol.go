@@ -41,9 +41,10 @@ type openRequest struct {
 	Stages []split.Stage           `json:"stages"` // a part of the partition; the first is the receiver's
 	Codecs []hopCodec              `json:"codecs,omitempty"`
 	// Of Deployment.
-	Alternatives []string `json:"alternatives,omitempty"`
-	Lossy        bool     `json:"lossy,omitempty"`
-	Layers       bool     `json:"layers,omitempty"`
+	Alternatives []string     `json:"alternatives,omitempty"`
+	Lossy        bool         `json:"lossy,omitempty"`
+	Layers       bool         `json:"layers,omitempty"`
+	Tile         *tileRequest `json:"tile,omitempty"`
 }
 
 type hopCodec struct {

@@ -259,11 +259,17 @@ func (n *Node) openRemote(ctx context.Context, d Deployment, self string, stages
 	return r, o.Taken, nil
 }
 
-func (p *peer) open(ctx context.Context, d Deployment, stages split.Partition) (o opened, err error) {
+func (p *peer) open(ctx context.Context, d Deployment, stages split.Partition) (opened, error) {
+	return p.openPart(ctx, d, stages, nil)
+}
+
+// openPart is open for one stage of which the peer runs a part, or all of it
+// without one.
+func (p *peer) openPart(ctx context.Context, d Deployment, stages split.Partition, part *tileRequest) (o opened, err error) {
 	codecs := codecList(d.Codecs)
 	sort.Slice(codecs, func(i, j int) bool { return codecs[i].Hop.String() < codecs[j].Hop.String() })
 	x, err := p.call(ctx, kindOpen, encodeMeta(openRequest{
-		Model: d.Model.Digest, Shapes: d.Model.Shapes, Stages: stages, Codecs: codecs, Alternatives: d.Alternatives, Lossy: d.Lossy, Layers: d.Layers,
+		Model: d.Model.Digest, Shapes: d.Model.Shapes, Stages: stages, Codecs: codecs, Alternatives: d.Alternatives, Lossy: d.Lossy, Layers: d.Layers, Tile: part,
 	}), nil, nil)
 	if err != nil {
 		return o, err
@@ -285,10 +291,14 @@ func (r *remote) route(d Deployment, self string, taken split.Partition) error {
 	for _, v := range last.Outputs {
 		r.results = append(r.results, v.Type)
 	}
-	if r.codec, err = d.choiceFor(r.there); err != nil {
-		return err
+	return r.choose(d)
+}
+
+// choose sets the codecs of the hops.
+func (r *remote) choose(d Deployment) (err error) {
+	if r.codec, err = d.choiceFor(r.there); err == nil {
+		r.backCodec, err = d.codecFor(r.back)
 	}
-	r.backCodec, err = d.codecFor(r.back)
 	return err
 }
 

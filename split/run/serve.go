@@ -380,6 +380,9 @@ func (s *session) stages(ctx context.Context, r openRequest, g *graph.Graph) (ta
 		Codecs: codecMap(r.Codecs), Alternatives: r.Alternatives, Lossy: r.Lossy,
 		Layers: r.Layers,
 	}
+	if r.Tile != nil {
+		return 1, s.tile(d, r)
+	}
 	for taken < len(r.Stages) {
 		next := r.Stages[taken].Host
 		if _, known := n.Peers[next]; next != self && !known {
@@ -415,6 +418,9 @@ func checkRow(stages []split.Stage, layers int) error {
 	}
 	for i, st := range stages {
 		s := st.Segment
+		if st.Tiled() {
+			return fmt.Errorf("run: stage %d is %v, want one host: workers are opened by who gives them their rows", i, st)
+		}
 		if s.From < 0 || s.To > layers || s.From >= s.To || i > 0 && s.From != stages[i-1].Segment.To {
 			return fmt.Errorf("run: stage %d is %v, want stages in a row within layers 0 to %d", i, st, layers-1)
 		}
