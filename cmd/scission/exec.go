@@ -68,7 +68,8 @@ func (a *app) execCommand() *cobra.Command {
 		Short: "Run a model spread over several machines",
 		Long: `Run a partition of a model for real. STAGES are NAME:FIRST-LAST for this machine
 and NAME@ADDR:FIRST-LAST for workers, in order, with layers as "scission inspect"
-counts them; "end" is the last layer. With --plan the stages and codecs are those
+counts them; "end" is the last layer. A+B instead of a name is a tiled stage, of which
+each worker computes rows of the images, A*3+B*2 with shares. With --plan the stages and codecs are those
 of the plan's estimate number --rank, and --host gives the addresses.
 
 Every stage and hop is timed. Predicted times are shown beside the measured ones
@@ -83,6 +84,7 @@ give tensors of one shape.`,
 		Example: `  scission exec model.onnx --stages device:0-6,edge@127.0.0.1:7001:7-end --input random:1
   scission exec model.onnx --plan plan.json --host edge=127.0.0.1:7001 --input data=x.npy --runs 20 --check
   scission exec model.onnx --stages device:0-6,edge@127.0.0.1:7001:7-end --input random:1 --codec u8 --check
+  scission exec model.onnx --stages 'edge1@10.0.0.2:7001+edge2@10.0.0.3:7001:0-30,device:31-end' --name device --input random:1 --check
   scission exec model.onnx cat.jpg dog.jpg --labels names.txt --stages device:0-6,edge@127.0.0.1:7001:7-end`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -238,6 +240,13 @@ func codecsOf(e split.Estimate) map[split.Hop]string {
 	for _, h := range e.Hops {
 		codecs[h.Hop] = h.Codec
 	}
+	for _, s := range e.Stages {
+		for _, t := range s.Tiles {
+			if t.There != nil {
+				codecs[t.There.Hop], codecs[t.Back.Hop] = t.There.Codec, t.Back.Codec
+			}
+		}
+	}
 	return codecs
 }
 
@@ -252,20 +261,33 @@ func parseStages(d *run.Deployment, stages, name string, peers map[string]string
 		peers[host] = addr
 	}
 	d.Stages = p
-	for _, s := range p {
-		_, known := peers[s.Host]
+	for _, host := range hostsOf(p) {
+		_, known := peers[host]
 		switch {
-		case known || s.Host == name:
+		case known || host == name:
 		case name == "":
-			name = s.Host
+			name = host
 		default:
-			return "", usagef("stages %q: %s has no address, and this machine is %s", stages, s.Host, name)
+			return "", usagef("stages %q: %s has no address, and this machine is %s", stages, host, name)
 		}
 	}
 	if name == "" {
 		name = deviceName
 	}
 	return name, nil
+}
+
+// hostsOf lists the hosts of the stages, the workers of tiled ones among them.
+func hostsOf(p split.Partition) (hosts []string) {
+	for _, s := range p {
+		if !s.Tiled() {
+			hosts = append(hosts, s.Host)
+		}
+		for _, w := range s.Workers() {
+			hosts = append(hosts, w.Host)
+		}
+	}
+	return hosts
 }
 
 // checking says how outputs are compared with those of the unsplit run.
@@ -360,18 +382,48 @@ func (r *execReport) fill(samples []run.Sample, predicted *split.Estimate) {
 func prediction(e *split.Estimate, s run.Span) *time.Duration {
 	if s.What == run.Compute {
 		for _, st := range e.Stages {
-			if st.Host == s.Host && st.Segment == *s.Segment {
+			if st.Segment != *s.Segment {
+				continue
+			}
+			if st.Host == s.Host {
 				return &st.Compute
+			}
+			for _, t := range st.Tiles {
+				if t.Host == s.Host {
+					return &t.Compute
+				}
 			}
 		}
 		return nil
 	}
+	if s.Hop.Tile {
+		return tilePrediction(e, s)
+	}
 	for _, h := range e.Hops {
 		if h.Hop == *s.Hop {
-			return map[run.What]*time.Duration{run.Encode: &h.Encode, run.Travel: &h.Travel, run.Decode: &h.Decode}[s.What]
+			return partOf(&h, s.What)
 		}
 	}
 	return nil
+}
+
+// tilePrediction is prediction for a transfer of a worker's rows.
+func tilePrediction(e *split.Estimate, s run.Span) *time.Duration {
+	for _, st := range e.Stages {
+		for _, t := range st.Tiles {
+			for _, h := range []*split.HopCost{t.There, t.Back} {
+				if h != nil && h.Hop == *s.Hop {
+					return partOf(h, s.What)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// partOf is the time of a part of a hop.
+func partOf(h *split.HopCost, what run.What) *time.Duration {
+	return map[run.What]*time.Duration{run.Encode: &h.Encode, run.Travel: &h.Travel, run.Decode: &h.Decode}[what]
 }
 
 func printExec(w io.Writer, r execReport) {

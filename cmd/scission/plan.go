@@ -17,6 +17,7 @@ import (
 	"scission/engine/graph"
 	"scission/split"
 	"scission/split/cut"
+	"scission/split/tile"
 )
 
 // planVersion is the version field of a plan file.
@@ -51,6 +52,7 @@ type planning struct {
 	codecs            []string
 	lossy             bool // all lossy codecs, too
 	maxWidth          int
+	tiles             []string     // groups of hosts for tiled stages
 	graph             *graph.Graph // of the model; nil where there are only benchmarks
 }
 
@@ -91,6 +93,7 @@ func (pl *planning) problem(m *model) (split.Problem, error) {
 	pb := split.Problem{
 		Model: split.Model{Name: m.Name, Digest: m.Digest}, Layers: len(m.Graph.Nodes), Source: pl.source,
 		Positions: positions(m.Graph, pl.maxWidth), Profiles: map[string]*split.Profile{}, Codecs: pl.allowed(),
+		Tiling: tile.NewTiling(m.Graph),
 	}
 	files, err := filepath.Glob(filepath.Join(pl.profiles, "*.json"))
 	if err != nil || len(files) == 0 {
@@ -195,11 +198,19 @@ func (pl *planning) orders(hosts []string) [][]string {
 // maxFreeHosts bounds the hosts of which every order is tried.
 const maxFreeHosts = 6
 
-// rank finds the best partitions over all orders of the hosts.
+// rank finds the best partitions over all orders of the hosts, and with a stage that is tiled over each of the groups
+// of hosts.
 func (pl *planning) rank(pb split.Problem, q split.Query) ([]split.Estimate, error) {
 	all, err := pl.overOrders(pb, func(pb split.Problem) ([]split.Estimate, error) { return pb.Rank(q) })
 	if err != nil {
 		return nil, err
+	}
+	for _, group := range pl.tiles {
+		tiled, err := pb.RankTiled(q, strings.Split(group, "+"))
+		if err != nil && !errors.Is(err, split.ErrNoPartition) {
+			return nil, fmt.Errorf("%w: --tile %s: %w", errUsage, group, err)
+		}
+		all = append(all, tiled...)
 	}
 	slices.SortStableFunc(all, q.Compare)
 	return all[:min(len(all), max(q.Top, 1))], nil
@@ -264,6 +275,7 @@ split/compat/COMPAT.md tells how its options translate.`,
 		Example: `  scission plan model.onnx --profiles profiles --network network.json --top 10
   scission plan model.onnx --profiles profiles --network network.json --use device --split-only -o plan.json
   scission plan model.onnx --profiles profiles --network preset:wired --private 1 --max-upload device=500kB --objective throughput
+  scission plan model.onnx --profiles profiles --network network.json --tile edge1+edge2
   scission plan vgg19 --benchmarks benchmark_data --network benchmark_data/network_stats.csv --use raspi4 --layers '2500=10'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -329,6 +341,7 @@ split/compat/COMPAT.md tells how its options translate.`,
 	f.StringSliceVar(&q.Use, "use", nil, "hosts that must compute")
 	f.StringSliceVar(&q.Avoid, "avoid", nil, "hosts that must not compute")
 	f.BoolVar(&q.SplitOnly, "split-only", false, "leave out running everything on one host")
+	f.StringArrayVar(&pl.tiles, "tile", nil, "consider stages of which the hosts `A+B` compute rows of the images, too")
 	f.StringVarP(&output, "output", "o", "", "write a plan `FILE` for scission exec")
 	f.Bool(compatFlag, false, `take all other arguments as the original Scission does: "scission compat"`)
 	return c
