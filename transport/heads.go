@@ -60,7 +60,7 @@ func (h *huffState) encodeZeros(dst, src []byte, elem int) ([]byte, error) {
 		dst[at] = headsOfAll
 		m, bitmap = n, nil
 	}
-	rest := dst[len(dst) : len(dst)+n*(elem-1)+plane.Slack]
+	rest := dst[len(dst) : len(dst)+len(src)+plane.Slack]
 	plane.Split(h.heads, rest, bitmap, src, elem)
 	return h.appendBlocks(dst[:len(dst)+m*(elem-1)], h.heads[:m], headsBlock)
 }

@@ -32,11 +32,14 @@ func Mark(bitmap, src []byte, elem int) (set int) {
 		done = n / Group
 		f(&bitmap[0], &src[0], done)
 	}
+	if elem == 4 {
+		mark4(bitmap[done:], src[done*Group*4:])
+		return Count(bitmap)
+	}
 	clear(bitmap[done:])
 	for i := done * Group; i < n; i++ {
-		if load(src[i*elem:], elem) != 0 {
-			bitmap[i/Group] |= 1 << (i % Group)
-		}
+		v := load(src[i*elem:], elem)
+		bitmap[i/Group] |= byte((v|-v)>>63) << (i % Group)
 	}
 	return Count(bitmap)
 }
@@ -54,10 +57,11 @@ func Count(bitmap []byte) (set int) {
 
 // Split takes apart the elements of src, of elem bytes, or those alone that bitmap marks if it is not nil. Each is turned
 // left by a bit if it has more than one byte, so that a float's sign goes to its end; its highest byte, the head, goes to
-// heads and the others to rest. heads has room for Slack bytes behind one for each element of src, and rest behind elem-1.
+// heads and the others to rest. heads has room for Slack bytes behind one for each element of src, and rest behind elem,
+// which it works in.
 func Split(heads, rest, bitmap, src []byte, elem int) {
 	n, m, done := len(src)/elem, 0, 0
-	_, _ = heads[:n+Slack], rest[:n*(elem-1)+Slack]
+	_, _ = heads[:n+Slack], rest[:n*elem+Slack]
 	if f := best.split[elem]; f != nil && n >= Group {
 		done = n / Group
 		var marks *byte
@@ -67,17 +71,30 @@ func Split(heads, rest, bitmap, src []byte, elem int) {
 		}
 		f(&heads[0], &rest[0], marks, &src[0], done)
 	}
+	if elem == 4 {
+		if bitmap != nil {
+			bitmap = bitmap[done:]
+		}
+		split4(heads[m:], rest[3*m:], bitmap, src[done*Group*4:])
+		return
+	}
+	// Without a branch on the bitmap: where an element is left out the next is written over it.
 	width, turn := 8*elem, turn(elem)
 	for i := done * Group; i < n; i++ {
-		if bitmap != nil && bitmap[i/Group]>>(i%Group)&1 == 0 {
-			continue
-		}
 		v := load(src[i*elem:], elem)
 		v = v<<turn | v>>(width-turn)
 		heads[m] = byte(v >> (width - 8))
 		store(rest[m*(elem-1):], v, elem-1)
-		m++
+		m += marked(bitmap, i)
 	}
+}
+
+// marked is 1 if a bitmap marks element i, or is nil, and 0 otherwise.
+func marked(bitmap []byte, i int) int {
+	if bitmap == nil {
+		return 1
+	}
+	return int(bitmap[i/Group]>>(i%Group)) & 1
 }
 
 // Join is the inverse of Split: it fills dst with the elements, and those that bitmap does not mark with zeros. heads has
@@ -91,15 +108,17 @@ func Join(dst, heads, rest, bitmap []byte, elem int) {
 			marks = &bitmap[:groups][0]
 		}
 		// Group by group, heads are read no further than the last element's and Group behind it.
-		done = f(&dst[0], &heads[0], &rest[0], &rest[len(rest)-Slack], marks, groups)
-		m = done * Group
-		if bitmap != nil {
-			m = Count(bitmap[:done])
-		}
+		done = Group * f(&dst[0], &heads[0], &rest[0], &rest[len(rest)-Slack], marks, groups)
+	} else if elem == 4 {
+		done = join4(dst, heads, rest, bitmap)
+	}
+	m = done
+	if bitmap != nil {
+		m = Count(bitmap[:done/Group])
 	}
 	width, turn := 8*elem, turn(elem)
-	for i := done * Group; i < n; i++ {
-		if bitmap != nil && bitmap[i/Group]>>(i%Group)&1 == 0 {
+	for i := done; i < n; i++ {
+		if marked(bitmap, i) == 0 {
 			clear(dst[i*elem:][:elem])
 			continue
 		}

@@ -107,7 +107,7 @@ func apart(t *testing.T, src []byte, elem int) {
 			wantHeads = append(wantHeads, byte(v>>(8*(elem-1))))
 			wantRest = append(wantRest, binary.LittleEndian.AppendUint64(nil, v)[:elem-1]...)
 		}
-		heads, rest := guarded(t, n+Slack), guarded(t, n*(elem-1)+Slack)
+		heads, rest := guarded(t, n+Slack), guarded(t, n*elem+Slack)
 		Split(heads, rest, marks, src, elem)
 		if !bytes.Equal(heads[:len(wantHeads)], wantHeads) || !bytes.Equal(rest[:len(wantRest)], wantRest) {
 			t.Fatalf("%d elements of %d bytes, marks %v: got heads % x and rest % x, want % x and % x", n, elem, marks != nil,
@@ -328,7 +328,7 @@ func BenchmarkKernels(b *testing.B) {
 	for i := range n { // finite, and not large
 		src[4*i+3] &= 0x3f
 	}
-	bitmap, heads, rest, dst := make([]byte, n/8), make([]byte, n+Slack), make([]byte, 4*n), make([]byte, 4*n)
+	bitmap, heads, rest, dst := make([]byte, n/8), make([]byte, n+Slack), make([]byte, 4*n+Slack), make([]byte, 4*n)
 	Mark(bitmap, src, 4)
 	for _, k := range []struct {
 		name string
