@@ -80,6 +80,9 @@ func TestExternalDataNeedsAFolder(t *testing.T) {
 	if _, err := Load(data); err == nil || !strings.Contains(err.Error(), `"w"`) || !strings.Contains(err.Error(), `"w.bin"`) {
 		t.Errorf("got %v, want an error that names the tensor and the file", err)
 	}
+	if _, err := Open(write(t, string(data), dir, "model.onnx"), Options{Alone: true}); err == nil || !strings.Contains(err.Error(), `"w.bin"`) {
+		t.Errorf("alone in its folder: got %v, want an error that names the file", err)
+	}
 	m, err := Parse(data, Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)

@@ -60,6 +60,9 @@ type Limits struct {
 // Options says how to read a model. The zero Options reads a file without
 // external data within the default limits.
 type Options struct {
+	// Alone makes Open leave Dir empty: for files of strangers, whose folder has
+	// what is not theirs.
+	Alone bool
 	// Dir is the folder to which external data is confined, usually that of
 	// the model. If it is empty, a model with external data is an error. Open
 	// sets it to the folder of the file.
@@ -143,7 +146,9 @@ func open(path string, o Options, get getFile) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("onnximport: %w", err)
 	}
-	o.Dir = filepath.Dir(path)
+	if o.Dir = filepath.Dir(path); o.Alone {
+		o.Dir = ""
+	}
 	m, err := parse(file.data, o, get)
 	if err != nil {
 		return nil, errors.Join(err, file.close())

@@ -131,7 +131,7 @@ func loadStored(path string, shapes map[string]tensor.Shape) (*graph.Graph, io.C
 }
 
 func loadWithin(path string, shapes map[string]tensor.Shape, l onnximport.Limits) (*graph.Graph, io.Closer, error) {
-	m, err := onnximport.Open(path, onnximport.Options{Limits: l})
+	m, err := onnximport.Open(path, onnximport.Options{Limits: l, Alone: true})
 	if err != nil {
 		return nil, nil, err
 	}

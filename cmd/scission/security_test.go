@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -204,5 +205,36 @@ func TestKeysAreNotReplacedAndSayWhoseTheyAre(t *testing.T) {
 		if _, stderr := want(t, exitUsage, append([]string{"keys"}, strings.Fields(args)...)...); !strings.Contains(stderr, says) {
 			t.Errorf("keys %s: says %q, want %q", args, stderr, says)
 		}
+	}
+}
+
+// systemd knows every line of the unit, and the program every flag.
+func TestTheUnitOfSystemdIsValid(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("systemd", "scission.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const program = "/usr/local/bin/scission"
+	_, line, _ := strings.Cut(string(b), "ExecStart="+program+" ")
+	line, _, found := strings.Cut(line, "\n")
+	if !found {
+		t.Fatal("the unit starts no scission")
+	}
+	help, _ := want(t, exitOK, "serve", "--help")
+	for word := range strings.FieldsSeq(line) {
+		if strings.HasPrefix(word, "--") && !strings.Contains(help, word+" ") {
+			t.Errorf("serve has no flag %s", word)
+		}
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not here")
+	}
+	path := filepath.Join(t.TempDir(), "scission.service")
+	if err := os.WriteFile(path, bytes.ReplaceAll(b, []byte(program), []byte(os.Args[0])), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(analyze, "verify", path).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 }
