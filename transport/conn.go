@@ -34,9 +34,10 @@ const (
 // A new Conn holds about 5 KB. It then keeps the memory of its largest
 // frames, for lack of which Send and Receive would allocate: what one message
 // takes raw and encoded when receiving, and what it takes encoded when
-// sending. Each of these three buffers is let go when it exceeds 32 MiB. What
-// codecs work with is not the Conn's: all share about 2 MB, and room for the
-// largest tensor up to 32 MiB, for each processor.
+// sending. Each of these three buffers is let go when it exceeds 32 MiB.
+// ReceiveInto uses an Inbox instead of the first. What codecs work with is not
+// the Conn's: all share about 2 MB, and room for the largest tensor up to 32 MiB,
+// for each processor.
 type Conn struct {
 	nc     net.Conn
 	tcp    bool // net.Buffers become one writev
@@ -62,8 +63,19 @@ type Conn struct {
 	reader  *bufio.Reader
 	prelude [preludeSize]byte
 	table   []byte
-	meta    []byte
 	wire    []byte // encoded tensors, one after the other
+	own     Inbox  // of Receive
+}
+
+// Inbox is the memory of one received Message. The zero value is ready; one
+// that was used keeps the memory of its largest message, up to 32 MiB, and is
+// not to be copied.
+type Inbox struct {
+	// Admit, if not nil, is asked before memory is taken for tensors of so many
+	// bytes in total, decoded. Its error ends the connection's receiving.
+	Admit func(kind uint8, bytes int) error
+
+	meta    []byte
 	arena   []byte // tensors, each on a multiple of tensor.Align
 	slots   []*slot
 	tensors []*tensor.Tensor // of the slots
@@ -273,24 +285,30 @@ func (c *Conn) join() {
 	c.pieces[0] = c.head
 }
 
-// Receive reads one frame. The Message, its Meta and its tensors are in memory
-// of the Conn: they may be read and written until the next Receive, which
-// reuses it.
+// Receive is ReceiveInto an Inbox of the Conn, so that what it returns may be
+// read and written until the next Receive.
+func (c *Conn) Receive(ctx context.Context) (*Message, Stats, error) {
+	return c.ReceiveInto(ctx, &c.own)
+}
+
+// ReceiveInto reads one frame. The Message, its Meta and its tensors are in
+// memory of the Inbox: they may be read and written until its next use, which
+// may be with another Conn.
 //
 // It fails with io.EOF when the peer has closed the connection between frames.
-// Under the same context as the Receive before, and with memory as large as it
-// needs already held, Receive allocates nothing. Otherwise it allocates at most
+// Under the same context as the call before, and with memory as large as it
+// needs already held, it allocates nothing. Otherwise it allocates at most
 // 1 MiB for a frame of which nothing arrived yet, then at most twice what
 // arrived, and an encoded tensor's decoded size, within Limits, once its bytes
 // are there.
-func (c *Conn) Receive(ctx context.Context) (*Message, Stats, error) {
+func (c *Conn) ReceiveInto(ctx context.Context, in *Inbox) (*Message, Stats, error) {
 	d := &c.in
 	if err := d.begin(ctx); err != nil {
 		return nil, Stats{}, err
 	}
 	defer d.end()
-	if cap(c.arena) > retain {
-		c.arena = nil
+	if cap(in.arena) > retain {
+		in.arena = nil
 	}
 	if cap(c.wire) > retain {
 		c.wire = nil
@@ -298,11 +316,11 @@ func (c *Conn) Receive(ctx context.Context) (*Message, Stats, error) {
 	if err := c.await(); err != nil {
 		return nil, Stats{}, d.fail(err)
 	}
-	stats, err := c.readFrame()
+	stats, err := c.readFrame(in)
 	if err != nil {
 		return nil, Stats{}, d.fatal(err)
 	}
-	return &c.msg, stats, nil
+	return &in.msg, stats, nil
 }
 
 // Await waits until the first byte of a frame is there, which the next Receive
@@ -332,8 +350,8 @@ func (c *Conn) await() error {
 	return c.next(t)
 }
 
-// readFrame sets c.msg.
-func (c *Conn) readFrame() (Stats, error) {
+// readFrame sets in.msg.
+func (c *Conn) readFrame(in *Inbox) (Stats, error) {
 	if err := c.read(c.prelude[:]); err != nil {
 		return Stats{}, err
 	}
@@ -345,27 +363,32 @@ func (c *Conn) readFrame() (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
-	if crc, err = c.fill(&c.meta, 0, p.meta, p.meta, crc); err != nil {
+	if crc, err = c.fill(&in.meta, 0, p.meta, p.meta, crc); err != nil {
 		return Stats{}, err
 	}
 	if crc != p.crc {
 		return Stats{}, fmt.Errorf("%w: header has crc32c %08x, want %08x", ErrChecksum, crc, p.crc)
 	}
-	c.msg = Message{Kind: p.kind, ID: p.id, Deadline: p.deadline}
+	in.msg = Message{Kind: p.kind, ID: p.id, Deadline: p.deadline}
 	if p.meta > 0 {
-		c.msg.Meta = c.meta[:p.meta]
+		in.msg.Meta = in.meta[:p.meta]
 	}
-	stats, err := c.parseTable(c.table[:p.table], p.count)
+	stats, err := c.parseTable(in, c.table[:p.table], p.count)
 	if err != nil {
 		return Stats{}, err
 	}
 	stats.WireBytes += preludeSize + p.table + p.meta
-	if err := c.readTensors(c.slots[:p.count]); err != nil {
+	if in.Admit != nil {
+		if err := in.Admit(p.kind, stats.RawBytes); err != nil {
+			return Stats{}, err
+		}
+	}
+	if err := c.readTensors(in, in.slots[:p.count]); err != nil {
 		return Stats{}, err
 	}
 	last := time.Now()
 	stats.Transfer = last.Sub(c.in.started)
-	if err := c.decode(c.slots[:p.count]); err != nil {
+	if err := c.decode(in, in.slots[:p.count]); err != nil {
 		return Stats{}, err
 	}
 	stats.Code = time.Since(last)
@@ -373,16 +396,16 @@ func (c *Conn) readFrame() (Stats, error) {
 }
 
 // parseTable sets the first count slots.
-func (c *Conn) parseTable(b []byte, count int) (Stats, error) {
+func (c *Conn) parseTable(in *Inbox, b []byte, count int) (Stats, error) {
 	var stats Stats
 	at := 0
 	for i := range count {
-		if i == len(c.slots) {
+		if i == len(in.slots) {
 			s := new(slot)
 			s.shape = s.dims[:0]
-			c.slots = append(c.slots, s)
+			in.slots = append(in.slots, s)
 		}
-		s := c.slots[i]
+		s := in.slots[i]
 		var err error
 		if b, err = s.parse(b, c.limits.Tensor, c.accept); err != nil {
 			return Stats{}, fmt.Errorf("tensor %d: %w", i, err)
@@ -403,7 +426,7 @@ func (c *Conn) parseTable(b []byte, count int) (Stats, error) {
 
 // readTensors reads raw tensors to their place in the arena and encoded ones,
 // in order, to c.wire.
-func (c *Conn) readTensors(slots []*slot) error {
+func (c *Conn) readTensors(in *Inbox, slots []*slot) error {
 	size, encoded := 0, 0
 	for _, s := range slots {
 		size = s.at + s.raw
@@ -415,7 +438,7 @@ func (c *Conn) readTensors(slots []*slot) error {
 	for i, s := range slots {
 		crc, err := uint32(0), error(nil)
 		if s.codec == Raw.ID() {
-			crc, err = c.fill(&c.arena, s.at, s.raw, size, 0)
+			crc, err = c.fill(&in.arena, s.at, s.raw, size, 0)
 		} else {
 			crc, err = c.fill(&c.wire, at, s.wire, encoded, 0)
 			at += s.wire
@@ -428,17 +451,17 @@ func (c *Conn) readTensors(slots []*slot) error {
 		}
 	}
 	if size > 0 {
-		grow(&c.arena, len(c.arena), size, size)
+		grow(&in.arena, len(in.arena), size, size)
 	}
 	return nil
 }
 
-// decode decodes the encoded tensors and puts all into c.msg.
-func (c *Conn) decode(slots []*slot) error {
+// decode decodes the encoded tensors and puts all into in.msg.
+func (c *Conn) decode(in *Inbox, slots []*slot) error {
 	wire := c.wire
-	c.tensors = c.tensors[:0]
+	in.tensors = in.tensors[:0]
 	for i, s := range slots {
-		raw := c.arena[s.at : s.at+s.raw : s.at+s.raw]
+		raw := in.arena[s.at : s.at+s.raw : s.at+s.raw]
 		var err error
 		if s.codec != Raw.ID() {
 			err = codecs[s.codec].Decode(raw, wire[:s.wire], tensor.Type{DType: s.dtype, Shape: s.shape})
@@ -451,9 +474,9 @@ func (c *Conn) decode(slots []*slot) error {
 			return fmt.Errorf("tensor %d: %w", i, err)
 		}
 		s.tensor = tensor.Tensor{Type: tensor.Type{DType: s.dtype, Shape: s.shape}, Raw: raw}
-		c.tensors = append(c.tensors, &s.tensor)
+		in.tensors = append(in.tensors, &s.tensor)
 	}
-	c.msg.Tensors = c.tensors
+	in.msg.Tensors = in.tensors
 	return nil
 }
 

@@ -154,8 +154,8 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 func TestIdlePeerIsCutOff(t *testing.T) {
 	bubble(t, Limits{Idle: time.Minute}, simnet.Link{}, func(t *testing.T, a, b *Conn) {
 		start := time.Now()
-		if _, _, err := b.Receive(t.Context()); !errors.Is(err, ErrTimeout) {
-			t.Errorf("Receive: %v, want %v", err, ErrTimeout)
+		if _, _, err := b.Receive(t.Context()); !errors.Is(err, ErrTimeout) || !errors.Is(err, ErrIdle) {
+			t.Errorf("Receive: %v, want %v", err, ErrIdle)
 		}
 		elapsed(t, start, time.Minute)
 		if _, err := a.Send(t.Context(), &Message{ID: 5}, nil); err != nil {

@@ -155,7 +155,7 @@ func (d *direction) fail(err error) error {
 		case lost != nil:
 			err = lost
 		case d.started.IsZero():
-			err = fmt.Errorf("%w: no frame within %v", ErrTimeout, d.limits.Idle)
+			err = fmt.Errorf("%w: no frame within %v", ErrIdle, d.limits.Idle)
 		default:
 			err = fmt.Errorf("%w: frame not at byte %d after %v, want %d bytes/s after %v", ErrTimeout,
 				d.bytes, time.Since(d.started).Round(time.Millisecond), d.limits.MinRate, d.limits.Grace)

@@ -407,7 +407,7 @@ func TestMemoryGrowsWithWhatArrives(t *testing.T) {
 	if _, _, err := c.Receive(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Fatalf("Receive: %v, want %v", err, io.ErrUnexpectedEOF)
 	}
-	if got := cap(c.arena); got > 2*(arrives+readStep) {
+	if got := cap(c.own.arena); got > 2*(arrives+readStep) {
 		t.Errorf("%d bytes allocated for %d that arrived", got, arrives)
 	}
 }
@@ -425,8 +425,8 @@ func TestLargeBuffersAreLetGo(t *testing.T) {
 		}
 		sameMessage(t, got, want)
 	}
-	if cap(c.arena) > retain {
-		t.Errorf("the connection still holds %d bytes", cap(c.arena))
+	if cap(c.own.arena) > retain {
+		t.Errorf("the connection still holds %d bytes", cap(c.own.arena))
 	}
 }
 
@@ -476,7 +476,7 @@ func FuzzReceive(f *testing.F) {
 			t.Fatalf("message %v and error %v, want one of them", m, err)
 		}
 		most := maxExpansion*len(b) + firstGrow
-		if got := cap(c.arena) + cap(c.wire) + cap(c.meta) + cap(c.table); got > min(most, fuzzLimits.Tensors*2+fuzzLimits.Meta+1<<12) {
+		if got := cap(c.own.arena) + cap(c.wire) + cap(c.own.meta) + cap(c.table); got > min(most, fuzzLimits.Tensors*2+fuzzLimits.Meta+1<<12) {
 			t.Fatalf("%d bytes allocated for %d", got, len(b))
 		}
 		if err != nil {
@@ -484,7 +484,7 @@ func FuzzReceive(f *testing.F) {
 		}
 		raw := true
 		for i, x := range m.Tensors {
-			raw = raw && c.slots[i].codec == Raw.ID()
+			raw = raw && c.own.slots[i].codec == Raw.ID()
 			if len(x.Raw) != x.Bytes() {
 				t.Fatalf("tensor %d: %d bytes for %v", i, len(x.Raw), x.Type)
 			}

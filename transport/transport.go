@@ -16,6 +16,7 @@ package transport
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -42,6 +43,9 @@ var (
 	ErrEncryption = errors.New("TLS on one side only")
 	// ErrTimeout: the peer was too slow or silent, or the context's deadline passed.
 	ErrTimeout = errors.New("timeout")
+	// ErrIdle: no frame began within Limits.Idle. It is an ErrTimeout after
+	// which the Conn is still usable.
+	ErrIdle = fmt.Errorf("%w: idle", ErrTimeout)
 )
 
 // Message is what one frame carries.

@@ -145,7 +145,7 @@ func (a *app) demo(ctx context.Context, name string, runs int) (r demoReport, er
 	}
 	for _, e := range todo {
 		d := run.Deployment{Model: m.Model, Stages: e.Partition, Codecs: codecsOf(*e)}
-		x, _, err := measureStages(ctx, device, m, d, [][]*tensor.Tensor{in}, 2, runs, e, checking{wanted: true}, p)
+		x, _, err := measureStages(ctx, device, m, d, [][]*tensor.Tensor{in}, execOptions{warmup: 2, runs: runs, check: checking{wanted: true}}, e, p)
 		p.clear()
 		if err != nil {
 			return r, err

@@ -26,7 +26,9 @@ type execReport struct {
 	Spans     []spanReport    `json:"spans"`
 	Predicted time.Duration   `json:"predicted_ns,omitempty"`
 	Error     float64         `json:"prediction_error,omitempty"` // (measured - predicted) / measured
-	Identical *bool           `json:"identical,omitempty"`        // to the run that is not split
+	// Throughput is what --pipeline measures.
+	Throughput *throughputReport `json:"throughput,omitempty"`
+	Identical  *bool             `json:"identical,omitempty"` // to the run that is not split
 	// Close is in place of Identical where lossy codecs are in use.
 	Close *closeReport `json:"close,omitempty"`
 	// Preprocess is how pictures became inputs.
@@ -58,10 +60,10 @@ func (a *app) execCommand() *cobra.Command {
 	var hosts []string
 	var inputs inputFlags
 	var outputs outputFlags
-	var rank, runs, warmup, threads int
-	var check bool
+	var rank, threads int
+	var o execOptions
 	var sec security
-	var slowdown, tolerance float64
+	var slowdown float64
 	var pl planning
 	c := &cobra.Command{
 		Use:   "exec MODEL [NAME=]FILE... --stages STAGES",
@@ -79,23 +81,32 @@ used that changes what it sends, which --lossy or its name allow, they must be
 within --tolerance. A lossless codec that does not pay while data is of another
 character than measured makes place for another one of --codecs, or for raw.
 
+With --pipeline many runs are on their way at once, --depth of them at most, so
+that all machines work at the same time. Runs in a second are then limited by the
+busiest machine or hop, whose share of the time between two answers is shown; a
+run by itself takes longer, since it waits behind others.
+
 Inputs and outputs are as in "scission run --help"; the files of an input must
 give tensors of one shape.`,
 		Example: `  scission exec model.onnx --stages device:0-6,edge@127.0.0.1:7001:7-end --input random:1
   scission exec model.onnx --plan plan.json --host edge=127.0.0.1:7001 --input data=x.npy --runs 20 --check
   scission exec model.onnx --stages device:0-6,edge@127.0.0.1:7001:7-end --input random:1 --codec u8 --check
   scission exec model.onnx --stages 'edge1@10.0.0.2:7001+edge2@10.0.0.3:7001:0-30,device:31-end' --name device --input random:1 --check
+  scission exec model.onnx --plan plan.json --host edge=127.0.0.1:7001 --input random:1 --pipeline --runs 200
   scission exec model.onnx cat.jpg dog.jpg --labels names.txt --stages device:0-6,edge@127.0.0.1:7001:7-end`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (stages == "") == (plan == "") {
 				return usagef("give either --stages or --plan")
 			}
-			if !(tolerance >= 0) {
-				return usagef("--tolerance %g, want at least 0", tolerance)
+			if !(o.check.tolerance >= 0) {
+				return usagef("--tolerance %g, want at least 0", o.check.tolerance)
 			}
-			if runs < 1 || warmup < 0 {
-				return usagef("--runs %d --warmup %d, want at least 1 and 0", runs, warmup)
+			if o.runs < 1 || o.warmup < 0 || o.depth < 0 {
+				return usagef("--runs %d --warmup %d --depth %d, want at least 1, 0 and 0", o.runs, o.warmup, o.depth)
+			}
+			if o.depth > 0 && !o.pipeline {
+				return usagef("--depth is for --pipeline")
 			}
 			if err := checkSlowdown(slowdown); err != nil {
 				return err
@@ -186,7 +197,8 @@ give tensors of one shape.`,
 				Name: name, Threads: threads, Machine: machine(threads), Peers: peers,
 				Transport: connect, Progress: p.update, Slowdown: slowdown,
 			}
-			r, out, err := measureStages(cmd.Context(), n, m, d, in, warmup, runs, predicted, checking{check, lossy, tolerance}, p)
+			o.check.lossy = lossy
+			r, out, err := measureStages(cmd.Context(), n, m, d, in, o, predicted, p)
 			p.clear()
 			if err != nil {
 				return err
@@ -223,10 +235,12 @@ give tensors of one shape.`,
 	outputs.flags(c)
 	f.StringVar(&name, "name", "", "this machine's `NAME`; the default is the stage without an address, or "+deviceName)
 	f.StringVar(&codec, "codec", "", "codec of all hops: one of "+strings.Join(codecNames(), ", ")+", which change nothing, or "+strings.Join(lossyOf(allCodecNames()), ", "))
-	f.IntVar(&runs, "runs", 1, "measured runs of each input")
-	f.IntVar(&warmup, "warmup", 1, "runs before that")
-	f.BoolVar(&check, "check", false, "compare with the unsplit run here, bit for bit")
-	f.Float64Var(&tolerance, "tolerance", 0.1, "how far --check lets an output be off where codecs change values, as a `PART` of its largest magnitude")
+	f.IntVar(&o.runs, "runs", 1, "measured runs of each input")
+	f.IntVar(&o.warmup, "warmup", 1, "runs before that; with --pipeline at least as many as its depth")
+	f.BoolVar(&o.pipeline, "pipeline", false, "have many runs on their way at once")
+	f.IntVar(&o.depth, "depth", 0, "runs on their way at once with --pipeline; 0 is one for each stage and hop, and one more")
+	f.BoolVar(&o.check.wanted, "check", false, "compare with the unsplit run here, bit for bit")
+	f.Float64Var(&o.check.tolerance, "tolerance", 0.1, "how far --check lets an output be off where codecs change values, as a `PART` of its largest magnitude")
 	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing here as if the processor were `N` times slower (emulation)")
 	pl.flags(c)
 	sec.flags(c)
@@ -297,9 +311,17 @@ type checking struct {
 	tolerance float64  // with them
 }
 
+// execOptions are how exec runs a deployment.
+type execOptions struct {
+	warmup, runs int
+	pipeline     bool
+	depth        int
+	check        checking
+}
+
 // measureStages opens a deployment, measures it with each of the inputs and puts
 // the prediction beside it. It returns the outputs for each.
-func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment, in [][]*tensor.Tensor, warmup, runs int, predicted *split.Estimate, check checking, p *progress) (execReport, [][]*tensor.Tensor, error) {
+func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment, in [][]*tensor.Tensor, o execOptions, predicted *split.Estimate, p *progress) (execReport, [][]*tensor.Tensor, error) {
 	r := execReport{Model: m.Name, Stages: d.Stages}
 	e, err := n.Open(ctx, d)
 	if err != nil {
@@ -310,28 +332,21 @@ func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment,
 	if n.Slowdown > 1 {
 		r.Emulated = append(r.Emulated, fmt.Sprintf("%s: computing slowed %gx by waiting", n.Name, n.Slowdown))
 	}
-	var samples []run.Sample
-	var all [][]*tensor.Tensor
-	for _, x := range in {
-		s, err := run.Measure(ctx, e, x, warmup, runs, func(done, of int) { p.update("runs", int64(done), int64(of)) })
-		if err != nil {
-			return r, nil, err
-		}
-		samples = append(samples, s...)
-		warmup = 0
-		out, _, err := e.Run(ctx, x)
-		if err != nil {
-			return r, nil, err
-		}
-		all = append(all, cloneAll(out))
+	measure := measureOneByOne
+	if o.pipeline {
+		measure = r.measurePipeline
+	}
+	samples, all, err := measure(ctx, e, in, o, func(done, of int) { p.update("runs", int64(done), int64(of)) })
+	if err != nil {
+		return r, nil, err
 	}
 	r.fill(samples, predicted)
 	switch {
-	case check.wanted && len(check.lossy) > 0:
-		if r.Close, err = closeToWhole(ctx, m, n.Threads, in, all, check.lossy, check.tolerance); err != nil {
+	case o.check.wanted && len(o.check.lossy) > 0:
+		if r.Close, err = closeToWhole(ctx, m, n.Threads, in, all, o.check.lossy, o.check.tolerance); err != nil {
 			return r, nil, err
 		}
-	case check.wanted:
+	case o.check.wanted:
 		same, err := sameAsWhole(ctx, m, n.Threads, in, all)
 		if err != nil {
 			return r, nil, err
@@ -339,6 +354,28 @@ func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment,
 		r.Identical = &same
 	}
 	return r, all, nil
+}
+
+// measureOneByOne runs each of the inputs o.runs times in a row, and returns the
+// samples and the outputs for each.
+func measureOneByOne(ctx context.Context, e *run.Execution, in [][]*tensor.Tensor, o execOptions, progress func(done, of int)) ([]run.Sample, [][]*tensor.Tensor, error) {
+	var samples []run.Sample
+	var all [][]*tensor.Tensor
+	warmup := o.warmup
+	for _, x := range in {
+		s, err := run.Measure(ctx, e, x, warmup, o.runs, progress)
+		if err != nil {
+			return nil, nil, err
+		}
+		samples = append(samples, s...)
+		warmup = 0
+		out, _, err := e.Run(ctx, x)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, cloneAll(out))
+	}
+	return samples, all, nil
 }
 
 // cloneAll copies the outputs of a run, which the next one overwrites.
@@ -373,6 +410,9 @@ func (r *execReport) fill(samples []run.Sample, predicted *split.Estimate) {
 		}
 	}
 	if predicted != nil {
+		if r.Throughput != nil {
+			r.Throughput.Predicted = predicted.Interval()
+		}
 		r.Predicted = predicted.Total
 		r.Error = float64(r.Total.Median-predicted.Total) / float64(max(r.Total.Median, 1))
 	}
@@ -440,6 +480,9 @@ func printExec(w io.Writer, r execReport) {
 		fmt.Fprintf(w, "; predicted %s, measured %+.1f%%", ms(r.Predicted), 100*float64(r.Total.Median-r.Predicted)/float64(r.Predicted))
 	}
 	fmt.Fprintln(w)
+	if r.Throughput != nil {
+		r.Throughput.print(w)
+	}
 	printOutputs(w, r.Outputs)
 	if r.Identical != nil {
 		fmt.Fprintf(w, "identical: %s\n", yesNo(*r.Identical))

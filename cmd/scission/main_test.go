@@ -121,6 +121,30 @@ func TestThreeProcessesGiveTheBitsOfOne(t *testing.T) {
 	}
 }
 
+// Many runs at once over three processes: each gives the bits of the unsplit run,
+// and the report says what limits them.
+func TestPipelineOverThreeProcesses(t *testing.T) {
+	cloud := startWorker(t, "cloud", "--limit", "in-flight=3")
+	edge := startWorker(t, "edge", "--peer", "cloud="+cloud, "--emulate-slowdown", "3")
+	out, _ := want(t, exitOK, "exec", "zoo:mobilenetv2", "--stages", "device:0-17,edge@"+edge+":18-80,cloud@"+cloud+":81-end",
+		"--input", "random:1", "--pipeline", "--depth", "5", "--runs", "10", "--check", "--json")
+	var r execReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Identical == nil || !*r.Identical {
+		t.Error("the outputs differ from those of the unsplit run")
+	}
+	p := r.Throughput
+	if p == nil || p.Depth != 5 || len(p.Parts) != 7 || p.Share != p.Parts[0].Busy.Seconds()/p.Interval.Seconds() || len(r.Total.Samples) != 10 {
+		t.Fatalf("got %+v of %d runs", p, len(r.Total.Samples))
+	}
+	if p.Parts[0].Host == "" || p.Parts[0].Busy < p.Parts[6].Busy {
+		t.Errorf("the busiest part is %+v, want a host", p.Parts[0])
+	}
+	want(t, exitUsage, "exec", "zoo:mobilenetv2", "--stages", "device:0-end", "--input", "random:1", "--depth", "5")
+}
+
 // profile, link, plan and exec, each reading what the one before has written.
 func TestFromProfileToRealRun(t *testing.T) {
 	dir := t.TempDir()

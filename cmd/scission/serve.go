@@ -127,6 +127,7 @@ without a word about them:
 				Name: name, Machine: machine(threads), Threads: threads, Memory: bounds.node.Memory, Peers: known,
 				Transport: connect, Store: s, Load: bounds.load, Allow: allow,
 				MaxConns: bounds.node.MaxConns, MaxPeerConns: bounds.node.MaxPeerConns, MaxHandshakes: bounds.node.MaxHandshakes, MaxTime: bounds.node.MaxTime,
+				InFlight: bounds.node.InFlight, InFlightBytes: bounds.node.InFlightBytes,
 				Slowdown: slowdown, Log: logger,
 			}
 			l, err := transport.Listen(listen, n.Transport)

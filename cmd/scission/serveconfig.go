@@ -72,6 +72,8 @@ func (b *bounds) list() []bound {
 	return []bound{
 		{"connections", &n.MaxConns, run.DefaultMaxConns, "connections served at once"},
 		{"connections-each", &n.MaxPeerConns, run.DefaultMaxPeerConns, "of them, those of certificates of one name"},
+		{"in-flight", &n.InFlight, run.DefaultInFlight, "runs of a connection that are here at once"},
+		{"in-flight-bytes", &n.InFlightBytes, run.DefaultInFlightBytes, "bytes of their inputs, decoded, if it is more than one run"},
 		{"handshakes", &n.MaxHandshakes, run.DefaultMaxHandshakes, "connections that are not served yet, or told that there is no room"},
 		{"handshake-time", &t.Handshake, d.Handshake, "for TLS and the greetings"},
 		{"idle-time", &t.Idle, nil, "between requests of a connection; without, none"},

@@ -24,8 +24,8 @@ import (
 	"scission/transport"
 )
 
-// impostor is a host that answers each request with what answer says. It
-// closes the connection after its answer to a part of a model.
+// impostor is a host that answers each request with what answer says, or not
+// at all if it says nothing. It closes the connection after its answer to a part of a model.
 func impostor(t *testing.T, answer func(m *transport.Message) *transport.Message) (addr string) {
 	t.Helper()
 	l, err := transport.Listen("127.0.0.1:0", transport.Options{})
@@ -48,7 +48,12 @@ func impostor(t *testing.T, answer func(m *transport.Message) *transport.Message
 					break
 				}
 				reply := answer(m)
-				reply.ID = m.ID
+				if reply == nil {
+					continue
+				}
+				if reply.ID == 0 {
+					reply.ID = m.ID
+				}
 				conn.Send(context.Background(), reply, nil)
 				if m.Kind == kindChunk {
 					break
@@ -68,7 +73,7 @@ func TestAnswersThatDoNotFitTheRunAreErrors(t *testing.T) {
 	answers := make(chan *transport.Message, 1)
 	edge := impostor(t, func(m *transport.Message) *transport.Message {
 		if m.Kind == kindOpen {
-			return &transport.Message{Kind: kindOK, Meta: encodeMeta(opened{1})}
+			return &transport.Message{Kind: kindOK, Meta: encodeMeta(opened{Taken: 1})}
 		}
 		return <-answers
 	})

@@ -98,6 +98,6 @@ func (p *peer) echo(ctx context.Context, send, reply int) (there, back time.Dura
 	if len(x.answer.Tensors) != 1 || len(x.answer.Tensors[0].Raw) != reply {
 		return 0, 0, 0, p.wrap(fmt.Errorf("answer to an echo does not have %d bytes", reply))
 	}
-	there, back = x.travel(rep)
+	there, back, _ = x.travel(rep)
 	return there, back, max(x.sent.WireBytes, x.got.WireBytes), nil
 }

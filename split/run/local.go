@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"scission/engine"
@@ -21,6 +22,7 @@ type local struct {
 	nodes    []planNode
 	memory   int // bytes of the session
 	slowdown float64
+	turn     *processor      // of a slowed host
 	layers   []time.Duration // of the segment in the run under way; nil if not asked for
 }
 
@@ -41,7 +43,7 @@ func (n *Node) openLocal(d Deployment, s split.Stage, memory *int) (*local, erro
 		return nil, fmt.Errorf("run: stage %v: %w", s, err)
 	}
 	*memory -= plan.Memory()
-	l := &local{host: s.Host, segment: s.Segment, session: plan.NewSession(), nodes: planNodes(plan, s.Segment.From), memory: plan.Memory(), slowdown: n.Slowdown}
+	l := &local{host: s.Host, segment: s.Segment, session: plan.NewSession(), nodes: planNodes(plan, s.Segment.From), memory: plan.Memory(), slowdown: n.Slowdown, turn: &n.processor}
 	l.observe(d.Layers)
 	return l, nil
 }
@@ -69,6 +71,13 @@ func (l *local) observe(on bool) {
 
 func (l *local) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor, []Span, error) {
 	clear(l.layers)
+	called := time.Now()
+	if l.slowdown > 1 {
+		if err := l.turn.take(ctx); err != nil {
+			return nil, nil, fmt.Errorf("run: host %s: %w", l.host, err)
+		}
+		defer l.turn.give()
+	}
 	start := time.Now()
 	out, err := l.session.Run(ctx, in)
 	if err != nil {
@@ -86,7 +95,7 @@ func (l *local) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor,
 		took = time.Since(start)
 	}
 	segment := l.segment // a span that is kept must not keep the plan
-	return out, []Span{{What: Compute, Host: l.host, Took: took, Segment: &segment, Layers: layers}}, nil
+	return out, []Span{{What: Compute, Host: l.host, At: start.Sub(called), Took: took, Segment: &segment, Layers: layers}}, nil
 }
 
 func (l *local) Close() error { return nil }
@@ -102,3 +111,22 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
+
+// processor is what stages of a slowed host take turns at. Its zero value is
+// ready.
+type processor struct {
+	once sync.Once
+	busy chan struct{}
+}
+
+func (p *processor) take(ctx context.Context) error {
+	p.once.Do(func() { p.busy = make(chan struct{}, 1) })
+	select {
+	case p.busy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *processor) give() { <-p.busy }

@@ -53,9 +53,14 @@ type Node struct {
 	MaxConns, MaxPeerConns, MaxHandshakes int
 	// MaxTime bounds how long one request may take; 0 means DefaultMaxTime.
 	MaxTime time.Duration
+	// InFlight and InFlightBytes bound the runs of one connection that are here
+	// at once, and the bytes of their inputs if it is more than one run. 0 means
+	// DefaultInFlight and DefaultInFlightBytes.
+	InFlight, InFlightBytes int
 
 	// Slowdown above 1 emulates a slower processor: after computing, a stage
-	// waits until it has taken that many times as long. Coding is not slowed.
+	// waits until it has taken that many times as long, and meanwhile no other
+	// stage computes. Coding is not slowed.
 	Slowdown float64
 
 	// Progress, if not nil, is told of long transfers.
@@ -63,8 +68,9 @@ type Node struct {
 	// Log, if not nil, is told what happens to connections and requests.
 	Log *slog.Logger
 
-	conns connections
-	load  load
+	conns     connections
+	load      load
+	processor processor
 }
 
 // Execution is an open deployment.
@@ -78,6 +84,8 @@ type Execution struct {
 	// Nodes are the nodes of the plans of this host's stages, in order; their
 	// Layers are counted in the whole model.
 	Nodes []engine.NodeInfo
+
+	stages int
 }
 
 func (n *Node) greeting() greeting {
@@ -102,7 +110,7 @@ func (n *Node) Open(ctx context.Context, d Deployment) (*Execution, error) {
 			return nil, err
 		}
 	}
-	e := &Execution{}
+	e := &Execution{stages: len(d.Stages)}
 	linked := func(from, to string) bool { return !e.Relayed }
 	for rest := d.Stages; len(rest) > 0; {
 		row := untiled(rest)
@@ -132,7 +140,7 @@ func (n *Node) Open(ctx context.Context, d Deployment) (*Execution, error) {
 		return p, nil
 	}
 	p, err := open()
-	if errors.Is(err, errBroken) {
+	if errors.Is(err, errUnlinked) {
 		e.Relayed = true
 		p, err = open()
 	}
@@ -165,8 +173,8 @@ func localsOf(r Runner) (ls []*local) {
 	return ls
 }
 
-// errBroken says that a host in the row does not know the next.
-var errBroken = errors.New("broken row")
+// errUnlinked says that a host in the row does not know the next.
+var errUnlinked = errors.New("broken row")
 
 // openNext opens the first of stages on this host, or as many as belong
 // together on another one, and returns how many that are.
@@ -194,7 +202,7 @@ func (n *Node) openNext(ctx context.Context, d Deployment, self string, stages s
 	}
 	if taken < len(stages) {
 		r.Close()
-		return nil, 0, fmt.Errorf("run: %w: %s does not know %s", errBroken, stages[0].Host, stages[taken].Host)
+		return nil, 0, fmt.Errorf("run: %w: %s does not know %s", errUnlinked, stages[0].Host, stages[taken].Host)
 	}
 	return r, taken, nil
 }

@@ -12,8 +12,10 @@ import (
 )
 
 // Kinds of messages. Each request is answered by one message, kindOK or
-// kindError, before the next request; kindChunk alone is not answered, and
-// before its answer a request may be told of by kindProgress if it asks for it.
+// kindError, in the order of the requests, and before the next request may be
+// sent unless both are runs: of those, as many may be in flight as the answer to
+// kindOpen says. kindChunk and kindCancel are not answered, and before its
+// answer a request may be told of by kindProgress if it asks for it.
 const (
 	kindOK       = 1  // meta: what the request's own comment says
 	kindError    = 2  // meta: failure
@@ -21,8 +23,9 @@ const (
 	kindOpen     = 16 // meta: openRequest; answer: opened
 	kindPut      = 17 // meta: putRequest; answer: none; then chunks, then an answer: none
 	kindChunk    = 18 // one uint8 tensor: the next bytes of the content
-	kindRun      = 19 // inputs; answer: report, results
+	kindRun      = 19 // meta: runRequest or none, inputs; answer: report, results
 	kindEcho     = 20 // meta: echoRequest, at most one tensor; answer: report, one uint8 tensor
+	kindCancel   = 21 // the run with the message's id need not be finished; it is answered all the same
 	kindProfile  = 22 // meta: profileRequest, inputs; answer: one uint8 tensor: a profile as split.Profile.Write has it
 	kindStatus   = 40 // answer: Status
 )
@@ -56,6 +59,16 @@ type hopCodec struct {
 // has handed on.
 type opened struct {
 	Taken int `json:"taken"`
+	// Depth is how many runs may be in flight at once, and Bytes how many bytes
+	// their inputs may have together, decoded, if it is more than one run.
+	Depth int `json:"depth"`
+	Bytes int `json:"bytes"`
+}
+
+// runRequest is what a source calls its request.
+type runRequest struct {
+	ID    uint64 `json:"id,omitempty"`
+	Epoch uint64 `json:"epoch,omitempty"`
 }
 
 type putRequest struct {
@@ -100,10 +113,13 @@ type report struct {
 // maxTook bounds a time that a peer reports, so that sums do not overflow.
 const maxTook = 30 * 24 * time.Hour
 
+// impossible says that no host can have measured d.
+func impossible(d time.Duration) bool { return d < 0 || d > maxTook }
+
 // check refuses times that a host cannot have measured.
 func (r report) check() error {
 	for _, d := range []time.Duration{r.Transfer, r.Decode, r.Held, r.Encode} {
-		if d < 0 || d > maxTook {
+		if impossible(d) {
 			return fmt.Errorf("report has a time of %v, want 0 to %v", d, maxTook)
 		}
 	}
@@ -118,7 +134,7 @@ type failure struct {
 }
 
 // codes are the errors that keep their identity from host to host.
-var codes = map[string]error{"no_model": ErrNoModel, "busy": ErrBusy, "unknown_host": ErrUnknownHost, "lossy": ErrLossy, "forbidden": ErrForbidden}
+var codes = map[string]error{"no_model": ErrNoModel, "busy": ErrBusy, "unknown_host": ErrUnknownHost, "lossy": ErrLossy, "forbidden": ErrForbidden, "broken": ErrBroken}
 
 func failureOf(err error) failure {
 	for code, sentinel := range codes {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -230,6 +232,12 @@ type remote struct {
 	backCodec   transport.Codec
 	taken       split.Partition // the stages
 	results     []tensor.Type   // of the last one
+	credits     *credits        // that the peer gives
+	own         visit           // of Run
+
+	mu     sync.Mutex
+	broken error // why there can be no more visits
+	end    *time.Timer
 }
 
 // openRemote opens stages on the host of the first one, which hands on what is
@@ -252,6 +260,7 @@ func (n *Node) openRemote(ctx context.Context, d Deployment, self string, stages
 		p.conn.Close()
 		return nil, 0, err
 	}
+	r.credits = newCredits(max(o.Depth, 1), max(o.Bytes, 0))
 	if err := r.route(d, self, stages[:o.Taken]); err != nil {
 		p.conn.Close()
 		return nil, 0, err
@@ -302,33 +311,158 @@ func (r *remote) choose(d Deployment) (err error) {
 	return err
 }
 
+// visit is one request to a peer: that it run its stages.
+type visit struct {
+	ctx       context.Context // the request's
+	id, epoch uint64          // the source's
+	in        []*tensor.Tensor
+
+	seq     uint64 // id of the message
+	size    int    // bytes of in
+	start   time.Time
+	sent    transport.Stats
+	codec   string // with which it was sent
+	message transport.Message
+	inbox   transport.Inbox // of the answer
+	stay    func() bool     // stops watching ctx
+}
+
 func (r *remote) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor, []Span, error) {
-	x, err := r.peer.call(ctx, kindRun, nil, in, r.codec.pick)
-	if err != nil {
+	v := &r.own
+	v.ctx, v.in = ctx, in
+	if err := r.send(ctx, v); err != nil {
 		return nil, nil, err
 	}
+	return r.receive(ctx, v)
+}
+
+// send begins a visit. If it returns nil, receive must follow; the visits of
+// one remote are received in the order in which they were sent.
+func (r *remote) send(ctx context.Context, v *visit) error {
+	if err := r.lost(); err != nil {
+		return err
+	}
+	v.size = bytesOf(v.in)
+	if err := r.credits.take(v.size, ctx, v.ctx); err != nil {
+		return fmt.Errorf("run: wait for host %s: %w", r.peer.host, err)
+	}
+	err := r.write(ctx, v)
+	if err != nil {
+		r.credits.give(v.size)
+	}
+	return err
+}
+
+func (r *remote) write(ctx context.Context, v *visit) error {
+	r.peer.id++
+	v.seq, v.start = r.peer.id, time.Now()
+	v.message = transport.Message{Kind: kindRun, ID: v.seq, Tensors: v.in}
+	if v.id != 0 || v.epoch != 0 {
+		v.message.Meta = encodeMeta(runRequest{v.id, v.epoch})
+	}
+	if deadline, ok := v.ctx.Deadline(); ok {
+		v.message.Deadline = max(time.Until(deadline), 1)
+	}
+	if err := v.ctx.Err(); err != nil {
+		return fmt.Errorf("run: host %s: %w", r.peer.host, err)
+	}
+	var err error
+	v.sent, err = r.peer.conn.Send(ctx, &v.message, r.codec.pick)
+	v.codec = r.codec.name()
+	v.message.Tensors = nil // they are another's
+	switch {
+	case errors.Is(err, transport.ErrTooLarge), errors.Is(err, transport.ErrFormat), errors.Is(err, transport.ErrCodec):
+		return r.peer.wrap(err) // nothing was sent
+	case err != nil:
+		return r.fail(err, lastWords)
+	}
+	return nil
+}
+
+// withdraw tells the peer that nobody waits for a visit any more. If that
+// cannot be sent, no answer will come either.
+func (r *remote) withdraw(ctx context.Context, seq uint64) {
+	r.peer.conn.Send(ctx, &transport.Message{Kind: kindCancel, ID: seq}, nil)
+}
+
+// receive ends a visit. The results are valid until the next use of v. The
+// spans begin at v.start.
+func (r *remote) receive(ctx context.Context, v *visit) ([]*tensor.Tensor, []Span, error) {
+	defer r.credits.give(v.size)
+	answer, got, err := r.peer.conn.ReceiveInto(ctx, &v.inbox)
+	if err != nil {
+		return nil, nil, r.fail(err, 0)
+	}
+	x := exchange{answer: answer, sent: v.sent, got: got, took: time.Since(v.start)}
+	if answer.ID != v.seq {
+		return nil, nil, r.fail(fmt.Errorf("answer to request %d, want %d", answer.ID, v.seq), 0)
+	}
+	switch answer.Kind {
+	case kindOK:
+	case kindError:
+		return nil, nil, r.peer.failed(answer)
+	default:
+		return nil, nil, r.fail(fmt.Errorf("answer of kind %d, want %d or %d", answer.Kind, kindOK, kindError), 0)
+	}
 	var rep report
-	if err := decodeMeta(x.answer, &rep); err != nil {
+	if err := decodeMeta(answer, &rep); err != nil {
 		return nil, nil, r.peer.wrap(err)
 	}
-	if err := r.check(x.answer.Tensors, rep); err != nil {
+	if err := r.check(answer.Tensors, rep); err != nil {
 		return nil, nil, r.peer.wrap(err)
 	}
 	r.codec.sent(x.sent.WireBytes, rep.Transfer)
-	took, tookBack := x.travel(rep)
-	there, back := r.there, r.back // a span that is kept must not keep the connection
-	spans := []Span{
-		{What: Encode, Host: r.there.From, Took: x.sent.Code, Hop: &there},
-		{What: Travel, Took: took, Hop: &there, Codec: r.codec.name(), Bytes: x.sent.WireBytes},
-		{What: Decode, Host: r.there.To, Took: rep.Decode, Hop: &there},
-	}
-	spans = append(spans, rep.Spans...)
+	return answer.Tensors, r.spans(v, x, rep), nil
+}
+
+// spans are those of a visit, from the begin of its encoding.
+func (r *remote) spans(v *visit, x exchange, rep report) []Span {
+	there, back, skew := x.travel(rep)
+	arrived := x.sent.Code + there // the last byte of the request
+	answered := arrived + rep.Held
+	to, from := r.there, r.back // a span that is kept must not keep the connection
+	spans := make([]Span, 0, spansOfVisit+len(rep.Spans))
 	spans = append(spans,
-		Span{What: Encode, Host: r.back.From, Took: rep.Encode, Hop: &back},
-		Span{What: Travel, Took: tookBack, Hop: &back, Codec: r.backCodec.Name(), Bytes: x.got.WireBytes},
-		Span{What: Decode, Host: r.back.To, Took: x.got.Code, Hop: &back},
+		Span{What: Encode, Host: to.From, Took: x.sent.Code, Hop: &to},
+		Span{What: Travel, At: x.sent.Code, Took: there, Hop: &to, Codec: v.codec, Bytes: x.sent.WireBytes, Transfer: rep.Transfer},
+		Span{What: Decode, Host: to.To, At: arrived, Skew: skew, Took: rep.Decode, Hop: &to},
 	)
-	return x.answer.Tensors, spans, nil
+	spans = appendSpans(spans, rep.Spans, arrived, skew)
+	return append(spans,
+		Span{What: Encode, Host: from.From, At: answered, Skew: skew, Took: rep.Encode, Hop: &from},
+		Span{What: Travel, At: answered + rep.Encode, Skew: skew, Took: back, Hop: &from, Codec: r.backCodec.Name(), Bytes: x.got.WireBytes, Transfer: x.got.Transfer},
+		Span{What: Decode, Host: from.To, At: x.took - x.got.Code, Took: x.got.Code, Hop: &from},
+	)
+}
+
+// brokenError is an error after which a deployment can only be closed.
+type brokenError struct{ error }
+
+func (e brokenError) Unwrap() error        { return e.error }
+func (e brokenError) Is(target error) bool { return target == ErrBroken }
+
+// lost returns why the connection cannot go on, or nil.
+func (r *remote) lost() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.broken
+}
+
+// fail closes the connection after an error, later if there may be answers on
+// their way, and returns the first such error.
+func (r *remote) fail(err error, after time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.broken == nil {
+		r.broken = brokenError{r.peer.wrap(err)}
+	}
+	if r.end == nil && after > 0 {
+		r.end = time.AfterFunc(after, func() { r.peer.conn.Close() })
+	}
+	if after == 0 {
+		r.peer.conn.Close()
+	}
+	return r.broken
 }
 
 // check verifies what the peer answers to a run: results of the right types,
@@ -358,8 +492,8 @@ func (r *remote) check(results []*tensor.Tensor, rep report) error {
 	stages := r.taken
 	for i, s := range rep.Spans {
 		switch {
-		case s.Took < 0 || s.Took > maxTook || s.Bytes < 0:
-			return fmt.Errorf("span %d takes %v and has %d bytes", i, s.Took, s.Bytes)
+		case s.Bytes < 0 || slices.ContainsFunc([]time.Duration{s.At, s.Skew, s.Took, s.Transfer}, impossible):
+			return fmt.Errorf("span %d takes %v at %v, skew %v, transfer %v, and has %d bytes", i, s.Took, s.At, s.Skew, s.Transfer, s.Bytes)
 		case s.What == Compute:
 			if len(stages) == 0 || s.Segment == nil || stages[0] != (split.Stage{Host: s.Host, Segment: *s.Segment}) {
 				return fmt.Errorf("span %d is of %.80q, layers %v, want the stages %v in order", i, s.Host, s.Segment, r.taken)
@@ -383,11 +517,22 @@ const spansOfVisit = 6
 
 // travel splits the time on the network into both directions: what the two
 // hosts did not spend themselves is, beside the transfers that each receiver
-// saw from first to last byte, latency, half of it each way.
-func (x exchange) travel(rep report) (there, back time.Duration) {
+// saw from first to last byte, latency, half of it each way. By that half, the
+// skew, each way may have taken less, and the other one more.
+func (x exchange) travel(rep report) (there, back, skew time.Duration) {
 	network := x.took - x.sent.Code - rep.Held - rep.Encode - x.got.Code
-	latency := max(0, network-rep.Transfer-x.got.Transfer) / 2
-	return latency + rep.Transfer, latency + x.got.Transfer
+	skew = max(0, network-rep.Transfer-x.got.Transfer) / 2
+	return skew + rep.Transfer, skew + x.got.Transfer, skew
 }
 
-func (r *remote) Close() error { return r.peer.conn.Close() }
+func (r *remote) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.end != nil {
+		r.end.Stop()
+	}
+	if err := r.peer.conn.Close(); r.broken == nil {
+		return err
+	}
+	return nil // it is closed already
+}

@@ -7,7 +7,10 @@
 // distributed execution differ in their stages only. Measure repeats a run;
 // the package has no other timing.
 //
-// Only durations cross hosts, never points in time, since clocks differ.
+// A Stream of an Execution has many runs in flight at once.
+//
+// Only durations cross hosts, never points in time, since clocks differ. Where a
+// span of another host lies in a run is estimated from them; see Span.Skew.
 //
 // The package is given graphs and knows no file format. It imports engine,
 // transport, split and split/cut.
@@ -30,8 +33,7 @@ type Runner interface {
 	// Run sends the inputs through all stages. The results, and only they,
 	// are valid until the next Run or Close. The spans are in the order in
 	// which their work was done. When ctx ends, all hosts stop. After that,
-	// and after any other error that is not of the inputs, a Runner with
-	// stages on other hosts can only be closed.
+	// and after any other error that is ErrBroken, a Runner can only be closed.
 	Run(ctx context.Context, in []*tensor.Tensor) (out []*tensor.Tensor, spans []Span, err error)
 	// Close ends the deployment on all hosts.
 	Close() error
@@ -54,6 +56,14 @@ type Span struct {
 	Host string        `json:"host,omitempty"` // that computes, encodes or decodes
 	Took time.Duration `json:"took_ns"`
 
+	// At is when it began, from the begin of the run by the clock of the host
+	// that began it. Skew is by how much that may be wrong, in either
+	// direction, since other hosts' clocks are compared with that one through
+	// the messages of this run: half of the time that they spent on the network
+	// beyond their transfer. It is 0 on the host itself.
+	At   time.Duration `json:"at_ns"`
+	Skew time.Duration `json:"skew_ns,omitempty"`
+
 	// Of Compute: the layers, and if the deployment asks for it the time of
 	// each. Layers that the optimiser has joined count for the first of them.
 	Segment *split.Segment  `json:"segment,omitempty"`
@@ -63,6 +73,10 @@ type Span struct {
 	Hop   *split.Hop `json:"hop,omitempty"`
 	Codec string     `json:"codec,omitempty"`
 	Bytes int        `json:"bytes,omitempty"` // on the wire
+
+	// Of Travel: the part of the time from the first to the last byte, as the
+	// receiver saw them; the rest is latency, and waiting behind other runs.
+	Transfer time.Duration `json:"transfer_ns,omitempty"`
 }
 
 // Model is a network as the host holds it that opens a deployment.
@@ -106,6 +120,11 @@ var (
 	ErrLossy = errors.New("lossy codec not allowed")
 	// ErrBusy: the host serves as many connections as it may.
 	ErrBusy = errors.New("busy")
+	// ErrBroken: a connection of the deployment has ended, so that it can only
+	// be closed.
+	ErrBroken = errors.New("deployment is broken")
+	// ErrClosed: the Stream takes no more requests.
+	ErrClosed = errors.New("stream is closed")
 )
 
 // Sample is what Measure saw of one run.
@@ -145,14 +164,28 @@ type pipeline []Runner
 
 func (p pipeline) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor, []Span, error) {
 	var all []Span
+	begin := time.Now()
 	for _, r := range p {
+		start := time.Now()
 		out, spans, err := r.Run(ctx, in)
 		if err != nil {
 			return nil, nil, err
 		}
-		in, all = out, append(all, spans...)
+		in, all = out, appendSpans(all, spans, start.Sub(begin), 0)
 	}
 	return in, all, nil
+}
+
+// lost returns why a part of the pipeline cannot go on, or nil.
+func (p pipeline) lost() error {
+	for _, r := range p {
+		if r, ok := r.(interface{ lost() error }); ok {
+			if err := r.lost(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (p pipeline) Close() error {

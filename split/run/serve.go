@@ -21,6 +21,13 @@ import (
 	"scission/transport/keys"
 )
 
+// DefaultInFlight and DefaultInFlightBytes bound the runs of one connection
+// that a Node has at once, and the bytes of their inputs.
+const (
+	DefaultInFlight      = 16
+	DefaultInFlightBytes = 64 << 20
+)
+
 // maxEcho bounds the bytes of the answer to an echo.
 const maxEcho = 64 << 20
 
@@ -90,7 +97,8 @@ func (n *Node) Serve(ctx context.Context, c net.Conn) error {
 		return fmt.Errorf("run: refused: %w: %d connections have not said who they are, as many as allowed", ErrBusy, most)
 	}
 	hello, err := conn.Handshake(ctx, transport.Hello{Meta: encodeMeta(n.greeting())})
-	s := &session{node: n, conn: conn}
+	s := &session{node: n, conn: conn, credits: newCredits(cmp.Or(n.InFlight, DefaultInFlight), cmp.Or(n.InFlightBytes, DefaultInFlightBytes))}
+	s.next = s.newJob()
 	if err == nil {
 		err = decodeMeta(&transport.Message{Meta: hello.Meta}, &s.client)
 	}
@@ -98,7 +106,9 @@ func (n *Node) Serve(ctx context.Context, c net.Conn) error {
 		n.conns.dismiss()
 		return err
 	}
+	ctx, stop := context.WithCancel(ctx)
 	defer s.close()
+	defer stop()
 	s.admit()
 	if s.busy = n.conns.enter(s.identity, n.maxConns(), cmp.Or(n.MaxPeerConns, DefaultMaxPeerConns)); s.busy == nil {
 		defer n.conns.leave(s.identity)
@@ -110,14 +120,19 @@ func (n *Node) Serve(ctx context.Context, c net.Conn) error {
 		defer cancel()
 	}
 	for {
-		m, stats, err := conn.Receive(ctx)
-		if err != nil {
-			if errors.Is(err, io.EOF) || ctx.Err() != nil {
-				return nil
-			}
-			return err
+		m, stats, err := conn.ReceiveInto(ctx, &s.next.inbox)
+		switch {
+		case err == nil:
+			err = s.take(ctx, m, stats)
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, transport.ErrIdle) && s.working():
+			err = nil // it is not the client who is idle
 		}
-		if err := s.answer(ctx, m, stats); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		if s.busy != nil {
@@ -137,10 +152,17 @@ type session struct {
 	roles    keys.Roles // what the client may do
 
 	runner  *served
+	next    *job          // for the next message
+	credits *credits      // that the client has
+	flow    *flow         // of the runner, from its first run on
+	sent    chan struct{} // closed when the flow's answers were sent
 	upload  *upload
 	echo    *tensor.Tensor
 	tensors []*tensor.Tensor // of the answer
 	pick    picker           // of the answer
+
+	mu      sync.Mutex
+	running map[uint64]context.CancelFunc // of the runs in flight
 }
 
 // served is an open deployment and what it holds.
@@ -151,12 +173,15 @@ type served struct {
 }
 
 func (s *session) close() {
+	s.conn.Close() // first, since layers that run are not interrupted
 	if s.upload != nil {
 		s.upload.abandon()
 	}
+	s.drain()
 	s.endRunner()
 }
 
+// endRunner closes what is open, which must be idle.
 func (s *session) endRunner() {
 	if s.runner == nil {
 		return
@@ -169,8 +194,133 @@ func (s *session) endRunner() {
 	s.runner = nil
 }
 
-// answer handles one request. The error is one after which the connection
-// cannot go on.
+// working says that there are runs in flight, or answers on their way.
+func (s *session) working() bool {
+	return s.flow != nil && len(s.flow.free) < cap(s.flow.free)-1
+}
+
+// newJob returns a job that takes a run only as far as the client has credit.
+func (s *session) newJob() *job {
+	j := newJob()
+	j.inbox.Admit = func(kind uint8, bytes int) error {
+		if kind == kindRun && s.runner != nil && !s.credits.try(bytes) {
+			return fmt.Errorf("run: %w: more runs in flight than %d, or than have %d bytes", ErrBusy, s.credits.depth, s.credits.bytes)
+		}
+		return nil
+	}
+	return j
+}
+
+// take handles a message. The error is one after which the connection cannot
+// go on.
+func (s *session) take(ctx context.Context, m *transport.Message, stats transport.Stats) error {
+	switch {
+	case m.Kind == kindRun && s.runner != nil:
+		return s.run(ctx, m, stats)
+	case m.Kind == kindCancel:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if cancel, ok := s.running[m.ID]; ok {
+			cancel()
+		}
+		return nil
+	}
+	return s.answer(ctx, m, stats)
+}
+
+// run sends a run, which is in s.next, on its way.
+func (s *session) run(ctx context.Context, m *transport.Message, stats transport.Stats) error {
+	arrived := time.Now().Add(-stats.Code)
+	var r runRequest
+	if len(m.Meta) > 0 {
+		if err := decodeMeta(m, &r); err != nil {
+			return err
+		}
+	}
+	if s.flow == nil {
+		s.start(ctx)
+	}
+	l := label{
+		id: r.ID, epoch: r.Epoch, reply: m.ID, size: bytesOf(m.Tensors),
+		deadline: arrived.Add(s.node.allowed(m.Deadline)), answered: s.node.load.answering(m.Kind),
+	}
+	s.next.tensors, s.next.stats = m.Tensors, stats
+	s.mu.Lock()
+	s.running[m.ID], _ = s.flow.submit(s.flow.ctx, s.next, l, arrived, len(s.runner.pipeline))
+	s.mu.Unlock()
+	select {
+	case s.next = <-s.flow.free:
+		return nil
+	case <-s.flow.ctx.Done():
+		return fmt.Errorf("run: %w", s.flow.ctx.Err())
+	}
+}
+
+// start makes the runner ready for runs.
+func (s *session) start(ctx context.Context) {
+	// One job is for the next message, and one whose answer is being sent has no credit any more.
+	slots := s.credits.depth + 2
+	s.flow, s.sent, s.running = newFlow(ctx, s.runner.pipeline, slots), make(chan struct{}), map[uint64]context.CancelFunc{}
+	for range slots - 1 {
+		s.flow.free <- s.newJob()
+	}
+	go s.sendAnswers(s.flow)
+}
+
+// drain waits until all runs are answered.
+func (s *session) drain() {
+	if s.flow != nil {
+		s.flow.end()
+		<-s.sent
+		s.flow.close()
+		for o, err := s.flow.next(context.Background()); err == nil; o, err = s.flow.next(context.Background()) {
+			o.answered(true) // or rather not, since the connection ends
+		}
+		s.flow = nil
+	}
+}
+
+// sendAnswers answers the runs of a flow.
+func (s *session) sendAnswers(f *flow) {
+	defer close(s.sent)
+	for {
+		o, err := f.next(f.ctx)
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		delete(s.running, o.reply)
+		s.mu.Unlock()
+		s.credits.give(o.size)
+		o.answered(counts(o.err))
+		reply := &transport.Message{Kind: kindOK, ID: o.reply}
+		if o.err != nil {
+			reply.Kind, reply.Meta = kindError, encodeMeta(s.failed(kindRun, o.err))
+		} else {
+			reply.Tensors = o.job.tensors
+			rep := report{Transfer: o.job.stats.Transfer, Decode: o.job.stats.Code, Held: time.Since(o.job.start), Spans: o.job.spans}
+			reply.Seal = func(code time.Duration) []byte {
+				rep.Encode = code
+				return encodeMeta(rep)
+			}
+		}
+		_, err = s.conn.Send(f.ctx, reply, s.runner.codec.pick)
+		if o.job != nil {
+			f.recycle(o.job)
+		}
+		if err != nil {
+			if f.ctx.Err() == nil {
+				s.log().Warn("cannot answer", "error", err)
+			}
+			s.conn.Close() // which ends the session
+			f.cancel()
+			return
+		}
+	}
+}
+
+// answer handles one request that is not a run in flight. The error is one
+// after which the connection cannot go on.
 func (s *session) answer(ctx context.Context, m *transport.Message, stats transport.Stats) error {
 	received := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.node.allowed(m.Deadline))
@@ -181,17 +331,13 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 	s.tensors, s.pick = nil, nil
 	end := s.node.load.answering(m.Kind)
 	meta, err := s.attended(ctx, m)
-	failed := err != nil && !errors.Is(err, ErrNoModel) // which is how an upload begins
-	end(failed)
+	end(counts(err))
 	reply := &transport.Message{Kind: kindOK, ID: m.ID, Tensors: s.tensors}
 	switch {
 	case err != nil:
-		if failed {
-			s.log().Warn("request failed", "kind", m.Kind, "error", err)
-		}
 		reply.Kind, reply.Tensors = kindError, nil
-		meta = s.failure(err)
-	case m.Kind == kindRun || m.Kind == kindEcho:
+		meta = s.failed(m.Kind, err)
+	case m.Kind == kindEcho:
 		rep, _ := meta.(report)
 		rep.Transfer, rep.Decode = stats.Transfer, stats.Code
 		rep.Held = stats.Code + time.Since(received)
@@ -228,6 +374,18 @@ func (s *session) attended(ctx context.Context, m *transport.Message) (any, erro
 	<-watched
 	cancel()
 	return meta, err
+}
+
+// counts says whether an error is a failure of a request: that there is no model
+// is how an upload begins.
+func counts(err error) bool { return err != nil && !errors.Is(err, ErrNoModel) }
+
+// failed is failure for a request of the given kind, which it logs.
+func (s *session) failed(kind uint8, err error) failure {
+	if counts(err) {
+		s.log().Warn("request failed", "kind", kind, "error", err)
+	}
+	return s.failure(err)
 }
 
 // failure hides where the store and other hosts are, and what follows the first
@@ -276,6 +434,7 @@ func (s *session) handle(ctx context.Context, m *transport.Message) (meta any, e
 	if err := s.authorise(m.Kind); err != nil {
 		return nil, err
 	}
+	s.drain()
 	switch m.Kind {
 	case kindOpen:
 		var r openRequest
@@ -290,12 +449,7 @@ func (s *session) handle(ctx context.Context, m *transport.Message) (meta any, e
 		}
 		return nil, s.put(r)
 	case kindRun:
-		if s.runner == nil {
-			return nil, errors.New("run: nothing is open on this connection")
-		}
-		out, spans, err := s.runner.Run(ctx, m.Tensors)
-		s.tensors, s.pick = out, s.runner.codec.pick
-		return report{Spans: spans}, err
+		return nil, errors.New("run: nothing is open on this connection")
 	case kindEcho:
 		var r echoRequest
 		if err := decodeMeta(m, &r); err != nil {
@@ -365,7 +519,7 @@ func (s *session) open(ctx context.Context, r openRequest) (opened, error) {
 		return opened{}, err
 	}
 	s.log().Info("deployment opened", "model", r.Model, "stages", taken, "first_layer", r.Stages[0].Segment.From)
-	return opened{taken}, nil
+	return opened{taken, s.credits.depth, s.credits.bytes}, nil
 }
 
 // stages opens the stages of r that this host runs or can hand on.

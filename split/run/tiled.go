@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"scission/engine"
 	"scission/engine/tensor"
@@ -89,7 +90,7 @@ func (n *Node) openTileHere(d Deployment, plan *tile.Plan, worker int, s split.S
 			nodes[i].Layers[j] = s.Segment.From + layers[node]
 		}
 	}
-	l := &local{host: s.Host, segment: s.Segment, session: compiled.NewSession(), nodes: nodes, memory: compiled.Memory(), slowdown: n.Slowdown}
+	l := &local{host: s.Host, segment: s.Segment, session: compiled.NewSession(), nodes: nodes, memory: compiled.Memory(), slowdown: n.Slowdown, turn: &n.processor}
 	l.observe(d.Layers)
 	return l, nil
 }
@@ -109,7 +110,7 @@ func (n *Node) openTileThere(ctx context.Context, d Deployment, self string, pla
 		}
 		return err
 	})
-	r := &remote{peer: p, taken: stages}
+	r := &remote{peer: p, taken: stages, credits: newCredits(1, 0)}
 	if err == nil {
 		_, r.results = plan.Types(worker)
 		r.there, r.back = tileHops(self, ws[worker].Host, s)
@@ -159,6 +160,7 @@ func (t *tiled) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor,
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	begin := time.Now()
 	spans := make([][]Span, len(t.workers))
 	errs := make([]error, len(t.workers))
 	var wg sync.WaitGroup
@@ -168,8 +170,10 @@ func (t *tiled) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor,
 		wg.Go(func() {
 			w := &t.workers[i]
 			t.plan.Take(i, in, w.in)
-			var out []*tensor.Tensor
-			if out, spans[i], errs[i] = w.Run(ctx, w.in); errs[i] != nil {
+			start := time.Now()
+			out, took, err := w.Run(ctx, w.in)
+			spans[i], errs[i] = appendSpans(nil, took, start.Sub(begin), 0), err
+			if err != nil {
 				first.Do(func() { failed = i })
 				cancel()
 				return
@@ -183,6 +187,15 @@ func (t *tiled) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor,
 	}
 	t.plan.Pass(in, t.out)
 	return t.out, slices.Concat(spans...), nil
+}
+
+func (t *tiled) lost() error {
+	for _, w := range t.workers {
+		if err := (pipeline{w.Runner}).lost(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *tiled) Close() error {

@@ -212,12 +212,12 @@ func TestAWorkerThatFailsEndsTheTiledStage(t *testing.T) {
 	a := worker(t, "a", g, nil)
 	gone := impostor(t, func(m *transport.Message) *transport.Message {
 		if m.Kind == kindOpen {
-			return &transport.Message{Kind: kindOK, Meta: encodeMeta(opened{1})}
+			return &transport.Message{Kind: kindOK, Meta: encodeMeta(opened{Taken: 1})}
 		}
 		return &transport.Message{Kind: kindError, Meta: encodeMeta(failure{"failed", "out of order"})}
 	})
 	greedy := impostor(t, func(*transport.Message) *transport.Message {
-		return &transport.Message{Kind: kindOK, Meta: encodeMeta(opened{2})}
+		return &transport.Message{Kind: kindOK, Meta: encodeMeta(opened{Taken: 2})}
 	})
 	device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"a": a, "gone": gone, "greedy": greedy}}
 	open := func(stages string) (*Execution, error) {

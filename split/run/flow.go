@@ -1,0 +1,328 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"scission/engine/tensor"
+	"scission/transport"
+)
+
+// flow runs requests through the parts of a pipeline. The parts work at the
+// same time, each on one request, and one on another host on two: one that is
+// sent there while the answer to another is received. Requests stay in order.
+//
+// A source has a flow in its Stream, a worker in its session.
+type flow struct {
+	ctx     context.Context // of all that the parts do
+	cancel  context.CancelFunc
+	free    chan *job
+	first   chan *job // to the first part
+	pending chan *job // all that were submitted, in order
+	head    *job      // the one of them that next waits for
+	wg      sync.WaitGroup
+
+	mu    sync.Mutex
+	ended bool
+}
+
+// label is what a job is known by, also when its memory serves another one.
+type label struct {
+	id, epoch uint64            // the source's
+	reply     uint64            // id of the answer that a worker owes
+	size      int               // bytes of the inputs
+	deadline  time.Time         // beside its context's; zero is none
+	answered  func(failed bool) // of a worker, to be called once
+}
+
+// job is a request in a flow and the memory for it.
+type job struct {
+	label
+	ctx      context.Context // ends with the flow's
+	release  func()          // of ctx
+	start    time.Time       // from which spans count
+	tensors  []*tensor.Tensor
+	spans    []Span
+	err      error
+	took     time.Duration
+	state    atomic.Int32
+	finished chan struct{}
+	parts    []partMemory
+	inputs   []*tensor.Tensor // copies, of a source
+
+	// Of a worker: the request's frame.
+	inbox transport.Inbox
+	stats transport.Stats
+}
+
+// States of a job.
+const (
+	jobOpen     = iota
+	jobFinished // before it was given up
+	jobGivenUp  // by next, so that nobody wants its results
+)
+
+// partMemory is what a job needs for a part of the pipeline.
+type partMemory struct {
+	visit   visit            // of a part on another host
+	results []*tensor.Tensor // of a part here
+}
+
+func newJob() *job { return &job{finished: make(chan struct{}, 1)} }
+
+// newFlow starts a flow that has room for so many jobs, which are for the caller
+// to put into free. It ends by end or when ctx does, and close must follow.
+func newFlow(ctx context.Context, p pipeline, slots int) *flow {
+	f := &flow{free: make(chan *job, slots), first: make(chan *job, slots), pending: make(chan *job, slots)}
+	f.ctx, f.cancel = context.WithCancel(ctx)
+	var steps []func(*job) error
+	for i, r := range p {
+		if there, ok := r.(*remote); ok {
+			steps = append(steps, f.send(i, there), f.receive(i, there))
+		} else {
+			steps = append(steps, f.run(i, r))
+		}
+	}
+	in := f.first
+	for i, do := range steps {
+		var next chan *job
+		if i < len(steps)-1 {
+			next = make(chan *job, slots)
+		}
+		from := in
+		f.wg.Go(func() { f.work(from, next, do) })
+		in = next
+	}
+	return f
+}
+
+// work does do to the jobs of in that have not failed, and hands all on.
+func (f *flow) work(in <-chan *job, next chan<- *job, do func(*job) error) {
+	for j := range in {
+		if j.err == nil {
+			j.err = guarded(j, do)
+		}
+		if next != nil {
+			next <- j
+			continue
+		}
+		j.took = time.Since(j.start)
+		if j.state.CompareAndSwap(jobOpen, jobFinished) {
+			j.finished <- struct{}{}
+		} else {
+			f.recycle(j)
+		}
+	}
+	if next != nil {
+		close(next)
+	}
+}
+
+// guarded does do to j; a panic is an error.
+func guarded(j *job, do func(*job) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("run: request %d panicked: %v\n%s", j.id, r, debug.Stack())
+		}
+	}()
+	return do(j)
+}
+
+// run is the step of part i, which is on this host.
+func (f *flow) run(i int, r Runner) func(*job) error {
+	return func(j *job) error {
+		if err := j.ctx.Err(); err != nil {
+			return fmt.Errorf("run: %w", err)
+		}
+		start := time.Now()
+		out, spans, err := r.Run(j.ctx, j.tensors)
+		if err != nil {
+			return err
+		}
+		j.parts[i].results = copyTensors(j.parts[i].results, out)
+		j.tensors = j.parts[i].results
+		j.spans = appendSpans(j.spans, spans, start.Sub(j.start), 0)
+		return nil
+	}
+}
+
+// send and receive are the steps of part i, which is on another host.
+func (f *flow) send(i int, r *remote) func(*job) error {
+	return func(j *job) error {
+		v := &j.parts[i].visit
+		v.ctx, v.id, v.epoch, v.in = j.ctx, j.id, j.epoch, j.tensors
+		if err := r.send(f.ctx, v); err != nil {
+			return err
+		}
+		// The peer is told when nobody waits for the request any more.
+		f.wg.Add(1)
+		seq := v.seq
+		v.stay = context.AfterFunc(j.ctx, func() {
+			defer f.wg.Done()
+			r.withdraw(f.ctx, seq)
+		})
+		return nil
+	}
+}
+
+func (f *flow) receive(i int, r *remote) func(*job) error {
+	return func(j *job) error {
+		v := &j.parts[i].visit
+		defer func() {
+			if v.stay() {
+				f.wg.Done()
+			}
+		}()
+		out, spans, err := r.receive(f.ctx, v)
+		if err != nil {
+			return err
+		}
+		j.tensors, j.spans = out, appendSpans(j.spans, spans, v.start.Sub(j.start), 0)
+		return nil
+	}
+}
+
+// submit sends j, whose tensors are set, on its way. The request is given up
+// when ctx ends, or at the deadline, or when the function that submit returns is
+// called. It reports whether the flow still takes requests.
+func (f *flow) submit(ctx context.Context, j *job, l label, start time.Time, parts int) (giveUp func(), ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return nil, false
+	}
+	var cancel context.CancelFunc
+	if l.deadline.IsZero() {
+		ctx, cancel = context.WithCancel(ctx)
+	} else {
+		ctx, cancel = context.WithDeadline(ctx, l.deadline)
+	}
+	stop := context.AfterFunc(f.ctx, cancel)
+	j.label, j.ctx, j.start, j.err = l, ctx, start, nil
+	j.release = func() { stop(); cancel() }
+	j.state.Store(jobOpen)
+	if len(j.parts) != parts {
+		j.parts = make([]partMemory, parts)
+	}
+	f.pending <- j // which have room for all jobs
+	f.first <- j
+	return cancel, true
+}
+
+// outcome is how a job ended.
+type outcome struct {
+	label
+	job *job // to be recycled; nil if the job was given up
+	err error
+}
+
+// next waits for the end of the job that was submitted first of those that it
+// has not returned yet, or of that job's context. It fails with io.EOF when
+// there will be no more, and when ctx ends.
+func (f *flow) next(ctx context.Context) (outcome, error) {
+	if f.head == nil {
+		select {
+		case j, ok := <-f.pending:
+			if !ok {
+				return outcome{}, io.EOF
+			}
+			f.head = j
+		case <-ctx.Done():
+			return outcome{}, ctx.Err()
+		}
+	}
+	j := f.head
+	o := outcome{label: j.label}
+	select {
+	case <-j.finished:
+		o.job = j
+	case <-ctx.Done():
+		return outcome{}, ctx.Err()
+	case <-j.ctx.Done():
+		ended := j.ctx.Err()
+		if j.state.CompareAndSwap(jobOpen, jobGivenUp) {
+			o.err = fmt.Errorf("run: request %d: %w", o.id, ended)
+		} else {
+			<-j.finished
+			o.job = j
+		}
+	}
+	f.head = nil
+	if o.job != nil {
+		o.err = j.err
+		if ended := j.ctx.Err(); o.err != nil && ended != nil && !errors.Is(o.err, ended) {
+			o.err = fmt.Errorf("run: request %d: %w: %w", o.id, ended, o.err) // another host has noticed first
+		}
+	}
+	return o, nil
+}
+
+// recycle makes the memory of a job that next has returned free for another.
+func (f *flow) recycle(j *job) {
+	j.release()
+	j.ctx, j.release, j.tensors, j.spans = nil, nil, nil, nil
+	f.free <- j
+}
+
+// end lets no more jobs in. Those that are in are worked on.
+func (f *flow) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.ended {
+		f.ended = true
+		close(f.first)
+		close(f.pending)
+	}
+}
+
+// close gives up all jobs and waits for the parts to stop.
+func (f *flow) close() {
+	f.cancel()
+	f.end()
+	f.wg.Wait()
+}
+
+// appendSpans adds spans that begin a time later than what they are added to,
+// give or take the skew.
+func appendSpans(to, spans []Span, later, skew time.Duration) []Span {
+	for _, s := range spans {
+		s.At += later
+		s.Skew += skew
+		to = append(to, s)
+	}
+	return to
+}
+
+// copyTensors returns copies of ts, for which it uses the memory of dst.
+func copyTensors(dst, ts []*tensor.Tensor) []*tensor.Tensor {
+	for len(dst) < len(ts) {
+		dst = append(dst, new(tensor.Tensor))
+	}
+	dst = dst[:len(ts)]
+	for i, t := range ts {
+		d := dst[i]
+		if cap(d.Raw) < len(t.Raw) {
+			d.Raw = tensor.Alloc(len(t.Raw))
+		}
+		d.DType, d.Shape, d.Raw = t.DType, append(d.Shape[:0], t.Shape...), d.Raw[:len(t.Raw)]
+		copy(d.Raw, t.Raw)
+	}
+	return dst
+}
+
+// bytesOf is the bytes of tensors, which may be missing.
+func bytesOf(ts []*tensor.Tensor) int {
+	n := 0
+	for _, t := range ts {
+		if t != nil {
+			n += len(t.Raw)
+		}
+	}
+	return n
+}
