@@ -66,13 +66,18 @@ func FuzzRequests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first uint8, firstMeta []byte, second uint8, secondMeta, raw []byte) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		s := &session{node: node, conn: transport.NewConn(silent{}, transport.Limits{}), roles: keys.All}
+		s := node.newSession(transport.NewConn(silent{}, transport.Limits{}))
+		s.roles = keys.All
 		defer s.close()
 		raw = raw[:len(raw)&^3]
 		in := tensor.New(tensor.Float32, len(raw)/4)
 		copy(in.Raw, raw)
 		for _, m := range []*transport.Message{{Kind: first, Meta: firstMeta}, {Kind: second, Meta: secondMeta}} {
 			m.Tensors = []*tensor.Tensor{in}
+			if m.Kind == kindRun && s.runner != nil && s.credits.try(len(raw)) {
+				s.take(ctx, m, transport.Stats{})
+				continue
+			}
 			_, err := s.handle(ctx, m)
 			if err == nil {
 				continue

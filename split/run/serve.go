@@ -97,8 +97,7 @@ func (n *Node) Serve(ctx context.Context, c net.Conn) error {
 		return fmt.Errorf("run: refused: %w: %d connections have not said who they are, as many as allowed", ErrBusy, most)
 	}
 	hello, err := conn.Handshake(ctx, transport.Hello{Meta: encodeMeta(n.greeting())})
-	s := &session{node: n, conn: conn, credits: newCredits(cmp.Or(n.InFlight, DefaultInFlight), cmp.Or(n.InFlightBytes, DefaultInFlightBytes))}
-	s.next = s.newJob()
+	s := n.newSession(conn)
 	if err == nil {
 		err = decodeMeta(&transport.Message{Meta: hello.Meta}, &s.client)
 	}
@@ -163,6 +162,12 @@ type session struct {
 
 	mu      sync.Mutex
 	running map[uint64]context.CancelFunc // of the runs in flight
+}
+
+func (n *Node) newSession(conn *transport.Conn) *session {
+	s := &session{node: n, conn: conn, credits: newCredits(cmp.Or(n.InFlight, DefaultInFlight), cmp.Or(n.InFlightBytes, DefaultInFlightBytes))}
+	s.next = s.newJob()
+	return s
 }
 
 // served is an open deployment and what it holds.
