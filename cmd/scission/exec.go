@@ -34,6 +34,8 @@ type execReport struct {
 	// Preprocess is how pictures became inputs.
 	Preprocess map[string]string `json:"preprocess,omitempty"`
 	Outputs    []outputReport    `json:"outputs,omitempty"`
+
+	samples []run.Sample
 }
 
 type timesReport struct {
@@ -56,7 +58,7 @@ type spanReport struct {
 }
 
 func (a *app) execCommand() *cobra.Command {
-	var stages, plan, codec, name string
+	var stages, plan, codec, name, trace string
 	var hosts []string
 	var inputs inputFlags
 	var outputs outputFlags
@@ -93,6 +95,7 @@ give tensors of one shape.`,
   scission exec model.onnx --stages device:0-6,edge@127.0.0.1:7001:7-end --input random:1 --codec u8 --check
   scission exec model.onnx --stages 'edge1@10.0.0.2:7001+edge2@10.0.0.3:7001:0-30,device:31-end' --name device --input random:1 --check
   scission exec model.onnx --plan plan.json --host edge=127.0.0.1:7001 --input random:1 --pipeline --runs 200
+  scission exec model.onnx --plan plan.json --host edge=10.0.0.8:7001 --input random:1 --pipeline --runs 50 --trace trace.json
   scission exec model.onnx cat.jpg dog.jpg --labels names.txt --stages device:0-6,edge@127.0.0.1:7001:7-end`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -132,7 +135,7 @@ give tensors of one shape.`,
 			if err := m.portable(args[0]); err != nil {
 				return err
 			}
-			d := run.Deployment{Model: m.Model, Codecs: map[split.Hop]string{}}
+			d := run.Deployment{Model: m.Model, Codecs: map[split.Hop]string{}, Layers: trace != ""}
 			var predicted *split.Estimate
 			if plan != "" {
 				p, err := readPlan(plan)
@@ -211,6 +214,11 @@ give tensors of one shape.`,
 				r.Outputs = append(r.Outputs, reports...)
 			}
 			r.Preprocess = x.preprocess()
+			if trace != "" {
+				if err := writeFile(trace, newTrace(name, m.Graph, r, r.samples).write); err != nil {
+					return err
+				}
+			}
 			if err := a.print(r, func(w io.Writer) {
 				x.printPreprocess(w)
 				printExec(w, r)
@@ -239,6 +247,7 @@ give tensors of one shape.`,
 	f.IntVar(&o.warmup, "warmup", 1, "runs before that; with --pipeline at least as many as its depth")
 	f.BoolVar(&o.pipeline, "pipeline", false, "have many runs on their way at once")
 	f.IntVar(&o.depth, "depth", 0, "runs on their way at once with --pipeline; 0 is one for each stage and hop, and one more")
+	f.StringVar(&trace, "trace", "", "write what each host did when to `FILE`, for ui.perfetto.dev or chrome://tracing; layers are timed for it, which takes a little time")
 	f.BoolVar(&o.check.wanted, "check", false, "compare with the unsplit run here, bit for bit")
 	f.Float64Var(&o.check.tolerance, "tolerance", 0.1, "how far --check lets an output be off where codecs change values, as a `PART` of its largest magnitude")
 	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing here as if the processor were `N` times slower (emulation)")
@@ -340,6 +349,7 @@ func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment,
 	if err != nil {
 		return r, nil, err
 	}
+	r.samples = samples
 	r.fill(samples, predicted)
 	switch {
 	case o.check.wanted && len(o.check.lossy) > 0:

@@ -129,6 +129,7 @@ var (
 
 // Sample is what Measure saw of one run.
 type Sample struct {
+	Began time.Time     `json:"began"` // by this host's clock; the spans' At is from here
 	Total time.Duration `json:"total_ns"`
 	Spans []Span        `json:"spans"`
 }
@@ -150,7 +151,7 @@ func Measure(ctx context.Context, r Runner, in []*tensor.Tensor, warmup, runs in
 			return nil, err
 		}
 		if took := time.Since(start); i >= warmup {
-			samples = append(samples, Sample{took, spans})
+			samples = append(samples, Sample{start, took, spans})
 		}
 		if progress != nil {
 			progress(i+1, warmup+runs)

@@ -47,7 +47,8 @@ type Answer struct {
 	// Outputs are valid until the next Receive.
 	Outputs []*tensor.Tensor
 	Spans   []Span
-	Total   time.Duration // from the end of Submit's wait
+	Began   time.Time     // the end of Submit's wait
+	Total   time.Duration // from there
 	// Err is why there are no outputs. If it is ErrBroken, all later requests
 	// fail with it.
 	Err error
@@ -139,7 +140,7 @@ func (s *Stream) Receive(ctx context.Context) (Answer, error) {
 	s.credits.give(o.size)
 	a := Answer{ID: o.id, Epoch: o.epoch, Err: o.err}
 	if s.last = o.job; o.job != nil {
-		a.Total = o.job.took
+		a.Began, a.Total = o.job.start, o.job.took
 		if o.err == nil {
 			a.Outputs, a.Spans = o.job.tensors, o.job.spans
 		}

@@ -72,7 +72,7 @@ func receiveAll(ctx context.Context, s *Stream, warmup, runs int, answered func(
 		if i < warmup {
 			start = time.Now()
 		} else {
-			t.Samples, t.Took = append(t.Samples, Sample{a.Total, a.Spans}), time.Since(start)
+			t.Samples, t.Took = append(t.Samples, Sample{a.Began, a.Total, a.Spans}), time.Since(start)
 		}
 		if answered != nil {
 			answered(i, a)
