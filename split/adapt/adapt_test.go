@@ -371,6 +371,16 @@ func TestCollapseWithoutABetterPlanIsForgotten(t *testing.T) {
 // 600 kB / (312 - 30) ms by then; with a quarter of that the device is the fastest.
 func TestOverdueRequestSwitches(t *testing.T) {
 	c := pilotOf(t, 100*mbit, Options{})
+	if d := c.Overdue(0, 700*time.Millisecond); d.Switch {
+		t.Errorf("before any other was answered: %v", d)
+	}
+	for i := range DefaultRules.Recent {
+		took := 80 * time.Millisecond
+		if i == 3 {
+			took = 150 * time.Millisecond
+		}
+		c.Observe(0, Request{Took: took})
+	}
 	for elapsed := time.Duration(0); elapsed < 312*time.Millisecond; elapsed += 10 * time.Millisecond {
 		if d := c.Overdue(elapsed, elapsed); d.Switch {
 			t.Fatalf("after %v: %v", elapsed, d)
@@ -382,6 +392,23 @@ func TestOverdueRequestSwitches(t *testing.T) {
 	if got, most := c.est.Bandwidth(testDevice, testEdge), 600_000/0.280/4; got > most {
 		t.Errorf("the bandwidth is %g, want at most %g", got, most)
 	}
+}
+
+// Where one of the last requests took 300 ms by itself, 600 ms are nothing special.
+func TestRequestsAreOverdueByWhatIsUsual(t *testing.T) {
+	c := pilotOf(t, 100*mbit, Options{})
+	for range DefaultRules.Recent {
+		c.Observe(0, Request{Took: 300 * time.Millisecond})
+	}
+	if d := c.Overdue(0, 590*time.Millisecond); d.Switch {
+		t.Errorf("after 590 ms: %v", d)
+	}
+	wantRule(t, "after 610 ms", c.Overdue(0, 610*time.Millisecond), Overdue, onDevice)
+	c = pilotOf(t, 100*mbit, Options{})
+	for range DefaultRules.Recent {
+		c.Observe(0, Request{Took: time.Minute})
+	}
+	wantRule(t, "beyond all hope", c.Overdue(0, 800*time.Millisecond), Overdue, onDevice)
 }
 
 func TestFailedHostIsLeftAtOnceUntilItIsRestored(t *testing.T) {

@@ -27,11 +27,13 @@ type Rules struct {
 	// The gain over Horizon, at the rate at which requests come, must be more than the switch costs.
 	Horizon time.Duration
 	// A link that falls below Collapse of the bandwidth with which the plan was made is an emergency, and so
-	// is a request that takes longer than Overdue times what is predicted and OverdueLeast more than that.
-	// Only the margin counts then.
-	Collapse     float64
-	Overdue      float64
-	OverdueLeast time.Duration
+	// is a request that takes longer than Overdue times what is predicted, OverdueLeast more than that, and
+	// twice the longest of the last Recent requests; but any that takes longer than Hopeless times what is
+	// predicted, which is also what counts until there were that many. Only the margin counts then.
+	Collapse          float64
+	Overdue, Hopeless float64
+	OverdueLeast      time.Duration
+	Recent            int
 }
 
 // DefaultRules are the rules that are meant for use. They are not to be changed.
@@ -39,11 +41,14 @@ var DefaultRules = Rules{
 	Share: 0.15, Least: 5 * time.Millisecond, Count: 3, Interval: 100 * time.Millisecond,
 	Dwell: 5 * time.Second, Return: time.Second, Flap: 15 * time.Second, MaxDwell: 80 * time.Second,
 	Horizon:  30 * time.Second,
-	Collapse: 0.25, Overdue: 4, OverdueLeast: 100 * time.Millisecond,
+	Collapse: 0.25, Overdue: 4, Hopeless: 10, OverdueLeast: 100 * time.Millisecond, Recent: 10,
 }
 
 // NoHysteresis are rules that always switch to the plan that looks best; for comparison.
-var NoHysteresis = Rules{Count: 1, Collapse: DefaultRules.Collapse, Overdue: DefaultRules.Overdue, OverdueLeast: DefaultRules.OverdueLeast}
+var NoHysteresis = Rules{
+	Count: 1, Collapse: DefaultRules.Collapse, Overdue: DefaultRules.Overdue, Hopeless: DefaultRules.Hopeless,
+	OverdueLeast: DefaultRules.OverdueLeast, Recent: DefaultRules.Recent,
+}
 
 // Rule is what a decision was made by.
 type Rule string
@@ -144,10 +149,11 @@ type Controller struct {
 	any      bool          // one was
 	moved    bool          // there was a switch
 	switched time.Duration
-	waited   bool          // the last switch was no emergency
-	factor   time.Duration // of the dwell times
-	observed time.Duration // the last request
-	gap      time.Duration // from request to request, averaged
+	waited   bool            // the last switch was no emergency
+	factor   time.Duration   // of the dwell times
+	recent   []time.Duration // what the last requests with this plan took
+	observed time.Duration   // the last request
+	gap      time.Duration   // from request to request, averaged
 }
 
 // gapWeight is what a request weighs in the average time from request to request.
@@ -202,6 +208,7 @@ func (c *Controller) Begin(now time.Duration) (Decision, error) {
 
 // Request is what one request showed.
 type Request struct {
+	Took      time.Duration // all of it
 	Computed  []Computed
 	Exchanges []Exchange
 }
@@ -231,8 +238,16 @@ func (c *Controller) Observe(now time.Duration, r Request) Decision {
 		c.gap += time.Duration(gapWeight * float64(now-c.observed-c.gap))
 	}
 	c.observed = now
+	if c.recent = append(c.recent, r.Took); len(c.recent) > c.rules.Recent {
+		c.recent = c.recent[1:]
+	}
 	for _, x := range r.Exchanges {
 		c.est.Exchange(now, x)
+		for _, p := range c.probes {
+			if pair(x.There.From, x.There.To) == pair(p.source, p.host) {
+				p.used += x.There.Bytes + x.Back.Bytes
+			}
+		}
 	}
 	for _, s := range r.Computed {
 		c.est.Compute(now, s.Host, s.Took, c.profile(split.Stage{Host: s.Host, Segment: s.Segment}))
@@ -284,6 +299,8 @@ func (c *Controller) decide(now time.Duration) Decision {
 	switch {
 	case c.streak < c.rules.Count:
 		return c.hold(d, Count, "%s, in %d estimates in a row of %d", c.gain(d), c.streak, c.rules.Count)
+	case c.probing():
+		return c.hold(d, Count, "%s, but a link is still being measured", c.gain(d))
 	case c.target != "":
 		return c.hold(d, Pending, "a switch is under way")
 	case now-c.switched < wait:
@@ -305,7 +322,7 @@ func (c *Controller) Overdue(now, elapsed time.Duration) Decision {
 		return hold("there is no plan yet")
 	}
 	predicted := c.current.Total
-	limit := max(time.Duration(c.rules.Overdue*float64(predicted)), predicted+c.rules.OverdueLeast)
+	limit := c.limit(predicted)
 	var wire time.Duration
 	for _, h := range c.current.Hops {
 		wire += h.Travel - h.Latency
@@ -332,6 +349,16 @@ func (c *Controller) Overdue(now, elapsed time.Duration) Decision {
 		c.est.Bound(h.From, h.To, l.Bandwidth)
 	}
 	return c.commit(d, Overdue, "a request is not back after %v, predicted were %v; %s", shown(elapsed), shown(predicted), c.gain(d))
+}
+
+// limit is from when on a request is overdue.
+func (c *Controller) limit(predicted time.Duration) time.Duration {
+	times := func(factor float64) time.Duration { return time.Duration(factor * float64(predicted)) }
+	usual := times(c.rules.Hopeless)
+	if len(c.recent) == c.rules.Recent {
+		usual = min(usual, 2*slices.Max(c.recent))
+	}
+	return max(times(c.rules.Overdue), usual, predicted+c.rules.OverdueLeast)
 }
 
 // Fail says that a host has failed: no plan uses it until Restore.
@@ -363,7 +390,7 @@ func (c *Controller) Switched(now time.Duration, plan split.Estimate) {
 		}
 		c.moved, c.switched, c.waited = true, now, !c.rule.emergency()
 	}
-	c.current, c.target, c.streak = plan, "", 0
+	c.current, c.target, c.streak, c.recent = plan, "", 0, nil
 	c.remember()
 }
 

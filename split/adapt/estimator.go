@@ -106,22 +106,24 @@ func (a *average) raise(rate float64) {
 	a.fast, a.slow = max(a.fast, rate), max(a.slow, rate)
 }
 
-// window is the least of a quantity over the last rttWindow: candidates in ascending order of time and value.
+// window is the least of a quantity over some time: candidates in ascending order of time and value.
 type window []struct {
 	at    time.Duration
 	value time.Duration
 }
 
-func (w *window) add(now, value time.Duration) {
+// add takes in a value, and gives the least of those since the given time before now.
+func (w *window) add(now, value, since time.Duration) time.Duration {
 	kept := *w
 	for len(kept) > 0 && kept[len(kept)-1].value >= value {
 		kept = kept[:len(kept)-1]
 	}
 	kept = append(kept, struct{ at, value time.Duration }{now, value})
-	for kept[0].at < now-rttWindow {
+	for kept[0].at < now-since {
 		kept = kept[1:]
 	}
 	*w = kept
+	return kept[0].value
 }
 
 // load is an exponentially weighted mean of measured over profiled compute time.
@@ -189,8 +191,7 @@ func (e *Estimator) Exchange(now time.Duration, x Exchange) {
 		w = new(window)
 		e.trips[pair(x.There.From, x.There.To)] = w
 	}
-	w.add(now, trip)
-	base := (*w)[0].value
+	base := w.add(now, trip, rttWindow)
 	there, back := x.There.Took-base/2, x.Back.Took-base/2
 	counts, answerCounts := x.There.Bytes >= MinFrame, x.Back.Bytes >= MinFrame
 	if counts && !answerCounts {

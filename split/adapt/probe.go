@@ -17,12 +17,15 @@ const (
 	maxRest    = 3 * time.Second
 	// minProbe and maxProbe are the smallest and the largest probe in bytes.
 	minProbe, maxProbe = 1 << 10, 256 << 10
-	// A probe that shows more than nearly the estimated bandwidth raises the estimate, if it is too small to
-	// count at most to faster times that; and one that shows more than that is followed at once by the next,
+	// A probe that shows more than nearly times the estimated bandwidth raises the estimate to what it shows, but at
+	// most to faster times what it was; and one that shows more than that is followed at once by the next,
 	// which is larger, up to chainLength of them: as TCP's slow start finds out what a link carries.
 	nearly, faster, chainLength = 1.25, 2, 12
 	// witnesses: the link has at most slack times of what the fastest of so many probes in a row shows.
 	witnesses, slack = 3, 2
+	// tripWindow is how long an exchange is the shortest. A way that becomes longer makes the link look slower
+	// for so long; an exchange that happened to take longer than others makes no difference.
+	tripWindow = 3 * time.Second
 	// fresh is how long what a link's own frames, or an empty probe, have shown needs no probe.
 	fresh = time.Second
 )
@@ -39,8 +42,11 @@ type prober struct {
 	source, host string
 	trip         time.Duration // when the round trip was measured
 	tripped      bool
-	took         time.Duration // what it was: the shortest of the last seconds may be long over
-	ways         [2]way        // there, back
+	took         window // of exchanges, the shortest of which is the round trip
+	ways         [2]way // there, back
+	// used is the bytes of the requests that went between the two hosts, and probed those of the probes while
+	// the plan used the link.
+	used, probed int64
 }
 
 // way is one direction.
@@ -62,11 +68,12 @@ func (p *prober) link(i int) (from, to string) {
 }
 
 // Probe is what should be probed now, if anything: links of the source, there and back, over which no frame
-// has passed lately that counts. They take at most a hundredth of a link's time. It is to be followed by
-// Probed or Unanswered before the next.
+// has passed lately that counts. They take at most a hundredth of an idle link's time, and have at most a
+// hundredth of the bytes of the requests where the plan uses the link. It is to be followed by Probed or
+// Unanswered before the next.
 func (c *Controller) Probe(now time.Duration) (Probe, bool) {
 	for _, p := range c.probes {
-		if c.down[p.host] {
+		if c.down[p.host] || c.uses(p) && probeShare*p.probed > p.used {
 			continue
 		}
 		for i := range p.ways {
@@ -93,6 +100,18 @@ func (c *Controller) Probe(now time.Duration) (Probe, bool) {
 	return Probe{}, false
 }
 
+// uses says whether the plan sends anything between the two hosts.
+func (c *Controller) uses(p *prober) bool {
+	return slices.ContainsFunc(c.current.Hops, func(h split.HopCost) bool {
+		return h.From == p.source && h.To == p.host || h.From == p.host && h.To == p.source
+	})
+}
+
+// probing says whether probes follow each other at once, because a link is faster than was known.
+func (c *Controller) probing() bool {
+	return slices.ContainsFunc(c.probes, func(p *prober) bool { return p.ways[0].chain > 0 || p.ways[1].chain > 0 })
+}
+
 // find is the prober of a host; nil where its links are not probed.
 func (c *Controller) find(host string) *prober {
 	i := slices.IndexFunc(c.probes, func(p *prober) bool { return p.host == host })
@@ -108,9 +127,13 @@ func (c *Controller) Probed(now time.Duration, probe Probe, x Exchange) Decision
 	if p == nil {
 		return c.hold(Decision{At: now, From: c.current}, Waiting, "%s is not probed", probe.Host)
 	}
+	if c.uses(p) {
+		p.probed += x.There.Bytes + x.Back.Bytes
+	}
 	if probe.Send == 0 && probe.Reply == 0 {
 		c.est.Exchange(now, x)
-		p.trip, p.tripped, p.took = now, true, x.There.Took+x.Back.Took
+		p.trip, p.tripped = now, true
+		p.took.add(now, x.There.Took+x.Back.Took, tripWindow)
 		return c.hold(Decision{At: now, From: c.current}, Waiting, "a round trip decides nothing")
 	}
 	i, bytes := 0, x.There.Bytes
@@ -123,12 +146,15 @@ func (c *Controller) Probed(now time.Duration, probe Probe, x Exchange) Decision
 	value := a.value()
 	c.est.Exchange(now, x)
 	took := x.There.Took + x.Back.Took
-	wire := max(took-p.took, minWire)
-	p.took = min(p.took, took)
+	wire := took
+	if len(p.took) > 0 {
+		wire = max(took-p.took[0].value, minWire)
+	}
+	p.took.add(now, took, tripWindow)
 	rate := float64(bytes) / wire.Seconds()
 	if rate > nearly*value {
 		w.rates = nil
-		if bytes < MinFrame {
+		if bytes < MinFrame || w.chain > 0 {
 			a.raise(min(rate, faster*value))
 		}
 	} else if w.rates = append(w.rates, rate); len(w.rates) == witnesses {

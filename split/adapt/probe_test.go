@@ -84,6 +84,37 @@ func TestLinksInUseAreNotProbed(t *testing.T) {
 	}
 }
 
+// Of frames that do not count, with which nothing would be known of the link.
+func TestProbesOfALinkInUseAreAHundredthOfItsBytes(t *testing.T) {
+	pb := testProblem(100 * mbit)
+	for i := range pb.Positions {
+		pb.Positions[i].Bytes = 4_000
+	}
+	c, err := NewController(pb, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := c.Begin(0)
+	if err != nil || d.To.Partition.String() != onEdge {
+		t.Fatalf("got %v, error %v", d, err)
+	}
+	c.Switched(0, d.To)
+	var used, probed int64
+	for now := time.Duration(0); now < 5*time.Minute; now += 50 * time.Millisecond {
+		x := exchange(4_000, 4_000, 100*mbit, 0)
+		used += x.There.Bytes + x.Back.Bytes
+		c.Observe(now, Request{Exchanges: []Exchange{x}})
+		if p, due := c.Probe(now); due {
+			x := exchange(int64(p.Send+probeFrame), int64(p.Reply+probeFrame), 100*mbit, 0)
+			probed += x.There.Bytes + x.Back.Bytes
+			c.Probed(now, p, x)
+		}
+	}
+	if 100*(probed-maxProbe) > used || probed == 0 {
+		t.Errorf("%d bytes in probes, of %d in requests, want some and at most a hundredth and one more", probed, used)
+	}
+}
+
 func TestMeteredLinksAreNeverProbed(t *testing.T) {
 	c := pilotOf(t, 2*mbit, Options{Metered: []string{testEdge}})
 	for now := time.Duration(0); now < time.Minute; now += 100 * time.Millisecond {

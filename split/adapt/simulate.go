@@ -389,6 +389,7 @@ func (p *pilot) request(start time.Duration, number int) (time.Duration, error) 
 		}
 		if !again {
 			p.o.add(end-start, plan)
+			shows.Took = end - start
 			p.heed(p.c.Observe(end, shows))
 			return end, nil
 		}

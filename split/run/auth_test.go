@@ -159,7 +159,7 @@ func TestAHostIsNoOtherHost(t *testing.T) {
 
 // echoes reports whether the worker answers on p.
 func echoes(ctx context.Context, p *peer) error {
-	_, _, _, err := p.echo(ctx, 1, 1)
+	_, _, err := p.echo(ctx, 1, 1)
 	return err
 }
 

@@ -40,13 +40,23 @@ func (n *Node) MeasureLink(ctx context.Context, host string, atLeast time.Durati
 	}
 	defer p.conn.Close()
 	r := &LinkReport{Host: p.greeting.Name}
+	// network is the time of an exchange on the network, and the bytes of its
+	// larger frame.
+	network := func(send, reply int) (took time.Duration, wire int, err error) {
+		x, rep, err := p.echo(ctx, send, reply)
+		if err != nil {
+			return 0, 0, err
+		}
+		there, back, _ := x.travel(rep)
+		return there + back, max(x.sent.WireBytes, x.got.WireBytes), nil
+	}
 	for i := range 1 + linkPings {
-		there, back, _, err := p.echo(ctx, 0, 0)
+		took, _, err := network(0, 0)
 		if err != nil {
 			return nil, err
 		}
 		if i > 0 {
-			r.RoundTrip = append(r.RoundTrip, there+back)
+			r.RoundTrip = append(r.RoundTrip, took)
 		}
 	}
 	latency := r.RoundTrip.Median() / 2
@@ -57,11 +67,11 @@ func (n *Node) MeasureLink(ctx context.Context, host string, atLeast time.Durati
 			if !up {
 				send, reply = 0, size
 			}
-			there, back, wire, err := p.echo(ctx, send, reply)
+			took, wire, err := network(send, reply)
 			if err != nil {
 				return LinkSpeed{}, err
 			}
-			took := max(there+back-2*latency, 1)
+			took = max(took-2*latency, 1)
 			if took >= atLeast || size == maxEcho {
 				return LinkSpeed{wire, took}, nil
 			}
@@ -81,23 +91,19 @@ func (n *Node) MeasureLink(ctx context.Context, host string, atLeast time.Durati
 
 func (s LinkSpeed) bandwidth() float64 { return float64(s.Bytes) / s.Took.Seconds() }
 
-// echo sends a frame of send bytes, has one of reply bytes come back, and
-// returns the time on the network each way and the bytes of the larger frame.
-func (p *peer) echo(ctx context.Context, send, reply int) (there, back time.Duration, wire int, err error) {
-	x, err := p.call(ctx, kindEcho, encodeMeta(echoRequest{reply}), []*tensor.Tensor{tensor.New(tensor.Uint8, send)}, nil)
-	if err != nil {
-		return 0, 0, 0, err
+// echo sends a frame of send bytes and has one of reply bytes come back.
+func (p *peer) echo(ctx context.Context, send, reply int) (x exchange, rep report, err error) {
+	if x, err = p.call(ctx, kindEcho, encodeMeta(echoRequest{reply}), []*tensor.Tensor{tensor.New(tensor.Uint8, send)}, nil); err != nil {
+		return x, rep, err
 	}
-	var rep report
 	if err := decodeMeta(x.answer, &rep); err != nil {
-		return 0, 0, 0, p.wrap(err)
+		return x, rep, p.wrap(err)
 	}
 	if err := rep.check(); err != nil {
-		return 0, 0, 0, p.wrap(err)
+		return x, rep, p.wrap(err)
 	}
 	if len(x.answer.Tensors) != 1 || len(x.answer.Tensors[0].Raw) != reply {
-		return 0, 0, 0, p.wrap(fmt.Errorf("answer to an echo does not have %d bytes", reply))
+		return x, rep, p.wrap(fmt.Errorf("answer to an echo does not have %d bytes", reply))
 	}
-	there, back, _ = x.travel(rep)
-	return there, back, max(x.sent.WireBytes, x.got.WireBytes), nil
+	return x, rep, nil
 }
