@@ -113,6 +113,7 @@ func TestTablesOfFormatsHaveEveryField(t *testing.T) {
 	f := formats(t)
 	estimate := reflect.TypeFor[split.Estimate]()
 	sameFields(t, "Profile", f["Profile"].fields, append(fieldsOf(reflect.TypeFor[split.Profile](), ""), "version"))
+	sameFields(t, "Accuracy", f["Accuracy"].fields, append(fieldsOf(reflect.TypeFor[split.Accuracy](), ""), "version"))
 	var plan []string
 	for _, path := range fieldsOf(reflect.TypeFor[planFile](), "", estimate) {
 		plan = append(plan, path)
@@ -155,6 +156,10 @@ func TestExamplesOfFormatsAreRead(t *testing.T) {
 	}
 	pathsIn(v, "", found)
 	sameFields(t, "example of a profile", f["Profile"].fields, slices.Collect(maps.Keys(found)))
+	accuracy, err := split.ReadAccuracy(strings.NewReader(f["Accuracy"].examples["json"]), split.MaxAccuracyBytes)
+	if err != nil || accuracy.Top1() != 0.921 || accuracy.Cuts[0].Codecs[1].Same != 995 {
+		t.Errorf("got %+v, %v", accuracy, err)
+	}
 	for _, example := range []string{f["Network"].examples["json"], f["Network as csv"].examples["csv"]} {
 		n, err := split.ReadNetwork(strings.NewReader(example), split.MaxNetworkBytes)
 		if err != nil {

@@ -398,25 +398,35 @@ func (x *feed) readPicture(in onnximport.Input, file string) (*tensor.Tensor, er
 	if err != nil {
 		return nil, err
 	}
-	s, ok := x.specs[in.Name]
-	if !ok {
-		if s, err = x.sidecar.spec(in.Name); err != nil {
-			return nil, err
-		}
-		var dims []int
-		for _, d := range in.Dims {
-			dims = append(dims, d.Value)
-		}
-		if s, err = s.For(in.DType, dims); err != nil {
-			return nil, err
-		}
-		x.specs[in.Name] = s
+	s, err := x.spec(in)
+	if err != nil {
+		return nil, err
 	}
 	p, err := picture.Decode(b)
 	if err != nil {
 		return nil, err
 	}
 	return s.Tensor(p)
+}
+
+// spec is how pictures become an input.
+func (x *feed) spec(in onnximport.Input) (picture.Spec, error) {
+	if s, known := x.specs[in.Name]; known {
+		return s, nil
+	}
+	s, err := x.sidecar.spec(in.Name)
+	if err != nil {
+		return s, err
+	}
+	var dims []int
+	for _, d := range in.Dims {
+		dims = append(dims, d.Value)
+	}
+	if s, err = s.For(in.DType, dims); err != nil {
+		return s, err
+	}
+	x.specs[in.Name] = s
+	return s, nil
 }
 
 // openArchive opens a .npz file.

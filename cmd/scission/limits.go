@@ -24,6 +24,8 @@ type limits struct {
 	private                       int
 	pareto                        []string
 	staleAfter                    time.Duration
+	accuracy                      string
+	minAccuracy, maxLoss          float64
 }
 
 func (l *limits) flags(c *cobra.Command) {
@@ -37,6 +39,9 @@ func (l *limits) flags(c *cobra.Command) {
 	f.StringSliceVar(&l.layers, "layers", nil, "layers that must run on a host, `HOST=LAYERS`, or must not, HOST!=LAYERS: numbers (7, 3-9, 3-end, -1), a name or a pattern of names (block1_*)")
 	f.StringSliceVar(&l.power, "power", nil, "what a host takes: `HOST=WATTS`, or HOST=WATTS:JOULES for joules per byte sent and received")
 	f.StringSliceVar(&l.noCodecs, "no-codec", nil, "codecs that must not be used, raw among them")
+	f.StringVar(&l.accuracy, "accuracy", "", "`FILE` of scission accuracy: what codecs cost; allows lossy ones where they keep --min-accuracy and --max-loss")
+	f.Float64Var(&l.minAccuracy, "min-accuracy", 0, "smallest `SHARE` of right answers, such as 0.9, that the codecs of all hops must leave")
+	f.Float64Var(&l.maxLoss, "max-loss", 1, "largest `SHARE` of right answers, such as 0.005, that the codecs of all hops may lose")
 	f.IntVar(&l.private, "private", 0, "at least `K` layers with a nonlinearity on the source before data leaves it")
 	f.DurationVar(&l.staleAfter, "stale-after", 30*24*time.Hour, "warn of profiles and links older than this `TIME`")
 }
@@ -116,6 +121,29 @@ func (l *limits) memory(pb split.Problem, q *split.Query) error {
 		}
 		q.Memory[host] = bytes
 	}
+	return nil
+}
+
+// accurate puts --accuracy, --min-accuracy and --max-loss into a query.
+func (l *limits) accurate(q *split.Query) error {
+	if !(l.minAccuracy >= 0 && l.minAccuracy <= 1 && l.maxLoss >= 0 && l.maxLoss <= 1) {
+		return usagef("--min-accuracy %g --max-loss %g, want shares from 0 to 1", l.minAccuracy, l.maxLoss)
+	}
+	bounded := l.minAccuracy > 0 || l.maxLoss < 1
+	if l.accuracy == "" && bounded {
+		return usagef("--min-accuracy and --max-loss need --accuracy FILE, which scission accuracy writes")
+	}
+	if l.accuracy == "" {
+		return nil
+	}
+	if !bounded {
+		return usagef("--accuracy needs --min-accuracy or --max-loss")
+	}
+	measured, err := readAccuracy(l.accuracy)
+	if err != nil {
+		return err
+	}
+	q.Accuracy = &split.AccuracyLimit{Measured: measured, Least: max(l.minAccuracy, measured.Top1()-l.maxLoss), Lossless: codecNames()}
 	return nil
 }
 

@@ -270,15 +270,21 @@ latency: compute, coding and travel, there and back; or by throughput, bytes tha
 leave the source, or energy; within limits. Running everything on one host is
 always among them; if that is best, do not split.
 
+With --accuracy, codecs that change what they send are allowed where they were
+measured, as long as what all hops of a partition lose, each as measured by
+itself, adds up to no more than --min-accuracy and --max-loss leave.
+
 With --benchmarks, MODEL is a network that the original Scission has measured;
 split/compat/COMPAT.md tells how its options translate.`,
 		Example: `  scission plan model.onnx --profiles profiles --network network.json --top 10
   scission plan model.onnx --profiles profiles --network network.json --use device --split-only -o plan.json
   scission plan model.onnx --profiles profiles --network preset:wired --private 1 --max-upload device=500kB --objective throughput
   scission plan model.onnx --profiles profiles --network network.json --tile edge1+edge2
+  scission plan model.onnx --profiles profiles --network network.json --accuracy accuracy.json --max-loss 0.005
   scission plan vgg19 --benchmarks benchmark_data --network benchmark_data/network_stats.csv --use raspi4 --layers '2500=10'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			pl.lossy = pl.lossy || l.accuracy != ""
 			pb, err := pl.open(args[0])
 			if err != nil {
 				return err
@@ -288,6 +294,9 @@ split/compat/COMPAT.md tells how its options translate.`,
 				return err
 			}
 			if err := l.memory(pb, &q); err != nil {
+				return err
+			}
+			if err := l.accurate(&q); err != nil {
 				return err
 			}
 			objectives, err := l.front()
