@@ -254,8 +254,8 @@ func (pb Problem) rankTiled(q Query, workers []string) ([]Estimate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.Objective != Latency || len(q.Use)+len(q.Compute)+len(q.Memory)+len(q.Upload)+len(q.Layers)+q.Nonlinear > 0 {
-		return nil, errors.New("tiled stages are ranked by latency, without limits for hosts and layers")
+	if q.Objective != Latency || q.Accuracy != nil || len(q.Use)+len(q.Compute)+len(q.Memory)+len(q.Upload)+len(q.Layers)+q.Nonlinear > 0 {
+		return nil, errors.New("tiled stages are ranked by latency, without limits for hosts, layers and accuracy")
 	}
 	for _, w := range workers {
 		if t.host(w) == nil {
