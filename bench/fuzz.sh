@@ -31,6 +31,6 @@ failed=0
 for target in "${targets[@]}"; do
 	read -r package name <<<"$target"
 	echo "== $package $name: $each s"
-	nice -n 19 go test -run '^$' -fuzz "^$name\$" -fuzztime "${each}s" -parallel 1 "$package" | tail -n 4 || failed=1
+	nice -n 19 go test -run '^$' -fuzz "^$name\$" -fuzztime "${each}s" -parallel 1 "$package" | tail -n 12 || failed=1
 done
 exit $failed
