@@ -227,13 +227,14 @@ func (t *tables) tileCost(w Worker, work *TileWork, s Segment) (TileCost, error)
 	return c, err
 }
 
-// RankTiled is Rank for partitions with one tiled stage over the given hosts, at least two: before it the source
-// may compute, and behind it the source and then one of Hosts, each or neither of them. The tiled stage's shares
-// are equal, or in proportion to the speeds of the workers before the place where it ends. The query's Top,
-// MaxWidth, MaxTotal, Avoid and NoCodecs hold; a query with another objective than latency or with other limits is
-// an error. The Problem needs a Tiling.
+// RankTiled is Rank for partitions with one or more stages that are tiled over the given hosts, at least two. Before
+// and between them the source may compute, and behind them the source and then one of Hosts, each or neither of
+// them. The shares of a tiled stage are equal, or in proportion to the speeds of the workers before the place where
+// it ends. The first of the results is the best of all of these; the others have other tiled stages, each with the
+// best that can be behind the last of them. The query's Top, MaxWidth, MaxTotal, Avoid and NoCodecs hold; a query
+// with another objective than latency or with other limits is an error. The Problem needs a Tiling.
 //
-// With k other hosts and m positions it takes O(km²) steps, and O(m) walks of the Tiling.
+// With k other hosts, m positions and n layers it takes O(km² + m²n) steps, and O(m) walks of the Tiling.
 func (pb Problem) RankTiled(q Query, workers []string) ([]Estimate, error) {
 	best, err := pb.rankTiled(q, workers)
 	if err != nil {
@@ -269,12 +270,13 @@ func (pb Problem) rankTiled(q Query, workers []string) ([]Estimate, error) {
 	if err := CheckShares(equalShares(len(workers))); err != nil {
 		return nil, err
 	}
-	if err := s.run(); err != nil {
+	ways, err := s.run()
+	if err != nil {
 		return nil, err
 	}
 	var best []Estimate
-	for _, f := range s.found {
-		e, err := s.estimate(f.partition)
+	for _, w := range ways {
+		e, err := s.estimate(w.stages)
 		if err != nil {
 			return nil, err
 		}
@@ -298,31 +300,33 @@ func equalShares(n int) []int {
 	return shares
 }
 
-// tileSearch is a search for the place of a tiled stage.
+// tileSearch is a search for the places of tiled stages.
 type tileSearch struct {
 	*tables
 	query   Query
 	workers []string
-	behind  []continuation // by position: the best way to go on there from the source
-	found   []tiledFound   // the best, at most query.Top of each pair of shares and end
+	behind  []way   // by position: the best way on from there, where the source has the data, without tiled stages
+	tiled   [][]way // by position: the best, first to last, that begin with a tiled stage
 }
 
-// continuation is stages behind a position where the source has the data, and their time with all hops.
-type continuation struct {
+// way is stages behind a position, and their time with all hops. Without stages, except at the end, there is none.
+type way struct {
 	stages Partition
 	time   time.Duration
-	ok     bool
-}
-
-type tiledFound struct {
-	partition Partition
-	time      time.Duration
 }
 
 func (s *tileSearch) allowed(host string) bool { return !slices.Contains(s.query.Avoid, host) }
 
-// run tries all segments.
-func (s *tileSearch) run() error {
+// possible says whether a way goes on from a position to the end.
+func (s *tileSearch) possible(w way, position int) bool {
+	return len(w.stages) > 0 || position == s.Layers
+}
+
+// sourceComputes says whether stages may be on the source.
+func (s *tileSearch) sourceComputes() bool { return s.host(s.Source) != nil && s.allowed(s.Source) }
+
+// run finds the best ways from the beginning.
+func (s *tileSearch) run() ([]way, error) {
 	var at []int // positions
 	for _, p := range s.order {
 		if p.P == 0 || p.P == s.Layers || p.Width <= s.query.MaxWidth {
@@ -330,19 +334,37 @@ func (s *tileSearch) run() error {
 		}
 	}
 	if err := s.goOn(at); err != nil {
-		return err
+		return nil, err
 	}
-	for _, to := range at[1:] {
-		if !s.behind[to].ok {
-			continue
-		}
-		for _, shares := range s.shares(to) {
-			if err := s.end(at, to, shares); err != nil {
-				return err
+	s.tiled = make([][]way, s.Layers+1)
+	// All ways on from an end are known before stages that end there are tried.
+	for i := len(at) - 1; i > 0; i-- {
+		for _, shares := range s.shares(at[i]) {
+			if err := s.end(at[:i], at[i], shares); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return s.from(0, at), nil
+}
+
+// from returns the best ways on from a position with a tiled stage among them.
+func (s *tileSearch) from(position int, at []int) []way {
+	best := slices.Clone(s.tiled[position])
+	if !s.sourceComputes() {
+		return best
+	}
+	for _, next := range at {
+		if next <= position {
+			continue
+		}
+		here := Segment{position, next}
+		took := s.host(s.Source).compute(here)
+		for _, w := range s.tiled[next] {
+			best = s.keep(best, way{append(Partition{{s.Source, here}}, w.stages...), took + w.time})
+		}
+	}
+	return best
 }
 
 // shares returns the shares that are tried for a stage that ends at a position.
@@ -373,106 +395,107 @@ func (s *tileSearch) shares(to int) [][]int {
 // shareSteps is how finely shares follow speeds.
 const shareSteps = 12
 
-// goOn finds the best ways to go on from each position.
+// goOn finds the best ways on from each position without tiled stages.
 func (s *tileSearch) goOn(at []int) error {
-	s.behind = make([]continuation, s.Layers+1)
-	s.behind[s.Layers].ok = true
+	s.behind = make([]way, s.Layers+1)
 	try := func(from int, stages ...Stage) error {
-		c := continuation{stages: stages, ok: true}
+		w := way{stages: stages}
 		for _, st := range stages {
-			c.time += s.host(st.Host).compute(st.Segment)
+			w.time += s.host(st.Host).compute(st.Segment)
 		}
-		for _, h := range s.hopsFrom(stages) {
+		for _, h := range Hops(stages, s.Source, s.Network.Linked) {
 			price, err := s.price(h)
+			if errors.Is(err, ErrNoLink) {
+				return nil
+			}
 			if err != nil {
-				if errors.Is(err, ErrNoLink) {
-					return nil
-				}
 				return err
 			}
-			c.time += price.Time()
+			w.time += price.Time()
 		}
-		if have := &s.behind[from]; !have.ok || cmp.Or(cmp.Compare(c.time, have.time), cmp.Compare(len(c.stages), len(have.stages))) < 0 {
-			*have = c
+		if have := &s.behind[from]; len(have.stages) == 0 || cmp.Or(cmp.Compare(w.time, have.time), cmp.Compare(len(w.stages), len(have.stages))) < 0 {
+			*have = w
 		}
 		return nil
 	}
-	here := s.host(s.Source) != nil && s.allowed(s.Source)
 	for _, from := range at[:len(at)-1] {
 		rest := Segment{from, s.Layers}
-		if here {
-			if err := try(from, Stage{s.Source, rest}); err != nil {
-				return err
-			}
+		var ways []Partition
+		if s.sourceComputes() {
+			ways = append(ways, Partition{{s.Source, rest}})
 		}
 		for _, h := range s.Hosts {
 			if h == s.Source || !s.allowed(h) {
 				continue
 			}
-			if err := try(from, Stage{h, rest}); err != nil {
-				return err
-			}
+			ways = append(ways, Partition{{h, rest}})
 			for _, next := range at {
-				if here && from < next && next < s.Layers {
-					if err := try(from, Stage{s.Source, Segment{from, next}}, Stage{h, Segment{next, s.Layers}}); err != nil {
-						return err
-					}
+				if s.sourceComputes() && from < next && next < s.Layers {
+					ways = append(ways, Partition{{s.Source, Segment{from, next}}, {h, Segment{next, s.Layers}}})
 				}
+			}
+		}
+		for _, stages := range ways {
+			if err := try(from, stages...); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-// hopsFrom is the hops of stages that end the model and begin with the data on the source.
-func (s *tileSearch) hopsFrom(stages []Stage) []Hop { return Hops(stages, s.Source, s.Network.Linked) }
-
-// end tries tiled stages that end at a position.
+// end tries tiled stages that begin at one of some positions and end at another.
 func (s *tileSearch) end(at []int, to int, shares []int) error {
 	works, err := s.Tiling.Walk(to, shares)
 	if err != nil {
 		return err
 	}
-	var ws []Worker
+	ws := make([]Worker, len(s.workers))
 	for i, host := range s.workers {
-		ws = append(ws, Worker{host, shares[i]})
+		ws[i] = Worker{host, shares[i]}
 	}
-	here := s.host(s.Source) != nil && s.allowed(s.Source)
+	var next []way // on from the end
+	if s.possible(s.behind[to], to) {
+		next = append(next, s.behind[to])
+	}
+	next = append(next, s.from(to, s.later(to))...)
 	for _, from := range at {
-		if from >= to || from > 0 && !here {
-			continue
-		}
 		segment := Segment{from, to}
-		slowest := time.Duration(0)
-		possible := true
+		slowest, possible := time.Duration(0), true
 		for i := range ws {
 			c, err := s.tileCost(ws[i], &works[i], segment)
-			if err != nil {
+			if err != nil { // no rows, or no link
 				possible = false
 				break
 			}
 			slowest = max(slowest, c.Time())
 		}
-		if !possible {
-			continue
+		for _, w := range next {
+			if possible {
+				s.tiled[from] = s.keep(s.tiled[from], way{append(Partition{WorkerStage(ws, segment)}, w.stages...), slowest + w.time})
+			}
 		}
-		f := tiledFound{time: slowest + s.behind[to].time}
-		if from > 0 {
-			before := Segment{0, from}
-			f.partition = Partition{{s.Source, before}}
-			f.time += s.host(s.Source).compute(before)
-		}
-		f.partition = append(append(f.partition, WorkerStage(ws, segment)), s.behind[to].stages...)
-		s.keep(f)
 	}
 	return nil
 }
 
-// keep keeps the best.
-func (s *tileSearch) keep(f tiledFound) {
-	i, _ := slices.BinarySearchFunc(s.found, f, func(a, b tiledFound) int { return cmp.Compare(a.time, b.time) })
-	if i < s.query.Top {
-		s.found = slices.Insert(s.found, i, f)
-		s.found = s.found[:min(len(s.found), s.query.Top)]
+// later returns the positions of tiled stages behind one.
+func (s *tileSearch) later(position int) (at []int) {
+	for p := position + 1; p < len(s.tiled); p++ {
+		if len(s.tiled[p]) > 0 {
+			at = append(at, p)
+		}
 	}
+	return at
+}
+
+// keep adds a way to the best, and keeps no more than are asked for.
+func (s *tileSearch) keep(best []way, w way) []way {
+	i, _ := slices.BinarySearchFunc(best, w, func(a, b way) int {
+		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(len(a.stages), len(b.stages)), -1)
+	})
+	if i < s.query.Top && len(w.stages) <= MaxStages {
+		best = slices.Insert(best, i, w)
+	}
+	return best[:min(len(best), s.query.Top)]
 }
