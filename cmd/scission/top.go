@@ -50,8 +50,8 @@ how many there may be, deployments that are open, requests under way and each
 second, processors in use, memory of the process, and the models in the store.
 The first lines are since the workers began, the next ones since those before.
 
-It takes a certificate with the role run or admin, and uses none of the worker's
-places for connections.`,
+It takes a certificate with the role run or admin. The connection that asks is
+one of those shown; a worker that has no room for it answers all the same.`,
 		Example: "  scission top edge=10.0.0.8:7001 cloud=10.0.0.9:7001\n  scission top 127.0.0.1:7001 --once --json",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
