@@ -37,6 +37,8 @@ type label struct {
 	id, epoch uint64            // the source's
 	reply     uint64            // id of the answer that a worker owes
 	size      int               // bytes of the inputs
+	from      int               // first layer that is to be run
+	refusal   error             // why it is not to be run
 	deadline  time.Time         // beside its context's; zero is none
 	answered  func(failed bool) // of a worker, to be called once
 }
@@ -44,10 +46,11 @@ type label struct {
 // job is a request in a flow and the memory for it.
 type job struct {
 	label
-	ctx      context.Context // ends with the flow's
-	release  func()          // of ctx
-	start    time.Time       // from which spans count
-	tensors  []*tensor.Tensor
+	ctx      context.Context  // ends with the flow's
+	release  func()           // of ctx
+	start    time.Time        // from which spans count
+	layer    int              // the first that has not been run
+	tensors  []*tensor.Tensor // which it and those behind it read
 	spans    []Span
 	err      error
 	took     time.Duration
@@ -137,6 +140,10 @@ func guarded(j *job, do func(*job) error) (err error) {
 // run is the step of part i, which is on this host.
 func (f *flow) run(i int, r Runner) func(*job) error {
 	return func(j *job) error {
+		begin, end := extent(r)
+		if j.layer > begin {
+			return nil
+		}
 		if err := j.ctx.Err(); err != nil {
 			return fmt.Errorf("run: %w", err)
 		}
@@ -146,7 +153,7 @@ func (f *flow) run(i int, r Runner) func(*job) error {
 			return err
 		}
 		j.parts[i].results = copyTensors(j.parts[i].results, out)
-		j.tensors = j.parts[i].results
+		j.tensors, j.layer = j.parts[i].results, end
 		j.spans = appendSpans(j.spans, spans, start.Sub(j.start), 0)
 		return nil
 	}
@@ -155,6 +162,9 @@ func (f *flow) run(i int, r Runner) func(*job) error {
 // send and receive are the steps of part i, which is on another host.
 func (f *flow) send(i int, r *remote) func(*job) error {
 	return func(j *job) error {
+		if begin, _ := extent(r); j.layer > begin {
+			return nil
+		}
 		v := &j.parts[i].visit
 		v.ctx, v.id, v.epoch, v.in = j.ctx, j.id, j.epoch, j.tensors
 		if err := r.send(f.ctx, v); err != nil {
@@ -173,6 +183,10 @@ func (f *flow) send(i int, r *remote) func(*job) error {
 
 func (f *flow) receive(i int, r *remote) func(*job) error {
 	return func(j *job) error {
+		begin, end := extent(r)
+		if j.layer > begin {
+			return nil
+		}
 		v := &j.parts[i].visit
 		defer func() {
 			if v.stay() {
@@ -183,7 +197,7 @@ func (f *flow) receive(i int, r *remote) func(*job) error {
 		if err != nil {
 			return err
 		}
-		j.tensors, j.spans = out, appendSpans(j.spans, spans, v.start.Sub(j.start), 0)
+		j.tensors, j.layer, j.spans = out, end, appendSpans(j.spans, spans, v.start.Sub(j.start), 0)
 		return nil
 	}
 }
@@ -204,7 +218,7 @@ func (f *flow) submit(ctx context.Context, j *job, l label, start time.Time, par
 		ctx, cancel = context.WithDeadline(ctx, l.deadline)
 	}
 	stop := context.AfterFunc(f.ctx, cancel)
-	j.label, j.ctx, j.start, j.err = l, ctx, start, nil
+	j.label, j.layer, j.ctx, j.start, j.err = l, l.from, ctx, start, l.refusal
 	j.release = func() { stop(); cancel() }
 	j.state.Store(jobOpen)
 	if len(j.parts) != parts {
@@ -286,6 +300,20 @@ func (f *flow) close() {
 	f.cancel()
 	f.end()
 	f.wg.Wait()
+}
+
+// extent is the layers [begin, end) that a part of a pipeline runs. A runner of
+// no layers is the whole of its pipeline.
+func extent(r Runner) (begin, end int) {
+	switch r := r.(type) {
+	case *local:
+		return r.segment.From, r.segment.To
+	case *tiled:
+		return r.segment.From, r.segment.To
+	case *remote:
+		return r.taken[0].Segment.From, r.taken[len(r.taken)-1].Segment.To
+	}
+	return 0, 0
 }
 
 // appendSpans adds spans that begin a time later than what they are added to,

@@ -123,7 +123,7 @@ func TestReasonForABrokenUploadIsTold(t *testing.T) {
 		case kindPut:
 			return &transport.Message{Kind: kindOK}
 		}
-		return &transport.Message{Kind: kindError, Meta: encodeMeta(failure{"failed", "disk\x1b[2J full"})}
+		return &transport.Message{Kind: kindError, Meta: encodeMeta(failure{Code: "failed", Text: "disk\x1b[2J full"})}
 	})
 	device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"edge": edge}}
 	m := testModel(residual(0))

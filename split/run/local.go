@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -22,7 +23,7 @@ type local struct {
 	nodes    []planNode
 	memory   int // bytes of the session
 	slowdown float64
-	turn     *processor      // of a slowed host
+	turn     *processor      // of the host
 	layers   []time.Duration // of the segment in the run under way; nil if not asked for
 }
 
@@ -43,7 +44,7 @@ func (n *Node) openLocal(d Deployment, s split.Stage, memory *int) (*local, erro
 		return nil, fmt.Errorf("run: stage %v: %w", s, err)
 	}
 	*memory -= plan.Memory()
-	l := &local{host: s.Host, segment: s.Segment, session: plan.NewSession(), nodes: planNodes(plan, s.Segment.From), memory: plan.Memory(), slowdown: n.Slowdown, turn: &n.processor}
+	l := &local{host: s.Host, segment: s.Segment, session: plan.NewSession(), nodes: planNodes(plan, s.Segment.From), memory: plan.Memory(), slowdown: n.Slowdown, turn: n.turns()}
 	l.observe(d.Layers)
 	return l, nil
 }
@@ -72,12 +73,10 @@ func (l *local) observe(on bool) {
 func (l *local) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor, []Span, error) {
 	clear(l.layers)
 	called := time.Now()
-	if l.slowdown > 1 {
-		if err := l.turn.take(ctx); err != nil {
-			return nil, nil, fmt.Errorf("run: host %s: %w", l.host, err)
-		}
-		defer l.turn.give()
+	if err := l.turn.take(ctx); err != nil {
+		return nil, nil, fmt.Errorf("run: host %s: %w", l.host, err)
 	}
+	defer l.turn.give()
 	start := time.Now()
 	out, err := l.session.Run(ctx, in)
 	if err != nil {
@@ -112,15 +111,25 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// processor is what stages of a slowed host take turns at. Its zero value is
-// ready.
+// processor is what stages take turns at.
 type processor struct {
 	once sync.Once
-	busy chan struct{}
+	busy chan struct{} // a value for each stage that computes
+}
+
+// turns are those of this host. A slowed one computes one stage at a time.
+func (n *Node) turns() *processor {
+	n.processor.once.Do(func() {
+		size := cmp.Or(n.Computing, runtime.GOMAXPROCS(0))
+		if n.Slowdown > 1 {
+			size = 1
+		}
+		n.processor.busy = make(chan struct{}, size)
+	})
+	return &n.processor
 }
 
 func (p *processor) take(ctx context.Context) error {
-	p.once.Do(func() { p.busy = make(chan struct{}, 1) })
 	select {
 	case p.busy <- struct{}{}:
 		return nil

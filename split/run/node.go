@@ -53,6 +53,13 @@ type Node struct {
 	MaxConns, MaxPeerConns, MaxHandshakes int
 	// MaxTime bounds how long one request may take; 0 means DefaultMaxTime.
 	MaxTime time.Duration
+	// MaxRuns bounds the runs of all connections that are in hand at once, from
+	// their arrival to their answer; further ones are refused with ErrBusy. 0
+	// means DefaultMaxRuns.
+	MaxRuns int
+	// Computing bounds the stages that compute here at once; others wait for
+	// their turn. 0 means GOMAXPROCS.
+	Computing int
 	// InFlight and InFlightBytes bound the runs of one connection that are here
 	// at once, and the bytes of their inputs if it is more than one run. 0 means
 	// DefaultInFlight and DefaultInFlightBytes.
@@ -70,6 +77,7 @@ type Node struct {
 
 	conns     connections
 	load      load
+	work      work
 	processor processor
 }
 

@@ -131,18 +131,23 @@ func (r report) check() error {
 type failure struct {
 	Code string `json:"code"`
 	Text string `json:"text"`
+	Host string `json:"host,omitempty"` // that failed, if it is another one: see Culprit
 }
 
 // codes are the errors that keep their identity from host to host.
-var codes = map[string]error{"no_model": ErrNoModel, "busy": ErrBusy, "unknown_host": ErrUnknownHost, "lossy": ErrLossy, "forbidden": ErrForbidden, "broken": ErrBroken}
+var codes = map[string]error{
+	"no_model": ErrNoModel, "busy": ErrBusy, "unknown_host": ErrUnknownHost, "lossy": ErrLossy, "forbidden": ErrForbidden,
+	"broken": ErrBroken, "draining": ErrDraining,
+}
 
 func failureOf(err error) failure {
+	f := failure{"failed", err.Error(), Culprit(err)}
 	for code, sentinel := range codes {
 		if errors.Is(err, sentinel) {
-			return failure{code, err.Error()}
+			f.Code = code
 		}
 	}
-	return failure{"failed", err.Error()}
+	return f
 }
 
 // remoteError is a failure of another host.

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,11 +56,11 @@ func (n *Node) dialAs(ctx context.Context, self, host string, lossy bool) (*peer
 	if n.DialConn != nil {
 		c, dialErr := n.DialConn(ctx, host, addr)
 		if dialErr != nil {
-			return nil, fmt.Errorf("run: host %s: %w", host, dialErr)
+			return nil, &HostError{host, fmt.Errorf("run: host %s: %w", host, dialErr)}
 		}
 		conn = transport.Client(c, addr, n.transportTo(host, addr))
 	} else if conn, err = transport.Dial(ctx, addr, n.transportTo(host, addr)); err != nil {
-		return nil, fmt.Errorf("run: host %s: %w", host, err)
+		return nil, &HostError{host, fmt.Errorf("run: host %s: %w", host, err)}
 	}
 	p := &peer{host: host, conn: conn}
 	g := n.greeting()
@@ -70,7 +71,7 @@ func (n *Node) dialAs(ctx context.Context, self, host string, lossy bool) (*peer
 	}
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("run: host %s at %s: %w", host, addr, err)
+		return nil, &HostError{host, fmt.Errorf("run: host %s at %s: %w", host, addr, err)}
 	}
 	return p, nil
 }
@@ -129,7 +130,7 @@ func (p *peer) failed(answer *transport.Message) error {
 		return p.wrap(err)
 	}
 	f.Text = printable(f.Text)
-	return remoteError{p.host, f}
+	return &HostError{cmp.Or(printable(f.Host), p.host), remoteError{p.host, f}}
 }
 
 // printable is a peer's text as it may be shown on a terminal, where control
@@ -150,7 +151,7 @@ func (p *peer) wrap(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = fmt.Errorf("it closed the connection: %w", err)
 	}
-	return fmt.Errorf("run: %w: %s: %w", ErrRemote, p.host, err)
+	return &HostError{p.host, fmt.Errorf("run: %w: %s: %w", ErrRemote, p.host, err)}
 }
 
 // chunkSize is how many bytes of a model one message carries.

@@ -123,6 +123,8 @@ var (
 	// ErrBroken: a connection of the deployment has ended, so that it can only
 	// be closed.
 	ErrBroken = errors.New("deployment is broken")
+	// ErrDraining: the host is about to end and takes no more requests.
+	ErrDraining = errors.New("draining")
 	// ErrClosed: the Stream takes no more requests.
 	ErrClosed = errors.New("stream is closed")
 )

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"runtime/debug"
 	"strings"
@@ -106,6 +107,8 @@ func (n *Node) Serve(ctx context.Context, c net.Conn) error {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
+	n.work.join(s)
+	defer n.work.leave(s)
 	defer s.close()
 	defer stop()
 	s.admit()
@@ -249,6 +252,7 @@ func (s *session) run(ctx context.Context, m *transport.Message, stats transport
 		id: r.ID, epoch: r.Epoch, reply: m.ID, size: bytesOf(m.Tensors),
 		deadline: arrived.Add(s.node.allowed(m.Deadline)), answered: s.node.load.answering(m.Kind),
 	}
+	l.refusal = s.node.work.take(s, cmp.Or(s.node.MaxRuns, DefaultMaxRuns))
 	s.next.tensors, s.next.stats = m.Tensors, stats
 	s.mu.Lock()
 	s.running[m.ID], _ = s.flow.submit(s.flow.ctx, s.next, l, arrived, len(s.runner.pipeline))
@@ -310,6 +314,7 @@ func (s *session) sendAnswers(f *flow) {
 			}
 		}
 		_, err = s.conn.Send(f.ctx, reply, s.runner.codec.pick)
+		s.node.work.answered(s, o.refusal == nil)
 		if o.job != nil {
 			f.recycle(o.job)
 		}
@@ -335,7 +340,12 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 	}
 	s.tensors, s.pick = nil, nil
 	end := s.node.load.answering(m.Kind)
-	meta, err := s.attended(ctx, m)
+	var meta any
+	err := s.node.work.take(s, math.MaxInt)
+	taken := err == nil
+	if taken {
+		meta, err = s.attended(ctx, m)
+	}
 	end(counts(err))
 	reply := &transport.Message{Kind: kindOK, ID: m.ID, Tensors: s.tensors}
 	switch {
@@ -356,6 +366,7 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 		reply.Meta = encodeMeta(meta)
 	}
 	_, err = s.conn.Send(ctx, reply, s.pick)
+	s.node.work.answered(s, taken)
 	return err
 }
 

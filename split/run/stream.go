@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"scission/engine/tensor"
@@ -36,8 +37,11 @@ const DefaultStreamBytes = 64 << 20
 
 // Request is a run.
 type Request struct {
-	ID     uint64 // what the caller calls it; it travels along
-	Epoch  uint64 // the plan for which it is made, for the caller; it travels along
+	ID    uint64 // what the caller calls it; it travels along
+	Epoch uint64 // the plan for which it is made, for the caller; it travels along
+	// From is the first layer to be run, which is one of Stream.Begins. Unless it
+	// is 0, the Inputs are what crosses the cut before it.
+	From   int
 	Inputs []*tensor.Tensor
 }
 
@@ -52,6 +56,11 @@ type Answer struct {
 	// Err is why there are no outputs. If it is ErrBroken, all later requests
 	// fail with it.
 	Err error
+	// With Err, Held is what crosses the cut before Layer, up to which the request
+	// had come, so that another execution may go on from there; it is nil if the
+	// request was given up. Valid until the next Receive.
+	Layer int
+	Held  []*tensor.Tensor
 }
 
 // Stream starts a Stream, which must be closed before e is. Until then e must
@@ -87,6 +96,9 @@ func (s *Stream) Submit(ctx context.Context, r Request) error {
 			return fmt.Errorf("run: request %d: input %d is missing", r.ID, i)
 		}
 	}
+	if !slices.Contains(s.Begins(), r.From) {
+		return fmt.Errorf("run: request %d: from layer %d, want one of %v", r.ID, r.From, s.Begins())
+	}
 	size := bytesOf(r.Inputs)
 	j, err := s.slot(ctx, size)
 	if err != nil {
@@ -94,12 +106,22 @@ func (s *Stream) Submit(ctx context.Context, r Request) error {
 	}
 	j.inputs = copyTensors(j.inputs, r.Inputs)
 	j.tensors = j.inputs
-	if _, ok := s.flow.submit(ctx, j, label{id: r.ID, epoch: r.Epoch, size: size}, time.Now(), len(s.pipeline)); !ok {
+	if _, ok := s.flow.submit(ctx, j, label{id: r.ID, epoch: r.Epoch, size: size, from: r.From}, time.Now(), len(s.pipeline)); !ok {
 		s.credits.give(size)
 		s.flow.free <- j
 		return fmt.Errorf("run: request %d: %w", r.ID, ErrClosed)
 	}
 	return nil
+}
+
+// Begins lists the layers at which a request can begin: that of each stage here,
+// and of each row of stages on other hosts that hand on to each other.
+func (s *Stream) Begins() []int {
+	begins := make([]int, len(s.pipeline))
+	for i, r := range s.pipeline {
+		begins[i], _ = extent(r)
+	}
+	return begins
 }
 
 // slot waits for room for a request of so many bytes.
@@ -143,6 +165,8 @@ func (s *Stream) Receive(ctx context.Context) (Answer, error) {
 		a.Began, a.Total = o.job.start, o.job.took
 		if o.err == nil {
 			a.Outputs, a.Spans = o.job.tensors, o.job.spans
+		} else {
+			a.Layer, a.Held = o.job.layer, o.job.tensors
 		}
 	}
 	return a, nil

@@ -23,6 +23,7 @@ type tileRequest struct {
 
 // tiled runs a tiled stage: all workers at once, each with rows of its own.
 type tiled struct {
+	segment split.Segment
 	plan    *tile.Plan
 	workers []tileWorker
 	out     []*tensor.Tensor
@@ -45,7 +46,7 @@ func (n *Node) openTiled(ctx context.Context, d Deployment, self string, s split
 	if err != nil {
 		return nil, fmt.Errorf("run: stage %v: %w", s, err)
 	}
-	t := &tiled{plan: plan}
+	t := &tiled{segment: s.Segment, plan: plan}
 	for i, w := range ws {
 		var r Runner
 		if w.Host == self {
@@ -90,7 +91,7 @@ func (n *Node) openTileHere(d Deployment, plan *tile.Plan, worker int, s split.S
 			nodes[i].Layers[j] = s.Segment.From + layers[node]
 		}
 	}
-	l := &local{host: s.Host, segment: s.Segment, session: compiled.NewSession(), nodes: nodes, memory: compiled.Memory(), slowdown: n.Slowdown, turn: &n.processor}
+	l := &local{host: s.Host, segment: s.Segment, session: compiled.NewSession(), nodes: nodes, memory: compiled.Memory(), slowdown: n.Slowdown, turn: n.turns()}
 	l.observe(d.Layers)
 	return l, nil
 }

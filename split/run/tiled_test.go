@@ -214,7 +214,7 @@ func TestAWorkerThatFailsEndsTheTiledStage(t *testing.T) {
 		if m.Kind == kindOpen {
 			return &transport.Message{Kind: kindOK, Meta: encodeMeta(opened{Taken: 1})}
 		}
-		return &transport.Message{Kind: kindError, Meta: encodeMeta(failure{"failed", "out of order"})}
+		return &transport.Message{Kind: kindError, Meta: encodeMeta(failure{Code: "failed", Text: "out of order"})}
 	})
 	greedy := impostor(t, func(*transport.Message) *transport.Message {
 		return &transport.Message{Kind: kindOK, Meta: encodeMeta(opened{Taken: 2})}
