@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -67,6 +68,7 @@ func (a *app) execCommand() *cobra.Command {
 	var sec security
 	var slowdown float64
 	var pl planning
+	var adapting adaptiveFlags
 	c := &cobra.Command{
 		Use:   "exec MODEL [NAME=]FILE... --stages STAGES",
 		Short: "Run a model spread over several machines",
@@ -88,6 +90,15 @@ that all machines work at the same time. Runs in a second are then limited by th
 busiest machine or hop, whose share of the time between two answers is shown; a
 run by itself takes longer, since it waits behind others.
 
+With --adapt the model runs again and again, --runs times or for --duration, in the
+partition that is fastest as the links and the hosts are: their bandwidth, round
+trip and load are learned from the runs themselves, idle links are probed with at
+most a hundredth of what they carry, and a switch is made when another partition
+is clearly faster for long enough, or at once when a link collapses. The new
+partition is opened while the old one runs on. Every switch is printed with its
+reason. --emulate-trace tries that out on one machine; "scission simulate" needs
+none.
+
 Inputs and outputs are as in "scission run --help"; the files of an input must
 give tensors of one shape.`,
 		Example: `  scission exec model.onnx --stages device:0-6,edge@127.0.0.1:7001:7-end --input random:1
@@ -96,10 +107,14 @@ give tensors of one shape.`,
   scission exec model.onnx --stages 'edge1@10.0.0.2:7001+edge2@10.0.0.3:7001:0-30,device:31-end' --name device --input random:1 --check
   scission exec model.onnx --plan plan.json --host edge=127.0.0.1:7001 --input random:1 --pipeline --runs 200
   scission exec model.onnx --plan plan.json --host edge=10.0.0.8:7001 --input random:1 --pipeline --runs 50 --trace trace.json
+  scission exec model.onnx --adapt --profiles profiles --network network.json --host edge=127.0.0.1:7001 --input random:1 --duration 1m
   scission exec model.onnx cat.jpg dog.jpg --labels names.txt --stages device:0-6,edge@127.0.0.1:7001:7-end`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (stages == "") == (plan == "") {
+			if err := adapting.check(cmd, o); err != nil {
+				return err
+			}
+			if !adapting.on && (stages == "") == (plan == "") {
 				return usagef("give either --stages or --plan")
 			}
 			if !(o.check.tolerance >= 0) {
@@ -134,6 +149,23 @@ give tensors of one shape.`,
 			m := x.model
 			if err := m.portable(args[0]); err != nil {
 				return err
+			}
+			connect, err := sec.options()
+			if err != nil {
+				return err
+			}
+			p := newProgress(a.err)
+			defer p.clear()
+			n := &run.Node{
+				Threads: threads, Machine: machine(threads), Peers: peers,
+				Transport: connect, Progress: p.update, Slowdown: slowdown,
+			}
+			if adapting.on {
+				n.Name, n.Progress = cmp.Or(name, deviceName), nil
+				if err := notMyself(n.Name, peers); err != nil {
+					return err
+				}
+				return a.execAdaptive(cmd.Context(), n, m, in, pl, o, adapting)
 			}
 			d := run.Deployment{Model: m.Model, Codecs: map[split.Hop]string{}, Layers: trace != ""}
 			var predicted *split.Estimate
@@ -183,24 +215,14 @@ give tensors of one shape.`,
 					}
 				}
 			} else {
-				d.Alternatives = slices.DeleteFunc(slices.Clone(pl.codecs), func(name string) bool { return !slices.Contains(codecNames(), name) })
+				d.Alternatives = losslessOf(pl.codecs)
 			}
 			lossy := lossyHops(d.Codecs)
 			d.Lossy = pl.lossy || len(lossyOf(append(pl.codecs, codec))) > 0
 			if len(lossy) > 0 && !d.Lossy {
 				return usagef("it sends with %s, which changes values: --lossy allows that", strings.Join(lossy, ", "))
 			}
-			connect, err := sec.options()
-			if err != nil {
-				return err
-			}
-			p := newProgress(a.err)
-			defer p.clear()
-			n := &run.Node{
-				Name: name, Threads: threads, Machine: machine(threads), Peers: peers,
-				Transport: connect, Progress: p.update, Slowdown: slowdown,
-			}
-			o.check.lossy = lossy
+			n.Name, o.check.lossy = name, lossy
 			r, out, err := measureStages(cmd.Context(), n, m, d, in, o, predicted, p)
 			p.clear()
 			if err != nil {
@@ -252,9 +274,15 @@ give tensors of one shape.`,
 	f.Float64Var(&o.check.tolerance, "tolerance", 0.1, "how far --check lets an output be off where codecs change values, as a `PART` of its largest magnitude")
 	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing here as if the processor were `N` times slower (emulation)")
 	pl.flags(c)
+	adapting.flags(c)
 	sec.flags(c)
 	threadsFlag(c, &threads)
 	return c
+}
+
+// losslessOf are those of the codecs that change nothing.
+func losslessOf(codecs []string) []string {
+	return slices.DeleteFunc(slices.Clone(codecs), func(name string) bool { return !slices.Contains(codecNames(), name) })
 }
 
 // codecsOf is the codecs that an estimate reckons with.

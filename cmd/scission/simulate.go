@@ -67,8 +67,11 @@ func (f traceFlags) open(network *split.Network, host string) (*split.Trace, err
 }
 
 // adaptiveOptions are the options of a controller.
-func (pl *planning) adaptiveOptions(pb split.Problem, metered []string) adapt.Options {
-	return adapt.Options{Query: split.Query{MaxWidth: pl.maxWidth}, Orders: pl.orders(pb.Hosts), Metered: metered}
+func (pl *planning) adaptiveOptions(pb split.Problem, metered []string) (adapt.Options, error) {
+	if pl.hosts == nil && len(pb.Hosts) > maxFreeHosts {
+		return adapt.Options{}, usagef("%d hosts: give their order with --hosts, every order is tried for at most %d", len(pb.Hosts), maxFreeHosts)
+	}
+	return adapt.Options{Query: split.Query{MaxWidth: pl.maxWidth}, Orders: pl.orders(pb.Hosts), Metered: metered}, nil
 }
 
 type simulateReport struct {
@@ -161,7 +164,9 @@ A trace is a file, as split/FORMATS.md describes it, or made up from the links o
 				}
 			}
 			s.Problem, s.Seed = pb, tf.seed
-			s.Options = pl.adaptiveOptions(pb, metered)
+			if s.Options, err = pl.adaptiveOptions(pb, metered); err != nil {
+				return err
+			}
 			found, err := adapt.Simulate(s)
 			switch {
 			case errors.Is(err, split.ErrNoPartition):
