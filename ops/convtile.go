@@ -52,7 +52,27 @@ func (c *convolution) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, b
 	facts := slices.Clone(in)
 	facts[convX].Type = t.Reads[convX].Of(x.Type)
 	got, err := next.Infer(facts)
-	return t, err == nil && got[0].Type.Equal(t.Makes.Of(out[0].Type)) && next.tiles(facts, got)
+	if err != nil || !got[0].Type.Equal(t.Makes.Of(out[0].Type)) || !next.tiles(facts, got) {
+		return graph.Tile{}, false
+	}
+	t.Share = next.share(facts, got)
+	return t, true
+}
+
+// weightPixels is how many products of a weight take as long as reading it from
+// memory.
+const weightPixels = 8
+
+// share is Tile.Share of c, which is a part, on a machine with all algorithms.
+func (c *convolution) share(in, out []graph.Fact) float64 {
+	a, s, whole := c.choosePart(in, out)
+	switch {
+	case a == generic || a == depthwise:
+		return 0
+	case winograd.TileRows(whole) > 1:
+		return winograd.Share(whole, s)
+	}
+	return float64(s.N*s.OH*s.OW+weightPixels) / float64(whole.N*whole.OH*whole.OW+weightPixels)
 }
 
 // together returns the rows that have to be made for those that are asked for, and

@@ -141,7 +141,7 @@ type TileWork struct {
 	// In and Out are the bytes that the worker needs, and gives, by the position where the stage begins, from 0 to
 	// p; they count from First on.
 	In, Out []int64
-	// Work is how much of each layer before p it computes, from 0 to 1.
+	// Work is how much of the time of each layer before p the worker's rows take, from 0 to about 1.
 	Work []float64
 }
 
@@ -175,8 +175,9 @@ func (c *TileCost) hops() []*HopCost {
 var errNoTiling = errors.New("the rows of the model are not known, which a tiled stage needs")
 
 // tileStage prices a tiled stage: all workers work at once, each over a link of its own from the source, and the
-// stage takes as long as the slowest. Each layer takes its time on the worker's host in proportion to the rows that
-// the worker computes, those in which it overlaps with others among them.
+// stage takes as long as the slowest. Each layer takes its time on the worker's host in proportion to TileWork.Work:
+// to the rows that the worker computes, those in which it overlaps with others among them, and the weights that it
+// reads for them.
 func (t *tables) tileStage(s Stage) (StageCost, error) {
 	c := StageCost{Host: s.Host, Segment: s.Segment}
 	ws := s.Workers()

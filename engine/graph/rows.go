@@ -69,6 +69,10 @@ type Tile struct {
 	// Good is those of Makes that are the rows of the whole result; the others,
 	// at either end, are anything. The rows that were asked for are among them.
 	Good Rows
+	// Share is about how long Op takes in proportion to the whole; 0 means as
+	// many rows as it makes of all. The rows alone do not say it where an operator
+	// reads large weights.
+	Share float64
 	// Free says that Op works row by row: Reads are Makes, or all rows of an
 	// input that has one row for all of the result's, and further rows cost
 	// little.

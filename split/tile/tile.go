@@ -47,8 +47,8 @@ type Tile struct {
 	// In and Out are its rows of Inputs and Outputs, none of those that it does
 	// not need or give.
 	In, Out []graph.Rows
-	// Work is how much of each layer of the stage it computes: its rows over all
-	// rows of the layer's result.
+	// Work is how much of the time of each layer of the stage it takes: see
+	// graph.Tile.Share.
 	Work []float64
 
 	steps []step
@@ -177,6 +177,8 @@ func (s *step) work(n *graph.Node) float64 {
 		return 0
 	case s.tile.Op == nil:
 		return 1
+	case s.tile.Share > 0:
+		return s.tile.Share
 	}
 	return float64(s.tile.Makes.Len()) / float64(graph.Height(n.Out[0].Type))
 }

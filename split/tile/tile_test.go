@@ -158,7 +158,8 @@ func same(t testing.TB, g *graph.Graph, s split.Segment, shares []int) {
 }
 
 // Two convolutions of 3x3 over 16 rows: by hand, the upper half of the results
-// needs 9 rows of what lies between and 10 of the input.
+// needs 9 rows of what lies between and 10 of the input. Reading a weight takes as
+// long as 8 products of it.
 func TestAWorkerTakesTheHaloAndNoMore(t *testing.T) {
 	n := newNetwork(1, 1, 3, 16, 8)
 	n.conv(n.conv(n.last, 4, 3, "pads", []int{1, 1, 1, 1}), 4, 3, "pads", []int{1, 1, 1, 1})
@@ -170,7 +171,7 @@ func TestAWorkerTakesTheHaloAndNoMore(t *testing.T) {
 	for w, want := range []struct {
 		in, out graph.Rows
 		work    []float64
-	}{{graph.Rows{From: 0, To: 10}, graph.Rows{From: 0, To: 8}, []float64{9. / 16, 0.5}}, {graph.Rows{From: 6, To: 16}, graph.Rows{From: 8, To: 16}, []float64{9. / 16, 0.5}}} {
+	}{{graph.Rows{From: 0, To: 10}, graph.Rows{From: 0, To: 8}, []float64{(9*8 + 8) / (16*8 + 8.), (8*8 + 8) / (16*8 + 8.)}}, {graph.Rows{From: 6, To: 16}, graph.Rows{From: 8, To: 16}, []float64{(9*8 + 8) / (16*8 + 8.), (8*8 + 8) / (16*8 + 8.)}}} {
 		got := p.Tiles[w]
 		if got.In[0] != want.in || got.Out[0] != want.out || got.Work[0] != want.work[0] || got.Work[1] != want.work[1] {
 			t.Errorf("worker %d takes %v, gives %v and computes %v, want %+v", w, got.In, got.Out, got.Work, want)

@@ -194,6 +194,12 @@ func NewPart(whole, s conv.Shape, weights []float32, e conv.Epilogue) *Kernel {
 	return newForm(f, best(), s, weights, e, cut{})
 }
 
+// Share returns about how long NewPart's kernel takes, in proportion to that of the whole.
+func Share(whole, s conv.Shape) float64 {
+	f, _ := formOf(whole)
+	return float64(f.cost(s)) / float64(f.cost(whole))
+}
+
 func newKernel(impl *implementation, s conv.Shape, weights []float32, e conv.Epilogue, c cut) *Kernel {
 	f, _ := formOf(s)
 	return newForm(f, impl, s, weights, e, c)
