@@ -271,7 +271,7 @@ func TestRequestsForTilesThatThereAreNotAreRefused(t *testing.T) {
 		{one, &tileRequest{[]int{1, 1}, 2}, "worker 2"},
 		{one, &tileRequest{[]int{1, 1}, -1}, "worker -1"},
 		{one, &tileRequest{nil, 0}, "0 workers"},
-		{one, &tileRequest{[]int{1, 1 << 40}, 0}, "share"},
+		{one, &tileRequest{[]int{1, split.MaxShare + 1}, 0}, "share"},
 		{one, &tileRequest{slices.Repeat([]int{1}, split.MaxWorkers+1), 0}, "17 workers"},
 		{two, &tileRequest{[]int{1, 1}, 0}, "2 stages with a tile"},
 		{split.Partition{{Host: "a+b", Segment: split.Segment{From: 0, To: 3}}}, nil, "want one host"},
