@@ -244,8 +244,8 @@ func TestConnectionsThatSayNothingAreBounded(t *testing.T) {
 }
 
 func TestARequestEndsAtTheWorkersLimit(t *testing.T) {
-	g := residual(100 * time.Millisecond)
-	edge := worker(t, "edge", g, func(n *Node) { n.MaxTime = 150 * time.Millisecond })
+	g := residual(300 * time.Millisecond)
+	edge := worker(t, "edge", g, func(n *Node) { n.MaxTime = time.Second })
 	device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"edge": edge}}
 	e, err := device.Open(t.Context(), Deployment{Model: testModel(g), Stages: parse(t, "edge:0-5")})
 	if err != nil {
@@ -253,7 +253,7 @@ func TestARequestEndsAtTheWorkersLimit(t *testing.T) {
 	}
 	defer e.Close()
 	if _, _, err := e.Run(t.Context(), input(1)); err == nil {
-		t.Error("a request of 600 ms where there are 150: no error")
+		t.Error("a request of 1.8 s where there is one: no error")
 	}
 	for d, want := range map[time.Duration]time.Duration{0: time.Minute, time.Second: time.Second, time.Minute: time.Minute, time.Minute + 1: time.Minute} {
 		if got := (&Node{MaxTime: time.Minute}).allowed(d); got != want {

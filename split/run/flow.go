@@ -22,7 +22,7 @@ import (
 type flow struct {
 	ctx     context.Context // of all that the parts do
 	cancel  context.CancelFunc
-	free    chan *job
+	free    jobs
 	first   chan *job // to the first part
 	pending chan *job // all that were submitted, in order
 	head    *job      // the one of them that next waits for
@@ -77,12 +77,37 @@ type partMemory struct {
 	results []*tensor.Tensor // of a part here
 }
 
+// jobs are the free ones. The last that was put back is the first to be taken,
+// so that few requests use little memory, which the processor's caches know.
+type jobs struct {
+	there chan struct{} // holds a value for each
+	mu    sync.Mutex
+	stack []*job
+}
+
+func (f *jobs) put(j *job) {
+	f.mu.Lock()
+	f.stack = append(f.stack, j)
+	f.mu.Unlock()
+	f.there <- struct{}{} // which has room for all jobs
+}
+
+// pop returns a job after a value of there was received.
+func (f *jobs) pop() *job {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := len(f.stack) - 1
+	j := f.stack[last]
+	f.stack = f.stack[:last]
+	return j
+}
+
 func newJob() *job { return &job{finished: make(chan struct{}, 1)} }
 
 // newFlow starts a flow that has room for so many jobs, which are for the caller
 // to put into free. It ends by end or when ctx does, and close must follow.
 func newFlow(ctx context.Context, p pipeline, slots int) *flow {
-	f := &flow{free: make(chan *job, slots), first: make(chan *job, slots), pending: make(chan *job, slots)}
+	f := &flow{free: jobs{there: make(chan struct{}, slots)}, first: make(chan *job, slots), pending: make(chan *job, slots)}
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	var steps []func(*job) error
 	for i, r := range p {
@@ -137,7 +162,8 @@ func guarded(j *job, do func(*job) error) (err error) {
 	return do(j)
 }
 
-// run is the step of part i, which is on this host.
+// run is the step of part i, which is on this host. Its results, which the next
+// run overwrites, are copied.
 func (f *flow) run(i int, r Runner) func(*job) error {
 	return func(j *job) error {
 		begin, end := extent(r)
@@ -281,7 +307,7 @@ func (f *flow) next(ctx context.Context) (outcome, error) {
 func (f *flow) recycle(j *job) {
 	j.release()
 	j.ctx, j.release, j.tensors, j.spans = nil, nil, nil, nil
-	f.free <- j
+	f.free.put(j)
 }
 
 // end lets no more jobs in. Those that are in are worked on.

@@ -204,7 +204,7 @@ func (s *session) endRunner() {
 
 // working says that there are runs in flight, or answers on their way.
 func (s *session) working() bool {
-	return s.flow != nil && len(s.flow.free) < cap(s.flow.free)-1
+	return s.flow != nil && len(s.flow.free.there) < cap(s.flow.free.there)-1
 }
 
 // newJob returns a job that takes a run only as far as the client has credit.
@@ -258,7 +258,8 @@ func (s *session) run(ctx context.Context, m *transport.Message, stats transport
 	s.running[m.ID], _ = s.flow.submit(s.flow.ctx, s.next, l, arrived, len(s.runner.pipeline))
 	s.mu.Unlock()
 	select {
-	case s.next = <-s.flow.free:
+	case <-s.flow.free.there:
+		s.next = s.flow.free.pop()
 		return nil
 	case <-s.flow.ctx.Done():
 		return fmt.Errorf("run: %w", s.flow.ctx.Err())
@@ -271,7 +272,7 @@ func (s *session) start(ctx context.Context) {
 	slots := s.credits.depth + 2
 	s.flow, s.sent, s.running = newFlow(ctx, s.runner.pipeline, slots), make(chan struct{}), map[uint64]context.CancelFunc{}
 	for range slots - 1 {
-		s.flow.free <- s.newJob()
+		s.flow.free.put(s.newJob())
 	}
 	go s.sendAnswers(s.flow)
 }

@@ -78,7 +78,7 @@ func (e *Execution) Stream(o StreamOptions) (*Stream, error) {
 	slots := depth + 1 // one is the last answer's
 	s := &Stream{pipeline: p, flow: newFlow(context.Background(), p, slots), credits: newCredits(depth, cmp.Or(o.Bytes, DefaultStreamBytes))}
 	for range slots {
-		s.flow.free <- newJob()
+		s.flow.free.put(newJob())
 	}
 	return s, nil
 }
@@ -108,7 +108,7 @@ func (s *Stream) Submit(ctx context.Context, r Request) error {
 	j.tensors = j.inputs
 	if _, ok := s.flow.submit(ctx, j, label{id: r.ID, epoch: r.Epoch, size: size, from: r.From}, time.Now(), len(s.pipeline)); !ok {
 		s.credits.give(size)
-		s.flow.free <- j
+		s.flow.free.put(j)
 		return fmt.Errorf("run: request %d: %w", r.ID, ErrClosed)
 	}
 	return nil
@@ -136,8 +136,8 @@ func (s *Stream) slot(ctx context.Context, size int) (*job, error) {
 		return nil, err
 	}
 	select {
-	case j := <-s.flow.free: // later, if requests that were given up still have them
-		return j, nil
+	case <-s.flow.free.there: // later, if requests that were given up still have their memory
+		return s.flow.free.pop(), nil
 	case <-ctx.Done():
 		s.credits.give(size)
 		return nil, ctx.Err()
