@@ -35,6 +35,11 @@ type execReport struct {
 	// Preprocess is how pictures became inputs.
 	Preprocess map[string]string `json:"preprocess,omitempty"`
 	Outputs    []outputReport    `json:"outputs,omitempty"`
+	// Failures are those of hosts, and what went on elsewhere because of them.
+	// Runs that did not go as Stages say, Elsewhere in number, are in none of the
+	// times unless all did.
+	Failures  []string `json:"failures,omitempty"`
+	Elsewhere int      `json:"elsewhere,omitempty"`
 
 	samples []run.Sample
 }
@@ -69,6 +74,8 @@ func (a *app) execCommand() *cobra.Command {
 	var slowdown float64
 	var pl planning
 	var adapting adaptiveFlags
+	var fail failover
+	var others []split.Estimate // of the plan
 	c := &cobra.Command{
 		Use:   "exec MODEL [NAME=]FILE... --stages STAGES",
 		Short: "Run a model spread over several machines",
@@ -98,6 +105,11 @@ is clearly faster for long enough, or at once when a link collapses. The new
 partition is opened while the old one runs on. Every switch is printed with its
 reason. --emulate-trace tries that out on one machine; "scission simulate" needs
 none.
+
+When a worker fails, the other estimates of the plan are tried, and then this
+machine runs all by itself: from the cut that it still holds, or from the inputs.
+What failed is told on stderr, and runs that went another way are not in the
+times. With --no-fallback and with --pipeline a failure is the end; --adapt has its own ways.
 
 Inputs and outputs are as in "scission run --help"; the files of an input must
 give tensors of one shape.`,
@@ -182,6 +194,11 @@ give tensors of one shape.`,
 				}
 				predicted = &p.Estimates[rank-1]
 				d.Stages, name = predicted.Partition, p.Source
+				for i, e := range p.Estimates {
+					if i != rank-1 && !fail.forbidden {
+						others = append(others, e)
+					}
+				}
 				d.Codecs = codecsOf(*predicted)
 			} else if name, err = parseStages(&d, stages, name, peers); err != nil {
 				return err
@@ -223,6 +240,17 @@ give tensors of one shape.`,
 				return usagef("it sends with %s, which changes values: --lossy allows that", strings.Join(lossy, ", "))
 			}
 			n.Name, o.check.lossy = name, lossy
+			for _, e := range others {
+				other := d
+				other.Stages, other.Codecs = e.Partition, codecsOf(e)
+				if len(lossyHops(other.Codecs)) == 0 || d.Lossy {
+					fail.others = append(fail.others, other)
+				}
+			}
+			if !o.pipeline {
+				o.failover = &fail
+				o.failover.tell = a.err
+			}
 			r, out, err := measureStages(cmd.Context(), n, m, d, in, o, predicted, p)
 			p.clear()
 			if err != nil {
@@ -269,6 +297,8 @@ give tensors of one shape.`,
 	f.IntVar(&o.warmup, "warmup", 1, "runs before that; with --pipeline at least as many as its depth")
 	f.BoolVar(&o.pipeline, "pipeline", false, "have many runs on their way at once")
 	f.IntVar(&o.depth, "depth", 0, "runs on their way at once with --pipeline; 0 is one for each stage and hop, and one more")
+	f.BoolVar(&fail.forbidden, "no-fallback", false, "end with an error when a worker fails")
+	f.DurationVar(&fail.deadline, "deadline", 0, "how long a run may take with all that is tried for it; 0 is as long as it takes")
 	f.StringVar(&trace, "trace", "", "write what each host did when to `FILE`, for ui.perfetto.dev or chrome://tracing; layers are timed for it, which takes a little time")
 	f.BoolVar(&o.check.wanted, "check", false, "compare with the unsplit run here, bit for bit")
 	f.Float64Var(&o.check.tolerance, "tolerance", 0.1, "how far --check lets an output be off where codecs change values, as a `PART` of its largest magnitude")
@@ -354,28 +384,26 @@ type execOptions struct {
 	pipeline     bool
 	depth        int
 	check        checking
+	failover     *failover // nil fails with the first failure
 }
 
 // measureStages opens a deployment, measures it with each of the inputs and puts
 // the prediction beside it. It returns the outputs for each.
 func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment, in [][]*tensor.Tensor, o execOptions, predicted *split.Estimate, p *progress) (execReport, [][]*tensor.Tensor, error) {
 	r := execReport{Model: m.Name, Stages: d.Stages}
-	e, err := n.Open(ctx, d)
-	if err != nil {
-		return r, nil, err
-	}
-	defer e.Close()
-	r.Hops, r.Relayed = e.Hops, e.Relayed
 	if n.Slowdown > 1 {
 		r.Emulated = append(r.Emulated, fmt.Sprintf("%s: computing slowed %gx by waiting", n.Name, n.Slowdown))
 	}
-	measure := measureOneByOne
-	if o.pipeline {
-		measure = r.measurePipeline
+	measure := r.measureOpen
+	if o.failover != nil {
+		measure = r.measureLive
 	}
-	samples, all, err := measure(ctx, e, in, o, func(done, of int) { p.update("runs", int64(done), int64(of)) })
+	samples, all, err := measure(ctx, n, d, in, o, func(done, of int) { p.update("runs", int64(done), int64(of)) })
 	if err != nil {
 		return r, nil, err
+	}
+	if r.Elsewhere > 0 && !ranAs(d.Stages, samples[0].Spans) {
+		predicted = nil
 	}
 	r.samples = samples
 	r.fill(samples, predicted)
@@ -392,6 +420,20 @@ func measureStages(ctx context.Context, n *run.Node, m *model, d run.Deployment,
 		r.Identical = &same
 	}
 	return r, all, nil
+}
+
+// measureOpen opens d and runs it until something fails.
+func (r *execReport) measureOpen(ctx context.Context, n *run.Node, d run.Deployment, in [][]*tensor.Tensor, o execOptions, progress func(done, of int)) ([]run.Sample, [][]*tensor.Tensor, error) {
+	e, err := n.Open(ctx, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer e.Close()
+	r.Hops, r.Relayed = e.Hops, e.Relayed
+	if o.pipeline {
+		return r.measurePipeline(ctx, e, in, o, progress)
+	}
+	return measureOneByOne(ctx, e, in, o, progress)
 }
 
 // measureOneByOne runs each of the inputs o.runs times in a row, and returns the
@@ -520,6 +562,9 @@ func printExec(w io.Writer, r execReport) {
 	fmt.Fprintln(w)
 	if r.Throughput != nil {
 		r.Throughput.print(w)
+	}
+	if r.Elsewhere > 0 {
+		fmt.Fprintf(w, "failures of hosts: %d of the runs went another way\n", r.Elsewhere)
 	}
 	printOutputs(w, r.Outputs)
 	if r.Identical != nil {

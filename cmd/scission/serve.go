@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -63,6 +64,7 @@ func (a *app) serveCommand() *cobra.Command {
 	var logs logging
 	var sec security
 	var slowdown float64
+	var drain time.Duration
 	c := &cobra.Command{
 		Use:   "serve --listen ADDR --name NAME --store DIR",
 		Short: "Be a worker: run parts of models for others",
@@ -152,7 +154,7 @@ without a word about them:
 				l.Close()
 				return err
 			}
-			return n.ServeAll(cmd.Context(), l)
+			return serveAndDrain(cmd.Context(), n, l, drain)
 		},
 	}
 	f := c.Flags()
@@ -163,6 +165,7 @@ without a word about them:
 	config.flags(c)
 	logs.flags(c)
 	f.Float64Var(&slowdown, "emulate-slowdown", 0, "wait after computing as if the processor were `N` times slower (emulation, labelled in profiles)")
+	f.DurationVar(&drain, "drain", defaultDrain, "how long to answer what is in hand when told to end (SIGTERM, SIGINT); told twice, it ends at once")
 	sec.flags(c)
 	threadsFlag(c, &threads)
 	return c
