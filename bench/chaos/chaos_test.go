@@ -10,7 +10,7 @@ import (
 func TestMain(m *testing.M) {
 	// The engine's workers sleep for the life of the process, and so does some of
 	// the proxy.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("scission/engine.(*pool).loop"),
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("scission/bench/chaos.notice"), goleak.IgnoreAnyFunction("scission/engine.(*pool).loop"),
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))
 }

@@ -68,6 +68,7 @@ func newHarness(ctx context.Context, seed uint64, log func(format string, args .
 	if err != nil {
 		return nil, err
 	}
+	go notice()
 	h := &harness{scission: filepath.Join(dir, "scission"), dir: dir, rand: rand.New(rand.NewPCG(seed, 0)), log: log}
 	build := exec.CommandContext(ctx, "go", "build", "-o", h.scission, "./cmd/scission")
 	build.Dir = filepath.Join("..", "..")
