@@ -208,11 +208,17 @@ func (s *section) cycle(reads [][]string, waits []int, producer map[string]int) 
 // the operator, its domain and opset. Graph may be called several times; the
 // graphs share their constants.
 func (m *Model) Graph(shapes map[string]tensor.Shape) (*graph.Graph, error) {
-	g, err := m.build(shapes)
+	g, _, err := m.GraphUses(shapes)
+	return g, err
+}
+
+// GraphUses is Graph, and says which weights of the file the graph's layers use.
+func (m *Model) GraphUses(shapes map[string]tensor.Shape) (*graph.Graph, *Uses, error) {
+	g, u, err := m.build(shapes)
 	if err != nil {
-		return nil, fmt.Errorf("onnximport: %w", err)
+		return nil, nil, fmt.Errorf("onnximport: %w", err)
 	}
-	return g, nil
+	return g, u, nil
 }
 
 // GraphFor is Graph for inputs of the given types, in the order of Inputs: what
@@ -231,22 +237,30 @@ func (m *Model) GraphFor(in []tensor.Type) (*graph.Graph, error) {
 	return m.Graph(shapes)
 }
 
-func (m *Model) build(shapes map[string]tensor.Shape) (*graph.Graph, error) {
+func (m *Model) build(shapes map[string]tensor.Shape) (*graph.Graph, *Uses, error) {
 	types, err := m.concrete(shapes)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if m.isClosed() {
-		return nil, errClosed
+		return nil, nil, errClosed
 	}
 	left := m.limits.Constants // for what is computed here
-	c := &scope{section: &m.section, model: m, left: &left, values: map[string]*graph.Value{}}
+	c := &scope{section: &m.section, model: m, left: &left, values: map[string]*graph.Value{}, track: newTracker(m)}
 	c.g = &graph.Graph{Name: m.name, Limit: m.limits.Value, Forget: m.forget}
 	for i, in := range m.inputs {
 		c.values[in.Name] = c.g.Input(in.Name, types[i])
 		c.values[in.Name].Late = in.DType == tensor.Packed
 	}
-	return c.g, c.build()
+	if err := c.build(); err != nil {
+		return nil, nil, err
+	}
+	u := &c.track.uses
+	u.layers = c.uses
+	if last := len(u.layers) - 1; last >= 0 {
+		u.layers[last] = c.track.union(u.layers[last], c.track.values(c.g.Outputs))
+	}
+	return c.g, u, nil
 }
 
 // scope is where a graph of the file is built.
@@ -258,6 +272,9 @@ type scope struct {
 	values   map[string]*graph.Value
 	captured []*graph.Value // of outer, which the last inputs of g stand for
 	left     *int           // bytes of constants that may still be computed
+	track    *tracker
+	uses     [][]int // the weights that each node of g is computed from
+	own      [][]int // those in the attributes of the node at hand
 }
 
 // value returns the value called name, nil for an omitted one.
@@ -268,12 +285,15 @@ func (c *scope) value(name string) (*graph.Value, error) {
 	}
 	var t *tensor.Tensor
 	var err error
+	var weights []int
 	own := strings.Clone(name)
 	switch {
 	case c.initializers[name] != nil:
 		t, err = c.model.tensor(c.initializers[name])
+		weights = c.track.tensors(c.initializers[name])
 	case c.sparse[name] != nil:
 		t, err = c.model.dense(c.sparse[name])
+		weights = c.track.tensors(c.sparse[name].Values, c.sparse[name].Indices)
 	case c.outer != nil:
 		if v, err = c.outer.value(name); err != nil {
 			return nil, err
@@ -290,8 +310,10 @@ func (c *scope) value(name string) (*graph.Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("initializer %q: %w", name, err)
 	}
-	c.values[own] = graph.Constant(own, t)
-	return c.values[own], nil
+	v = graph.Constant(own, t)
+	c.values[own] = v
+	c.track.made([]*graph.Value{v}, weights)
+	return v, nil
 }
 
 func lateInput(g *graph.Graph, name string) *graph.Value {
@@ -304,6 +326,7 @@ func lateInput(g *graph.Graph, name string) *graph.Value {
 func (c *scope) build() error {
 	for _, i := range c.order {
 		n := &c.graph.Node[i]
+		c.own = nil
 		spec, op, captured, err := c.operator(n)
 		if err != nil {
 			return fmt.Errorf("node %q: %w", c.names[i], err)
@@ -318,9 +341,14 @@ func (c *scope) build() error {
 		for j, name := range n.Output {
 			names[j] = strings.Clone(name)
 		}
+		weights := c.track.union(append(c.own, c.track.values(in))...)
 		out, err := c.g.Add(c.names[i], op, spec, append(in, captured...), names...)
 		if err != nil {
 			return err
+		}
+		c.track.made(out, weights)
+		if len(c.g.Nodes) > len(c.uses) {
+			c.uses = append(c.uses, weights)
 		}
 		for _, v := range out {
 			if v == nil {
@@ -347,7 +375,7 @@ func (c *scope) build() error {
 // body builds a graph among the attributes of a node, and returns what it
 // captures.
 func (c *scope) body(p *pb.Graph) (*graph.Body, []*graph.Value, error) {
-	sub := &scope{section: c.bodies[p], model: c.model, outer: c, left: c.left, values: map[string]*graph.Value{}}
+	sub := &scope{section: c.bodies[p], model: c.model, outer: c, left: c.left, track: c.track, values: map[string]*graph.Value{}}
 	sub.g = &graph.Graph{Name: strings.Clone(p.Name), Limit: c.g.Limit}
 	for _, in := range sub.inputs {
 		sub.values[in.Name] = lateInput(sub.g, in.Name)
@@ -356,6 +384,7 @@ func (c *scope) body(p *pb.Graph) (*graph.Body, []*graph.Value, error) {
 	if err := sub.build(); err != nil {
 		return nil, nil, fmt.Errorf("graph %q: %w", p.Name, err)
 	}
+	c.own = append(c.own, c.track.union(append(sub.uses, c.track.values(sub.g.Outputs))...))
 	return b, sub.captured, nil
 }
 
@@ -413,6 +442,8 @@ func (c *scope) operator(n *pb.Node) (spec *graph.Spec, op graph.Op, captured []
 			v, reads[a.Name] = b, values
 		} else if v, err = m.attribute(a); err != nil {
 			return fail(a, err)
+		} else {
+			c.own = append(c.own, c.track.attribute(a))
 		}
 		if seen[a.Name] {
 			return fail(a, fmt.Errorf("%w: it is given twice", ErrFormat))

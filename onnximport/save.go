@@ -36,10 +36,14 @@ func Save(w io.Writer, g *graph.Graph) error {
 	if err == nil {
 		err = pb.Encode(w, m)
 	}
+	return saving(g, err)
+}
+
+func saving(g *graph.Graph, err error) error {
 	if err != nil {
-		return fmt.Errorf("onnximport: save %q: %w", g.Name, err)
+		err = fmt.Errorf("onnximport: save %q: %w", g.Name, err)
 	}
-	return nil
+	return err
 }
 
 func encode(g *graph.Graph) (*pb.Model, error) {

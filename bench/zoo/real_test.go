@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"scission/engine"
@@ -106,7 +107,45 @@ func TestSplitEqualsWholeAtEveryNarrowCutOfRealModels(t *testing.T) {
 	})
 }
 
-// A worker on a socket runs what is behind a cut in the middle.
+// partial is an open file of which weights may be missing.
+type partial struct {
+	*onnximport.Model
+	uses *onnximport.Uses
+}
+
+func (p partial) Spare(use func(layer int) bool) []run.Range { return ranges(p.uses.Unused(use)) }
+
+func ranges(list []onnximport.Range) (out []run.Range) {
+	for _, r := range list {
+		out = append(out, run.Range(r))
+	}
+	return out
+}
+
+// widest is how many times larger a constant may be in the graph than in the file:
+// numbers of 8 bits may be of 32.
+const widest = 4
+
+// weightsOnlyBefore is the bytes of the weights that no layer from the given one on
+// reads, or a graph that it runs.
+func weightsOnlyBefore(g *graph.Graph, layer int) (n int) {
+	behind := map[*tensor.Tensor]bool{}
+	for i, node := range slices.Backward(g.Nodes) {
+		for _, v := range node.In {
+			if v == nil || v.Const == nil || behind[v.Const] || len(v.Const.Raw) < widest*onnximport.MinWeight {
+				continue
+			}
+			behind[v.Const] = true
+			if i < layer {
+				n += len(v.Const.Raw)
+			}
+		}
+	}
+	return n
+}
+
+// A worker on a socket runs what is behind a cut in the middle, and is sent no more
+// than that.
 func TestSplitOverASocketEqualsWholeForRealModels(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	store, err := run.OpenStore(t.TempDir(), 0)
@@ -118,8 +157,8 @@ func TestSplitOverASocketEqualsWholeForRealModels(t *testing.T) {
 		if err != nil {
 			return nil, nil, err
 		}
-		g, err := m.Graph(shapes)
-		return g, m, err
+		g, uses, err := m.GraphUses(shapes)
+		return g, partial{m, uses}, err
 	}}
 	l, err := transport.Listen("127.0.0.1:0", worker.Transport)
 	if err != nil {
@@ -133,14 +172,16 @@ func TestSplitOverASocketEqualsWholeForRealModels(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	device := &run.Node{Name: "device", Peers: map[string]string{"edge": l.Addr().String()}}
+	var sent int64
+	device := &run.Node{Name: "device", Peers: map[string]string{"edge": l.Addr().String()}, Progress: func(_ string, done, _ int64) { sent = done }}
 	realModels(t, func(t *testing.T, path string, m *onnximport.Model, in []*tensor.Tensor) {
 		g := graphFor(t, m, in)
 		want := runGraph(t, g, in)
 		cuts := cut.Find(g, 0)
 		sum := m.Digest()
+		f := m.File()
 		d := run.Deployment{Model: run.Model{Name: filepath.Base(filepath.Dir(path)), Digest: hex.EncodeToString(sum[:]), Graph: g, Shapes: map[string]tensor.Shape{},
-			Content: func() (io.ReadCloser, int64, error) { return run.OpenContent(path) }}}
+			Content: run.NewContent(f, f.Size(), ranges(f.Weights()))}}
 		for _, v := range g.Inputs {
 			d.Model.Shapes[v.Name] = v.Shape
 		}
@@ -154,6 +195,9 @@ func TestSplitOverASocketEqualsWholeForRealModels(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer e.Close()
+		if saved, least := f.Size()-sent, int64(weightsOnlyBefore(g, middle)/widest); saved < least {
+			t.Errorf("%d of %d bytes are sent for layers %v, want %d less", sent, f.Size(), d.Stages[1].Segment, least)
+		}
 		for range 2 {
 			out, _, err := e.Run(ctx, in)
 			if err != nil {

@@ -38,7 +38,7 @@ func (pl *planning) open(arg string) (split.Problem, error) {
 	if err != nil {
 		return split.Problem{}, err
 	}
-	if err := m.portable(arg); err != nil {
+	if err := m.portable(); err != nil {
 		return split.Problem{}, err
 	}
 	return pl.problem(m)

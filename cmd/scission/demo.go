@@ -82,7 +82,7 @@ func (a *app) demo(ctx context.Context, name string, runs int) (r demoReport, er
 	if err != nil {
 		return r, err
 	}
-	if err := m.portable(name); err != nil {
+	if err := m.portable(); err != nil {
 		return r, err
 	}
 	w, err := newWorld(ctx, demoHosts, demoLinks, 0)

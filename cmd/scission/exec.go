@@ -159,7 +159,7 @@ give tensors of one shape.`,
 				return err
 			}
 			m := x.model
-			if err := m.portable(args[0]); err != nil {
+			if err := m.portable(); err != nil {
 				return err
 			}
 			connect, err := sec.options()

@@ -94,35 +94,33 @@ func (m *model) shape(shapes map[string]tensor.Shape) error {
 
 // portable fills in what a worker needs to get the model: its content as one
 // ONNX file, and the digest of that.
-func (m *model) portable(path string) error {
+func (m *model) portable() error {
+	var f *onnximport.File
 	if m.file != nil && !m.file.External() {
+		f = m.file.File()
 		sum := m.file.Digest()
 		m.Digest = hex.EncodeToString(sum[:])
-		m.Content = func() (io.ReadCloser, int64, error) { return run.OpenContent(path) }
-		return nil
+	} else {
+		var err error
+		if f, err = onnximport.Encode(m.Graph); err != nil {
+			return err
+		}
+		h := sha256.New()
+		if _, err := io.Copy(h, io.NewSectionReader(f, 0, f.Size())); err != nil {
+			return err
+		}
+		m.Digest = hex.EncodeToString(h.Sum(nil))
 	}
-	h := sha256.New()
-	n := &counter{w: h}
-	if err := onnximport.Save(n, m.Graph); err != nil {
-		return err
-	}
-	m.Digest = hex.EncodeToString(h.Sum(nil))
-	m.Content = func() (io.ReadCloser, int64, error) {
-		r, w := io.Pipe()
-		go func() { w.CloseWithError(onnximport.Save(w, m.Graph)) }()
-		return r, n.n, nil
-	}
+	m.Content = run.NewContent(f, f.Size(), ranges(f.Weights()))
 	return nil
 }
 
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(b []byte) (int, error) {
-	c.n += int64(len(b))
-	return c.w.Write(b)
+func ranges(list []onnximport.Range) []run.Range {
+	out := make([]run.Range, len(list))
+	for i, r := range list {
+		out[i] = run.Range(r)
+	}
+	return out
 }
 
 // loadStored is run.Node.Load for ONNX files.
@@ -135,13 +133,22 @@ func loadWithin(path string, shapes map[string]tensor.Shape, l onnximport.Limits
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := m.Graph(shapes)
+	g, uses, err := m.GraphUses(shapes)
 	if err != nil {
 		m.Close()
 		return nil, nil, err
 	}
-	return g, m, nil
+	return g, storedModel{m, uses}, nil
 }
+
+// storedModel is an open file of which weights may be missing.
+type storedModel struct {
+	*onnximport.Model
+	uses *onnximport.Uses
+}
+
+// Spare implements run.Sparer.
+func (m storedModel) Spare(use func(layer int) bool) []run.Range { return ranges(m.uses.Unused(use)) }
 
 // maxTensorFile bounds the bytes of a tensor that is read from a file.
 const maxTensorFile = 1 << 30

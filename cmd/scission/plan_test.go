@@ -28,7 +28,7 @@ func profilesOf(t *testing.T, name string, date time.Time) (dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.portable(name); err != nil {
+	if err := m.portable(); err != nil {
 		t.Fatal(err)
 	}
 	for host, layer := range map[string]time.Duration{deviceName: time.Millisecond, "edge": 10 * time.Microsecond} {

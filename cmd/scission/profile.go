@@ -193,7 +193,7 @@ func (p *profiler) run(ctx context.Context) error {
 		}
 		m, in, err := p.inputs.openOne(name, true)
 		if err == nil {
-			err = m.portable(name)
+			err = m.portable()
 		}
 		if err == nil {
 			err = os.MkdirAll(dir, 0o755)

@@ -151,7 +151,7 @@ func plannedPage(models []string, pl *planning, l *limits, top int) (*report.Pag
 		if err != nil {
 			return nil, err
 		}
-		if err := m.portable(name); err != nil {
+		if err := m.portable(); err != nil {
 			return nil, err
 		}
 		own := *pl

@@ -167,7 +167,7 @@ func (v *validating) one(ctx context.Context, name, what string, share time.Dura
 	if err != nil {
 		return nil, err
 	}
-	if err := m.portable(name); err != nil {
+	if err := m.portable(); err != nil {
 		return nil, err
 	}
 	path := ""

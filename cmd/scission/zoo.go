@@ -72,3 +72,13 @@ place of trained ones. Use them as zoo:NAME wherever a model is expected.`,
 	c.AddCommand(list, export)
 	return c
 }
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	c.n += int64(len(b))
+	return c.w.Write(b)
+}

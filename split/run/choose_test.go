@@ -269,7 +269,7 @@ func TestLossyCodecsNeedPermission(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := pr.put(context.Background(), d.Model, nil); err != nil {
+		if err := device.send(context.Background(), pr, d.Model, nil); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := pr.open(context.Background(), d, p[1:]); h.Back && !errors.Is(err, ErrLossy) {

@@ -82,9 +82,7 @@ func openExample() error {
 	e, err := device.Open(ctx, run.Deployment{
 		Model: run.Model{
 			Name: "example", Graph: g, Digest: "ec51dfa11289b6f9954e762d24f794315f77dc6755e74b031fb1e439796974f0",
-			Content: func() (io.ReadCloser, int64, error) {
-				return io.NopCloser(strings.NewReader(content)), int64(len(content)), nil
-			},
+			Content: run.NewContent(strings.NewReader(content), int64(len(content)), nil),
 		},
 		Stages: split.Partition{{Host: "device", Segment: split.Segment{From: 0, To: 1}}, {Host: "edge", Segment: split.Segment{From: 1, To: 2}}},
 	})

@@ -34,22 +34,29 @@ func FuzzRequests(f *testing.F) {
 		f.Fatal(err)
 	}
 	m := testModel(g)
-	u, err := store.create(m.Digest, int64(len(content)))
+	name, err := m.request()
 	if err != nil {
 		f.Fatal(err)
 	}
-	if done, err := u.write(content); !done || err != nil {
+	manifest, err := m.Content.manifest()
+	if err != nil {
 		f.Fatal(err)
 	}
+	h := take(f, store, manifest)
+	put(f, h, content, 0, 1, 2)
+	if err := h.save(); err != nil {
+		f.Fatal(err)
+	}
+	h.release()
 	node := &Node{
 		Name: "edge", Threads: 1, Store: store, Memory: 1 << 20, Peers: map[string]string{"cloud": "127.0.0.1:1"},
 		DialConn: func(context.Context, string, string) (net.Conn, error) { return nil, io.ErrClosedPipe },
 		Load:     func(string, map[string]tensor.Shape) (*graph.Graph, io.Closer, error) { return g, nil, nil },
 	}
-	open := openRequest{Model: m.Digest, Stages: []split.Stage{{Host: "edge", Segment: split.Segment{From: 2, To: 6}}}}
+	open := openRequest{modelRequest: name, Stages: []split.Stage{{Host: "edge", Segment: split.Segment{From: 2, To: 6}}}}
 	row := open
 	row.Stages = []split.Stage{{Host: "edge", Segment: split.Segment{From: 0, To: 3}}, {Host: "cloud", Segment: split.Segment{From: 3, To: 6}}}
-	profile := profileRequest{Model: m.Digest, Host: "edge", Runs: 1, MaxWidth: 1, Codecs: []string{"raw"}, CodecRuns: 1, CutRuns: 1}
+	profile := profileRequest{modelRequest: name, Host: "edge", Runs: 1, MaxWidth: 1, Codecs: []string{"raw"}, CodecRuns: 1, CutRuns: 1}
 	values := input(1)[0].Raw
 	for _, seed := range []struct {
 		first, second         uint8
@@ -57,11 +64,16 @@ func FuzzRequests(f *testing.F) {
 	}{
 		{kindOpen, kindRun, open, nil},
 		{kindOpen, kindOpen, row, open},
-		{kindPut, kindEcho, putRequest{m.Digest, 10}, echoRequest{100}},
+		{kindPut, kindEcho, putRequest{modelRequest: name}, echoRequest{100}},
+		{kindPut, kindChunk, putRequest{name, []split.Segment{{From: 1, To: 2}}}, nil},
 		{kindProfile, kindStatus, profile, nil},
 		{kindChunk, 99, nil, greeting{Name: "x"}},
 	} {
-		f.Add(seed.first, encodeMeta(seed.firstMeta), seed.second, encodeMeta(seed.secondMeta), values)
+		in := values
+		if seed.first == kindPut {
+			in = manifest.raw
+		}
+		f.Add(seed.first, encodeMeta(seed.firstMeta), seed.second, encodeMeta(seed.secondMeta), in)
 	}
 	f.Fuzz(func(t *testing.T, first uint8, firstMeta []byte, second uint8, secondMeta, raw []byte) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -69,11 +81,13 @@ func FuzzRequests(f *testing.F) {
 		s := node.newSession(transport.NewConn(silent{}, transport.Limits{}))
 		s.roles = keys.All
 		defer s.close()
-		raw = raw[:len(raw)&^3]
 		in := tensor.New(tensor.Float32, len(raw)/4)
 		copy(in.Raw, raw)
 		for _, m := range []*transport.Message{{Kind: first, Meta: firstMeta}, {Kind: second, Meta: secondMeta}} {
 			m.Tensors = []*tensor.Tensor{in}
+			if m.Kind == kindPut {
+				m.Tensors[0] = rawTensor(raw)
+			}
 			if m.Kind == kindRun && s.runner != nil && s.credits.try(len(raw)) {
 				s.take(ctx, m, transport.Stats{})
 				continue

@@ -3,15 +3,11 @@ package run
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -116,21 +112,23 @@ func TestAnswersThatDoNotFitTheRunAreErrors(t *testing.T) {
 }
 
 func TestReasonForABrokenUploadIsTold(t *testing.T) {
+	const size = 64 << 20
 	edge := impostor(t, func(m *transport.Message) *transport.Message {
 		switch m.Kind {
 		case kindOpen:
 			return &transport.Message{Kind: kindError, Meta: encodeMeta(failureOf(ErrNoModel))}
 		case kindPut:
-			return &transport.Message{Kind: kindOK}
+			all := newBitset(size / chunkSize)
+			for i := range size / chunkSize {
+				all.add(i)
+			}
+			return &transport.Message{Kind: kindOK, Tensors: []*tensor.Tensor{rawTensor(all)}}
 		}
 		return &transport.Message{Kind: kindError, Meta: encodeMeta(failure{Code: "failed", Text: "disk\x1b[2J full"})}
 	})
 	device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"edge": edge}}
 	m := testModel(residual(0))
-	const size = 64 << 20
-	m.Content = func() (io.ReadCloser, int64, error) {
-		return io.NopCloser(bytes.NewReader(make([]byte, size))), size, nil
-	}
+	m.Content = NewContent(bytes.NewReader(make([]byte, size)), size, nil)
 	_, err := device.Open(context.Background(), Deployment{Model: m, Stages: parse(t, "edge:0-5")})
 	if !errors.Is(err, ErrRemote) || !strings.Contains(err.Error(), "disk [2J full") {
 		t.Errorf("got error %v, want the worker's", err)
@@ -223,41 +221,6 @@ func TestConnectionsBeyondTheLimitAreEnded(t *testing.T) {
 	defer cancel()
 	if _, _, err := p.conn.Receive(ctx); !errors.Is(err, io.EOF) {
 		t.Errorf("a connection that asks for nothing: got error %v, want EOF", err)
-	}
-}
-
-func TestStoreRemovesOnlyUploadsThatNobodyWorksOn(t *testing.T) {
-	dir := t.TempDir()
-	s, err := OpenStore(dir, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for range 2 {
-		u, err := s.create(testModel(residual(0)).Digest, 10)
-		if err != nil {
-			t.Fatal(err)
-		}
-		u.file.Close()
-		names = append(names, u.file.Name())
-	}
-	names = append(names, filepath.Join(dir, "upload-notes"))
-	if err := os.WriteFile(names[2], nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	old := time.Now().Add(-2 * uploadStale)
-	for _, name := range []string{names[0], names[2]} {
-		if err := os.Chtimes(name, old, old); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := OpenStore(dir, 0); err != nil {
-		t.Fatal(err)
-	}
-	for i, there := range []bool{false, true, true} {
-		if _, err := os.Stat(names[i]); (err == nil) != there {
-			t.Errorf("%s: error %v, want it there: %v", names[i], err, there)
-		}
 	}
 }
 
@@ -370,59 +333,4 @@ func TestStagesOfADeploymentShareTheMemory(t *testing.T) {
 			e.Close()
 		}
 	}
-}
-
-func TestStoreRemovesWhatWasNotUsedForLongest(t *testing.T) {
-	s, err := OpenStore(t.TempDir(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Bound(25)
-	put := func(text string) string {
-		t.Helper()
-		sum := sha256.Sum256([]byte(text))
-		digest := hex.EncodeToString(sum[:])
-		u, err := s.create(digest, int64(len(text)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if done, err := u.write([]byte(text)); !done || err != nil {
-			t.Fatal(err)
-		}
-		return digest
-	}
-	old := func(digest string, age time.Duration) {
-		path, _ := s.path(digest)
-		if err := os.Chtimes(path, time.Now().Add(-age), time.Now().Add(-age)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	first, second := put("first, ten"), put("second ten")
-	old(first, 2*time.Hour)
-	old(second, time.Hour)
-	if _, err := s.Path(first); err != nil { // which is a use
-		t.Fatal(err)
-	}
-	third := put("third, ten")
-	for digest, there := range map[string]bool{first: true, second: false, third: true} {
-		if _, err := s.Path(digest); there != (err == nil) || !there && !errors.Is(err, ErrNoModel) {
-			t.Errorf("%.8s: got error %v, want it there: %v", digest, err, there)
-		}
-	}
-	if _, err := s.create(first, 26); err == nil {
-		t.Error("26 bytes where there are 25: no error")
-	}
-	u, err := s.create(second, 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.create(third, 6); err == nil {
-		t.Error("6 bytes beside an upload of 20 where there are 25: no error")
-	}
-	u.abandon()
-	u.abandon()
-	if u, err = s.create(third, 25); err != nil {
-		t.Fatal(err)
-	}
-	u.abandon()
 }

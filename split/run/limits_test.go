@@ -1,29 +1,30 @@
 package run
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"bytes"
 	"strings"
 	"testing"
 )
 
 func TestAModelAtTheLimitIsTakenAndAByteMoreIsNot(t *testing.T) {
 	const limit = 100
-	s, err := OpenStore(t.TempDir(), limit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for size, fits := range map[int]bool{0: false, 1: true, limit: true, limit + 1: false} {
+	s := openStore(t, t.TempDir(), limit, 0)
+	for size, fits := range map[int]bool{1: true, limit: true, limit + 1: false} {
 		b := make([]byte, size)
-		sum := sha256.Sum256(b)
-		u, err := s.create(hex.EncodeToString(sum[:]), int64(size))
-		if fits != (err == nil) || !fits && !strings.Contains(err.Error(), "want 1 to 100") {
-			t.Fatalf("%d bytes: error %v", size, err)
+		m, err := describe(bytes.NewReader(b), int64(size), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := take(t, s, m)
+		if err := h.claim([]int{0}); fits != (err == nil) || !fits && !strings.Contains(err.Error(), "101 bytes of a model, want at most 100") {
+			t.Errorf("%d bytes: error %v", size, err)
 		}
 		if fits {
-			if done, err := u.write(b); !done || err != nil {
-				t.Errorf("%d bytes: done %v, error %v", size, done, err)
+			if err := h.write(0, b); err != nil {
+				t.Errorf("%d bytes: error %v", size, err)
 			}
+			h.unclaim([]int{0})
 		}
+		h.release()
 	}
 }

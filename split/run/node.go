@@ -41,7 +41,8 @@ type Node struct {
 	// Store holds the models that peers may run here, and Load builds the
 	// graph of one of its files for the given shapes of inputs. A node that
 	// serves nobody needs neither. The closer, if not nil, is closed when the
-	// graph is no longer used.
+	// graph is no longer used. If it is a Sparer, the file may have zeros in place
+	// of weights that were not sent; no layer runs that would read them.
 	Store *Store
 	Load  func(path string, shapes map[string]tensor.Shape) (*graph.Graph, io.Closer, error)
 	// Allow, if not nil, narrows what clients may do, by the names of their
@@ -108,7 +109,9 @@ func (n *Node) greeting() greeting {
 // Open makes a deployment ready to run: this host, called n.Name in the
 // stages, runs its own, and the others run on n.Peers. Hosts in a row hand on
 // to each other if each knows the next; otherwise all data goes through this
-// host. A worker that lacks the model is sent it once.
+// host. A worker is sent what it lacks of the model for its stages, once and in
+// pieces that it keeps, so that an upload which broke off goes on where it was; the
+// part of a worker that this host cannot reach goes through the one before it.
 func (n *Node) Open(ctx context.Context, d Deployment) (*Execution, error) {
 	if err := d.Stages.Validate(len(d.Model.Graph.Nodes)); err != nil {
 		return nil, err

@@ -119,10 +119,14 @@ func (n *Node) profileRemote(ctx context.Context, m Model, host string, o Profil
 	if o.Progress != nil {
 		c.progress = func(p progressReport) { o.Progress(p.Done, p.Of) }
 	}
-	r := profileRequest{Model: m.Digest, Shapes: m.Shapes, Host: host, Warmup: o.Warmup, Runs: o.Runs, MaxWidth: o.MaxWidth, Positions: o.Positions,
+	model, err := m.request()
+	if err != nil {
+		return nil, err
+	}
+	r := profileRequest{modelRequest: model, Host: host, Warmup: o.Warmup, Runs: o.Runs, MaxWidth: o.MaxWidth, Positions: o.Positions,
 		Codecs: o.Codecs, CodecRuns: o.CodecRuns, CutRuns: o.CutRuns, Budget: o.Budget, Progress: o.Progress != nil}
 	var x exchange
-	err = n.withModel(ctx, c, m, func() error {
+	err = n.withModel(ctx, c, m, n.Name, nil, func() error {
 		x, err = c.call(ctx, kindProfile, encodeMeta(r), o.Inputs, nil)
 		return err
 	})
@@ -136,8 +140,8 @@ func (n *Node) profileRemote(ctx context.Context, m Model, host string, o Profil
 	if err != nil {
 		return nil, c.wrap(err)
 	}
-	if p.Model.Digest != m.Digest || len(p.Layers) != len(m.Graph.Nodes) {
-		return nil, c.wrap(fmt.Errorf("got a profile of model %.80q with %d layers, want %q with %d", p.Model.Digest, len(p.Layers), m.Digest, len(m.Graph.Nodes)))
+	if p.Model.Digest != model.Model || len(p.Layers) != len(m.Graph.Nodes) {
+		return nil, c.wrap(fmt.Errorf("got a profile of model %.80q with %d layers, want %q with %d", p.Model.Digest, len(p.Layers), model.Model, len(m.Graph.Nodes)))
 	}
 	return p, nil
 }
@@ -152,13 +156,11 @@ func (s *session) profile(ctx context.Context, id uint64, r profileRequest, in [
 	if err := o.check(); err != nil {
 		return err
 	}
-	g, closer, err := s.node.model(r.Model, r.Shapes)
+	l, err := s.node.model(r.modelRequest, nil)
 	if err != nil {
 		return err
 	}
-	if closer != nil {
-		defer closer.Close()
-	}
+	defer l.Close()
 	if r.Progress {
 		var last time.Time
 		o.Progress = func(done, of int) {
@@ -170,7 +172,7 @@ func (s *session) profile(ctx context.Context, id uint64, r profileRequest, in [
 			s.conn.Send(ctx, &transport.Message{Kind: kindProgress, ID: id, Meta: encodeMeta(progressReport{done, of})}, nil)
 		}
 	}
-	p, err := s.node.profileHere(ctx, Model{Name: r.Model, Digest: r.Model, Graph: g}, r.Host, o)
+	p, err := s.node.profileHere(ctx, Model{Name: r.Model, Digest: r.Model, Graph: l.graph}, r.Host, o)
 	if err != nil {
 		return err
 	}

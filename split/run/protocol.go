@@ -21,8 +21,8 @@ const (
 	kindError    = 2  // meta: failure
 	kindProgress = 3  // meta: progressReport
 	kindOpen     = 16 // meta: openRequest; answer: opened
-	kindPut      = 17 // meta: putRequest; answer: none; then chunks, then an answer: none
-	kindChunk    = 18 // one uint8 tensor: the next bytes of the content
+	kindPut      = 17 // meta: putRequest, one uint8 tensor: the manifest; answer: one uint8 tensor: the chunks that are missing, a bitset; then these, then an answer: none
+	kindChunk    = 18 // one uint8 tensor: the bytes of the next chunk
 	kindRun      = 19 // meta: runRequest or none, inputs; answer: report, results
 	kindEcho     = 20 // meta: echoRequest, at most one tensor; answer: report, one uint8 tensor
 	kindCancel   = 21 // the run with the message's id need not be finished; it is answered all the same
@@ -38,11 +38,17 @@ type greeting struct {
 	Peers    []string      `json:"peers,omitempty"`    // hosts that it may dial
 }
 
-type openRequest struct {
-	Model  string                  `json:"model"` // digest
+// modelRequest names a model of the store as the peer knows it.
+type modelRequest struct {
+	Model  string                  `json:"model"`  // SHA-256 of the manifest
+	Wiring string                  `json:"wiring"` // of the graph
 	Shapes map[string]tensor.Shape `json:"shapes,omitempty"`
-	Stages []split.Stage           `json:"stages"` // a part of the partition; the first is the receiver's
-	Codecs []hopCodec              `json:"codecs,omitempty"`
+}
+
+type openRequest struct {
+	modelRequest
+	Stages []split.Stage `json:"stages"` // a part of the partition; the first is the receiver's
+	Codecs []hopCodec    `json:"codecs,omitempty"`
 	// Of Deployment.
 	Alternatives []string     `json:"alternatives,omitempty"`
 	Lossy        bool         `json:"lossy,omitempty"`
@@ -72,8 +78,8 @@ type runRequest struct {
 }
 
 type putRequest struct {
-	Model string `json:"model"` // digest
-	Size  int64  `json:"size"`
+	modelRequest
+	Segments []split.Segment `json:"segments,omitempty"` // that are to be run; none means the whole
 }
 
 type echoRequest struct {
@@ -82,18 +88,17 @@ type echoRequest struct {
 
 // profileRequest is what ProfileOptions say, nothing of which is left open.
 type profileRequest struct {
-	Model     string                  `json:"model"` // digest
-	Shapes    map[string]tensor.Shape `json:"shapes,omitempty"`
-	Host      string                  `json:"host"` // as the peer calls the receiver
-	Warmup    int                     `json:"warmup"`
-	Runs      int                     `json:"runs"`
-	MaxWidth  int                     `json:"max_width"`
-	Positions []int                   `json:"positions,omitempty"`
-	Codecs    []string                `json:"codecs"`
-	CodecRuns int                     `json:"codec_runs"`
-	CutRuns   int                     `json:"cut_runs"`
-	Budget    time.Duration           `json:"budget_ns,omitempty"`
-	Progress  bool                    `json:"progress,omitempty"` // tell it
+	modelRequest
+	Host      string        `json:"host"` // as the peer calls the receiver
+	Warmup    int           `json:"warmup"`
+	Runs      int           `json:"runs"`
+	MaxWidth  int           `json:"max_width"`
+	Positions []int         `json:"positions,omitempty"`
+	Codecs    []string      `json:"codecs"`
+	CodecRuns int           `json:"codec_runs"`
+	CutRuns   int           `json:"cut_runs"`
+	Budget    time.Duration `json:"budget_ns,omitempty"`
+	Progress  bool          `json:"progress,omitempty"` // tell it
 }
 
 type progressReport struct {

@@ -154,47 +154,6 @@ func (p *peer) wrap(err error) error {
 	return &HostError{p.host, fmt.Errorf("run: %w: %s: %w", ErrRemote, p.host, err)}
 }
 
-// chunkSize is how many bytes of a model one message carries.
-const chunkSize = 1 << 20
-
-// put uploads the model.
-func (p *peer) put(ctx context.Context, m Model, progress func(done, of int64)) error {
-	if m.Content == nil {
-		return fmt.Errorf("run: host %s: %w, and there is no file of %s to send it", p.host, ErrNoModel, m.Name)
-	}
-	content, size, err := m.Content()
-	if err != nil {
-		return fmt.Errorf("run: send model %s to host %s: %w", m.Name, p.host, err)
-	}
-	defer content.Close()
-	if _, err := p.call(ctx, kindPut, encodeMeta(putRequest{m.Digest, size}), nil, nil); err != nil {
-		return err
-	}
-	buf := tensor.New(tensor.Uint8, int(min(chunkSize, size)))
-	for done := int64(0); done < size; {
-		k := int(min(int64(len(buf.Raw)), size-done))
-		if _, err := io.ReadFull(content, buf.Raw[:k]); err != nil {
-			return fmt.Errorf("run: send model %s to host %s: %w", m.Name, p.host, err)
-		}
-		part := &tensor.Tensor{Type: tensor.Type{DType: tensor.Uint8, Shape: tensor.Shape{k}}, Raw: buf.Raw[:k]}
-		chunk := &transport.Message{Kind: kindChunk, ID: p.id, Tensors: []*tensor.Tensor{part}}
-		if _, err := p.conn.Send(ctx, chunk, nil); err != nil {
-			return p.reason(ctx, err)
-		}
-		if done += int64(k); progress != nil {
-			progress(done, size)
-		}
-	}
-	answer, _, err := p.conn.Receive(ctx)
-	if err != nil {
-		return p.wrap(err)
-	}
-	if answer.Kind == kindError {
-		return p.failed(answer)
-	}
-	return nil
-}
-
 // lastWords is how long the peer's reason for a connection that ended is awaited.
 const lastWords = time.Second
 
@@ -207,22 +166,6 @@ func (p *peer) reason(ctx context.Context, err error) error {
 		return p.failed(answer)
 	}
 	return p.wrap(err)
-}
-
-// withModel does f, and once more after an upload if the peer lacks the model.
-func (n *Node) withModel(ctx context.Context, p *peer, m Model, f func() error) error {
-	err := f()
-	if !errors.Is(err, ErrNoModel) {
-		return err
-	}
-	var progress func(done, of int64)
-	if n.Progress != nil {
-		progress = func(done, of int64) { n.Progress("send "+m.Name+" to "+p.host, done, of) }
-	}
-	if err := p.put(ctx, m, progress); err != nil {
-		return err
-	}
-	return f()
 }
 
 // remote runs a row of stages, the first on the peer and the others behind it.
@@ -250,7 +193,7 @@ func (n *Node) openRemote(ctx context.Context, d Deployment, self string, stages
 	}
 	r := &remote{peer: p}
 	var o opened
-	err = n.withModel(ctx, p, d.Model, func() error {
+	err = n.withModel(ctx, p, d.Model, self, stages, func() error {
 		o, err = p.open(ctx, d, stages)
 		return err
 	})
@@ -276,10 +219,14 @@ func (p *peer) open(ctx context.Context, d Deployment, stages split.Partition) (
 // openPart is open for one stage of which the peer runs a part, or all of it
 // without one.
 func (p *peer) openPart(ctx context.Context, d Deployment, stages split.Partition, part *tileRequest) (o opened, err error) {
+	model, err := d.Model.request()
+	if err != nil {
+		return o, err
+	}
 	codecs := codecList(d.Codecs)
 	sort.Slice(codecs, func(i, j int) bool { return codecs[i].Hop.String() < codecs[j].Hop.String() })
 	x, err := p.call(ctx, kindOpen, encodeMeta(openRequest{
-		Model: d.Model.Digest, Shapes: d.Model.Shapes, Stages: stages, Codecs: codecs, Alternatives: d.Alternatives, Lossy: d.Lossy, Layers: d.Layers, Tile: part,
+		modelRequest: model, Stages: stages, Codecs: codecs, Alternatives: d.Alternatives, Lossy: d.Lossy, Layers: d.Layers, Tile: part,
 	}), nil, nil)
 	if err != nil {
 		return o, err

@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"scission/engine/graph"
@@ -82,13 +81,13 @@ type Span struct {
 // Model is a network as the host holds it that opens a deployment.
 type Model struct {
 	Name   string // for people
-	Digest string // SHA-256 of the content, in hexadecimal
+	Digest string // of the content, in hexadecimal, for profiles
 	Graph  *graph.Graph
 	// Shapes are the shapes of the inputs for which Graph was built.
 	Shapes map[string]tensor.Shape
-	// Content gives the bytes of the model for a worker that lacks it, and
-	// their number. It may be nil when all stages are local.
-	Content func() (io.ReadCloser, int64, error)
+	// Content is the model's file, for workers that lack it. It may be nil when
+	// all stages are local.
+	Content *Content
 }
 
 // Deployment is what to run and where.
@@ -114,7 +113,7 @@ var (
 	ErrRemote = errors.New("remote host failed")
 	// ErrUnknownHost: no address is known for a stage's host.
 	ErrUnknownHost = errors.New("unknown host")
-	// ErrNoModel: the host does not hold the model.
+	// ErrNoModel: the host does not hold the model, or not the part that it is to run.
 	ErrNoModel = errors.New("model not in the store")
 	// ErrLossy: a codec that changes what it sends, which is not allowed.
 	ErrLossy = errors.New("lossy codec not allowed")

@@ -3,8 +3,6 @@ package run
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -82,14 +80,10 @@ func residualOf(slow time.Duration, shape tensor.Shape) *graph.Graph {
 // test's Load, but are checked on their way.
 var content = bytes.Repeat([]byte("model"), 600_000)
 
+var testContent = NewContent(bytes.NewReader(content), int64(len(content)), nil)
+
 func testModel(g *graph.Graph) Model {
-	sum := sha256.Sum256(content)
-	return Model{
-		Name: "residual", Digest: hex.EncodeToString(sum[:]), Graph: g,
-		Content: func() (io.ReadCloser, int64, error) {
-			return io.NopCloser(bytes.NewReader(content)), int64(len(content)), nil
-		},
-	}
+	return Model{Name: "residual", Digest: "digest of the residual network", Graph: g, Content: testContent}
 }
 
 // worker starts a node on a loopback socket.
@@ -258,11 +252,12 @@ func TestModelIsSentOnceAndOnlyIfItsDigestIsRight(t *testing.T) {
 		}}
 	d := Deployment{Model: testModel(g), Stages: parse(t, "edge:0-5")}
 	forged := d
-	forged.Model.Content = func() (io.ReadCloser, int64, error) {
-		b := bytes.Clone(content)
-		b[len(b)/2] ^= 1
-		return io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
+	changing := bytes.Clone(content)
+	forged.Model.Content = NewContent(bytes.NewReader(changing), int64(len(content)), nil)
+	if _, err := forged.Model.Content.manifest(); err != nil {
+		t.Fatal(err)
 	}
+	changing[len(content)/2] ^= 1
 	if _, err := device.Open(context.Background(), forged); !errors.Is(err, ErrRemote) || !strings.Contains(err.Error(), "digest") {
 		t.Errorf("forged content: got error %v", err)
 	}
@@ -509,11 +504,15 @@ func TestWorkerSurvivesHostileRequests(t *testing.T) {
 	device := &Node{Name: "device", Threads: 1, Peers: map[string]string{"edge": edge}}
 	ctx := context.Background()
 	r := rand.New(rand.NewPCG(1, 2))
-	digest := testModel(g).Digest
+	name, err := testModel(g).request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := name.Model
 	metas := []string{
 		"", "{", "null", "[]", `{"stages":null}`, `{"model":"../../etc/passwd","stages":[{"host":"edge","segment":{"from":0,"to":6}}]}`,
 		`{"model":"` + digest + `","stages":[{"host":"edge","segment":{"from":-1,"to":99999999}}]}`,
-		`{"model":"` + digest + `","size":-1}`, `{"model":"` + digest + `","size":9000000000000000000}`,
+		`{"model":"` + digest + `"}`, `{"model":"` + digest + `","segments":[{"from":-1,"to":9000000000000000000}]}`,
 		`{"reply":-1}`, `{"reply":999999999999}`, `{"runs":1000000000,"codecs":["raw"]}`,
 	}
 	for range 300 {

@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"scission/engine/graph"
 	"scission/engine/tensor"
 	"scission/split"
 	"scission/transport"
@@ -182,9 +181,7 @@ type served struct {
 
 func (s *session) close() {
 	s.conn.Close() // first, since layers that run are not interrupted
-	if s.upload != nil {
-		s.upload.abandon()
-	}
+	s.endUpload()
 	s.drain()
 	s.endRunner()
 }
@@ -196,9 +193,7 @@ func (s *session) endRunner() {
 	}
 	s.node.load.deployments.Add(-1)
 	s.runner.Close()
-	if s.runner.model != nil {
-		s.runner.model.Close()
-	}
+	s.runner.model.Close()
 	s.runner = nil
 }
 
@@ -464,7 +459,7 @@ func (s *session) handle(ctx context.Context, m *transport.Message) (meta any, e
 		if err := decodeMeta(m, &r); err != nil {
 			return nil, err
 		}
-		return nil, s.put(r)
+		return nil, s.put(r, m.Tensors)
 	case kindRun:
 		return nil, errors.New("run: nothing is open on this connection")
 	case kindEcho:
@@ -501,36 +496,22 @@ func (s *session) reply(n int) error {
 	return nil
 }
 
-// model loads a model of the store.
-func (n *Node) model(digest string, shapes map[string]tensor.Shape) (*graph.Graph, io.Closer, error) {
-	if n.Store == nil || n.Load == nil {
-		return nil, nil, errors.New("run: this host runs no models")
-	}
-	path, err := n.Store.Path(digest)
-	if err != nil {
-		return nil, nil, err
-	}
-	g, closer, err := n.Load(path, shapes)
-	if err == nil && len(g.Nodes) > split.MaxLayers {
-		if closer != nil {
-			closer.Close()
-		}
-		return nil, nil, fmt.Errorf("run: model of %d layers, want at most %d", len(g.Nodes), split.MaxLayers)
-	}
-	return g, closer, err
-}
-
 func (s *session) open(ctx context.Context, r openRequest) (opened, error) {
 	s.endRunner()
 	n := s.node
-	g, closer, err := n.model(r.Model, r.Shapes)
+	var own []split.Segment
+	for _, st := range r.Stages {
+		if st.Host == r.Stages[0].Host {
+			own = append(own, st.Segment)
+		}
+	}
+	l, err := n.model(r.modelRequest, own)
 	if err != nil {
 		return opened{}, err
 	}
-	sv := &served{model: closer}
-	s.runner = sv
+	s.runner = &served{model: l}
 	n.load.deployments.Add(1)
-	taken, err := s.stages(ctx, r, g)
+	taken, err := s.stages(ctx, r, l)
 	if err != nil {
 		s.endRunner()
 		return opened{}, err
@@ -540,14 +521,15 @@ func (s *session) open(ctx context.Context, r openRequest) (opened, error) {
 }
 
 // stages opens the stages of r that this host runs or can hand on.
-func (s *session) stages(ctx context.Context, r openRequest, g *graph.Graph) (taken int, err error) {
+func (s *session) stages(ctx context.Context, r openRequest, model *loaded) (taken int, err error) {
+	g := model.graph
 	if err := checkRow(r.Stages, len(g.Nodes)); err != nil {
 		return 0, err
 	}
 	n, self := s.node, r.Stages[0].Host
 	memory := n.memory()
 	d := Deployment{
-		Model:  Model{Name: r.Model, Digest: r.Model, Graph: g, Shapes: r.Shapes, Content: n.Store.content(r.Model)},
+		Model:  Model{Name: r.Model, Digest: r.Model, Graph: g, Shapes: r.Shapes, Content: model.content()},
 		Codecs: codecMap(r.Codecs), Alternatives: r.Alternatives, Lossy: r.Lossy,
 		Layers: r.Layers,
 	}
@@ -595,43 +577,6 @@ func checkRow(stages []split.Stage, layers int) error {
 		if s.From < 0 || s.To > layers || s.From >= s.To || i > 0 && s.From != stages[i-1].Segment.To {
 			return fmt.Errorf("run: stage %d is %v, want stages in a row within layers 0 to %d", i, st, layers-1)
 		}
-	}
-	return nil
-}
-
-func (s *session) put(r putRequest) (err error) {
-	if s.upload != nil {
-		s.upload.abandon()
-		s.upload = nil
-	}
-	if s.node.Store == nil {
-		return errors.New("run: this host keeps no models")
-	}
-	s.upload, err = s.node.Store.create(r.Model, r.Size)
-	return err
-}
-
-// chunk takes a part of an upload; only the last one, or a failure, is answered.
-// After a failure the rest that is on its way cannot be told from requests, so
-// the connection ends.
-func (s *session) chunk(ctx context.Context, m *transport.Message) error {
-	err := fmt.Errorf("run: bytes of a model that were not announced")
-	done := false
-	if s.upload != nil && len(m.Tensors) == 1 && m.Tensors[0].DType == tensor.Uint8 {
-		done, err = s.upload.write(m.Tensors[0].Raw)
-	}
-	switch {
-	case err != nil:
-		f := s.failure(err)
-		if _, sendErr := s.conn.Send(ctx, &transport.Message{Kind: kindError, ID: m.ID, Meta: encodeMeta(f)}, nil); sendErr != nil {
-			return sendErr
-		}
-		return err
-	case done:
-		s.log().Info("model received", "model", s.upload.digest, "bytes", s.upload.size)
-		s.upload = nil
-		_, err := s.conn.Send(ctx, &transport.Message{Kind: kindOK, ID: m.ID}, nil)
-		return err
 	}
 	return nil
 }

@@ -510,8 +510,8 @@ func TestAPanicOfOneRequestIsItsError(t *testing.T) {
 	}
 }
 
-// byHand opens all layers on a host, by hand.
-func byHand(t *testing.T, addr string) *peer {
+// byHand opens all layers of g on a host, by hand.
+func byHand(t *testing.T, addr string, g *graph.Graph) *peer {
 	t.Helper()
 	n := &Node{Name: "device", Peers: map[string]string{"edge": addr}}
 	p, err := n.dial(context.Background(), "edge")
@@ -519,9 +519,9 @@ func byHand(t *testing.T, addr string) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.conn.Close() })
-	d := Deployment{Model: testModel(residual(0)), Stages: parse(t, "edge:0-5")}
+	d := Deployment{Model: testModel(g), Stages: parse(t, "edge:0-5")}
 	var o opened
-	err = n.withModel(context.Background(), p, d.Model, func() error {
+	err = n.withModel(context.Background(), p, d.Model, n.Name, nil, func() error {
 		o, err = p.open(context.Background(), d, d.Stages)
 		return err
 	})
@@ -534,12 +534,13 @@ func byHand(t *testing.T, addr string) *peer {
 func TestClientsBeyondTheirCreditAreRefused(t *testing.T) {
 	op := newGate()
 	defer close(op.gate)
-	edge := worker(t, "edge", gatedGraph(2, op), func(n *Node) { n.InFlight, n.InFlightBytes = 2, 1000 })
+	g := gatedGraph(2, op)
+	edge := worker(t, "edge", g, func(n *Node) { n.InFlight, n.InFlightBytes = 2, 1000 })
 	for name, c := range map[string]struct{ sizes []int }{
 		"requests": {[]int{50, 50, 50}},
 		"bytes":    {[]int{50, 201}}, // 200 and 804 bytes
 	} {
-		p := byHand(t, edge)
+		p := byHand(t, edge, g)
 		for i, n := range c.sizes {
 			m := &transport.Message{Kind: kindRun, ID: uint64(i + 1), Tensors: []*tensor.Tensor{tensor.New(tensor.Float32, n)}}
 			if _, err := p.conn.Send(context.Background(), m, nil); err != nil {
@@ -557,7 +558,7 @@ func TestClientsBeyondTheirCreditAreRefused(t *testing.T) {
 func TestOtherRequestsWaitForRuns(t *testing.T) {
 	g := residual(time.Millisecond)
 	edge := worker(t, "edge", g, func(n *Node) { n.InFlight, n.InFlightBytes = 2, 1000 })
-	p := byHand(t, edge)
+	p := byHand(t, edge, g)
 	in := input(1)
 	for range 5 {
 		for _, m := range []*transport.Message{
@@ -580,8 +581,9 @@ func TestOtherRequestsWaitForRuns(t *testing.T) {
 func TestACancelledRunIsAnsweredAtOnce(t *testing.T) {
 	op := newGate()
 	defer close(op.gate)
-	edge := worker(t, "edge", gatedGraph(2, op), func(n *Node) { n.InFlight, n.InFlightBytes = 2, 1000 })
-	p := byHand(t, edge)
+	g := gatedGraph(2, op)
+	edge := worker(t, "edge", g, func(n *Node) { n.InFlight, n.InFlightBytes = 2, 1000 })
+	p := byHand(t, edge, g)
 	for _, m := range []*transport.Message{{Kind: kindRun, ID: 9, Tensors: input(1)}, {Kind: kindCancel, ID: 9}} {
 		if _, err := p.conn.Send(context.Background(), m, nil); err != nil {
 			t.Fatal(err)

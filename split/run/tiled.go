@@ -104,7 +104,7 @@ func (n *Node) openTileThere(ctx context.Context, d Deployment, self string, pla
 		return nil, err
 	}
 	stages := split.Partition{{Host: ws[worker].Host, Segment: s}}
-	err = n.withModel(ctx, p, d.Model, func() error {
+	err = n.withModel(ctx, p, d.Model, self, stages, func() error {
 		o, err := p.openPart(ctx, d, stages, &tileRequest{split.Shares(ws), worker})
 		if err == nil && o.Taken != 1 {
 			err = p.wrap(fmt.Errorf("took %d of 1 stages", o.Taken))

@@ -260,7 +260,7 @@ func TestRequestsForTilesThatThereAreNotAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.conn.Close()
-	if err := p.put(context.Background(), d.Model, nil); err != nil {
+	if err := device.send(context.Background(), p, d.Model, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

@@ -436,17 +436,24 @@ func doRepeated[M any, P pointer[M]](c *coder, num protowire.Number, p *[]M) {
 // Encode writes m. Large strings and tensor data are not copied on the way. The
 // same message always gives the same bytes.
 func Encode(out io.Writer, m message) error {
-	w := &writer{}
-	m.fields(&coder{w: w})
-	if w.size > maxMessage {
-		return fmt.Errorf("the message takes %d bytes, a protobuf message can have at most %d", w.size, maxMessage)
-	}
-	for _, b := range w.flush() {
+	parts, err := Parts(m)
+	for _, b := range parts {
 		if _, err := out.Write(b); err != nil {
 			return err
 		}
 	}
-	return nil
+	return err
+}
+
+// Parts returns what Encode writes, piece by piece. Large tensor data is a piece of
+// its own, in the tensor's memory.
+func Parts(m message) ([][]byte, error) {
+	w := &writer{}
+	m.fields(&coder{w: w})
+	if w.size > maxMessage {
+		return nil, fmt.Errorf("the message takes %d bytes, a protobuf message can have at most %d", w.size, maxMessage)
+	}
+	return w.flush(), nil
 }
 
 // keep is the number of bytes from which on a writer refers to a string instead

@@ -88,6 +88,19 @@ func (c *coder) typed(f TypedField, p *Typed) {
 	}
 }
 
+// Packed returns the bytes of the elements if all lie together in one piece and each
+// has a fixed size, and nil otherwise.
+func (t Typed) Packed() []byte {
+	if e := t.Field.elem(); t.Absent() || e != protowire.Fixed32Type && e != protowire.Fixed64Type {
+		return nil
+	}
+	var c coder
+	if c.next(t.records) != len(t.records) || c.typ != protowire.BytesType {
+		return nil
+	}
+	return c.body
+}
+
 // Len is the number of elements.
 func (t Typed) Len() (int, error) {
 	n := 0
