@@ -78,7 +78,7 @@ The file that -o writes is for "scission plan --accuracy".`,
 			if err := t.open(x, data, examples); err != nil {
 				return err
 			}
-			if err := t.model.portable(args[0]); err != nil {
+			if err := t.model.portable(); err != nil {
 				return err
 			}
 			places, err := cutsNamed(t.model.Graph, cuts, maxWidth)
