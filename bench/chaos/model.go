@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"math/rand/v2"
 
 	"scission/engine/graph"
@@ -60,10 +59,8 @@ func network() (run.Model, error) {
 	sum := sha256.Sum256(file.Bytes())
 	return run.Model{
 		Name: g.Name, Digest: hex.EncodeToString(sum[:]), Graph: g,
-		Shapes: map[string]tensor.Shape{"x": v.Shape},
-		Content: func() (io.ReadCloser, int64, error) {
-			return io.NopCloser(bytes.NewReader(file.Bytes())), int64(file.Len()), nil
-		},
+		Shapes:  map[string]tensor.Shape{"x": v.Shape},
+		Content: run.NewContent(bytes.NewReader(file.Bytes()), int64(file.Len()), nil),
 	}, nil
 }
 

@@ -21,7 +21,7 @@ func writeProfiles(t *testing.T, dir string) (profiles, network string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.portable(zooPrefix + "mobilenetv2"); err != nil {
+	if err := m.portable(); err != nil {
 		t.Fatal(err)
 	}
 	profiles, network = filepath.Join(dir, "profiles"), filepath.Join(dir, "network.json")

@@ -62,9 +62,7 @@ func anyModel(t *rapid.T) run.Model {
 	}
 	g.Outputs = v[len(v)-1:]
 	sum := sha256.Sum256(content)
-	return run.Model{Name: g.Name, Digest: hex.EncodeToString(sum[:]), Graph: g, Content: func() (io.ReadCloser, int64, error) {
-		return io.NopCloser(bytes.NewReader(content)), int64(len(content)), nil
-	}}
+	return run.Model{Name: g.Name, Digest: hex.EncodeToString(sum[:]), Graph: g, Content: run.NewContent(bytes.NewReader(content), int64(len(content)), nil)}
 }
 
 // content stands for the file of a model.
