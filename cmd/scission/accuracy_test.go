@@ -44,7 +44,7 @@ func fashionTrial(t *testing.T, examples int, codecs ...string) *trial {
 	if err := tr.open(x, fashionData, examples); err != nil {
 		t.Fatal(err)
 	}
-	if err := tr.model.portable(fashionModel); err != nil {
+	if err := tr.model.portable(); err != nil {
 		t.Fatal(err)
 	}
 	return tr
