@@ -116,16 +116,16 @@ func tileable(n *graph.Node) error {
 
 // rowsOf returns the rows of a value that a worker gives.
 func rowsOf(t tensor.Type, shares []int, worker int) graph.Rows {
-	before, all := 0, 0
+	var before, all int64
 	for i, s := range shares {
 		if i < worker {
-			before += s
+			before += int64(s)
 		}
-		all += s
+		all += int64(s)
 	}
-	h := graph.Height(t)
-	at := func(share int) int { return (2*h*share + all) / (2 * all) } // rounded
-	return graph.Rows{From: at(before), To: at(before + shares[worker])}
+	h := int64(graph.Height(t))
+	at := func(share int64) int { return int((2*h*share + all) / (2 * all)) } // rounded
+	return graph.Rows{From: at(before), To: at(before + int64(shares[worker]))}
 }
 
 // needs is which rows of values are needed, by those who read them.
