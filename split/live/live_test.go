@@ -80,8 +80,8 @@ type emulated struct {
 	broken error
 }
 
-// lost is what a connection that ended fails with.
-var lost = fmt.Errorf("%w: reset", run.ErrBroken)
+// errLost is what a connection that ended fails with.
+var errLost = fmt.Errorf("%w: reset", run.ErrBroken)
 
 func (l *emulated) run(ctx context.Context, id uint64, layer int, in []*tensor.Tensor) ([]*tensor.Tensor, []run.Span, *progress, error) {
 	l.h.mu.Lock()
@@ -206,9 +206,9 @@ func TestRunGoesOnFromTheHeldCutIfTheNextDeploymentHasIt(t *testing.T) {
 			stages = append(stages, c.third)
 		}
 		emulate(t, Options{}, stages, func(t *testing.T, r *Runner, h *hosts) {
-			h.set("edge", lost)
+			h.set("edge", errLost)
 			if c.third != "" {
-				h.set("cloud", lost)
+				h.set("cloud", errLost)
 			}
 			ask(t, r)
 			h.last(t, c.want)
@@ -220,7 +220,7 @@ func TestHostThatFailedIsTriedAgainWithoutKeepingARunWaiting(t *testing.T) {
 	var events []Event
 	o := Options{Event: func(e Event) { events = append(events, e) }}
 	emulate(t, o, []string{"edge:0-5"}, func(t *testing.T, r *Runner, h *hosts) {
-		h.set("edge", lost)
+		h.set("edge", errLost)
 		ask(t, r)
 		h.last(t, "device:0-5 from 0")
 		begin := h.count(&h.opened, "edge")
@@ -259,7 +259,7 @@ func TestHostThatFailedIsTriedAgainWithoutKeepingARunWaiting(t *testing.T) {
 func TestConnectionThatWasGoneIsOpenedAnewOnce(t *testing.T) {
 	emulate(t, Options{NoFallback: true}, []string{"device:0-1,edge:2-5"}, func(t *testing.T, r *Runner, h *hosts) {
 		ask(t, r)
-		h.set("edge", lost)
+		h.set("edge", errLost)
 		r.mu.Lock()
 		l := r.routes[0].open.lane.(*emulated)
 		r.mu.Unlock()
@@ -270,7 +270,7 @@ func TestConnectionThatWasGoneIsOpenedAnewOnce(t *testing.T) {
 		if n := h.count(&h.opened, "device"); n != 2 {
 			t.Errorf("opened %d times, want 2", n)
 		}
-		h.set("edge", lost)
+		h.set("edge", errLost)
 		_, _, err := r.Run(t.Context(), input())
 		if !errors.Is(err, ErrUnavailable) || !errors.Is(err, run.ErrBroken) || run.Culprit(err) != "edge" {
 			t.Errorf("got error %v", err)
@@ -285,7 +285,7 @@ func TestConnectionThatWasGoneIsOpenedAnewOnce(t *testing.T) {
 func TestSilentHostIsNotAskedTwice(t *testing.T) {
 	emulate(t, Options{}, []string{"edge:0-5"}, func(t *testing.T, r *Runner, h *hosts) {
 		ask(t, r)
-		h.set("edge", lost)
+		h.set("edge", errLost)
 		h.took = staleWithin
 		ask(t, r)
 		h.last(t, "device:0-5 from 0")
@@ -390,7 +390,7 @@ func TestWrongInputsAreRefusedAtOnce(t *testing.T) {
 
 func TestSwitchIsMadeBeforeTheOldIsLetGo(t *testing.T) {
 	emulate(t, Options{}, []string{"edge:0-5"}, func(t *testing.T, r *Runner, h *hosts) {
-		h.set("cloud", lost)
+		h.set("cloud", errLost)
 		if err := r.Switch(t.Context(), deployments(t, "cloud:0-5")...); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("to a host that is down: got error %v", err)
 		}
@@ -449,7 +449,7 @@ func TestManyRunsAtATimeOverHostsThatComeAndGo(t *testing.T) {
 				x := rand.New(rand.NewPCG(1, 2))
 				for range 500 {
 					name := []string{"edge", "cloud", "spare"}[x.IntN(3)]
-					h.set(name, []error{lost, errors.New("no"), run.ErrBusy, nil, nil}[x.IntN(5)])
+					h.set(name, []error{errLost, errors.New("no"), run.ErrBusy, nil, nil}[x.IntN(5)])
 					if x.IntN(10) == 0 {
 						all := deployments(t, "edge:0-5", "device:0-2,cloud:3-5", "device:0-1,spare:2-5")
 						x.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
