@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,8 @@ import (
 	"scission/split"
 	"scission/split/live"
 	"scission/split/run"
+	"scission/transport"
+	"scission/transport/keys"
 )
 
 // failover is how exec goes on when a host fails.
@@ -34,9 +37,13 @@ type failover struct {
 func (r *execReport) measureLive(ctx context.Context, n *run.Node, d run.Deployment, in [][]*tensor.Tensor, o execOptions, progress func(done, of int)) ([]run.Sample, [][]*tensor.Tensor, error) {
 	f := o.failover
 	var mu sync.Mutex // of what event changes
+	var refused error // by a host that works, and will refuse again
 	event := func(e live.Event) {
 		mu.Lock()
 		defer mu.Unlock()
+		if errors.Is(e.Err, run.ErrForbidden) || errors.Is(e.Err, keys.ErrUntrusted) || errors.Is(e.Err, transport.ErrEncryption) {
+			refused = e.Err
+		}
 		switch {
 		case e.What == live.Opened && slices.Equal(e.Stages, d.Stages):
 			r.Hops, r.Relayed = e.Hops, e.Relayed
@@ -50,6 +57,12 @@ func (r *execReport) measureLive(ctx context.Context, n *run.Node, d run.Deploym
 		return nil, nil, err
 	}
 	defer k.Close()
+	mu.Lock()
+	err = refused
+	mu.Unlock()
+	if err != nil {
+		return nil, nil, err
+	}
 	var samples []run.Sample
 	var all [][]*tensor.Tensor
 	warmup := o.warmup

@@ -292,7 +292,7 @@ func TestMistakesHaveTheirExitCodesAndSayWhat(t *testing.T) {
 		{exitUsage, "stages", "exec zoo:mobilenetv2 --input random:1 --stages device:5-1"},
 		{exitUsage, "stages", "exec zoo:mobilenetv2 --input random:1 --stages device:0-10"},
 		{exitUsage, "edge has no address", "exec zoo:mobilenetv2 --input random:1 --stages device:0-10,edge:11-end"},
-		{exitFailure, "host edge", "exec zoo:mobilenetv2 --input random:1 --stages device:0-10,edge@127.0.0.1:1:11-end"},
+		{exitFailure, "host edge", "exec zoo:mobilenetv2 --input random:1 --stages device:0-10,edge@127.0.0.1:1:11-end --no-fallback"},
 		{exitUsage, "codec", "exec zoo:mobilenetv2 --input random:1 --stages device:0-end --codec magic"},
 		{exitUsage, "--emulate-slowdown NaN", "exec zoo:mobilenetv2 --input random:1 --stages device:0-end --emulate-slowdown NaN"},
 		{exitUsage, "--emulate-slowdown -3", "exec zoo:mobilenetv2 --input random:1 --stages device:0-end --emulate-slowdown -3"},
