@@ -35,7 +35,7 @@ var rules = []struct {
 	{"split/cut", []string{"engine/graph", "engine/tensor", "split", "split/maxflow"}},
 	{"split/live", []string{"engine/graph", "engine/tensor", "split", "split/run"}},
 	{"split/maxflow", nil},
-	{"split/run", []string{"engine", "engine/graph", "engine/tensor", "transport", "transport/keys", "split", "split/cut", "split/tile"}},
+	{"split/run", []string{"engine", "engine/graph", "engine/tensor", "transport", "transport/keys", "transport/simnet", "split", "split/cut", "split/tile"}},
 	{"split/tile", []string{"engine/graph", "engine/tensor", "ops", "split", "split/cut"}},
 	{"bench", []string{""}},
 	{"cmd", []string{""}},

@@ -13,6 +13,7 @@ import (
 	"scission/engine/tensor"
 	"scission/split"
 	"scission/split/cut"
+	"scission/transport/simnet"
 )
 
 // local runs a segment of a graph on this host.
@@ -88,7 +89,7 @@ func (l *local) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor,
 		for i := range layers {
 			layers[i] = time.Duration(float64(layers[i]) * l.slowdown)
 		}
-		if err := sleep(ctx, time.Duration(float64(took)*l.slowdown)-time.Since(start)); err != nil {
+		if err := simnet.Wait(ctx, time.Duration(float64(took)*l.slowdown)-time.Since(start)); err != nil {
 			return nil, nil, fmt.Errorf("run: host %s: %w", l.host, err)
 		}
 		took = time.Since(start)
@@ -98,18 +99,6 @@ func (l *local) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor,
 }
 
 func (l *local) Close() error { return nil }
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // processor is what stages take turns at.
 type processor struct {

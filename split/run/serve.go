@@ -64,7 +64,10 @@ func (n *Node) ServeAll(ctx context.Context, l net.Listener) error {
 			}
 			pause = min(max(2*pause, minPause), maxPause)
 			n.log().Warn("cannot accept connections", "error", err, "again_in", pause)
-			sleep(ctx, pause) // if ctx ends, so does l
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done(): // so does l
+			}
 			continue
 		}
 		pause = 0

@@ -23,6 +23,7 @@ const (
 type line struct {
 	*road
 	*state
+	exact  bool // delivers at the very time, by the system's clock
 	queue  []burst
 	queued int   // bytes
 	total  int64 // bytes written so far
@@ -170,13 +171,20 @@ func (q *line) read(p []byte) (int, error) {
 		case len(p) == 0:
 			return 0, nil
 		case len(q.queue) > 0:
-			if left := time.Until(q.queue[0].arrives); left > 0 {
-				t := time.AfterFunc(left, q.wake)
-				q.changed.Wait()
-				t.Stop()
-				continue
+			left := time.Until(q.queue[0].arrives)
+			switch {
+			case left <= 0:
+				return q.take(p), nil
+			case !q.exact:
+				q.waitFor(left)
+			case left > coarse:
+				q.waitFor(left - coarse)
+			default:
+				q.mu.Unlock()
+				nap(left)
+				q.mu.Lock()
 			}
-			return q.take(p), nil
+			continue
 		case q.cut:
 			return 0, ErrCut
 		case q.writerClosed:
@@ -184,6 +192,13 @@ func (q *line) read(p []byte) (int, error) {
 		}
 		q.changed.Wait()
 	}
+}
+
+// waitFor waits for a change, and no longer than d.
+func (q *line) waitFor(d time.Duration) {
+	t := time.AfterFunc(d, q.wake)
+	q.changed.Wait()
+	t.Stop()
 }
 
 // take moves bytes that have arrived to p.

@@ -1,7 +1,7 @@
 // Package simnet is a network in memory, and a wrapper that makes a real
 // connection as slow as another: latency, bandwidth and a break at a given
 // byte. It is for tests and demonstrations; what it shows of a link is an
-// emulation and is to be labelled so. It uses the time package only, so in a
+// emulation and is to be labelled so. A Pipe uses the time package only, so in a
 // testing/synctest bubble it runs on the bubble's clock. It imports nothing of
 // the project.
 package simnet
