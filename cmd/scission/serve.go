@@ -125,13 +125,9 @@ without a word about them:
 			if err != nil {
 				return err
 			}
-			n := &run.Node{
-				Name: name, Machine: machine(threads), Threads: threads, Memory: bounds.node.Memory, Peers: known,
-				Transport: connect, Store: s, Load: bounds.load, Allow: allow,
-				MaxConns: bounds.node.MaxConns, MaxPeerConns: bounds.node.MaxPeerConns, MaxHandshakes: bounds.node.MaxHandshakes, MaxTime: bounds.node.MaxTime,
-				InFlight: bounds.node.InFlight, InFlightBytes: bounds.node.InFlightBytes,
-				Slowdown: slowdown, Log: logger,
-			}
+			n := &bounds.node // with its limits
+			n.Name, n.Machine, n.Threads, n.Slowdown, n.Log = name, machine(threads), threads, slowdown, logger
+			n.Peers, n.Transport, n.Allow, n.Store, n.Load = known, connect, allow, s, bounds.load
 			l, err := transport.Listen(listen, n.Transport)
 			if err != nil {
 				return err

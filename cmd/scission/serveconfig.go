@@ -51,7 +51,7 @@ func (s *serveConfig) flags(c *cobra.Command) {
 
 // bounds is everything that --limit can set.
 type bounds struct {
-	node      run.Node // its limits only
+	node      run.Node // the worker, of which this sets the limits
 	transport transport.Limits
 	model     onnximport.Limits
 
@@ -74,6 +74,8 @@ func (b *bounds) list() []bound {
 		{"connections-each", &n.MaxPeerConns, run.DefaultMaxPeerConns, "of them, those of certificates of one name"},
 		{"in-flight", &n.InFlight, run.DefaultInFlight, "runs of a connection that are here at once"},
 		{"in-flight-bytes", &n.InFlightBytes, run.DefaultInFlightBytes, "bytes of their inputs, decoded, if it is more than one run"},
+		{"runs", &n.MaxRuns, run.DefaultMaxRuns, "runs of all connections that are in hand at once; others are told busy"},
+		{"computing", &n.Computing, nil, "stages that compute at once; without, one for each processor"},
 		{"handshakes", &n.MaxHandshakes, run.DefaultMaxHandshakes, "connections that are not served yet, or told that there is no room"},
 		{"handshake-time", &t.Handshake, d.Handshake, "for TLS and the greetings"},
 		{"idle-time", &t.Idle, nil, "between requests of a connection; without, none"},
