@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"math"
 	"unsafe"
+
+	"scission/ops/internal/reorder"
 )
 
 // Block is the number of channels of a block of the layout.
@@ -282,6 +284,7 @@ func (k *Kernel) pack(weights []float32, e Epilogue) {
 	padded := (oc + Block - 1) / Block * Block
 	k.weights = Aligned(s.Groups * padded * k.taps)
 	k.epi = Aligned(s.Groups * padded * EpilogueLen)
+	turned := make([]float32, Block*s.KH*s.KW*k.impl.widest(padded).width)
 	w, epi := 0, 0
 	for g := range s.Groups {
 		for o := 0; o < padded; {
@@ -297,21 +300,31 @@ func (k *Kernel) pack(weights []float32, e Epilogue) {
 			first := g*oc + o
 			e.Pack(k.epi[epi:], first, real, t.width)
 			epi += EpilogueLen * t.width
-			k.eachRun(func(c, y, x, values int) {
-				from, next := weights[((first*ic+c)*s.KH+y)*s.KW+x:], s.KH*s.KW
-				if k.rowMajor {
-					next = 1
-				}
-				for r := range values {
-					for j := range real {
-						k.weights[w+j] = from[r*next+j*k.taps]
-					}
-					w += t.width
-				}
-			})
+			w += k.packBlock(k.weights[w:], weights[first*k.taps:], turned, real, t.width)
 			o += t.width
 		}
 	}
+}
+
+// packBlock writes the weights [real][IC/Groups][KH][KW] of a block to p in the order of the sum, width values for each
+// product of it, and returns how many values that is. turned is memory for those of a block of input channels.
+func (k *Kernel) packBlock(p, weights, turned []float32, real, width int) int {
+	field := k.shape.KH * k.shape.KW
+	if k.rowMajor || field == 1 { // then the order of the sum is that of the weights
+		reorder.Transpose(p, width, weights, k.taps, real, k.taps)
+		return k.taps * width
+	}
+	for c := 0; c < k.taps; c += Block * field {
+		n := min(Block*field, k.taps-c)
+		reorder.Transpose(turned, width, weights[c:], k.taps, real, n)
+		for at := range field {
+			for r := at; r < n; r += field {
+				copy(p[:real], turned[r*width:])
+				p = p[width:]
+			}
+		}
+	}
+	return k.taps * width
 }
 
 // outPlane returns the float32s of a block of output channels.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"scission/ops/internal/isa"
+	"scission/ops/internal/reorder"
 	"scission/ops/internal/vec"
 )
 
@@ -73,18 +74,13 @@ const (
 	factors
 )
 
-// terms are what a factor is the sum of: that many times B11, B12, B21 and B22.
-var terms = [factors][4]float64{
-	b11: {1, 0, 0, 0}, b21: {0, 0, 1, 0}, b22: {0, 0, 0, 1},
-	t1: {-1, 1, 0, 0}, t2: {1, -1, 0, 1}, t3: {0, -1, 0, 1}, t4: {-1, 1, 1, -1},
-}
-
 const (
 	strassenPixels   = 256     // of an image, from which on it pays to read seven factors and not four quarters
 	strassenChannels = 256     // from which on the sums are little beside the products
 	strassenHalf     = 96      // pixels of half a part, about
 	strassenLeast    = 4       // units of a set: each set computes the sums anew
 	sumLen           = 1 << 10 // float32s of each term that the first cache holds
+	packTaps         = 32      // input channels that are packed at once: the second cache holds all factors of them
 )
 
 // StrassenPays reports whether NewStrassen takes the shape and is faster than New: whether the products that are saved
@@ -179,26 +175,42 @@ func (k *Strassen) pack(weights []float32, e Epilogue) {
 		o += u.channels()
 	}
 	k.weights, k.epi = Aligned(size), Aligned(epi)
-	at := func(o, i int) float64 {
-		if o >= s.OC || i >= s.IC {
-			return 0
-		}
-		return float64(weights[o*s.IC+i])
-	}
+	b12 := make([]float32, packTaps*k.units[0].width)
 	for _, u := range k.units {
 		first := u.out / k.pixels
 		k.packEpilogue(u, first, e)
-		w := k.weights[u.weights:]
-		for f := range min(factors, factor(len(k.weights)-u.weights)/factor(k.taps()*u.width)) {
-			for i := range k.taps() {
-				for j := range u.width {
-					o, next, c := first+j, first+u.width+j, k.taps()+i
-					t := &terms[f]
-					w[j] = float32(float64(t[0]*at(o, i)) + float64(t[1]*at(next, i)) + float64(t[2]*at(o, c)) + float64(t[3]*at(next, c)))
-				}
-				w = w[u.width:]
-			}
+		for i := 0; i < k.taps(); i += packTaps {
+			k.packTaps(u, weights, b12, first, i, min(packTaps, k.taps()-i))
 		}
+	}
+}
+
+// packTaps packs n input channels of each half, from i on, of a unit whose output channels start at first. b12 is memory
+// for a quarter.
+func (k *Strassen) packTaps(u unit, weights, b12 []float32, first, i, n int) {
+	of := func(f factor) []float32 { return k.weights[u.weights+(int(f)*k.taps()+i)*u.width:][:n*u.width] }
+	k.quarter(of(b11), weights, first, i, n, u.width)
+	k.quarter(of(b21), weights, first, k.taps()+i, n, u.width)
+	if u.alone {
+		return
+	}
+	b12 = b12[:n*u.width]
+	clear(b12)
+	k.quarter(b12, weights, first+u.width, i, n, u.width)
+	k.quarter(of(b22), weights, first+u.width, k.taps()+i, n, u.width)
+	b11, b21, b22, t1, t2, t3, t4 := of(b11), of(b21), of(b22), of(t1), of(t2), of(t3), of(t4)
+	for j, v := range b12 {
+		t1[j], t3[j] = v-b11[j], b22[j]-v
+		t := float64(v) - float64(b11[j])
+		t2[j], t4[j] = float32(float64(b22[j])-t), float32(t+float64(b21[j])-float64(b22[j]))
+	}
+}
+
+// quarter sets p, which is zero, to the weights of width output channels from o on for each of n input channels from i on.
+func (k *Strassen) quarter(p, weights []float32, o, i, n, width int) {
+	s := &k.shape
+	if o < s.OC && i < s.IC {
+		reorder.Transpose(p, width, weights[o*s.IC+i:], s.IC, min(width, s.OC-o), min(n, s.IC-i))
 	}
 }
 

@@ -9,6 +9,8 @@ type line struct {
 	all           []float32   // the polynomial of all points squared, from the highest power on, which is 1
 	but           [][]float32 // the same without the i-th point
 	powers        [][]float32 // of the i-th point, from 0 to 3
+	scale         float64     // of weights at 0
+	scales        []float64   // and at the i-th point
 }
 
 // The lines there are.
@@ -19,10 +21,20 @@ var (
 
 func newLine(kernel int, points ...float64) *line {
 	l := &line{kernel: kernel, patch: kernel + tile - 1, points: points, all: polynomial(points, -1)}
+	all := 1.
 	for i, p := range points {
+		all *= -p * p
+		scale := 2 * p * p
+		for j, q := range points {
+			if j != i {
+				scale *= p*p - q*q
+			}
+		}
+		l.scales = append(l.scales, 1/scale)
 		l.but = append(l.but, polynomial(points, i))
 		l.powers = append(l.powers, []float32{1, float32(p), float32(p * p), float32(p * p * p)})
 	}
+	l.scale = 1 / all
 	return l
 }
 
@@ -41,20 +53,10 @@ func polynomial(points []float64, but int) []float32 {
 	return c
 }
 
-// weights sets every lanes-th element of u to an element of Gg.
-func (l *line) weights(g, u []float32) {
-	scale := 1.
-	for _, p := range l.points {
-		scale *= -p * p
-	}
-	u[0] = float32(float64(g[0]) * (1 / scale))
+// weights sets every step-th element of u to an element of Gg.
+func (l *line) weights(g, u []float32, step int) {
+	u[0] = float32(float64(g[0]) * l.scale)
 	for i, p := range l.points {
-		scale := 2 * p * p
-		for j, q := range l.points {
-			if j != i {
-				scale *= p*p - q*q
-			}
-		}
 		even, odd, power := 0., 0., 1.
 		for j, w := range g {
 			if v := float64(power * float64(w)); j%2 == 0 {
@@ -64,10 +66,10 @@ func (l *line) weights(g, u []float32) {
 			}
 			power *= p
 		}
-		u[(1+2*i)*lanes] = float32((even + odd) * (1 / scale))
-		u[(2+2*i)*lanes] = float32((even - odd) * (1 / scale))
+		u[(1+2*i)*step] = float32((even + odd) * l.scales[i])
+		u[(2+2*i)*step] = float32((even - odd) * l.scales[i])
 	}
-	u[(l.patch-1)*lanes] = g[len(g)-1]
+	u[(l.patch-1)*step] = g[len(g)-1]
 }
 
 // sum is the sum of products of coefficients and every other value down from the i-th.

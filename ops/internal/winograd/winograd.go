@@ -295,42 +295,25 @@ func (k *Kernel) slice() {
 	}
 }
 
+// packLen is how many products of the sum are transformed at once: the first cache holds what becomes of them.
+const packLen = 8
+
 // pack transforms the weights and lays them out in the order in which they are read.
 func (k *Kernel) pack(weights []float32) {
-	ic, sum, taps := k.shape.IC, k.sum(), k.taps()
+	sum := k.sum()
 	k.weights = conv.Aligned(k.ocs * lanes * k.values * sum)
-	u := make([]float32, k.values*lanes)
-	for o := range k.ocs {
-		// The weights of each half of the block lie side by side.
-		set := o / k.set
-		first := set * k.set
+	u := make([]float32, k.values*packLen*k.impl.tiles[len(k.impl.tiles)-1].width)
+	for first := 0; first < k.ocs; first += k.set {
 		size := min(k.set, k.ocs-first) * lanes
-		var halves [2]panel
-		for _, p := range k.panelsOf(set) {
-			for h := range halves {
-				if p.column <= (o-first)*lanes+h*lanes/2 {
-					halves[h] = p
-				}
-			}
-		}
-		real := min(lanes, k.shape.OC-o*lanes)
-		for _, s := range k.slabs {
-			at := first*lanes*k.values*sum + s.first*size
-			for i := s.first; i < s.first+s.count; i++ {
-				for j := range real {
-					g := weights[(((o*lanes+j)*ic+i%ic)*k.rows+i/ic)*taps:][:taps]
-					if k.line != nil {
-						k.line.weights(g, u[j:])
-					} else {
-						transformWeights((*[kernel * kernel]float32)(g), u[j:])
-					}
-				}
-				for h, p := range halves {
-					column := (o-first)*lanes + h*lanes/2
-					to := at + p.column*s.count + (i-s.first)*p.width + column - p.column
+		for _, p := range k.panelsOf(first / k.set) {
+			plane := packLen * p.width
+			for _, s := range k.slabs {
+				to := k.weights[first*lanes*k.values*sum+s.first*size+p.column*s.count:]
+				for i := 0; i < s.count; i += packLen {
+					n := min(packLen, s.count-i)
+					k.transformWeights(weights, u, first*lanes+p.column, p.width, s.first+i, n)
 					for v := range k.values {
-						from := u[v*lanes:][:real]
-						copy(k.weights[to+v*size*sum:][:lanes/2], from[min(h*lanes/2, real):])
+						copy(to[v*size*sum+i*p.width:], u[v*plane:][:n*p.width])
 					}
 				}
 			}
@@ -338,18 +321,38 @@ func (k *Kernel) pack(weights []float32) {
 	}
 }
 
-// transformWeights sets every lanes-th element of u to an element of GgGᵀ.
-func transformWeights(g *[kernel * kernel]float32, u []float32) {
+// transformWeights sets u, [values][packLen][width], to the transformed weights of width output channels, from o on, for n
+// products of the sum, from first on; to zeros for output channels that do not exist.
+func (k *Kernel) transformWeights(weights, u []float32, o, width, first, n int) {
+	ic, taps, plane := k.shape.IC, k.taps(), packLen*width
+	real := min(width, k.shape.OC-o)
+	if real < width {
+		clear(u)
+	}
+	for j := range real {
+		for i := first; i < first+n; i++ {
+			g, u := weights[(((o+j)*ic+i%ic)*k.rows+i/ic)*taps:][:taps], u[(i-first)*width+j:]
+			if k.line != nil {
+				k.line.weights(g, u, plane)
+			} else {
+				transformSquare((*[kernel * kernel]float32)(g), u, plane)
+			}
+		}
+	}
+}
+
+// transformSquare sets every step-th element of u to an element of GgGᵀ.
+func transformSquare(g *[kernel * kernel]float32, u []float32, step int) {
 	var c [patch][kernel]float64 // Gg
 	for x := range kernel {
 		c[0][x], c[1][x], c[2][x], c[3][x], c[4][x], c[5][x] =
 			transformKernel(float64(g[x]), float64(g[x+kernel]), float64(g[x+2*kernel]))
 	}
 	for y := range c {
-		row := u[y*patch*lanes:][:5*lanes+1]
+		row := u[y*patch*step:][:5*step+1]
 		v0, v1, v2, v3, v4, v5 := transformKernel(c[y][0], c[y][1], c[y][2])
-		row[0], row[lanes], row[2*lanes] = float32(v0), float32(v1), float32(v2)
-		row[3*lanes], row[4*lanes], row[5*lanes] = float32(v3), float32(v4), float32(v5)
+		row[0], row[step], row[2*step] = float32(v0), float32(v1), float32(v2)
+		row[3*step], row[4*step], row[5*step] = float32(v3), float32(v4), float32(v5)
 	}
 }
 
