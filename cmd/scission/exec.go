@@ -109,7 +109,8 @@ none.
 When a worker fails, the other estimates of the plan are tried, and then this
 machine runs all by itself: from the cut that it still holds, or from the inputs.
 What failed is told on stderr, and runs that went another way are not in the
-times. With --no-fallback and with --pipeline a failure is the end; --adapt has its own ways.
+times, though all count as --pipeline's throughput. With --no-fallback a failure
+is the end; --adapt has its own ways.
 
 Inputs and outputs are as in "scission run --help"; the files of an input must
 give tensors of one shape.`,
@@ -247,10 +248,8 @@ give tensors of one shape.`,
 					fail.others = append(fail.others, other)
 				}
 			}
-			if !o.pipeline {
-				o.failover = &fail
-				o.failover.tell = a.err
-			}
+			o.failover = &fail
+			o.failover.tell = a.err
 			r, out, err := measureStages(cmd.Context(), n, m, d, in, o, predicted, p)
 			p.clear()
 			if err != nil {
@@ -430,9 +429,6 @@ func (r *execReport) measureOpen(ctx context.Context, n *run.Node, d run.Deploym
 	}
 	defer e.Close()
 	r.Hops, r.Relayed = e.Hops, e.Relayed
-	if o.pipeline {
-		return r.measurePipeline(ctx, e, in, o, progress)
-	}
 	return measureOneByOne(ctx, e, in, o, progress)
 }
 

@@ -30,10 +30,10 @@ type failover struct {
 	tell      io.Writer        // of failures
 }
 
-// measureLive runs each of the inputs o.runs times in a row, by whichever
-// deployment works, and returns the outputs for each, and the samples of runs that
-// all went the same way: as d if any did. It sets r.Hops, r.Relayed, r.Failures and
-// r.Elsewhere.
+// measureLive runs each of the inputs o.runs times, in a row or with o.pipeline
+// many at once, by whichever deployment works. It returns the outputs for each, and
+// the samples of runs that all went the same way: as d if any did. It sets r.Hops,
+// r.Relayed, r.Failures, r.Elsewhere and r.Throughput.
 func (r *execReport) measureLive(ctx context.Context, n *run.Node, d run.Deployment, in [][]*tensor.Tensor, o execOptions, progress func(done, of int)) ([]run.Sample, [][]*tensor.Tensor, error) {
 	f := o.failover
 	var mu sync.Mutex // of what event changes
@@ -52,22 +52,33 @@ func (r *execReport) measureLive(ctx context.Context, n *run.Node, d run.Deploym
 			fmt.Fprintln(f.tell, "scission:", e)
 		}
 	}
-	k, err := live.New(ctx, n, live.Options{NoFallback: f.forbidden, Event: event}, append([]run.Deployment{d}, f.others...)...)
+	k, err := live.New(ctx, n, live.Options{NoFallback: f.forbidden, Depth: o.depth, Event: event}, append([]run.Deployment{d}, f.others...)...)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer k.Close()
 	mu.Lock()
 	err = refused
+	depth := cmp.Or(o.depth, len(d.Stages)+len(r.Hops)+1)
 	mu.Unlock()
 	if err != nil {
 		return nil, nil, err
+	}
+	punctually := &punctual{Runner: k, deadline: f.deadline}
+	if o.pipeline {
+		t, all, err := measurePipeline(ctx, punctually, in, depth, max(o.warmup, depth), o.runs*len(in), progress)
+		if err != nil {
+			return nil, nil, err
+		}
+		samples := r.sameWay(d, t.Samples)
+		r.Throughput = newThroughputReport(depth, t, samples)
+		return samples, all, nil
 	}
 	var samples []run.Sample
 	var all [][]*tensor.Tensor
 	warmup := o.warmup
 	for _, x := range in {
-		s, err := run.Measure(ctx, &punctual{Runner: k, deadline: f.deadline}, x, warmup, o.runs, progress)
+		s, err := run.Measure(ctx, punctually, x, warmup, o.runs, progress)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -79,12 +90,18 @@ func (r *execReport) measureLive(ctx context.Context, n *run.Node, d run.Deploym
 		}
 		all = append(all, out)
 	}
+	return r.sameWay(d, samples), all, nil
+}
+
+// sameWay returns samples that went the same way: as d if any did. It sets
+// r.Elsewhere.
+func (r *execReport) sameWay(d run.Deployment, samples []run.Sample) []run.Sample {
 	here := slices.DeleteFunc(slices.Clone(samples), func(s run.Sample) bool { return !ranAs(d.Stages, s.Spans) })
 	if r.Elsewhere = len(samples) - len(here); len(here) > 0 {
-		return here, all, nil
+		return here
 	}
 	last := samples[len(samples)-1].Spans
-	return slices.DeleteFunc(samples, func(s run.Sample) bool { return !slices.EqualFunc(s.Spans, last, alike) }), all, nil
+	return slices.DeleteFunc(samples, func(s run.Sample) bool { return !slices.EqualFunc(s.Spans, last, alike) })
 }
 
 // alike says whether two spans are of the same part of a run.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"scission/engine/tensor"
@@ -22,30 +24,55 @@ type throughputReport struct {
 	Predicted time.Duration `json:"predicted_interval_ns,omitempty"`
 }
 
-// measurePipeline runs the inputs in turns, o.runs times each, as many at once
-// as o.depth says. It sets r.Throughput.
-func (r *execReport) measurePipeline(ctx context.Context, e *run.Execution, in [][]*tensor.Tensor, o execOptions, progress func(done, of int)) ([]run.Sample, [][]*tensor.Tensor, error) {
-	s, err := e.Stream(run.StreamOptions{Depth: o.depth})
-	if err != nil {
-		return nil, nil, err
+// measurePipeline has r run the inputs in turns, depth at once, warmup times and
+// then runs times more. It returns what the latter came to, and the outputs for
+// each input. The first run that fails ends it.
+func measurePipeline(ctx context.Context, r *punctual, in [][]*tensor.Tensor, depth, warmup, runs int, progress func(done, of int)) (run.Throughput, [][]*tensor.Tensor, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	var asked atomic.Int64
+	var mu sync.Mutex // of the rest
+	var t run.Throughput
+	var start time.Time // of the interval before the first answer that counts
+	answered, all := 0, make([][]*tensor.Tensor, len(in))
+	for range depth {
+		wg.Go(func() {
+			for {
+				i := int(asked.Add(1)) - 1
+				if i >= warmup+runs {
+					return
+				}
+				began := time.Now()
+				out, spans, err := r.Run(ctx, in[i%len(in)])
+				if err != nil {
+					cancel(err)
+					return
+				}
+				mu.Lock()
+				if answered++; answered <= warmup {
+					start = time.Now()
+				} else {
+					t.Samples, t.Took = append(t.Samples, run.Sample{Began: began, Total: time.Since(began), Spans: spans}), time.Since(start)
+				}
+				if i < len(in) {
+					all[i] = out
+				}
+				progress(answered, warmup+runs)
+				mu.Unlock()
+			}
+		})
 	}
-	defer s.Close()
-	warmup, runs := max(o.warmup, s.Depth()), o.runs*len(in)
-	all := make([][]*tensor.Tensor, len(in))
-	t, err := run.MeasureStream(ctx, s, in, warmup, runs, func(i int, a run.Answer) {
-		if i < len(in) {
-			all[i] = cloneAll(a.Outputs)
-		}
-		progress(i+1, warmup+runs)
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	r.Throughput = &throughputReport{
-		Depth: s.Depth(), PerSecond: 1 / t.Interval().Seconds(), Interval: t.Interval(), Parts: run.Parts(t.Samples),
-	}
-	r.Throughput.Share = r.Throughput.Parts[0].Busy.Seconds() / t.Interval().Seconds()
-	return t.Samples, all, nil
+	wg.Wait()
+	return t, all, context.Cause(ctx)
+}
+
+// newThroughputReport describes runs of which depth were on their way at once.
+// Those that went as planned are samples.
+func newThroughputReport(depth int, t run.Throughput, samples []run.Sample) *throughputReport {
+	r := &throughputReport{Depth: depth, PerSecond: 1 / t.Interval().Seconds(), Interval: t.Interval(), Parts: run.Parts(samples)}
+	r.Share = r.Parts[0].Busy.Seconds() / t.Interval().Seconds()
+	return r
 }
 
 func (t *throughputReport) print(w io.Writer) {

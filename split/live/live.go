@@ -43,7 +43,7 @@ type Options struct {
 	// deployment works.
 	NoFallback bool
 	// Depth is how many runs of a deployment are in flight at once; further ones
-	// wait. 0 means run.DefaultDepth.
+	// wait. 0 means as many as run.StreamOptions says.
 	Depth int
 	// Event, if not nil, is told what happens. It is called while the Runner is
 	// locked, so it must be quick and not call it.
