@@ -358,12 +358,79 @@ func TestCollapseSwitchesAtOnceAndReturnWaitsASecond(t *testing.T) {
 	}
 }
 
-func TestCollapseWithoutABetterPlanIsForgotten(t *testing.T) {
+func TestCollapseWithoutABetterPlanIsForgottenAfterASecond(t *testing.T) {
 	c := pilotOf(t, 1000*mbit, Options{})
 	learn(c, 200*mbit)
-	wantRule(t, "a fifth of the bandwidth, at which the plan is still best", c.Observe(time.Second, Request{}), Best, onEdge)
+	for at := time.Second; at <= 2*time.Second; at += 100 * time.Millisecond {
+		if got := c.basis[[2]string{testDevice, testEdge}]; got != 1000*mbit {
+			t.Errorf("after %v a collapse is counted from %g, want %g", at, got, 1000*mbit)
+		}
+		wantRule(t, "a fifth of the bandwidth, at which the plan is still best", c.Observe(at, Request{}), Best, onEdge)
+	}
 	if got := c.basis[[2]string{testDevice, testEdge}]; got != 200*mbit {
 		t.Errorf("a collapse is counted from %g, want %g", got, 200*mbit)
+	}
+}
+
+// Averages fall in steps, of which the first may show no plan that is better.
+func TestCollapseInStepsIsACollapse(t *testing.T) {
+	c := pilotOf(t, 1000*mbit, Options{})
+	learn(c, 100*mbit)
+	wantRule(t, "a tenth of the bandwidth, at which the plan is still best", c.Observe(time.Second, Request{}), Best, onEdge)
+	learn(c, 30*mbit)
+	wantRule(t, "half a second later", c.Observe(1500*time.Millisecond, Request{}), Collapse, onBoth)
+}
+
+func TestCollapseCountsFromTheBestThatThePlanHad(t *testing.T) {
+	c := pilotOf(t, 10*mbit, Options{}) // the split
+	learn(c, 60*mbit)
+	wantRule(t, "at 60 Mbit/s", c.Observe(time.Second, Request{}), Best, onBoth)
+	learn(c, 4*mbit)
+	wantRule(t, "at 4 Mbit/s", c.Observe(2*time.Second, Request{}), Collapse, onDevice)
+}
+
+// Of 160 ms on the device 82 are lost at 100 Mbit/s: 51 %. A share of 15 % of 5 s is lost in ten requests.
+func TestDwellEndsWhenStayingHasCostAsMuch(t *testing.T) {
+	c := pilotOf(t, 15*mbit, Options{})
+	learn(c, 4.5*mbit)
+	now := time.Duration(0)
+	settle(t, c, &now, onDevice)
+	learn(c, 100*mbit)
+	for n := 1; ; n++ {
+		now += 160 * time.Millisecond
+		d := c.Observe(now, Request{Took: 160 * time.Millisecond})
+		if n < 3 {
+			wantRule(t, fmt.Sprintf("request %d", n), d, Count, onEdge)
+			continue
+		}
+		if n < 10 {
+			wantRule(t, fmt.Sprintf("request %d", n), d, Dwell, onEdge)
+			continue
+		}
+		wantRule(t, fmt.Sprintf("request %d", n), d, Gain, onEdge)
+		return
+	}
+}
+
+// A link with gaps is left at once in each, and comes back as fast each time if it lasts longer than a dwell.
+func TestEmergenciesAfterADwellAreNoFlaps(t *testing.T) {
+	for lasts, want := range map[time.Duration][]time.Duration{
+		6 * time.Second: {time.Second, time.Second, time.Second, time.Second},
+		3 * time.Second: {time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second},
+	} {
+		c := pilotOf(t, 100*mbit, Options{})
+		now := time.Second
+		for i, wait := range want {
+			learn(c, 2*mbit)
+			d := c.Observe(now, Request{})
+			wantRule(t, fmt.Sprintf("gap %d", i+1), d, Collapse, onDevice)
+			c.Switched(now, d.To)
+			learn(c, 100*mbit)
+			if _, took := settle(t, c, &now, onEdge); took != wait {
+				t.Errorf("gaps after %v: returned after gap %d in %v, want %v", lasts, i+1, took, wait)
+			}
+			now += lasts
+		}
 	}
 }
 

@@ -21,7 +21,8 @@ type Rules struct {
 	Count    int
 	Interval time.Duration
 	// Dwell is how long the last switch must be ago, and Return how long if that one did not wait (see
-	// below). A plan that was switched to for its gain and is left within Flap is a flap, after which all
+	// below), unless staying has since cost requests Share of that time. A plan that was switched to for its
+	// gain and is left for another's within Flap, or in an emergency within Dwell, is a flap, after which all
 	// three are doubled, up to MaxDwell. They are as at first again after a stay that was none.
 	Dwell, Return, Flap, MaxDwell time.Duration
 	// The gain over Horizon, at the rate at which requests come, must be more than the switch costs.
@@ -154,6 +155,9 @@ type Controller struct {
 	recent   []time.Duration // what the last requests with this plan took
 	observed time.Duration   // the last request
 	gap      time.Duration   // from request to request, averaged
+	busy     time.Duration   // what requests took since the last estimate
+	lost     time.Duration   // of what they took since the last switch, what they would not have with the best plan
+	fallen   *time.Duration  // since when a link has collapsed and no other plan is better
 }
 
 // gapWeight is what a request weighs in the average time from request to request.
@@ -241,6 +245,7 @@ func (c *Controller) Observe(now time.Duration, r Request) Decision {
 	if c.recent = append(c.recent, r.Took); len(c.recent) > c.rules.Recent {
 		c.recent = c.recent[1:]
 	}
+	c.busy += r.Took
 	for _, x := range r.Exchanges {
 		c.est.Exchange(now, x)
 		for _, p := range c.probes {
@@ -270,27 +275,40 @@ func (c *Controller) decide(now time.Duration) Decision {
 	if c.current.Partition == nil {
 		return c.hold(Decision{At: now}, Waiting, "there is no plan yet")
 	}
-	if link, was := c.collapsed(); link != nil {
+	if link, was := c.collapsed(); link == nil {
+		c.fallen = nil
+	} else {
 		d, err := c.estimate(now)
 		if err == nil && c.worth(d) && c.key(d.To) != c.target {
 			return c.commit(d, Collapse, "the link from %s to %s fell to %s, of %s with which the plan was made; %s",
 				link[0], link[1], split.FormatBandwidth(round(c.est.Bandwidth(link[0], link[1]))), split.FormatBandwidth(round(was)), c.gain(d))
 		}
-		c.remember()
+		if c.fallen == nil {
+			c.fallen = &now
+		} else if now-*c.fallen >= c.rules.Return { // it is no news any more, and may have fallen as far as it does
+			c.remember()
+		}
 	}
 	if c.any && now-c.planned < c.rules.Interval {
 		return c.hold(Decision{At: now, From: c.current}, Waiting, "the last estimate is less than %v ago", c.rules.Interval)
 	}
 	c.planned, c.any = now, true
+	busy := c.busy
+	c.busy = 0
 	d, err := c.estimate(now)
 	switch {
 	case err != nil:
-		c.streak = 0
+		c.streak, c.lost = 0, 0
 		return c.hold(d, None, "%v", err)
 	case c.key(d.From) == c.key(d.To):
-		c.streak = 0
+		c.streak, c.lost = 0, 0
+		for link, was := range c.basis { // with which it would be made again
+			c.basis[link] = max(was, c.est.Bandwidth(link[0], link[1]))
+		}
 		return c.hold(d, Best, "nothing is faster")
-	case !c.worth(d):
+	}
+	c.lost += time.Duration(float64(busy) * float64(c.time(d.From)-c.time(d.To)) / float64(max(c.time(d.From), 1)))
+	if !c.worth(d) {
 		c.streak = 0
 		return c.hold(d, Margin, "%s, which is not more than %g%% and %v", c.gain(d), 100*c.rules.Share, c.rules.Least)
 	}
@@ -303,7 +321,7 @@ func (c *Controller) decide(now time.Duration) Decision {
 		return c.hold(d, Count, "%s, but a link is still being measured", c.gain(d))
 	case c.target != "":
 		return c.hold(d, Pending, "a switch is under way")
-	case now-c.switched < wait:
+	case now-c.switched < wait && c.lost < time.Duration(c.rules.Share*float64(wait)):
 		return c.hold(d, Dwell, "%s, but the last switch is %v ago, of %v", c.gain(d), shown(now-c.switched), wait)
 	case !c.pays(d):
 		return c.hold(d, Cost, "%s, which does not pay for the switch within %v", c.gain(d), c.rules.Horizon)
@@ -381,22 +399,26 @@ func (c *Controller) Restore(host string) { delete(c.down, host) }
 // Switched says that from now on requests run as plan, which was decided or chosen otherwise.
 func (c *Controller) Switched(now time.Duration, plan split.Estimate) {
 	if old := c.current; old.Partition != nil && c.key(old) != c.key(plan) {
+		flap := c.rules.Flap
+		if c.rule.emergency() {
+			flap = c.rules.Dwell
+		}
 		switch {
 		case !c.moved || !c.waited:
-		case now-c.switched >= c.rules.Flap*c.factor:
+		case now-c.switched >= flap*c.factor:
 			c.factor = 1
 		case c.rules.Dwell*c.factor < c.rules.MaxDwell:
 			c.factor *= 2
 		}
 		c.moved, c.switched, c.waited = true, now, !c.rule.emergency()
 	}
-	c.current, c.target, c.streak, c.recent = plan, "", 0, nil
+	c.current, c.target, c.streak, c.lost, c.recent = plan, "", 0, 0, nil
 	c.remember()
 }
 
 // Abandoned says that the switch under way could not be made. The next one waits as after a switch.
 func (c *Controller) Abandoned(now time.Duration) {
-	c.target, c.streak = "", 0
+	c.target, c.streak, c.lost = "", 0, 0
 	c.moved, c.switched, c.waited = true, now, true
 }
 
@@ -413,7 +435,7 @@ func (c *Controller) wait() time.Duration {
 
 // remember keeps the bandwidths of the plan's links, of which a part is a collapse.
 func (c *Controller) remember() {
-	c.basis = map[[2]string]float64{}
+	c.basis, c.fallen = map[[2]string]float64{}, nil
 	for _, h := range c.current.Hops {
 		c.basis[[2]string{h.From, h.To}] = c.est.Bandwidth(h.From, h.To)
 	}

@@ -74,6 +74,9 @@ func (p *prober) link(i int) (from, to string) {
 func (c *Controller) Probe(now time.Duration) (Probe, bool) {
 	for _, p := range c.probes {
 		if c.down[p.host] || c.uses(p) && probeShare*p.probed > p.used {
+			for i := range p.ways { // what was found out so far counts
+				p.ways[i].chain, p.ways[i].wire = 0, 0
+			}
 			continue
 		}
 		for i := range p.ways {

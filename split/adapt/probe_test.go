@@ -138,3 +138,19 @@ func TestProbeWithoutAnswerIsRepeatedLater(t *testing.T) {
 		t.Error("never again")
 	}
 }
+
+// Probes follow each other at once where a link is faster than was known, and no plan is changed meanwhile; where
+// the plan uses the link, the hundredth of its bytes may be spent before they end.
+func TestProbesWithoutBytesLeftHinderNoSwitch(t *testing.T) {
+	c := pilotOf(t, 10*mbit, Options{})
+	now := time.Duration(0)
+	c.Observe(now, Request{Exchanges: []Exchange{exchange(50_000, 4_000, 200*mbit, 0)}})
+	if _, back, _ := probing(c, &now, time.Second, 200*mbit); back < minProbe {
+		t.Fatalf("%d bytes in probes back, want one of them", back)
+	}
+	if p, due := c.Probe(now); due {
+		t.Fatalf("%+v, want no bytes left for it", p)
+	}
+	learn(c, 200*mbit)
+	settle(t, c, &now, onEdge)
+}
