@@ -123,8 +123,16 @@ type loops struct {
 	ahead              int // bytes of the next weights that a tile fetches for every full run; all tiles of a part together fetch them
 	scale, mask        int // 1 if the epilogue has them
 	lo, hi             float32
+	clamp              int   // 1 if lo or hi is a limit
 	runs               []int // from the first input value of a pixel to that of each run
 	even               bool  // there are full runs only, one as far from the next as the other
+}
+
+// limit sets the limits of outputs.
+func (l *loops) limit(lo, hi float32) {
+	if l.lo, l.hi, l.clamp = lo, hi, 1; lo == Pass.Lo && hi == Pass.Hi {
+		l.clamp = 0
+	}
 }
 
 // quadLen is how many values of a short run are multiplied at once.
@@ -413,7 +421,8 @@ func (k *Kernel) slice(e Epilogue) {
 		before += sum
 	}
 	last := &k.slabs[len(k.slabs)-1].loops
-	last.lo, last.hi, last.outBlock = e.Lo, e.Hi, k.outPlane()
+	last.limit(e.Lo, e.Hi)
+	last.outBlock = k.outPlane()
 	if e.Scale != nil {
 		last.scale = 1
 	}

@@ -270,7 +270,8 @@ func (k *Strassen) slice(e Epilogue) {
 		kept.ahead = (4*Block*wide.width + tiles - 1) / tiles
 	}
 	out := func(l loops) loops {
-		l.lo, l.hi, l.outBlock = e.Lo, e.Hi, k.pixels*Block
+		l.limit(e.Lo, e.Hi)
+		l.outBlock = k.pixels * Block
 		if e.Scale != nil {
 			l.scale = 1
 		}

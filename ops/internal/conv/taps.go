@@ -144,7 +144,8 @@ func (k *Taps) slice(e Epilogue) {
 	}
 	k.finish = kept
 	k.finish.even, k.finish.runs = false, []int{0}
-	k.finish.lo, k.finish.hi, k.finish.outBlock = e.Lo, e.Hi, s.OH*s.OW*Block
+	k.finish.limit(e.Lo, e.Hi)
+	k.finish.outBlock = s.OH * s.OW * Block
 	if e.Scale != nil {
 		k.finish.scale = 1
 	}

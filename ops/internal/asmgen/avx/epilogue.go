@@ -15,6 +15,7 @@ type Epilogue struct {
 	Free            []reg.VecPhysical // two others
 	Scale, Mask     Mem               // int, not 0 if the epilogue has them
 	Lo, Hi          Mem               // float32
+	Clamp           Mem               // int, 0 if Lo and Hi are no limits; without a base there is none
 	Channels        Mem               // bias, scale, shift and mask of the vectors
 	Apart           int               // bytes from the bias to the scale and so on; 0 is one after the other
 	Res, Out        reg.GPVirtual     // Res is 0 without a residual, then it is left alone
@@ -52,9 +53,16 @@ func (e Epilogue) Store() {
 	JZ(LabelRef(e.Label + "added"))
 	each(func(i, j int, v reg.VecPhysical) { VADDPS(e.At(e.Res, i, j), v, v) })
 	Label(e.Label + "added")
+	if e.Clamp.Base != nil {
+		CMPQ(e.Clamp, Imm(0))
+		JE(LabelRef(e.Label + "clamped"))
+	}
 	VBROADCASTSS(e.Lo, e.Free[0])
 	VBROADCASTSS(e.Hi, e.Free[1])
 	each(func(_, _ int, v reg.VecPhysical) { Clamp(e.Free[0], e.Free[1], v) })
+	if e.Clamp.Base != nil {
+		Label(e.Label + "clamped")
+	}
 	CMPQ(e.Mask, Imm(0))
 	JE(LabelRef(e.Label + "masked"))
 	for j := range e.Vectors {

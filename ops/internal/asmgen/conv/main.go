@@ -23,7 +23,8 @@ const (
 	loopsScale
 	loopsMask
 	loopsLo
-	loopsHi = loopsLo + 4
+	loopsHi    = loopsLo + 4
+	loopsClamp = loopsLo + 8
 )
 
 const (
@@ -128,6 +129,7 @@ func tile(s avx.ISA, px, nv, unroll int, address func(off reg.Register, px int) 
 	w, runs, p, n, rest := GP64(), GP64(), GP64(), GP64(), GP64()
 	Load(Param("w"), w)
 	Load(Param("runs"), runs)
+	weights := avx.NewWalk(s, w)
 	// begin sets p to the input of the next run.
 	begin := func() {
 		MOVQ(Mem{Base: runs}, p)
@@ -138,7 +140,7 @@ func tile(s avx.ISA, px, nv, unroll int, address func(off reg.Register, px int) 
 	// Of vectors and pixels, the fewer are loaded for all products of a value, the others one after the other.
 	multiply := func(k int) {
 		for u := range k {
-			weight := func(j int) Mem { return Mem{Base: w, Disp: u*width + j*s.Bytes} }
+			weight := func(j int) Mem { return weights.At(u*width + j*s.Bytes) }
 			if nv <= px {
 				for j := range nv {
 					VMOVUPS(weight(j), free[j])
@@ -163,7 +165,7 @@ func tile(s avx.ISA, px, nv, unroll int, address func(off reg.Register, px int) 
 				}
 			}
 		}
-		ADDQ(I32(k*width), w)
+		weights.End(k * width)
 	}
 	loop := func(label string, k int) {
 		Label(label)
@@ -218,7 +220,7 @@ func tile(s avx.ISA, px, nv, unroll int, address func(off reg.Register, px int) 
 	Load(Param("epi"), epi.Base.(reg.GPVirtual))
 	avx.Epilogue{
 		ISA: s, Pixels: px, Vectors: nv, Acc: acc, Free: free,
-		Scale: l.Offset(loopsScale), Mask: l.Offset(loopsMask), Lo: l.Offset(loopsLo), Hi: l.Offset(loopsHi),
+		Scale: l.Offset(loopsScale), Mask: l.Offset(loopsMask), Lo: l.Offset(loopsLo), Hi: l.Offset(loopsHi), Clamp: l.Offset(loopsClamp),
 		Channels: epi, Res: res, Out: out,
 		At: func(base reg.Register, i, j int) Mem { return vectorAt(base, apart, i, j) },
 	}.Store()
