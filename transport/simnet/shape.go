@@ -1,6 +1,7 @@
 package simnet
 
 import (
+	"errors"
 	"net"
 	"syscall"
 	"time"
@@ -149,7 +150,10 @@ func (s *shaped) Close() error {
 	if now := time.Now(); last.Before(now) {
 		last = now
 	}
-	return s.Conn.SetWriteDeadline(last.Add(linger))
+	if err := s.Conn.SetWriteDeadline(last.Add(linger)); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil // all is delivered already
 }
 
 func (s *shaped) SetWriteDeadline(t time.Time) error { return s.out.setWriteDeadline(t) }

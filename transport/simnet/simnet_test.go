@@ -215,6 +215,38 @@ func TestShapeSlowsARealSocket(t *testing.T) {
 	}
 }
 
+// endsFirst is a connection that is closed before its deadline for reading is
+// set, as the one below a shaped one may be: what delivers the rest closes it.
+type endsFirst struct {
+	net.Conn
+	closed chan struct{}
+}
+
+func (e endsFirst) Close() error {
+	defer close(e.closed)
+	return e.Conn.Close()
+}
+
+func (e endsFirst) SetReadDeadline(t time.Time) error {
+	<-e.closed
+	return e.Conn.SetReadDeadline(t)
+}
+
+func TestCloseOfShapeIsNoErrorWhenAllIsDelivered(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Shape(endsFirst{c, make(chan struct{})}, 0, 0).Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCloseOfShapeEndsRead(t *testing.T) {
 	a, b := loopback(t)
 	defer b.Close()
