@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,8 +30,8 @@ type emulatedLink struct {
 	mbit    float64       // Mbit/s
 }
 
-func (l emulatedLink) shape(c net.Conn) net.Conn {
-	return simnet.Shape(c, l.latency, l.mbit*1e6/8)
+func (l emulatedLink) oneWay() simnet.Link {
+	return simnet.Link{Latency: l.latency, Bandwidth: l.mbit * 1e6 / 8}
 }
 
 func (l emulatedLink) String() string {
@@ -43,8 +44,9 @@ const shapedNote = "latency and bandwidth shaped on loopback sockets"
 // world is several hosts that are all this process, with real sockets between
 // them on which links are emulated.
 type world struct {
-	links []emulatedLink
-	nodes map[string]*run.Node
+	links   []emulatedLink
+	shapers []*simnet.Shaper // of the links
+	nodes   map[string]*run.Node
 	// direct is the first host once more, with no links emulated.
 	direct *run.Node
 
@@ -55,10 +57,10 @@ type world struct {
 	err  error // of the first listener that failed
 }
 
-// newWorld starts the hosts. For each link a host has a listener of its own,
-// so that both ends of every connection know which link they emulate.
+// newWorld starts the hosts. All connections between two of them share their
+// link, which the end that dials emulates.
 func newWorld(ctx context.Context, hosts []emulatedHost, links []emulatedLink, threads int) (w *world, err error) {
-	w = &world{links: links, nodes: map[string]*run.Node{}}
+	w = &world{links: slices.Clone(links), nodes: map[string]*run.Node{}}
 	ctx, w.stop = context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
@@ -77,24 +79,17 @@ func newWorld(ctx context.Context, hosts []emulatedHost, links []emulatedLink, t
 	}
 	first := w.nodes[hosts[0].name]
 	w.direct = &run.Node{Name: first.Name, Machine: first.Machine, Threads: threads, Slowdown: first.Slowdown, Peers: map[string]string{}}
-	listeners := map[string][]net.Listener{}
-	listen := func(host string, wrap func(net.Listener) net.Listener) (addr string, err error) {
+	listeners := map[string]net.Listener{}
+	for _, h := range hosts[1:] {
 		l, err := transport.Listen("127.0.0.1:0", transport.Options{})
 		if err != nil {
-			return "", err
+			return w, err
 		}
-		listeners[host] = append(listeners[host], wrap(l))
-		return l.Addr().String(), nil
+		listeners[h.name], w.direct.Peers[h.name] = l, l.Addr().String()
 	}
 	for _, l := range links {
-		if w.nodes[l.a].Peers[l.b], err = listen(l.b, func(inner net.Listener) net.Listener { return shapedListener{inner, l} }); err != nil {
-			return w, err
-		}
-	}
-	for _, h := range hosts[1:] {
-		if w.direct.Peers[h.name], err = listen(h.name, func(inner net.Listener) net.Listener { return inner }); err != nil {
-			return w, err
-		}
+		w.shapers = append(w.shapers, simnet.NewShaper(l.oneWay(), l.oneWay()))
+		w.nodes[l.a].Peers[l.b] = w.direct.Peers[l.b]
 	}
 	for _, h := range hosts {
 		n := w.nodes[h.name]
@@ -104,14 +99,14 @@ func newWorld(ctx context.Context, hosts []emulatedHost, links []emulatedLink, t
 			if err != nil {
 				return nil, err
 			}
-			for _, l := range links {
+			for i, l := range links {
 				if l.a == n.Name && l.b == host {
-					return l.shape(c), nil
+					return w.shapers[i].Conn(c), nil
 				}
 			}
 			return c, nil
 		}
-		for _, l := range listeners[h.name] {
+		if l := listeners[h.name]; l != nil {
 			w.wg.Go(func() {
 				if err := n.ServeAll(ctx, l); err != nil {
 					w.mu.Lock()
@@ -122,6 +117,12 @@ func newWorld(ctx context.Context, hosts []emulatedHost, links []emulatedLink, t
 		}
 	}
 	return w, nil
+}
+
+// set makes a link another between the same hosts.
+func (w *world) set(i int, l emulatedLink) {
+	w.links[i] = l
+	w.shapers[i].Set(l.oneWay(), l.oneWay())
 }
 
 func (w *world) close() error {
@@ -155,17 +156,4 @@ func (w *world) emulated() []string {
 		list = append(list, l.String())
 	}
 	return list
-}
-
-type shapedListener struct {
-	net.Listener
-	link emulatedLink
-}
-
-func (l shapedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return l.link.shape(c), nil
 }
