@@ -94,6 +94,7 @@ satisfies the query, 4 a result is not as it should be.`,
 		a.demoCommand(), a.inspectCommand(), a.runCommand(), a.benchCommand(), a.verifyCommand(),
 		a.serveCommand(), a.profileCommand(), a.linkCommand(), a.planCommand(), a.compatCommand(), a.simulateCommand(), a.execCommand(),
 		a.extractCommand(), a.reportCommand(), a.zooCommand(), a.opsCommand(), a.keysCommand(), a.topCommand(), a.accuracyCommand(),
+		a.compareCommand(),
 	)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
