@@ -158,7 +158,7 @@ func compileHalf(op graph.Op, d tensor.DType, in, out []graph.Fact) (graph.Kerne
 		g.Steps = append(g.Steps, graph.Step{N: s.N, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
 			r := k.runs.get()
 			defer k.runs.put(r)
-			r.exec = graph.Exec{Scratch: x.Scratch, Temp: x.Temp}
+			r.exec = graph.Exec{Scratch: x.Scratch, Temp: x.Temp[:k.inner.Temp]}
 			fillHalf(r.in, r.made, k.in, in, x.Temp)
 			fillHalf(r.out, r.made[len(in):], k.out, out, x.Temp)
 			return s.Do(&r.exec, r.in, r.out, i)

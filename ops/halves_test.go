@@ -30,6 +30,7 @@ func TestHalvesAreRoundedResultsOfFloat32(t *testing.T) {
 		{build(t, "GlobalAveragePool", 7), []*tensor.Tensor{deep}, 1},
 		{build(t, "Softmax", 13), []*tensor.Tensor{x4}, 1},
 		{build(t, "BatchNormalization", 9), []*tensor.Tensor{deep, channels, channels, channels, absolute(reals(r, 32))}, 1},
+		{build(t, "BatchNormalization", 9), []*tensor.Tensor{deep, channels, channels, channels, absolute(reals(r, 32))}, 5},
 		{build(t, "Gemm", 13), []*tensor.Tensor{reals(r, 5, 7), reals(r, 7, 33), reals(r, 33)}, 1},
 		{build(t, "MatMul", 13), []*tensor.Tensor{reals(r, 3, 5, 7), reals(r, 3, 7, 33)}, 2},
 		{build(t, "LSTM", 14), []*tensor.Tensor{reals(r, 3, 2, 4), reals(r, 1, 20, 4), reals(r, 1, 20, 5)}, 1},
