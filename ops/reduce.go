@@ -130,9 +130,6 @@ func (r reduce) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	if err != nil {
 		return graph.Kernel{}, err
 	}
-	if r.noop && !slices.Contains(set, true) {
-		return view, nil
-	}
 	p := planOf(in[0].Shape, set)
 	if in[0].Layout != nil {
 		p = spatial(stored(in[0]))
