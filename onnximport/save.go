@@ -344,6 +344,8 @@ func tensorProto(t *tensor.Tensor) (pb.Tensor, error) {
 			return p, err
 		}
 		p, shape = pb.Tensor{DataType: pb.String, Typed: pb.StringsOf(v.Strings)}, v.Shape
+	} else if t.DType.Bits() < 8 {
+		p.RawData = t.DType.Condense(t.Raw)
 	} else if p.RawData == nil {
 		p.RawData = []byte{}
 	}

@@ -25,7 +25,7 @@ type tensorDecoder struct {
 }
 
 // tensor returns a tensor that shares memory with the file if the elements lie
-// there as they lie in memory: raw and aligned.
+// there as they lie in memory: raw, aligned and of whole bytes.
 func (d *tensorDecoder) tensor(p *pb.Tensor) (*tensor.Tensor, error) {
 	if p.DataType == pb.String {
 		return d.strings(p)
@@ -40,7 +40,7 @@ func (d *tensorDecoder) tensor(p *pb.Tensor) (*tensor.Tensor, error) {
 	case p.DataLocation == pb.External && (p.RawData != nil || !p.Typed.Absent()):
 		return nil, fmt.Errorf("%w: the tensor has data both here and in another file", ErrFormat)
 	case p.DataLocation == pb.External:
-		b, err := d.bytes(p, typ.Bytes())
+		b, err := d.bytes(p, typ.DType.PackedBytes(typ.Shape.Elems()))
 		if err != nil {
 			return nil, err
 		}
@@ -180,8 +180,16 @@ func (d *tensorDecoder) alloc(typ tensor.Type) (*tensor.Tensor, error) {
 
 // raw returns the tensor of type typ whose elements are the bytes b.
 func (d *tensorDecoder) raw(typ tensor.Type, b []byte) (*tensor.Tensor, error) {
-	if len(b) != typ.Bytes() {
-		return nil, fmt.Errorf("%w: the tensor has %d bytes, want %d for %v", ErrFormat, len(b), typ.Bytes(), typ)
+	if want := typ.DType.PackedBytes(typ.Shape.Elems()); len(b) != want {
+		return nil, fmt.Errorf("%w: the tensor has %d bytes, want %d for %v", ErrFormat, len(b), want, typ)
+	}
+	if typ.DType.Bits() < 8 {
+		t, err := d.alloc(typ)
+		if err != nil {
+			return nil, err
+		}
+		typ.DType.Expand(t.Raw, b)
+		return t, nil
 	}
 	if typ.DType == tensor.Bool {
 		if i := slices.IndexFunc(b, func(x byte) bool { return x > 1 }); i >= 0 {
@@ -205,6 +213,9 @@ var fieldOf = map[tensor.DType]pb.TypedField{
 	tensor.Uint64: pb.Uint64Data, tensor.Uint32: pb.Uint64Data,
 	tensor.Int32: pb.Int32Data, tensor.Int16: pb.Int32Data, tensor.Uint16: pb.Int32Data, tensor.Int8: pb.Int32Data,
 	tensor.Uint8: pb.Int32Data, tensor.Bool: pb.Int32Data, tensor.Float16: pb.Int32Data, tensor.BFloat16: pb.Int32Data,
+	tensor.Float8E4M3FN: pb.Int32Data, tensor.Float8E4M3FNUZ: pb.Int32Data, tensor.Float8E5M2: pb.Int32Data,
+	tensor.Float8E5M2FNUZ: pb.Int32Data, tensor.Float8E8M0: pb.Int32Data, tensor.Float4E2M1: pb.Int32Data,
+	tensor.Uint4: pb.Int32Data, tensor.Int4: pb.Int32Data, tensor.Uint2: pb.Int32Data, tensor.Int2: pb.Int32Data,
 }
 
 // typed returns the tensor of type typ whose elements are those of f.
@@ -216,12 +227,24 @@ func (d *tensorDecoder) typed(typ tensor.Type, f pb.Typed) (*tensor.Tensor, erro
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	if n != typ.Shape.Elems() {
-		return nil, fmt.Errorf("%w: %v has %d elements, want %d for %v", ErrFormat, f.Field, n, typ.Shape.Elems(), typ)
+	want := typ.Shape.Elems()
+	if typ.DType.Bits() < 8 { // a number stands for a byte of elements
+		want = typ.DType.PackedBytes(want)
+	}
+	if n != want {
+		return nil, fmt.Errorf("%w: %v has %d elements, want %d for %v", ErrFormat, f.Field, n, want, typ)
 	}
 	t, err := d.alloc(typ)
 	if err != nil {
 		return nil, err
+	}
+	if typ.DType.Bits() < 8 {
+		b := make([]byte, want)
+		if err := fill(b, f, inRange[uint8]); err != nil {
+			return nil, err
+		}
+		typ.DType.Expand(t.Raw, b)
+		return t, nil
 	}
 	switch typ.DType {
 	case tensor.Float32:
@@ -238,7 +261,7 @@ func (d *tensorDecoder) typed(typ tensor.Type, f pb.Typed) (*tensor.Tensor, erro
 		err = fill(tensor.View[uint16](t), f, inRange[uint16])
 	case tensor.Int8:
 		err = fill(tensor.View[int8](t), f, inRange[int8])
-	case tensor.Uint8:
+	case tensor.Uint8, tensor.Float8E4M3FN, tensor.Float8E4M3FNUZ, tensor.Float8E5M2, tensor.Float8E5M2FNUZ, tensor.Float8E8M0:
 		err = fill(t.Raw, f, inRange[uint8])
 	case tensor.Bool:
 		err = fill(t.Raw, f, func(v uint64) bool { return v <= 1 })

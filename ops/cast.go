@@ -10,25 +10,36 @@ import (
 
 func init() {
 	register("Cast", 6, func(a *Attrs) graph.Op {
-		castAttrs(a)
+		c := castAttrs(a)
 		if !a.Has("to") {
 			a.Fail("attribute %q is missing", "to")
 		}
 		if a.Int("to", 0) == stringType {
 			return castStrings(tensor.Packed)
 		}
-		return cast{elementType(a, "to")}
+		c.to = elementType(a, "to")
+		return c
 	})
 }
 
 // castAttrs reads what is about 8-bit floating point alone.
-func castAttrs(a *Attrs) {
+func castAttrs(a *Attrs) cast {
+	var c cast
 	if a.Version() >= 19 {
-		a.Int("saturate", 1)
+		c.overflow = a.Int("saturate", 1) == 0
 	}
 	if a.Version() >= 24 {
-		a.String("round_mode", "up")
+		switch mode := a.String("round_mode", "up"); mode {
+		case "up":
+		case "down":
+			c.rounding = tensor.RoundDown
+		case "nearest":
+			c.rounding = tensor.RoundNearest
+		default:
+			a.Fail("attribute %q is %q, want up, down or nearest", "round_mode", mode)
+		}
 	}
+	return c
 }
 
 // cast is y = x in another element type.
@@ -46,11 +57,16 @@ func castAttrs(a *Attrs) {
 // order; uint64 keeps x as int64, or x modulo 2^64 from 2^63 on, and 0 from
 // 2^64 on.
 //
-// saturate (since opset 19) and round_mode (since opset 24) are about 8-bit
-// floating point, which is not supported, so they change nothing.
+// Floating point of at most 8 bits has the largest number for what is too large, or
+// without saturate (since opset 19) infinity or NaN. round_mode (since opset 24) is
+// about float8e8m0 alone. Integers of less than 8 bits keep the low bits of int8.
 //
 // Source: ONNX Cast-6, -9, -13, -19, -21, -23, -24, -25.
-type cast struct{ to tensor.DType }
+type cast struct {
+	to       tensor.DType
+	overflow bool // saturate is 0
+	rounding tensor.Rounding
+}
 
 // Packed is the operator for strings.
 func (c cast) Packed() graph.Op { return castStrings(c.to) }
@@ -81,29 +97,72 @@ func (c cast) Tile(in, out []graph.Fact, rows graph.Rows) (graph.Tile, bool) {
 }
 
 func (c cast) Compile(in, out []graph.Fact) (graph.Kernel, error) {
-	from := in[0].DType
-	if from == c.to {
+	if in[0].DType == c.to {
 		return view, nil
 	}
-	widen, scratch := widener(from), 0
-	if widen != nil {
-		if c.to == tensor.Float32 {
-			return castKernel(in, out, 0, func(dst, src, _ []byte) { widen(dst, src) }), nil
-		}
-		from, scratch = tensor.Float32, castBlock*tensor.Float32.Size()
-	}
-	convert := converter(from, c.to)
-	if convert == nil {
+	block, scratch := c.converter(in[0].DType.Base())
+	if block == nil {
 		return graph.Kernel{}, fmt.Errorf("%w cast of %v to %v", ErrUnsupported, in[0].DType, c.to)
 	}
-	if widen == nil {
-		return castKernel(in, out, 0, func(dst, src, _ []byte) { convert(dst, src) }), nil
+	return castKernel(in, out, scratch, block), nil
+}
+
+// converter returns what converts at most castBlock elements from a type to c.to,
+// and how many bytes of scratch it needs; nil if there is none.
+func (c cast) converter(from tensor.DType) (block func(dst, src, scratch []byte), scratch int) {
+	if widen := widener(from); widen != nil {
+		if c.to == tensor.Float32 {
+			return func(dst, src, _ []byte) { widen(dst, src) }, 0
+		}
+		convert, more := c.converter(tensor.Float32)
+		if convert == nil {
+			return nil, 0
+		}
+		wide, size := castBlock*tensor.Float32.Size(), from.Size()
+		return func(dst, src, scratch []byte) {
+			values := scratch[:len(src)/size*tensor.Float32.Size()]
+			widen(values, src)
+			convert(dst, values, scratch[wide:])
+		}, wide + more
 	}
-	return castKernel(in, out, scratch, func(dst, src, wide []byte) {
-		wide = wide[:len(src)*2]
-		widen(wide, src)
-		convert(dst, wide)
-	}), nil
+	switch {
+	case c.to.IsMini():
+		return through(from, tensor.Float64, func(v float64) byte { return c.to.Mini(v, !c.overflow) })
+	case c.to == tensor.Float8E8M0:
+		return through(from, tensor.Float32, func(v float32) byte { return tensor.E8M0(v, c.rounding, !c.overflow) })
+	}
+	convert := converter(from, c.to.Base())
+	if convert == nil {
+		return nil, 0
+	}
+	return func(dst, src, _ []byte) {
+		convert(dst, src)
+		if unused := 8 - c.to.Bits(); unused > 0 {
+			signed := c.to.Base() == tensor.Int8
+			for i, v := range dst {
+				if v <<= unused; signed {
+					dst[i] = byte(int8(v) >> unused)
+				} else {
+					dst[i] = v >> unused
+				}
+			}
+		}
+	}, 0
+}
+
+// through converts elements of type from with f, of whose argument the type is wide.
+func through[T float32 | float64](from, wide tensor.DType, f func(T) byte) (block func(dst, src, scratch []byte), scratch int) {
+	convert, size := converter(from, wide), wide.Size()
+	if convert == nil {
+		return nil, 0
+	}
+	return func(dst, src, scratch []byte) {
+		values := scratch[:len(dst)*size]
+		convert(values, src)
+		for i, v := range tensor.Cast[T](values) {
+			dst[i] = f(v)
+		}
+	}, castBlock * size
 }
 
 // castKernel applies block to castBlock elements at a time, or less at the end.
@@ -120,8 +179,13 @@ func castKernel(in, out []graph.Fact, scratch int, block func(dst, src, scratch 
 	}}}}
 }
 
-// widener returns what makes float32 of 16-bit floating point, nil for others.
+// widener returns what makes float32 of floating point of less than 32 bits, nil for
+// others.
 func widener(d tensor.DType) func(dst, src []byte) {
+	if d.IsMini() || d == tensor.Float8E8M0 {
+		values := d.MiniValues()
+		return each(func(code uint8) float32 { return values[code] })
+	}
 	switch d {
 	case tensor.Float16:
 		return each(tensor.Float16ToFloat32)
@@ -147,8 +211,8 @@ type integer interface {
 
 type number interface{ integer | float32 | float64 }
 
-// converter returns what converts elements of type from, which is not 16-bit
-// floating point.
+// converter returns what converts elements of type from, which is not floating
+// point of less than 32 bits; nil for such or for integers of less than 8 bits.
 func converter(from, to tensor.DType) func(dst, src []byte) {
 	switch from {
 	case tensor.Float32:

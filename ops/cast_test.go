@@ -179,7 +179,7 @@ func TestCastSharesLargeAndTakesEmptyTensors(t *testing.T) {
 }
 
 func TestCastRefusesOtherTypes(t *testing.T) {
-	for _, to := range []int{0, 14, 17, 22, 256 + 1, -1} {
+	for _, to := range []int{0, 14, 27, 256 + 1, -1} {
 		if _, err := New("", "Cast", 19, attrList("to", to, "saturate", 0)); !errors.Is(err, ErrUnsupported) {
 			t.Errorf("to %d: got %v, want ErrUnsupported", to, err)
 		}

@@ -7,8 +7,7 @@ import (
 
 func init() {
 	register("CastLike", 15, func(a *Attrs) graph.Op {
-		castAttrs(a)
-		return castLike{}
+		return castLike{castAttrs(a)}
 	})
 }
 
@@ -19,7 +18,7 @@ func init() {
 //	y: target's type, x's shape; see cast
 //
 // Source: ONNX CastLike-15, -19, -21, -23, -24, -25.
-type castLike struct{}
+type castLike struct{ how cast }
 
 // Packed is the operator for strings.
 func (castLike) Packed() graph.Op { return castStrings(tensor.Undefined) }
@@ -34,11 +33,17 @@ func (castLike) Infer(in []graph.Fact) ([]graph.Fact, error) {
 }
 
 // Rewrite makes a Cast of the node, which does not read target.
-func (castLike) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
-	e.Set(n, cast{n.In[1].DType}, n.In[:1])
+func (c castLike) Rewrite(e *graph.Editor, n *graph.Node) (bool, error) {
+	e.Set(n, c.to(n.In[1].DType), n.In[:1])
 	return true, nil
 }
 
-func (castLike) Compile(in, out []graph.Fact) (graph.Kernel, error) {
-	return cast{out[0].DType}.Compile(in[:1], out)
+func (c castLike) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	return c.to(out[0].DType).Compile(in[:1], out)
+}
+
+// to returns the Cast to a type.
+func (c castLike) to(d tensor.DType) cast {
+	c.how.to = d
+	return c.how
 }

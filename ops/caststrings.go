@@ -73,7 +73,7 @@ func writer(x *tensor.Tensor) (func(i int) string, error) {
 		}
 		return func(i int) string { return decimal(read(x.Raw, i), bits) }, nil
 	}
-	wide, err := graph.Apply(cast{tensor.Int64}, 0, x)
+	wide, err := graph.Apply(cast{to: tensor.Int64}, 0, x)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func fromStrings(x *tensor.Tensor, to tensor.DType) ([]*tensor.Tensor, error) {
 			return nil, err
 		}
 	}
-	return graph.Apply(cast{to}, 0, y)
+	return graph.Apply(cast{to: to}, 0, y)
 }
 
 // parseInteger returns the bits of a decimal as 64-bit integer.

@@ -28,8 +28,9 @@ func init() {
 
 // dequantizeLinear is y = (x - zero) * scale.
 //
-//	x:     int8, uint8, int16, uint16 or int32, any shape
-//	scale: floating point: one element, one for each place along axis, or of
+//	x:     int8, uint8, int16, uint16, int32, integers of 2 or 4 bits, or floating
+//	       point of at most 8 bits; any shape
+//	scale: floating point of 16 or 32 bits or float8e8m0: one element, one for each place along axis, or of
 //	       x's shape with the dimension axis divided by block_size
 //	zero:  x's type, scale's shape; optional
 //	y:     output_dtype, or else scale's type
@@ -49,10 +50,10 @@ func (q dequantizeLinear) Infer(in []graph.Fact) ([]graph.Fact, error) {
 		return nil, err
 	}
 	x, scale, zero := in[0], in[1], input(in, 2)
-	if err := checkType("x", x.DType, append([]tensor.DType{tensor.Int32}, quantisedTypes...)...); err != nil {
+	if err := checkType("x", x.DType, append([]tensor.DType{tensor.Int32}, storedTypes...)...); err != nil {
 		return nil, err
 	}
-	if err := checkType("the scale", scale.DType, scaleTypes...); err != nil {
+	if err := checkType("the scale", scale.DType, append([]tensor.DType{tensor.Float8E8M0}, scaleTypes...)...); err != nil {
 		return nil, err
 	}
 	if !zero.Missing() && zero.DType != x.DType {
@@ -61,9 +62,9 @@ func (q dequantizeLinear) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	to := scale.DType
 	if q.to != tensor.Undefined {
 		to = q.to
-		if err := checkType("the result", to, scaleTypes...); err != nil {
-			return nil, err
-		}
+	}
+	if err := checkType("the result", to, scaleTypes...); err != nil {
+		return nil, err
 	}
 	if _, err := granularityOf(x.Shape, scale, zero, q.axis, q.block); err != nil {
 		return nil, err
@@ -120,9 +121,10 @@ func (q dequantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	if to := out[0].DType; to != tensor.Float32 {
 		narrow = converter(tensor.Float32, to)
 	}
+	mini := miniOf(in[0].DType)
 	n := out[0].Shape.Elems()
 	count := chunks(n, vectorTime)
-	if in[0].DType.Size() > 1 || narrow != nil || g.block > 0 || g.inner > 0 && g.inner < qconv.Block {
+	if in[0].DType.Size() > 1 || narrow != nil || mini != nil || g.block > 0 || g.inner > 0 && g.inner < qconv.Block {
 		count = chunks(n, scalarTime)
 	}
 	return graph.Kernel{Info: qconv.Info(), Scratch: quantiseScratch, Steps: []graph.Step{{N: count, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
@@ -134,6 +136,10 @@ func (q dequantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 				values = floats(out[0])[from:end]
 			}
 			g.walk(from, end, func(at, n, param int) {
+				if mini != nil {
+					mini.dequantise(values[at-from:][:n], in[0].Raw[at:], scaleAt(in[1], param), operand(in, 2), param)
+					return
+				}
 				dequantiseFrom(values[at-from:][:n], in[0], at, scaleAt(in[1], param), zeroAt(operand(in, 2), param), wide)
 			})
 			if narrow != nil {
@@ -143,4 +149,27 @@ func (q dequantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		}
 		return nil
 	}}}}, nil
+}
+
+// mini is the values of a type of floating point of at most 8 bits.
+type mini [256]float32
+
+// miniOf returns the values of d, nil if it is no such type.
+func miniOf(d tensor.DType) *mini {
+	if !d.IsMini() {
+		return nil
+	}
+	return (*mini)(d.MiniValues())
+}
+
+// dequantise is DequantizeLinear with one scale and element param of zero, which may
+// be nil.
+func (m *mini) dequantise(dst []float32, x []byte, scale float32, zero *tensor.Tensor, param int) {
+	z := float32(0)
+	if zero != nil {
+		z = m[zero.Raw[param]]
+	}
+	for i := range dst {
+		dst[i] = (m[x[i]] - z) * scale
+	}
 }

@@ -114,7 +114,7 @@ func (e eyeLike) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 // oneOf is the number 1 of type d.
 func oneOf(d tensor.DType) ([]byte, error) {
 	one := graph.Constant("", tensor.Scalar[int32](1)).Fact
-	t, err := graph.Eval(cast{d}, []graph.Fact{one}, []graph.Fact{{Type: tensor.Type{DType: d}}})
+	t, err := graph.Eval(cast{to: d}, []graph.Fact{one}, []graph.Fact{{Type: tensor.Type{DType: d}}})
 	if err != nil {
 		return nil, err
 	}

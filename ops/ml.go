@@ -108,7 +108,7 @@ func makeLabelEncoder(a *Attrs) graph.Op {
 		return nil
 	}
 	if values.DType != tensor.Packed && missing != nil && missing.DType != tensor.Packed && values.DType != missing.DType {
-		cast, err := graph.Apply(cast{values.DType}, 0, missing)
+		cast, err := graph.Apply(cast{to: values.DType}, 0, missing)
 		if err != nil {
 			a.Fail("default: %w", err)
 			return nil

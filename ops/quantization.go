@@ -3,6 +3,7 @@ package ops
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"scission/engine/graph"
 	"scission/engine/tensor"
@@ -14,6 +15,12 @@ var (
 	byteTypes      = []tensor.DType{tensor.Int8, tensor.Uint8}
 	quantisedTypes = smallTypes
 	scaleTypes     = []tensor.DType{tensor.Float32, tensor.Float16, tensor.BFloat16}
+
+	// Those that are stored only: operators other than QuantizeLinear and
+	// DequantizeLinear do not calculate with them.
+	miniTypes   = []tensor.DType{tensor.Float8E4M3FN, tensor.Float8E4M3FNUZ, tensor.Float8E5M2, tensor.Float8E5M2FNUZ, tensor.Float4E2M1}
+	narrowTypes = []tensor.DType{tensor.Int4, tensor.Uint4, tensor.Int2, tensor.Uint2}
+	storedTypes = slices.Concat(quantisedTypes, narrowTypes, miniTypes)
 )
 
 // granularity is which elements of a tensor share a scale and a zero point:
@@ -77,15 +84,24 @@ func scaleAt(t *tensor.Tensor, i int) float32 {
 	if t.DType == tensor.Float32 {
 		return t.F32()[i]
 	}
+	if t.DType == tensor.Float8E8M0 {
+		return widenE8M0(t.Raw[i])
+	}
 	return halfOf(t.DType).load(tensor.View[uint16](t)[i])
 }
+
+// widenE8M0 returns what a code of Float8E8M0 means.
+var widenE8M0 = func() func(byte) float32 {
+	values := tensor.Float8E8M0.MiniValues()
+	return func(code byte) float32 { return values[code] }
+}()
 
 // zeroAt returns an element of a zero point: 0 if it is omitted.
 func zeroAt(t *tensor.Tensor, i int) int32 {
 	if t == nil {
 		return 0
 	}
-	switch t.DType {
+	switch t.DType.Base() {
 	case tensor.Int8:
 		return int32(int8(t.Raw[i]))
 	case tensor.Uint8:
@@ -107,6 +123,14 @@ func quantisedRange(d tensor.DType) (lo, hi int32) {
 		return 0, math.MaxUint8
 	case tensor.Int16:
 		return math.MinInt16, math.MaxInt16
+	case tensor.Int4:
+		return -8, 7
+	case tensor.Uint4:
+		return 0, 15
+	case tensor.Int2:
+		return -2, 1
+	case tensor.Uint2:
+		return 0, 3
 	}
 	return 0, math.MaxUint16
 }
@@ -140,7 +164,7 @@ func quantiseTo(dst *tensor.Tensor, at int, x []float32, scale float32, zero int
 		qconv.Narrow(dst.Raw[at:][:len(x)], scratch[:len(x)], int(zero))
 		return
 	}
-	switch dst.DType {
+	switch dst.DType.Base() {
 	case tensor.Int8:
 		quantise(tensor.View[int8](dst)[at:], x, scale, zero, lo, hi)
 	case tensor.Uint8:
@@ -163,11 +187,11 @@ func dequantise[T integer](dst []float32, x []T, scale float32, zero int32) {
 // memory for as many int16s as dst has elements.
 func dequantiseFrom(dst []float32, x *tensor.Tensor, at int, scale float32, zero int32, scratch []int16) {
 	if x.DType.Size() == 1 && len(dst) >= qconv.Block {
-		qconv.Widen(scratch[:len(dst)], x.Raw[at:][:len(dst)], x.DType == tensor.Int8, int(zero))
+		qconv.Widen(scratch[:len(dst)], x.Raw[at:][:len(dst)], x.DType.Base() == tensor.Int8, int(zero))
 		qconv.Dequantise(dst, scratch[:len(dst)], scale)
 		return
 	}
-	switch x.DType {
+	switch x.DType.Base() {
 	case tensor.Int8:
 		dequantise(dst, tensor.View[int8](x)[at:], scale, zero)
 	case tensor.Uint8:

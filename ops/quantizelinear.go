@@ -16,7 +16,7 @@ func init() {
 				q.axis = a.Int("axis", 1)
 			}
 			if since >= 19 {
-				a.Int("saturate", 1) // of 8-bit floating point
+				q.overflow = a.Int("saturate", 1) == 0
 			}
 			if since >= 21 {
 				q.block = blockSize(a)
@@ -56,16 +56,18 @@ func typeAttr(a *Attrs, name string) tensor.DType {
 //	scale: floating point: one element, one for each place along axis, or of
 //	       x's shape with the dimension axis divided by block_size
 //	zero:  y's type, scale's shape; optional
-//	y:     int8, uint8, int16 or uint16: zero's type, else output_dtype, else uint8
+//	y:     int8, uint8, int16, uint16, an integer of 2 or 4 bits, or floating point
+//	       of at most 8 bits: zero's type, else output_dtype, else uint8
 //
 // The quotient is rounded to the type precision, or else scale's. A NaN gives
-// the smallest value. saturate (since opset 19) is about 8-bit floating point,
-// which is not supported.
+// the smallest integer. Floating point is rounded as Cast does, with its attribute
+// saturate (since opset 19).
 //
 // Source: ONNX QuantizeLinear-10, -13, -19, -21, -23, -24, -25.
 type quantizeLinear struct {
 	axis, block   int
 	to, precision tensor.DType // Undefined if not given
+	overflow      bool         // saturate is 0
 }
 
 func (q quantizeLinear) String() string { return "QuantizeLinear" }
@@ -90,7 +92,7 @@ func (q quantizeLinear) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	case to == tensor.Undefined:
 		to = tensor.Uint8
 	}
-	if err := checkType("the result", to, quantisedTypes...); err != nil {
+	if err := checkType("the result", to, storedTypes...); err != nil {
 		return nil, err
 	}
 	if q.precision != tensor.Undefined {
@@ -164,6 +166,7 @@ func (q quantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 		count = chunks(n, quantiseTime)
 	}
 	lo, hi := quantisedRange(out[0].DType)
+	mini := miniOf(out[0].DType)
 	return graph.Kernel{Info: qconv.Info(), Scratch: quantiseScratch, Steps: []graph.Step{{N: count, Do: func(x *graph.Exec, in, out []*tensor.Tensor, i int) error {
 		wide, narrow := tensor.Cast[float32](x.Scratch[:4*castBlock]), tensor.Cast[int16](x.Scratch[4*castBlock:])
 		from, to := span(n, count, i, castBlock)
@@ -178,8 +181,13 @@ func (q quantizeLinear) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 				widen(x.Scratch[:4*len(values)], in[0].Raw[from*size:end*size])
 			}
 			g.walk(from, end, func(at, n, param int) {
-				scale, zero := scaleAt(in[1], param), zeroAt(operand(in, 2), param)
+				scale := scaleAt(in[1], param)
 				v := values[at-from:][:n]
+				if mini != nil {
+					q.mini(mini, precision, out[0], at, v, scale, operand(in, 2), param)
+					return
+				}
+				zero := zeroAt(operand(in, 2), param)
 				if precision == tensor.Float32 {
 					quantiseTo(out[0], at, v, scale, zero, narrow)
 					return
@@ -203,5 +211,22 @@ func setQuantised(t *tensor.Tensor, i int, v int32) {
 		t.Raw[i] = byte(v)
 	} else {
 		tensor.Cast[uint16](t.Raw)[i] = uint16(v)
+	}
+}
+
+// mini is QuantizeLinear of v, with one scale and element param of zero, which may be
+// nil, to elements from at on of floating point with the given values.
+func (q quantizeLinear) mini(m *mini, precision tensor.DType, y *tensor.Tensor, at int, v []float32, scale float32, zero *tensor.Tensor, param int) {
+	z := float32(0)
+	if zero != nil {
+		z = m[zero.Raw[param]]
+	}
+	for i, x := range v {
+		x /= scale
+		if precision != tensor.Float32 {
+			h := halfOf(precision)
+			x = h.load(h.store(x))
+		}
+		y.Raw[at+i] = y.DType.Mini(float64(x+z), !q.overflow)
 	}
 }

@@ -40,6 +40,18 @@ const (
 	Uint64    DType = 13
 	BFloat16  DType = 16
 
+	// Types of at most 8 bits, each element in a byte of its own; see Bits.
+	Float8E4M3FN   DType = 17
+	Float8E4M3FNUZ DType = 18
+	Float8E5M2     DType = 19
+	Float8E5M2FNUZ DType = 20
+	Uint4          DType = 21
+	Int4           DType = 22
+	Float4E2M1     DType = 23
+	Float8E8M0     DType = 24 // powers of two
+	Uint2          DType = 25
+	Int2           DType = 26
+
 	// Packed marks a value that is no dense tensor of numbers; see Value.
 	Packed DType = 127
 )
@@ -52,6 +64,9 @@ var dtypes = [...]struct {
 	Int16: {"int16", 2}, Int32: {"int32", 4}, Int64: {"int64", 8}, Bool: {"bool", 1},
 	Float16: {"float16", 2}, Float64: {"float64", 8}, Uint32: {"uint32", 4}, Uint64: {"uint64", 8},
 	BFloat16: {"bfloat16", 2}, Packed: {"packed", 1},
+	Float8E4M3FN: {"float8_e4m3fn", 1}, Float8E4M3FNUZ: {"float8_e4m3fnuz", 1}, Float8E5M2: {"float8_e5m2", 1},
+	Float8E5M2FNUZ: {"float8_e5m2fnuz", 1}, Float8E8M0: {"float8_e8m0fnu", 1}, Float4E2M1: {"float4_e2m1fn", 1},
+	Uint4: {"uint4", 1}, Int4: {"int4", 1}, Uint2: {"uint2", 1}, Int2: {"int2", 1},
 }
 
 // Valid reports whether d is a type that a Tensor can hold.
@@ -251,10 +266,11 @@ func dtypeOf[T Elem]() DType {
 }
 
 // View returns t's elements as a []T that shares memory with t. It panics if T
-// is not the Go type of t's DType; Float16 and BFloat16 are viewed as uint16.
+// is not the Go type of t's DType; Float16 and BFloat16 are viewed as uint16,
+// integers of less than 8 bits as int8 or uint8.
 func View[T Elem](t *Tensor) []T {
 	want := dtypeOf[T]()
-	if t.DType != want && !(want == Uint16 && (t.DType == Float16 || t.DType == BFloat16)) {
+	if t.DType.Base() != want && !(want == Uint16 && (t.DType == Float16 || t.DType == BFloat16)) {
 		panic(fmt.Sprintf("tensor: %v viewed as %v", t.Type, want))
 	}
 	return Cast[T](t.Raw)

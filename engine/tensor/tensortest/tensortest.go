@@ -85,7 +85,10 @@ func diffPacked(got, want *tensor.Tensor, rtol, atol float64) error {
 // At returns element i of t in row-major order as a float64; bool is 0 or 1.
 // Integers beyond 2^53 lose their low bits.
 func At(t *tensor.Tensor, i int) float64 {
-	switch t.DType {
+	if t.DType.IsMini() || t.DType == tensor.Float8E8M0 {
+		return float64(t.DType.MiniValues()[t.Raw[i]])
+	}
+	switch t.DType.Base() {
 	case tensor.Float32:
 		return float64(t.F32()[i])
 	case tensor.Float64:
