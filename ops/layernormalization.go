@@ -31,8 +31,8 @@ func makeLayerNormalization(a *Attrs, name string, keepMean bool) graph.Op {
 //	x, y:        floating point, rank 1 or more
 //	scale, bias: x's type, shapes that broadcast to x's; bias is optional, and
 //	             RMSNormalization has none
-//	mean:        LayerNormalization only; float32, or x's type if that has 16
-//	             bits; x's shape with length 1 from the axis on
+//	mean:        LayerNormalization only; float32, or float64 like x; x's shape
+//	             with length 1 from the axis on
 //	inverse:     1 / sqrt(variance + epsilon), likewise
 //
 // Source: ONNX LayerNormalization-17, RMSNormalization-23.
@@ -46,7 +46,11 @@ func (l layerNormalization) String() string { return fmt.Sprintf("%s[%d]", l.nam
 
 func (l layerNormalization) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	if d := halfType(in); d.Valid() {
-		return inferHalf(l, d, in)
+		out, err := inferHalf(l, d, in)
+		for i := 1; i < len(out); i++ {
+			out[i].DType = tensor.Float32
+		}
+		return out, err
 	}
 	most := 3
 	if l.keepMean {

@@ -90,18 +90,21 @@ func (s slice) cut(in []graph.Fact) (tensor.Shape, places, error) {
 // stepped returns the first index and the number of indices from start to before
 // end, which ONNX's rules bring into a dimension of the given length.
 func stepped(length int, start, end, step int64) (first, n int) {
+	if length == 0 {
+		return 0, 0
+	}
 	l := int64(length)
-	lo, hi := int64(0), l // least and largest of start and end
+	lo, hi := int64(0), l // least end, and largest of start and end
 	if step < 0 {
 		lo, hi = -1, l-1
 	}
-	at := func(v int64) int64 {
+	at := func(v, lo int64) int64 {
 		if v < 0 {
 			v += l
 		}
 		return max(lo, min(v, hi))
 	}
-	start, end = at(start), at(end)
+	start, end = at(start, 0), at(end, lo)
 	if step < 0 {
 		if start <= end {
 			return 0, 0
