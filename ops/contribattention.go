@@ -7,33 +7,47 @@ import (
 	"scission/engine/tensor"
 )
 
-// Attention operators of ONNX Runtime, without a past.
+// Attention operators of ONNX Runtime.
 //
 // MultiHeadAttention:
 //
 //	query:            [B S H*D] floating point
-//	key, value:       [B L H*D], [B L H*E]
+//	key, value:       [B L H*D], [B L H*E], or both as heads: [B H L D], [B H L E]
 //	bias:             [2*H*D + H*E], added to the three before, optional
-//	key_padding_mask: int32, [B], how many keys count, or [B L], 0 for those that do not; optional
+//	key_padding_mask: int32, [B], how many keys count, or [B L], 0 for those that do not,
+//	                  or [B S L]; optional
 //	attention_bias:   added to the scores, broadcasts to [B H S L], optional
+//	past_key, past_value: [B H P D], [B H P E], before key and value; L is then with
+//	                  the past; optional
 //	y:                [B S H*E]
+//	present_key, present_value: keys and values as heads, with the past
 //
 // Attention makes query, key and value of x, [B S I], by weights [I 2*H*D+H*E]
-// and a bias; the mask is its input 3 and the attention_bias input 5.
+// and a bias; the mask is its input 3, past keys and values its input 4, [2 B H P D],
+// and the attention_bias input 5. Output 1 is keys and values with the past likewise.
 func init() {
 	registerContrib("MultiHeadAttention", func(a *Attrs) graph.Op {
 		m := contribAttentionOf(a)
-		return &composition{"MultiHeadAttention", 3, 6, func(c *composer) []term {
+		return &composition{"MultiHeadAttention", 3, 8, func(c *composer) []term {
 			q, k, v := c.input(0), c.input(1), c.input(2)
-			if !c.rank("query", q, 3) || !c.rank("key", k, 3) || !c.rank("value", v, 3) {
+			if !c.rank("query", q, 3) || !c.rank("key", k, 3, 4) || !c.rank("value", v, len(c.shape(k))) {
 				return nil
+			}
+			if len(c.shape(k)) == 4 {
+				q = c.heads("query", q, m.heads)
+				if b := c.input(3); b != 0 && c.err == nil {
+					s := c.shape(q)
+					q = c.op("Add", nil, q, c.reshape(c.slice(b, 0, s[1]*s[3]), s[1], 1, s[3]))
+				}
+				return m.attend(c, q, k, v, c.input(4), c.input(5))
 			}
 			if b := c.input(3); b != 0 {
 				widths := []int{c.shape(q)[2], c.shape(k)[2], c.shape(v)[2]}
 				parts := c.split(b, widths)
 				q, k, v = c.op("Add", nil, q, parts[0]), c.op("Add", nil, k, parts[1]), c.op("Add", nil, v, parts[2])
 			}
-			return m.attend(c, q, k, v, c.input(4), c.input(5))
+			q, k, v = c.heads("query", q, m.heads), c.heads("key", k, m.heads), c.heads("value", v, m.heads)
+			return m.attend(c, q, c.behind(c.input(6), k), c.behind(c.input(7), v), c.input(4), c.input(5))
 		}}
 	})
 	registerContrib("Attention", func(a *Attrs) graph.Op {
@@ -42,10 +56,6 @@ func init() {
 		return &composition{"Attention", 2, 6, func(c *composer) []term {
 			x, w := c.input(0), c.input(1)
 			if !c.rank("x", x, 3) || !c.rank("weights", w, 2) {
-				return nil
-			}
-			if c.input(4) != 0 {
-				c.fail("%w past", ErrUnsupported)
 				return nil
 			}
 			all := c.op("MatMul", nil, x, w)
@@ -62,7 +72,22 @@ func init() {
 				return nil
 			}
 			parts := c.split(all, widths)
-			return m.attend(c, parts[0], parts[1], parts[2], c.input(3), c.input(5))
+			q, k, v := c.heads("query", parts[0], m.heads), c.heads("key", parts[1], m.heads), c.heads("value", parts[2], m.heads)
+			past := c.input(4)
+			if past != 0 {
+				if !c.rank("past", past, 5) {
+					return nil
+				}
+				both := c.ops("Split", []any{"axis", 0, "num_outputs", 2}, past)
+				s := c.shape(past)
+				k, v = c.behind(c.reshape(both[0], s[1:]...), k), c.behind(c.reshape(both[1], s[1:]...), v)
+			}
+			y := m.attend(c, q, k, v, c.input(3), c.input(5))
+			if y == nil || !c.shape(k).Equal(c.shape(v)) {
+				return y
+			}
+			one := append(tensor.Shape{1}, c.shape(k)...)
+			return []term{y[0], c.op("Concat", []any{"axis", 0}, c.reshape(k, one...), c.reshape(v, one...))}
 		}}
 	})
 }
@@ -101,8 +126,16 @@ func (c *composer) split(x term, widths []int) []term {
 	return []term{c.slice(x, 0, first), c.slice(x, first, second), c.slice(x, second, sum)}
 }
 
+// behind returns the rows of x, [B H S D], behind those of past, which may be omitted.
+func (c *composer) behind(past, x term) term {
+	if past == 0 {
+		return x
+	}
+	return c.op("Concat", []any{"axis", 2}, past, x)
+}
+
+// attend returns the result for q, k and v as heads, and k and v.
 func (m contribAttention) attend(c *composer, q, k, v, mask, bias term) []term {
-	q, k, v = c.heads("query", q, m.heads), c.heads("key", k, m.heads), c.heads("value", v, m.heads)
 	qs, ks, vs := c.shape(q), c.shape(k), c.shape(v)
 	if c.err != nil {
 		return nil
@@ -113,19 +146,27 @@ func (m contribAttention) attend(c *composer, q, k, v, mask, bias term) []term {
 	}
 	scale := float64(m.scale)
 	if scale == 0 {
-		scale = 1 / math.Sqrt(float64(qs[3]))
+		scale = rootOf(qs[3])
+	}
+	past := 0
+	if m.causal {
+		past = ks[2] - qs[2]
 	}
 	var lengths term
 	switch s := c.shape(mask); {
 	case mask == 0:
 	case len(s) == 1:
 		lengths = mask
-	case len(s) == 2:
-		if !s.Equal(tensor.Shape{qs[0], ks[2]}) {
-			c.fail("the mask has shape %v, want %v", s, tensor.Shape{qs[0], ks[2]})
+	case len(s) == 2 || len(s) == 3:
+		rows, want := 1, tensor.Shape{qs[0], ks[2]}
+		if len(s) == 3 {
+			rows, want = qs[2], tensor.Shape{qs[0], qs[2], ks[2]}
+		}
+		if !s.Equal(want) {
+			c.fail("the mask has shape %v, want %v", s, want)
 			return nil
 		}
-		shown := c.op("Cast", []any{"to", int(tensor.Bool)}, c.reshape(mask, qs[0], 1, 1, ks[2]))
+		shown := c.op("Cast", []any{"to", int(tensor.Bool)}, c.reshape(mask, qs[0], 1, rows, ks[2]))
 		kept := c.op("Where", nil, shown, c.scalar(q, 0), c.scalar(q, float64(m.filter)))
 		if bias != 0 {
 			kept = c.op("Add", nil, kept, bias)
@@ -135,6 +176,9 @@ func (m contribAttention) attend(c *composer, q, k, v, mask, bias term) []term {
 		c.fail("%w mask with shape %v", ErrUnsupported, s)
 		return nil
 	}
-	y, _ := c.attend(q, k, v, scale, 0, bias, reach{causal: m.causal, left: -1, right: -1, fixed: true}, lengths, 0)
-	return []term{c.reshape(c.transpose(y, 0, 2, 1, 3), qs[0], qs[2], qs[1]*vs[3])}
+	y, _ := c.attend(q, k, v, scale, 0, bias, reach{causal: m.causal, left: -1, right: -1, past: past, fixed: true}, lengths, 0)
+	return []term{c.reshape(c.transpose(y, 0, 2, 1, 3), qs[0], qs[2], qs[1]*vs[3]), k, v}
 }
+
+// rootOf is what scores of heads of a size are scaled by.
+func rootOf(size int) float64 { return 1 / math.Sqrt(float64(size)) }

@@ -52,7 +52,7 @@ func init() {
 			return []term{y, mean, inverse, x}
 		}
 	})
-	registerFused("EmbedLayerNormalization", 7, 9, func(a *Attrs) func(c *composer) []term {
+	registerFused("EmbedLayerNormalization", 1, 9, func(a *Attrs) func(c *composer) []term {
 		epsilon := a.Float("epsilon", 1e-12)
 		if a.Int("mask_index_type", 0) != 0 {
 			a.Fail("%w mask_index_type", ErrUnsupported)
