@@ -1085,7 +1085,11 @@ def contribattention(d):
             mask = d.array(np.int32, [b, s, s], 0, 1)
             mask[:, :, 0] = 1
     bias = f(d.choose([1, b]), n, s, s) if d.chance(0.3) else None
-    return Case("Attention", [f(b, s, i), f(i, 3 * n * h), f(3 * n * h), mask, None, bias], some(num_heads=n, unidirectional=d.maybe(d.number(0, 1)), scale=d.maybe(0.4)), domain="com.microsoft", constant=(1, 2))
+    past = None
+    if mask is None and bias is None and d.chance(0.5):
+        past = f(2, b, n, d.number(1, 4), h)
+    outputs = 1 if past is None else 2
+    return Case("Attention", [f(b, s, i), f(i, 3 * n * h), f(3 * n * h), mask, past, bias], outputs=outputs, attributes=some(num_heads=n, unidirectional=d.maybe(d.number(0, 1)), scale=d.maybe(0.4)), domain="com.microsoft", constant=(1, 2))
 
 
 @case("MultiHeadAttention")
@@ -1098,7 +1102,13 @@ def multihead(d):
         mask[:, 0] = 1
     bias = f(n * (h + h + v)) if d.chance(0.5) else None
     qk = f(d.choose([1, b]), n, s, t) if d.chance(0.4) else None
-    return Case(d.name, [f(b, s, n * h), f(b, t, n * h), f(b, t, n * v), bias, mask, qk], some(num_heads=n, scale=d.maybe(0.4), unidirectional=d.number(0, 1) if s == t and d.chance(0.3) else None), domain="com.microsoft")
+    a = some(num_heads=n, scale=d.maybe(0.4), unidirectional=d.number(0, 1) if s == t and d.chance(0.3) else None)
+    if bias is None and mask is None and qk is None and d.chance(0.4):
+        p = d.number(1, 3)
+        return Case(d.name, [f(b, s, n * h), f(b, s, n * h), f(b, s, n * h), None, None, None, f(b, n, p, h), f(b, n, p, h)], a, 3, domain="com.microsoft")
+    if mask is None and qk is None and d.chance(0.3):  # of another sequence
+        return Case(d.name, [f(b, s, n * h), f(b, n, t, h), f(b, n, t, h)], some(num_heads=n), domain="com.microsoft")
+    return Case(d.name, [f(b, s, n * h), f(b, t, n * h), f(b, t, n * v), bias, mask, qk], a, domain="com.microsoft")
 
 
 @case("com.microsoft.RotaryEmbedding")
@@ -1116,7 +1126,7 @@ def contribrotary(d):
 
 @case("GroupQueryAttention")
 def groupquery(d):
-    b, kv, h, past = d.number(1, 2), d.number(1, 2), 8 * d.number(1, 2), d.number(0, 4)
+    b, kv, h, past = d.number(1, 2), d.number(1, 2), 16 * d.number(1, 2), d.number(0, 4)
     q = kv * d.choose([1, 2, 3])
     s = 1 if past and d.chance(0.7) else d.number(1, 5)
     if past and s > 1 and b > 1:
