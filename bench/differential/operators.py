@@ -464,7 +464,7 @@ def arg(d):
 @case("TopK")
 def topk(d):
     dtype = d.dtype(only=["float32", "float64", "int64", "int32"])
-    x = np.asarray(d.rng.permutation(120)[: np.prod(s := [d.number(1, 5) for _ in range(d.number(1, 3))])].reshape(s), dtype)
+    x = np.asarray(d.rng.permutation(125)[: np.prod(s := [d.number(1, 5) for _ in range(d.number(1, 3))])].reshape(s), dtype)
     axis = d.axis(x.ndim, d.opset >= 11)
     k = d.number(0, x.shape[axis]) if d.chance(0.3) else d.number(1, x.shape[axis])
     if d.opset < 10:
