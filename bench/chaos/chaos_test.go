@@ -15,15 +15,20 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))
 }
 
-// The scenarios of the program, in short.
+// The scenarios of the program, in short, and the first two over TLS.
 func TestNoAnswerIsWrongAndNoRequestIsLost(t *testing.T) {
-	h, err := newHarness(t.Context(), 1, t.Logf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.close()
-	rows := h.all(sizes{kills: 8, silences: 1, toxics: 1, cycles: 40, requests: 800, clients: 100})
-	if !printRows(os.Stdout, rows) {
-		t.Error("not all is well")
+	for _, s := range []sizes{
+		{kills: 8, silences: 1, toxics: 2, cycles: 40, requests: 800, clients: 100},
+		{kills: 8, tls: true, only: kills},
+	} {
+		h, err := newHarness(t.Context(), s, t.Logf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := h.all(s)
+		h.close()
+		if !printRows(os.Stdout, rows) {
+			t.Error("not all is well")
+		}
 	}
 }

@@ -142,6 +142,8 @@ type row struct {
 	took  time.Duration
 	notes []string
 	bad   []string // why the row is a failure
+
+	fallback bool // this host runs the whole when no other works
 }
 
 func (r *row) failf(format string, args ...any) { r.bad = append(r.bad, fmt.Sprintf(format, args...)) }
@@ -159,6 +161,9 @@ func (r *row) judge() {
 	}
 	if r.wrong > 0 {
 		r.failf("%d wrong answers", r.wrong)
+	}
+	if r.fallback && r.failed > 0 {
+		r.failf("%d requests failed though this host can run the whole: %v", r.failed, r.errs)
 	}
 	if r.late > 0 {
 		r.failf("%d requests ended after their deadline", r.late)

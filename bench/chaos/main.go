@@ -4,7 +4,11 @@
 // in a bit from that of the model in one piece, no request may be lost without an
 // error or end after its deadline, and no goroutine or descriptor may be left.
 //
-//	go run . [-kills 200] [-cycles 1000] [-requests 50000] [-clients 200] [-only NAME]
+//	go run . [-kills 200] [-cycles 1000] [-requests 50000] [-clients 200] [-only NAME] [-tls] [-race]
+//
+// Nor may a worker panic, or hold a descriptor once its clients are gone. With
+// -race the workers look for data races; "CGO_ENABLED=1 go run -race . -race" has
+// this program do so, too.
 //
 // It is a module of its own, so that what it needs is no part of the product.
 // The link of the kernel that it takes away needs root and iproute2.
@@ -24,25 +28,33 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"scission/transport/keys"
 )
+
+// kills begins the names of the scenarios that kill workers.
+const kills = "kill -9"
 
 // sizes says how much of each scenario is run.
 type sizes struct {
 	kills, silences, toxics, cycles, requests, clients int
 	seed                                               uint64
 	only                                               string
+	tls, race                                          bool
 }
 
 func main() {
 	var s sizes
 	flag.IntVar(&s.kills, "kills", 200, "moments at which a worker is killed")
 	flag.IntVar(&s.silences, "silences", 5, "times that a worker, or the way to it, falls silent")
-	flag.IntVar(&s.toxics, "toxics", 1, "factor on the times that a proxy spoils a connection")
+	flag.IntVar(&s.toxics, "toxics", 10, "times that a proxy breaks a connection, and a tenth of it for what takes long")
 	flag.IntVar(&s.cycles, "cycles", 1000, "connections that are opened and closed")
 	flag.IntVar(&s.requests, "requests", 50000, "requests through one connection")
 	flag.IntVar(&s.clients, "clients", 200, "clients at the same time")
 	flag.Uint64Var(&s.seed, "seed", 1, "of the random moments")
 	flag.StringVar(&s.only, "only", "", "scenarios whose names contain this")
+	flag.BoolVar(&s.tls, "tls", false, "mutual TLS on all connections")
+	flag.BoolVar(&s.race, "race", false, "build the workers with the race detector, which needs a C compiler")
 	verbose := flag.Bool("v", false, "tell every event")
 	flag.Parse()
 	zerolog.SetGlobalLevel(zerolog.Disabled) // the proxy's
@@ -50,7 +62,7 @@ func main() {
 	if *verbose {
 		log = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	}
-	h, err := newHarness(context.Background(), s.seed, log)
+	h, err := newHarness(context.Background(), s, log)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(1)
@@ -63,16 +75,26 @@ func main() {
 }
 
 // newHarness builds the program and asks the questions.
-func newHarness(ctx context.Context, seed uint64, log func(format string, args ...any)) (*harness, error) {
+func newHarness(ctx context.Context, s sizes, log func(format string, args ...any)) (*harness, error) {
 	dir, err := os.MkdirTemp("", "scission-chaos-")
 	if err != nil {
 		return nil, err
 	}
 	go notice()
-	h := &harness{scission: filepath.Join(dir, "scission"), dir: dir, rand: rand.New(rand.NewPCG(seed, 0)), log: log}
-	build := exec.CommandContext(ctx, "go", "build", "-o", h.scission, "./cmd/scission")
+	h := &harness{scission: filepath.Join(dir, "scission"), dir: dir, rand: rand.New(rand.NewPCG(s.seed, 0)), log: log}
+	if s.tls {
+		if h.authority, err = keys.NewAuthority(time.Now()); err != nil {
+			h.close()
+			return nil, err
+		}
+	}
+	args, cgo := []string{"build", "-o", h.scission}, "CGO_ENABLED=0"
+	if s.race {
+		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
+	}
+	build := exec.CommandContext(ctx, "go", append(args, "./cmd/scission")...)
 	build.Dir = filepath.Join("..", "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = append(os.Environ(), cgo)
 	if out, err := build.CombinedOutput(); err != nil {
 		h.close()
 		return nil, fmt.Errorf("%w: %s", err, out)
@@ -96,12 +118,16 @@ func (h *harness) all(s sizes) []*row {
 		do   func(r *row) error
 	}
 	list := []scenario{
-		{fmt.Sprintf("kill -9 of one of 3 workers, %d times", s.kills), h.kills(s.kills, true)},
-		{fmt.Sprintf("the same without fallback, %d times", (s.kills+3)/4), h.kills((s.kills+3)/4, false)},
+		{fmt.Sprintf("%s of one of 3 workers, %d times", kills, s.kills), h.kills(s.kills, true)},
+		{fmt.Sprintf("%s without fallback, %d times", kills, (s.kills+3)/4), h.kills((s.kills+3)/4, false)},
 		{fmt.Sprintf("worker process stands still, %d times", s.silences), h.stops(s.silences)},
 	}
 	for _, x := range toxics {
-		list = append(list, scenario{fmt.Sprintf("%s, %d times", x.name, s.toxics*x.times), h.proxied(x, s.toxics*x.times)})
+		times := s.toxics
+		if x.long {
+			times = (times + 9) / 10
+		}
+		list = append(list, scenario{fmt.Sprintf("%s, %d times", x.name, times), h.proxied(x, times)})
 	}
 	if os.Geteuid() == 0 {
 		list = append(list, scenario{fmt.Sprintf("kernel's link goes down, %d times", s.silences), h.namespaces(s.silences)})

@@ -9,12 +9,15 @@ import (
 	"time"
 )
 
-// Addresses of a network namespace with a worker in it.
-const (
-	hostAddr   = "10.79.1.1"
-	workerAddr = "10.79.1.2"
-	workerPort = "7070"
+// Addresses of a network namespace with a worker in it, which this program's
+// other processes hardly have.
+var (
+	subnet     = fmt.Sprintf("10.79.%d.", os.Getpid()%256)
+	hostAddr   = subnet + "1"
+	workerAddr = subnet + "2"
 )
+
+const workerPort = "7070"
 
 // namespace is a network namespace behind a pair of interfaces.
 type namespace struct{ name, here, there string }
@@ -57,9 +60,11 @@ func (n *namespace) close() error { return ip("netns", "del", n.name) }
 const shapedRate = 20
 
 // namespaces has the only worker behind a link that the kernel shapes, and that
-// loses everything for a while, n times: nobody is told.
+// loses everything for a while, n times: nobody is told. Every second time the
+// worker is started anew meanwhile, so that its clients' connections are half open.
 func (h *harness) namespaces(n int) func(r *row) error {
 	return func(r *row) (err error) {
+		r.fallback = true
 		ns, err := newNamespace()
 		if err != nil {
 			return err
@@ -68,7 +73,7 @@ func (h *harness) namespaces(n int) func(r *row) error {
 		if err := command("tc", "qdisc", "add", "dev", ns.here, "root", "tbf", "rate", fmt.Sprint(shapedRate, "mbit"), "burst", "16kb", "latency", "400ms"); err != nil {
 			return err
 		}
-		edge, err := h.workerAt("edge", workerAddr+":"+workerPort, []string{"ip", "netns", "exec", ns.name}, "--insecure")
+		edge, err := h.workerAt("edge", workerAddr+":"+workerPort, []string{"ip", "netns", "exec", ns.name})
 		if err != nil {
 			return err
 		}
@@ -82,10 +87,16 @@ func (h *harness) namespaces(n int) func(r *row) error {
 		wait := h.load(&r.tally, k, callers, deadline, stop)
 		defer wait()
 		defer close(stop)
-		for range n {
+		for i := range n {
 			h.pause(2 * time.Second)
 			if err := ip("-n", ns.name, "link", "set", ns.there, "down"); err != nil {
 				return err
+			}
+			if i%2 == 1 {
+				edge.kill()
+				if err := edge.start(); err != nil {
+					return err
+				}
 			}
 			time.Sleep(8 * time.Second)
 			if err := ip("-n", ns.name, "link", "set", ns.there, "up"); err != nil {

@@ -9,6 +9,8 @@ import (
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+
+	"scission/split/live"
 )
 
 // toxic is something that a proxy does to the connections through it.
@@ -18,28 +20,30 @@ type toxic struct {
 	stream     string // upstream: from this host to the worker; downstream
 	attributes string
 	lasts      time.Duration // at most; as often as it is put on, it is taken off
-	times      int           // as often as it is put on in a short run
+	long       bool          // it is put on less often
 	harmless   bool          // it only delays, so that nothing needs to be retried
 }
 
 // toxics are the ways in which a connection goes bad. One that is silent must
 // last until that is found.
 var toxics = []toxic{
-	{name: "reset", kind: "reset_peer", stream: "downstream", attributes: `{"timeout":0}`, lasts: 100 * time.Millisecond, times: 10},
-	{name: "reset of requests", kind: "reset_peer", stream: "upstream", attributes: `{"timeout":0}`, lasts: 100 * time.Millisecond, times: 10},
-	{name: "end within a frame", kind: "limit_data", stream: "downstream", attributes: `{"bytes":40000}`, lasts: 300 * time.Millisecond, times: 10},
-	{name: "end within a request", kind: "limit_data", stream: "upstream", attributes: `{"bytes":40000}`, lasts: 300 * time.Millisecond, times: 10},
-	{name: "blackhole of answers", kind: "timeout", stream: "downstream", attributes: `{"timeout":0}`, lasts: 8 * time.Second, times: 1},
-	{name: "blackhole of requests", kind: "timeout", stream: "upstream", attributes: `{"timeout":0}`, lasts: 8 * time.Second, times: 1},
-	{name: "slow link: 1 MB/s", kind: "bandwidth", stream: "upstream", attributes: `{"rate":1000}`, lasts: 2 * time.Second, times: 1, harmless: true},
-	{name: "latency 50 ± 50 ms", kind: "latency", stream: "downstream", attributes: `{"latency":50,"jitter":50}`, lasts: 2 * time.Second, times: 1, harmless: true},
-	{name: "six bytes at a time", kind: "slicer", stream: "upstream", attributes: `{"average_size":6,"size_variation":3,"delay":1}`, lasts: time.Second, times: 1, harmless: true},
+	{name: "reset", kind: "reset_peer", stream: "downstream", attributes: `{"timeout":0}`, lasts: 100 * time.Millisecond},
+	{name: "reset of requests", kind: "reset_peer", stream: "upstream", attributes: `{"timeout":0}`, lasts: 100 * time.Millisecond},
+	{name: "end within a frame", kind: "limit_data", stream: "downstream", attributes: `{"bytes":40000}`, lasts: 300 * time.Millisecond},
+	{name: "end within a request", kind: "limit_data", stream: "upstream", attributes: `{"bytes":40000}`, lasts: 300 * time.Millisecond},
+	{name: "blackhole of answers", kind: "timeout", stream: "downstream", attributes: `{"timeout":0}`, lasts: 8 * time.Second, long: true},
+	{name: "blackhole of requests", kind: "timeout", stream: "upstream", attributes: `{"timeout":0}`, lasts: 8 * time.Second, long: true},
+	{name: "slow link: 1 MB/s", kind: "bandwidth", stream: "upstream", attributes: `{"rate":1000}`, lasts: 2 * time.Second, long: true, harmless: true},
+	{name: "latency 50 ± 50 ms", kind: "latency", stream: "downstream", attributes: `{"latency":50,"jitter":50}`, lasts: 2 * time.Second, long: true, harmless: true},
+	{name: "six bytes at a time", kind: "slicer", stream: "upstream", attributes: `{"average_size":6,"size_variation":3,"delay":1}`, lasts: time.Second, long: true, harmless: true},
 }
 
 // proxied puts a toxic on the way to the only worker and takes it off again, n
 // times, each time at a random moment.
 func (h *harness) proxied(x toxic, n int) func(r *row) error {
 	return func(r *row) (err error) {
+		r.fallback = true
+		before := stood.Load()
 		edge, err := h.newWorker("edge")
 		if err != nil {
 			return err
@@ -75,6 +79,9 @@ func (h *harness) proxied(x toxic, n int) func(r *row) error {
 			time.Sleep(time.Second) // for the worker to be asked again
 		}
 		r.note("%v", ev)
+		if n := ev.count(live.Retried); x.harmless && n > 0 && stood.Load() == before {
+			r.failf("%d requests were retried though nothing was lost", n)
+		}
 		return nil
 	}
 }

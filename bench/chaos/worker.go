@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // worker is a "scission serve" process on an address that it keeps when it is
@@ -20,6 +22,9 @@ type worker struct {
 	args       []string // in front of "serve"'s own
 	flags      []string
 	cmd        *exec.Cmd
+	log        *bytes.Buffer // of the process, complete when it has ended
+	idle       int           // descriptors when it had no clients
+	faults     []error       // of processes that have ended
 }
 
 // newWorker starts a worker with an empty store in dir on a free loopback port.
@@ -41,6 +46,15 @@ func (h *harness) workerAt(name, addr string, by []string, flags ...string) (*wo
 	store := filepath.Join(h.dir, fmt.Sprint("store", h.started))
 	w := &worker{name: name, addr: addr, args: append(by, h.scission)}
 	w.flags = append([]string{"serve", "--listen", addr, "--name", name, "--store", store, "--threads", "1"}, flags...)
+	if h.authority != nil {
+		file := filepath.Join(h.dir, fmt.Sprint("keys", h.started))
+		if err := h.issue(name).Write(file); err != nil {
+			return nil, err
+		}
+		w.flags = append(w.flags, "--keys", file)
+	} else if by != nil {
+		w.flags = append(w.flags, "--insecure")
+	}
 	return w, w.start()
 }
 
@@ -51,8 +65,8 @@ func (w *worker) start() error {
 	if err != nil {
 		return err
 	}
-	var log strings.Builder
-	c.Stderr = &log
+	w.log = &bytes.Buffer{}
+	c.Stderr = w.log
 	if err := c.Start(); err != nil {
 		return err
 	}
@@ -60,23 +74,58 @@ func (w *worker) start() error {
 	if err != nil || !strings.Contains(line, "listening") {
 		c.Process.Kill()
 		c.Wait()
-		return fmt.Errorf("worker %s said %q: %w\n%s", w.name, line, errors.Join(err, errors.New("did not start")), log.String())
+		return fmt.Errorf("worker %s said %q: %w\n%s", w.name, line, errors.Join(err, errors.New("did not start")), w.log.String())
 	}
 	w.cmd = c
-	return nil
+	r, err := resourcesOf(c.Process.Pid)
+	w.idle = r.descriptors
+	return err
 }
 
 // kill is kill -9, and waits for the end.
 func (w *worker) kill() {
 	w.cmd.Process.Signal(syscall.SIGKILL)
 	w.cmd.Wait()
+	w.look()
 }
 
-// stop ends the worker as a person would, and returns what it has to say.
+// look notes what no worker may have said.
+func (w *worker) look() {
+	for _, fault := range []string{"panic:", "fatal error:", "DATA RACE"} {
+		if i := strings.Index(w.log.String(), fault); i >= 0 {
+			w.faults = append(w.faults, fmt.Errorf("worker %s: %s", w.name, w.log.String()[i:]))
+			break
+		}
+	}
+}
+
+// A worker without clients may hold as many descriptors more than at its start,
+// those of models that it keeps, once it has noticed that they are gone.
+const (
+	descriptorsKept = 2
+	noticed         = 15 * time.Second
+)
+
+// stop ends the worker, which has no clients any more, as a person would, and
+// returns what is wrong with it.
 func (w *worker) stop() error {
 	w.cmd.Process.Signal(syscall.SIGCONT)
+	var r resources
+	var err error
+	for begin := time.Now(); time.Since(begin) < noticed; time.Sleep(10 * time.Millisecond) {
+		if r, err = resourcesOf(w.cmd.Process.Pid); err != nil || r.descriptors <= w.idle+descriptorsKept {
+			break
+		}
+	}
+	if n := r.descriptors - w.idle; n > descriptorsKept {
+		err = fmt.Errorf("worker %s holds %d descriptors more than at its start", w.name, n)
+	}
 	w.cmd.Process.Signal(syscall.SIGTERM)
-	return w.cmd.Wait()
+	if e := w.cmd.Wait(); e != nil {
+		err = errors.Join(err, fmt.Errorf("worker %s: %w", w.name, e))
+	}
+	w.look()
+	return errors.Join(append(w.faults, err)...)
 }
 
 // resources of a process.
