@@ -5,9 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -21,6 +24,7 @@ import (
 	"scission/split"
 	"scission/transport"
 	"scission/transport/keys"
+	"scission/transport/simnet"
 )
 
 // drawn is a random network and an input of it. Each layer mixes the values that
@@ -78,16 +82,45 @@ func (d *drawn) whole(t *rapid.T) *tensor.Tensor {
 }
 
 func (d *drawn) run(t *rapid.T, n *Node, as Deployment) *tensor.Tensor {
-	e, err := n.Open(context.Background(), as)
+	out, err := d.try(n, as)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return out
+}
+
+func (d *drawn) try(n *Node, as Deployment) (*tensor.Tensor, error) {
+	e, err := n.Open(context.Background(), as)
+	if err != nil {
+		return nil, err
 	}
 	defer e.Close()
 	out, _, err := e.Run(context.Background(), []*tensor.Tensor{d.in})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return out[0].Clone()
+	return out[0].Clone(), nil
+}
+
+// deployment is that of the stages with one codec on all hops.
+func (d *drawn) deployment(c transport.Codec, hops []split.Hop) Deployment {
+	as := Deployment{Model: d.model, Stages: d.stages, Codecs: map[split.Hop]string{}, Lossy: !c.Lossless()}
+	for _, h := range hops {
+		as.Codecs[h] = c.Name()
+	}
+	return as
+}
+
+// check says whether an output is that of the whole, or as far from it as the
+// codec may make it.
+func (d *drawn) check(got, want *tensor.Tensor, c transport.Codec, hops []split.Hop) error {
+	if !c.Lossless() {
+		return tensortest.Diff(got, want, 0, d.bound(c.Name(), hops))
+	}
+	if !got.Identical(want) {
+		return errors.New("the result is not that of the whole")
+	}
+	return nil
 }
 
 // bound is how far from the whole's an output may be after hops with a lossy
@@ -183,20 +216,100 @@ func TestSplitsOfAnyNetworkEqualTheWholeOverTCPAndTLS(t *testing.T) {
 				device.Peers = map[string]string{"edge": edges[linked], "cloud": cloud}
 				hops := split.Hops(d.stages, device.Name, func(string, string) bool { return linked })
 				for _, c := range transport.Codecs() {
-					as := Deployment{Model: d.model, Stages: d.stages, Codecs: map[split.Hop]string{}, Lossy: !c.Lossless()}
-					for _, h := range hops {
-						as.Codecs[h] = c.Name()
-					}
-					got := d.run(t, device, as)
-					if c.Lossless() {
-						if !got.Identical(want) {
-							t.Fatalf("%v with %s: the result is not that of the whole", d.stages, c.Name())
-						}
-					} else if err := tensortest.Diff(got, want, 0, d.bound(c.Name(), hops)); err != nil {
+					if err := d.check(d.run(t, device, d.deployment(c, hops)), want, c, hops); err != nil {
 						t.Fatalf("%v with %s: %v", d.stages, c.Name(), err)
 					}
 				}
 			})
 		})
 	}
+}
+
+// pipes connects hosts in memory. The connection to a host breaks behind so many
+// bytes in a direction, named as in "edge back".
+type pipes struct {
+	workers map[string]*Node
+	breaks  map[string]simnet.Link
+	serving sync.WaitGroup
+
+	mu   sync.Mutex
+	ends map[string][]int64 // behind which byte each write ended
+}
+
+func (p *pipes) dial(ctx context.Context, host, _ string) (net.Conn, error) {
+	there, back := host+" there", host+" back"
+	a, b := simnet.Pipe(p.breaks[there], p.breaks[back])
+	p.serving.Go(func() { p.workers[host].Serve(context.Background(), &noted{Conn: b, p: p, way: back}) })
+	return &noted{Conn: a, p: p, way: there}, nil
+}
+
+// noted notes where writes end.
+type noted struct {
+	net.Conn
+	p    *pipes
+	way  string
+	sent int64
+}
+
+func (c *noted) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	c.sent += int64(n)
+	c.p.ends[c.way] = append(c.p.ends[c.way], c.sent)
+	return n, err
+}
+
+// overPipes runs a deployment on workers that have no models.
+func (d *drawn) overPipes(t *rapid.T, as Deployment, breaks map[string]simnet.Link) (out *tensor.Tensor, ends map[string][]int64, err error) {
+	p := &pipes{workers: map[string]*Node{}, breaks: breaks, ends: map[string][]int64{}}
+	device := &Node{Name: "device", Threads: 1, DialConn: p.dial, Peers: map[string]string{"edge": "pipe", "cloud": "pipe"}}
+	for _, name := range []string{"edge", "cloud"} {
+		dir, err := os.MkdirTemp("", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		store, err := OpenStore(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.workers[name] = &Node{Name: name, Threads: 1, Store: store, DialConn: p.dial,
+			Load: func(string, map[string]tensor.Shape) (*graph.Graph, io.Closer, error) { return d.model.Graph, nil, nil }}
+	}
+	p.workers["edge"].Peers = map[string]string{"cloud": "pipe"}
+	out, err = d.try(device, as)
+	p.serving.Wait()
+	return out, p.ends, err
+}
+
+// At whichever end of a frame a connection breaks, a run is an error or its
+// results are as without that: never others, whatever the codec.
+func TestABrokenConnectionGivesAnErrorOrTheResultsOfTheWhole(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := drawNetwork(t)
+		want := d.whole(t)
+		hops := split.Hops(d.stages, "device", nil)
+		c := rapid.SampledFrom(transport.Codecs()).Draw(t, "codec")
+		as := d.deployment(c, hops)
+		out, ends, err := d.overPipes(t, as, nil)
+		if err == nil {
+			err = d.check(out, want, c, hops)
+		}
+		if err != nil {
+			t.Fatalf("%v with %s: %v", d.stages, c.Name(), err)
+		}
+		for _, way := range slices.Sorted(maps.Keys(ends)) {
+			slices.Sort(ends[way]) // which may be of several connections
+			for _, at := range slices.Compact(ends[way]) {
+				out, _, err := d.overPipes(t, as, map[string]simnet.Link{way: {Cut: at}})
+				if err != nil {
+					continue
+				}
+				if err := d.check(out, want, c, hops); err != nil {
+					t.Fatalf("%v with %s, %s broken behind byte %d: %v", d.stages, c.Name(), way, at, err)
+				}
+			}
+		}
+	})
 }
