@@ -299,16 +299,18 @@ func TestABrokenConnectionGivesAnErrorOrTheResultsOfTheWhole(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v with %s: %v", d.stages, c.Name(), err)
 		}
-		for _, way := range slices.Sorted(maps.Keys(ends)) {
-			slices.Sort(ends[way]) // which may be of several connections
-			for _, at := range slices.Compact(ends[way]) {
-				out, _, err := d.overPipes(t, as, map[string]simnet.Link{way: {Cut: at}})
-				if err != nil {
-					continue
-				}
-				if err := d.check(out, want, c, hops); err != nil {
-					t.Fatalf("%v with %s, %s broken behind byte %d: %v", d.stages, c.Name(), way, at, err)
-				}
+		if len(ends) == 0 {
+			return // nothing travels
+		}
+		way := rapid.SampledFrom(slices.Sorted(maps.Keys(ends))).Draw(t, "way")
+		slices.Sort(ends[way]) // which may be of several connections
+		for _, at := range slices.Compact(ends[way]) {
+			out, _, err := d.overPipes(t, as, map[string]simnet.Link{way: {Cut: at}})
+			if err != nil {
+				continue
+			}
+			if err := d.check(out, want, c, hops); err != nil {
+				t.Fatalf("%v with %s, %s broken behind byte %d: %v", d.stages, c.Name(), way, at, err)
 			}
 		}
 	})
