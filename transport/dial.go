@@ -87,7 +87,7 @@ func (o Options) allow(address string) error {
 	if o.Insecure || o.Keys != nil || loopback(address) {
 		return nil
 	}
-	return fmt.Errorf("%w: %s; give Keys, or set Insecure", ErrPlaintext, address)
+	return fmt.Errorf("%w: %s", ErrPlaintext, address)
 }
 
 // Encrypts reports whether connections use TLS whose address, "ip:port", that is

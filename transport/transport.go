@@ -37,7 +37,7 @@ var (
 	ErrVersion = errors.New("protocol version mismatch")
 	// ErrCodec: a codec that this package, or the peer, does not know.
 	ErrCodec = errors.New("unknown codec")
-	// ErrPlaintext: an address that is not loopback, without Options.Insecure.
+	// ErrPlaintext: an address that is not loopback, without Options.Keys or Options.Insecure.
 	ErrPlaintext = errors.New("plaintext off the loopback interface")
 	// ErrEncryption: one side uses TLS and the other does not.
 	ErrEncryption = errors.New("TLS on one side only")

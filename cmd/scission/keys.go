@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -137,6 +139,9 @@ commands look for it. Files are never replaced.`,
 				return err
 			}
 			authority, err := keys.ReadAuthority(from)
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%w; \"scission keys init\" makes an authority", err)
+			}
 			if err != nil {
 				return err
 			}

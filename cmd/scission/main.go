@@ -18,6 +18,7 @@ import (
 
 	"scission/ops"
 	"scission/split"
+	"scission/transport"
 )
 
 // Exit codes.
@@ -101,6 +102,9 @@ satisfies the query, 4 a result is not as it should be.`,
 		return exitOK
 	}
 	fmt.Fprintln(stderr, "scission:", err)
+	if errors.Is(err, transport.ErrPlaintext) {
+		fmt.Fprintln(stderr, `scission: connections that leave this machine need keys, see "scission keys --help"; or --insecure where you trust everybody on the network`)
+	}
 	switch {
 	case errors.Is(err, errUsage) || !a.started:
 		return exitUsage

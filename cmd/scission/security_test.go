@@ -208,6 +208,22 @@ func TestKeysAreNotReplacedAndSayWhoseTheyAre(t *testing.T) {
 	}
 }
 
+func TestWhoHasNoKeysIsToldHowToMakeThem(t *testing.T) {
+	t.Setenv(keysVariable, "")
+	for _, variable := range []string{"XDG_CONFIG_HOME", "HOME", "AppData"} {
+		t.Setenv(variable, t.TempDir())
+	}
+	for says, args := range map[string]string{
+		"scission keys init":   "keys issue edge",
+		"scission keys --help": "serve --listen 192.0.2.1:0 --name edge --store " + t.TempDir(),
+		"--insecure":           "top 192.0.2.1:7001 --once",
+	} {
+		if _, stderr := want(t, exitFailure, strings.Fields(args)...); !strings.Contains(stderr, says) {
+			t.Errorf("%s: says %q, want %q", args, stderr, says)
+		}
+	}
+}
+
 // systemd knows every line of the unit, and the program every flag.
 func TestTheUnitOfSystemdIsValid(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("systemd", "scission.service"))

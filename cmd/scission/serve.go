@@ -82,8 +82,15 @@ there can read and change what is sent, and use the worker.
 
 What clients may do is in their certificates; --allow narrows it. --limit bounds
 what they can take, and so does a YAML file (--config) with the maps "limits" and
-"allow", which holds what is not given as a flag. Limits, with what they are
-without a word about them:
+"allow", which holds what is not given as a flag:
+
+  limits:
+    connections: 8
+    tensor: 64MB
+  allow:
+    device: run,upload
+
+Limits, with what they are without a word about them:
 
 ` + limitsHelp(),
 		Example: `  scission serve --listen 127.0.0.1:7001 --name edge --store /var/lib/scission

@@ -28,10 +28,22 @@ const maxServeConfig = 1 << 18
 // --config names, with --limit and --allow before it.
 type serveConfig struct {
 	Limits map[string]string   `yaml:"limits"`
-	Allow  map[string][]string `yaml:"allow"` // roles by the name of a certificate
+	Allow  map[string]roleList `yaml:"allow"` // by the name of a certificate
 
 	file          string
 	limits, allow []string // flags
+}
+
+// roleList is names of roles: in YAML a list, or text as --allow takes it.
+type roleList []string
+
+// UnmarshalYAML is yaml.Unmarshaler's.
+func (r *roleList) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		*r = roleList{n.Value}
+		return nil
+	}
+	return n.Decode((*[]string)(r))
 }
 
 // shortcuts are limits that have flags of their own.
@@ -174,9 +186,9 @@ func (s *serveConfig) read(c *cobra.Command) (*bounds, map[string]keys.Roles, er
 			return nil, nil, usagef("--allow %q, want NAME=ROLES", l)
 		}
 		if s.Allow == nil {
-			s.Allow = map[string][]string{}
+			s.Allow = map[string]roleList{}
 		}
-		s.Allow[name] = []string{roles}
+		s.Allow[name] = roleList{roles}
 	}
 	b, err := s.bounds()
 	if err != nil {

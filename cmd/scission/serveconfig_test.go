@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"scission/transport/keys"
 )
 
 // Each limit of the help can be set, to a value of its own and nothing else.
@@ -38,6 +40,29 @@ func TestEveryLimitCanBeSet(t *testing.T) {
 			if k == i && got != want || k != i && got != "0" {
 				t.Errorf("%s=%s sets %s to %s", l.name, text, other.name, got)
 			}
+		}
+	}
+}
+
+func TestRolesOfAFileAreAListOrText(t *testing.T) {
+	for _, roles := range []string{"[run, upload]", "run,upload", "\n  - run\n  - upload"} {
+		var c serveConfig
+		if err := c.parse([]byte("allow:\n  device: " + roles)); err != nil {
+			t.Errorf("%q: %v", roles, err)
+			continue
+		}
+		if allow, err := c.roles(); err != nil || len(allow) != 1 || allow["device"] != keys.Run|keys.Upload {
+			t.Errorf("%q: got %v, error %v", roles, allow, err)
+		}
+	}
+	for _, roles := range []string{"{run: true}", "king", "[[run]]"} {
+		var c serveConfig
+		err := c.parse([]byte("allow:\n  device: " + roles))
+		if err == nil {
+			_, err = c.roles()
+		}
+		if err == nil {
+			t.Errorf("%q: no error, %v", roles, c.Allow)
 		}
 	}
 }

@@ -22,10 +22,10 @@
 //
 // # What is decided
 //
-// [Options] has the rules. The plan stays unless another is faster by a margin for several estimates in a
-// row, the last switch is long enough ago or has cost enough since, and the gain pays for the switch. A collapse, a request that does
-// not come back and a failure of a host do not wait. A link that nothing uses is probed, by at most a
-// hundredth of what it carries.
+// [Rules] has the numbers. The plan stays unless another is faster by a margin for several estimates in a
+// row, the last switch is long enough ago or staying has cost enough since, and the gain pays for the switch.
+// A collapse, a request that does not come back and a failure of a host do not wait. A link that nothing uses
+// is probed, by at most a hundredth of what it carries.
 //
 // # What it does not know
 //
