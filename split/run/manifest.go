@@ -263,6 +263,17 @@ func (b bitset) list() (l []int) {
 	return l
 }
 
+// only returns the numbers that keep holds for.
+func (b bitset) only(keep func(i int) bool) bitset {
+	kept := make(bitset, len(b))
+	for _, i := range b.list() {
+		if keep(i) {
+			kept.add(i)
+		}
+	}
+	return kept
+}
+
 // or adds the numbers of other, a set of the same size.
 func (b bitset) or(other bitset) {
 	for i := range b {

@@ -446,13 +446,13 @@ func (h *stored) content() *Content {
 	}}
 }
 
-// missing returns those of the needed chunks that are not there.
-func (h *stored) missing(needed func(i int) bool) bitset {
+// missing returns the chunks that are not there.
+func (h *stored) missing() bitset {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	lacks := newBitset(h.chunks())
 	for i := range h.chunks() {
-		if !h.have.has(i) && needed(i) {
+		if !h.have.has(i) {
 			lacks.add(i)
 		}
 	}

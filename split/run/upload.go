@@ -46,11 +46,11 @@ func (l *loaded) Close() error {
 // or without any segment all layers, are computed from, it returns these instead. It
 // is the only way to a graph of the store, so that no layer runs without its weights.
 func (n *Node) build(h *stored, r modelRequest, segments []split.Segment) (l *loaded, missing bitset, err error) {
-	structure := h.missing(func(i int) bool { return i < h.structureChunks() })
+	rest := h.missing() // what comes while the model is read may come too late for it
+	structure := rest.only(func(i int) bool { return i < h.structureChunks() })
 	if structure.count() > 0 {
 		return nil, structure, nil
 	}
-	rest := h.missing(func(int) bool { return true })
 	g, model, err := n.Load(h.path(), r.Shapes)
 	l = &loaded{h, g, model}
 	switch {
@@ -63,7 +63,7 @@ func (n *Node) build(h *stored, r modelRequest, segments []split.Segment) (l *lo
 		spare, ok := model.(Sparer)
 		if missing = rest; ok && len(segments) > 0 {
 			ranges := spare.Spare(func(layer int) bool { return within(layer, segments) })
-			missing = h.missing(func(i int) bool { return !covered(h.weight(i), ranges) })
+			missing = rest.only(func(i int) bool { return !covered(h.weight(i), ranges) })
 		}
 		if missing.count() == 0 {
 			return l, nil, nil

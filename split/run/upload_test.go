@@ -411,6 +411,57 @@ func TestManyClientsSendOneModelAtOnce(t *testing.T) {
 	}
 }
 
+// What arrives while a graph is built may have been read before as zeros, so that
+// graph is not run.
+func TestWhatComesWhileAGraphIsBuiltIsTooLateForIt(t *testing.T) {
+	store, err := OpenStore(t.TempDir(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := weightedModel()
+	man, err := m.Content.manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := store.take(man)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.release()
+	arrive := func(want func(i int) bool) {
+		chunks := h.missing().only(want).list()
+		if err := h.claim(chunks); err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range chunks {
+			b := make([]byte, man.length(i))
+			if err := errors.Join(man.read(m.Content.file, i, b), h.write(i, b)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.unclaim(chunks)
+	}
+	arrive(func(i int) bool { return i < man.structureChunks() })
+	r, err := m.request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := &Node{Load: func(path string, shapes map[string]tensor.Shape) (*graph.Graph, io.Closer, error) {
+		g, c, err := loadWeighted(path, shapes)
+		arrive(func(int) bool { return true })
+		return g, c, err
+	}}
+	part := []split.Segment{{From: 2, To: 3}}
+	if l, missing, err := late.build(h, r, part); l != nil || missing.count() == 0 || err != nil {
+		t.Errorf("with weights that came too late: graph %v, %d chunks missing, error %v, want none, some and none", l, missing.count(), err)
+	}
+	l, missing, err := late.build(h, r, part)
+	if l == nil || missing.count() != 0 || err != nil {
+		t.Fatalf("with weights that were there: graph %v, %d chunks missing, error %v, want one, none and none", l, missing.count(), err)
+	}
+	l.model.Close()
+}
+
 // A byte that is wrong ends the upload; what came before it is kept, nothing is run,
 // and a client that has the right bytes need only send the rest.
 func TestWrongByteIsRefused(t *testing.T) {
