@@ -61,7 +61,7 @@ const (
 	DefaultMaxPeerConns = 48
 	// DefaultMaxHandshakes those that have not said yet who they are, or are
 	// told that the node is busy.
-	DefaultMaxHandshakes = 128
+	DefaultMaxHandshakes = 512
 	// DefaultMaxTime bounds the time of one request.
 	DefaultMaxTime = time.Hour
 )
