@@ -124,6 +124,7 @@ networks are seeded random numbers.`,
 	c.inputs.flags(cmd)
 	f := cmd.Flags()
 	f.Float64SliceVar(&c.mbits, "mbit", []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}, "bandwidths of the link in `MBIT/S`")
+	f.Lookup("mbit").DefValue = strings.Join(strings.Fields(fmt.Sprint(c.mbits)), ",")
 	f.DurationVar(&c.latency, "latency", 2*time.Millisecond, "of the link, one way")
 	f.Float64Var(&c.slowdown, "emulate-slowdown", 8, "the device is `N` times slower than the edge")
 	f.StringSliceVar(&c.lossy, "lossy", []string{transport.U8.Name(), transport.U8Channel.Name()}, "codecs of the second choice that change what they send; none leaves it out")

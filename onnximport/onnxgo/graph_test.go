@@ -237,8 +237,18 @@ func TestViewsAreReadAsTheyAreSeen(t *testing.T) {
 }
 
 func TestEveryTypeOfElementsGoesThereAndBack(t *testing.T) {
-	for d := tensor.Undefined; d < 20; d++ {
-		if !d.Valid() || d == tensor.Float16 || d == tensor.BFloat16 {
+	shared := []tensor.DType{
+		tensor.Float32, tensor.Float64, tensor.Bool, tensor.Int8, tensor.Int16, tensor.Int32, tensor.Int64,
+		tensor.Uint8, tensor.Uint16, tensor.Uint32, tensor.Uint64,
+	}
+	for d := range tensor.DType(64) {
+		if !d.Valid() {
+			continue
+		}
+		if !slices.Contains(shared, d) {
+			if y, err := toGorgonia(tensor.New(d, 2)); err == nil {
+				t.Errorf("%v became %v, want an error", d, y)
+			}
 			continue
 		}
 		for _, shape := range []tensor.Shape{{}, {1}, {2, 3}} {
@@ -255,10 +265,8 @@ func TestEveryTypeOfElementsGoesThereAndBack(t *testing.T) {
 			}
 		}
 	}
-	for _, x := range []*tensor.Tensor{tensor.New(tensor.Float16, 2), tensor.New(tensor.Float32, 2, 0)} {
-		if y, err := toGorgonia(x); err == nil {
-			t.Errorf("%v became %v, want an error", x.Type, y)
-		}
+	if y, err := toGorgonia(tensor.New(tensor.Float32, 2, 0)); err == nil {
+		t.Errorf("no elements became %v, want an error", y)
 	}
 }
 
