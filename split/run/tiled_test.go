@@ -129,6 +129,9 @@ func TestTiledStagesOverSocketsEqualTheWhole(t *testing.T) {
 }
 
 func TestHeadsOfNetworksOverTiledWorkersEqualTheWhole(t *testing.T) {
+	if testing.Short() {
+		t.Skip("two networks of the zoo take minutes on an emulated processor")
+	}
 	for _, name := range []string{"mobilenetv2", "resnet50"} {
 		g, err := zoo.Build(name)
 		if err != nil {
