@@ -62,8 +62,8 @@ func (s *Shaper) Conn(c net.Conn) net.Conn {
 	s.mu.Lock()
 	out, in := s.there.line(s.state), s.back.line(s.state)
 	s.mu.Unlock()
-	in.exact = out.exact
 	b := &bothWays{shape(c, out), in, make(chan struct{})}
+	in.exact = out.exact
 	go b.take()
 	return b
 }

@@ -350,3 +350,14 @@ func TestCloseOfAShapersConnectionEndsReadAndIsSeenByThePeer(t *testing.T) {
 		t.Errorf("Read after the peer has closed: %v, want %v", err, io.EOF)
 	}
 }
+
+// Without it a direction is a millisecond late whenever the process has nothing else to do.
+func TestBothWaysOfAShapersSocketWaitByTheSystemsClock(t *testing.T) {
+	a, b := loopback(t)
+	defer b.Close()
+	c := NewShaper(Link{}, Link{}).Conn(a).(*bothWays)
+	defer c.Close()
+	if !c.out.exact || !c.in.exact {
+		t.Errorf("exact there: %v, back: %v, want both", c.out.exact, c.in.exact)
+	}
+}
