@@ -83,9 +83,10 @@ func TestExecAdaptsToALinkThatCollapses(t *testing.T) {
 			t.Errorf("decision %+v", d)
 		}
 	}
-	last := r.Decisions[len(r.Decisions)-1]
-	if last.Error != "" || !last.To.Native() || last.To[0].Host != deviceName {
-		t.Errorf("the last decision is %+v, want all on the device", last)
+	made := slices.DeleteFunc(slices.Clone(r.Decisions), func(d decisionReport) bool { return d.Error != "" }) // such as one that the end of the run cut short
+	last := made[len(made)-1]
+	if !last.To.Native() || last.To[0].Host != deviceName {
+		t.Errorf("the last decision that was carried out is %+v, want all on the device", last)
 	}
 	var sum time.Duration
 	requests := 0

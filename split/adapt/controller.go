@@ -251,6 +251,7 @@ func (c *Controller) Observe(now time.Duration, r Request) Decision {
 		for _, p := range c.probes {
 			if pair(x.There.From, x.There.To) == pair(p.source, p.host) {
 				p.used += x.There.Bytes + x.Back.Bytes
+				p.silent = false
 			}
 		}
 	}
@@ -319,6 +320,8 @@ func (c *Controller) decide(now time.Duration) Decision {
 		return c.hold(d, Count, "%s, in %d estimates in a row of %d", c.gain(d), c.streak, c.rules.Count)
 	case c.probing():
 		return c.hold(d, Count, "%s, but a link is still being measured", c.gain(d))
+	case c.unknown(now, d.To):
+		return c.hold(d, Count, "%s, but a link of it does not answer a probe", c.gain(d))
 	case c.target != "":
 		return c.hold(d, Pending, "a switch is under way")
 	case now-c.switched < wait && c.lost < time.Duration(c.rules.Share*float64(wait)):

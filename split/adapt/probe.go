@@ -43,7 +43,11 @@ type prober struct {
 	trip         time.Duration // when the round trip was measured
 	tripped      bool
 	took         window // of exchanges, the shortest of which is the round trip
-	ways         [2]way // there, back
+	// asked is when the probe under way was sent, and asking whether one is. silent says that the last one was never
+	// answered.
+	asked          time.Duration
+	asking, silent bool
+	ways           [2]way // there, back
 	// used is the bytes of the requests that went between the two hosts, and probed those of the probes while
 	// the plan used the link.
 	used, probed int64
@@ -73,7 +77,7 @@ func (p *prober) link(i int) (from, to string) {
 // Unanswered before the next.
 func (c *Controller) Probe(now time.Duration) (Probe, bool) {
 	for _, p := range c.probes {
-		if c.down[p.host] || c.uses(p) && probeShare*p.probed > p.used {
+		if c.down[p.host] || uses(c.current, p) && probeShare*p.probed > p.used {
 			for i := range p.ways { // what was found out so far counts
 				p.ways[i].chain, p.ways[i].wire = 0, 0
 			}
@@ -90,6 +94,7 @@ func (c *Controller) Probe(now time.Duration) (Probe, bool) {
 			if now < w.due {
 				continue
 			}
+			p.asked, p.asking = now, true
 			if !p.tripped || now-p.trip >= fresh {
 				return Probe{Host: p.host}, true
 			}
@@ -103,9 +108,9 @@ func (c *Controller) Probe(now time.Duration) (Probe, bool) {
 	return Probe{}, false
 }
 
-// uses says whether the plan sends anything between the two hosts.
-func (c *Controller) uses(p *prober) bool {
-	return slices.ContainsFunc(c.current.Hops, func(h split.HopCost) bool {
+// uses says whether a plan sends anything between the two hosts.
+func uses(e split.Estimate, p *prober) bool {
+	return slices.ContainsFunc(e.Hops, func(h split.HopCost) bool {
 		return h.From == p.source && h.To == p.host || h.From == p.host && h.To == p.source
 	})
 }
@@ -113,6 +118,15 @@ func (c *Controller) uses(p *prober) bool {
 // probing says whether probes follow each other at once, because a link is faster than was known.
 func (c *Controller) probing() bool {
 	return slices.ContainsFunc(c.probes, func(p *prober) bool { return p.ways[0].chain > 0 || p.ways[1].chain > 0 })
+}
+
+// unknown says whether a plan uses a link that has not answered the probe that was sent last, in time or at all.
+func (c *Controller) unknown(now time.Duration, e split.Estimate) bool {
+	return slices.ContainsFunc(c.probes, func(p *prober) bool {
+		predicted := c.est.RoundTrip(p.source, p.host) + probeWire
+		limit := max(time.Duration(c.rules.Overdue*float64(predicted)), predicted+c.rules.OverdueLeast)
+		return (p.silent || p.asking && now-p.asked > limit) && uses(e, p)
+	})
 }
 
 // find is the prober of a host; nil where its links are not probed.
@@ -130,7 +144,8 @@ func (c *Controller) Probed(now time.Duration, probe Probe, x Exchange) Decision
 	if p == nil {
 		return c.hold(Decision{At: now, From: c.current}, Waiting, "%s is not probed", probe.Host)
 	}
-	if c.uses(p) {
+	p.asking, p.silent = false, false
+	if uses(c.current, p) {
 		p.probed += x.There.Bytes + x.Back.Bytes
 	}
 	if probe.Send == 0 && probe.Reply == 0 {
@@ -180,6 +195,7 @@ func (c *Controller) Probed(now time.Duration, probe Probe, x Exchange) Decision
 // Unanswered says that a probe has no answer, after the time that it took to find out.
 func (c *Controller) Unanswered(now time.Duration, probe Probe) {
 	if p := c.find(probe.Host); p != nil {
+		p.asking, p.silent = false, true
 		for i := range p.ways {
 			p.ways[i] = way{due: now + maxRest}
 		}

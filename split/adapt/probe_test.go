@@ -139,6 +139,34 @@ func TestProbeWithoutAnswerIsRepeatedLater(t *testing.T) {
 	}
 }
 
+// A link that is slower than is known lets a probe wait, behind what it still carries.
+func TestNoPlanIsSwitchedToWhoseLinkDoesNotAnswerAProbe(t *testing.T) {
+	c := pilotOf(t, 2*mbit, Options{})
+	p, due := c.Probe(0)
+	if !due {
+		t.Fatal("nothing to probe")
+	}
+	learn(c, 100*mbit)
+	now := time.Duration(0)
+	stays := func(until time.Duration) {
+		t.Helper()
+		for ; now < until; now += 100 * time.Millisecond {
+			if d := c.Observe(now, Request{}); d.Switch {
+				t.Fatalf("at %v: %v", now, d)
+			}
+		}
+	}
+	stays(10 * time.Second)
+	c.Unanswered(now, p)
+	stays(now + maxRest)
+	if p, due = c.Probe(now); !due {
+		t.Fatal("nothing to probe after a rest")
+	}
+	stays(now + time.Second)
+	c.Probed(now, p, exchange(int64(p.Send+probeFrame), int64(p.Reply+probeFrame), 100*mbit, 0))
+	settle(t, c, &now, onEdge)
+}
+
 // Probes follow each other at once where a link is faster than was known, and no plan is changed meanwhile; where
 // the plan uses the link, the hundredth of its bytes may be spent before they end.
 func TestProbesWithoutBytesLeftHinderNoSwitch(t *testing.T) {
