@@ -187,15 +187,16 @@ func (w *seams) at(ctx context.Context, p int) ([]*tensor.Tensor, error) {
 	return w.tensors[p], nil
 }
 
-// seam finds the smallest surroundings of the cut at p, which is neither the
-// first nor the last, that show all that the cut changes: the joined piece has
-// the plan of the whole model wherever the others differ from it, and behind
-// the cut the plans meet again.
+// seam finds small surroundings of the cut at p, which is neither the first nor
+// the last, that show all that the cut changes: the joined piece has the plan of
+// the whole model wherever the others differ from it, and behind the cut the
+// plans meet again. Each time that they do not show it they grow by twice as
+// many positions, since what takes long is to compile them.
 func (w *seams) seam(p int) (*seam, error) {
 	layers := len(w.graph.Nodes)
 	from, to := w.lower(w.reach(p)), w.upper(p)
 	var s seam
-	for {
+	for step := 1; ; step *= 2 {
 		var err error
 		if s.joined == nil || s.joined.segment != (split.Segment{From: from, To: to}) {
 			if s.joined, err = w.node.newPiece(w.graph, split.Segment{From: from, To: to}); err != nil {
@@ -216,9 +217,13 @@ func (w *seams) seam(p int) (*seam, error) {
 		met := slices.Equal(s.joined.exits(), s.behind.exits())
 		switch {
 		case !met && to < layers || !like && from == 0 && to < layers:
-			to = w.upper(to)
+			for range step {
+				to = min(w.upper(to), layers)
+			}
 		case !like && from > 0:
-			from = w.lower(from)
+			for range step {
+				from = w.lower(from)
+			}
 		default:
 			s.leave.drop(s.before, s.joined)
 			s.enter.drop(s.behind, s.joined)
