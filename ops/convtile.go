@@ -124,8 +124,5 @@ func (c *convolution) choosePart(in, out []graph.Fact) (a algorithm, s, whole co
 	}
 	s = whole
 	s.IH, s.OH, s.PadTop = h.in, h.out, h.before
-	if a == atrous && !conv.TapsPay(s) {
-		a = direct // of the same bits
-	}
 	return a, s, whole
 }

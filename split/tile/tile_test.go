@@ -316,6 +316,21 @@ func TestRowsOfWorkersAreRowsOfTheWhole(t *testing.T) {
 	})
 }
 
+// What the whole sums tap by tap, for much of what its kernel meets is padding, a part does as well that meets less.
+func TestDilatedConvolutionsTile(t *testing.T) {
+	for _, size := range [][2]int{{9, 8}, {20, 9}, {33, 12}} {
+		for _, dilation := range []int{2, 4, 7} {
+			n := newNetwork(5, 1, 48, size[0], size[1])
+			pads := []int{dilation, dilation, dilation, dilation}
+			n.conv(n.last, 32, 3, "pads", pads, "dilations", []int{dilation, dilation})
+			g := n.done()
+			for _, shares := range [][]int{{1, 1}, {3, 1}, {2, 3, 1}} {
+				same(t, g, split.Segment{From: 0, To: len(g.Nodes)}, shares)
+			}
+		}
+	}
+}
+
 // Strassen's algorithm calculates pixels together that lie far apart: the tile has
 // rows enough around those that it gives.
 func TestPointwiseConvolutionsOfManyChannelsTile(t *testing.T) {

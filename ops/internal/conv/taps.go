@@ -36,9 +36,12 @@ type span struct{ from, to int }
 // tapsShare is the share of products with padding from which on it pays to sum tap by tap.
 const tapsShare = 0.2
 
+// TapsAccept reports whether NewTaps takes the shape.
+func TapsAccept(s Shape) bool { return Accepts(s, false) && s.Groups == 1 }
+
 // TapsPay reports whether NewTaps takes the shape and leaves out enough products.
 func TapsPay(s Shape) bool {
-	if !Accepts(s, false) || s.Groups > 1 {
+	if !TapsAccept(s) {
 		return false
 	}
 	met := float64(meets(s.KH, s.StrideH, s.DilationH, s.PadTop, s.IH, s.OH)) * float64(meets(s.KW, s.StrideW, s.DilationW, s.PadLeft, s.IW, s.OW))
@@ -64,10 +67,10 @@ func reached(k, stride, dilation, pad, in, out int) span {
 }
 
 // NewTaps packs the weights [OC][IC][KH][KW] for the best implementation that this machine has. It keeps no slice that
-// it is given. It panics unless TapsPay, or if a slice is not as long as the shape says.
+// it is given. It panics unless TapsAccept, or if a slice is not as long as the shape says.
 func NewTaps(s Shape, weights []float32, e Epilogue) *Taps {
-	if !TapsPay(s) {
-		panic(fmt.Sprintf("conv: shape %+v is not one to sum tap by tap", s))
+	if !TapsAccept(s) {
+		panic(fmt.Sprintf("conv: shape %+v cannot be summed tap by tap", s))
 	}
 	return newTaps(best(), s, weights, e)
 }
