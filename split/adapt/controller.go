@@ -379,7 +379,12 @@ func (c *Controller) limit(predicted time.Duration) time.Duration {
 	if len(c.recent) == c.rules.Recent {
 		usual = min(usual, 2*slices.Max(c.recent))
 	}
-	return max(times(c.rules.Overdue), usual, predicted+c.rules.OverdueLeast)
+	return max(c.rules.patience(predicted), usual)
+}
+
+// patience is how long at least what is predicted to take a time is waited for.
+func (r Rules) patience(predicted time.Duration) time.Duration {
+	return max(time.Duration(r.Overdue*float64(predicted)), predicted+r.OverdueLeast)
 }
 
 // Fail says that a host has failed: no plan uses it until Restore.

@@ -25,7 +25,8 @@
 // [Rules] has the numbers. The plan stays unless another is faster by a margin for several estimates in a
 // row, the last switch is long enough ago or staying has cost enough since, and the gain pays for the switch.
 // A collapse, a request that does not come back and a failure of a host do not wait. A link that nothing uses
-// is probed, by at most a hundredth of what it carries.
+// is probed, by at most a hundredth of what it carries; while it does not answer, no gain leads to a plan that
+// uses it.
 //
 // # What it does not know
 //

@@ -123,9 +123,8 @@ func (c *Controller) probing() bool {
 // unknown says whether a plan uses a link that has not answered the probe that was sent last, in time or at all.
 func (c *Controller) unknown(now time.Duration, e split.Estimate) bool {
 	return slices.ContainsFunc(c.probes, func(p *prober) bool {
-		predicted := c.est.RoundTrip(p.source, p.host) + probeWire
-		limit := max(time.Duration(c.rules.Overdue*float64(predicted)), predicted+c.rules.OverdueLeast)
-		return (p.silent || p.asking && now-p.asked > limit) && uses(e, p)
+		late := p.asking && now-p.asked > c.rules.patience(c.est.RoundTrip(p.source, p.host)+probeWire)
+		return (p.silent || late) && uses(e, p)
 	})
 }
 

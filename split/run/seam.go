@@ -218,7 +218,7 @@ func (w *seams) seam(p int) (*seam, error) {
 		switch {
 		case !met && to < layers || !like && from == 0 && to < layers:
 			for range step {
-				to = min(w.upper(to), layers)
+				to = w.upper(to)
 			}
 		case !like && from > 0:
 			for range step {
@@ -254,7 +254,7 @@ func (w *seams) lower(p int) int {
 }
 
 // upper is the first position behind p across which the whole model joins
-// nothing.
+// nothing, or its end.
 func (w *seams) upper(p int) int {
 	for p++; p < len(w.graph.Nodes); p++ {
 		done, joined := false, false
@@ -269,7 +269,7 @@ func (w *seams) upper(p int) int {
 			break
 		}
 	}
-	return p
+	return min(p, len(w.graph.Nodes))
 }
 
 // compare finds what the cut at p changes, and reports whether the joined piece
