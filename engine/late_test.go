@@ -111,3 +111,27 @@ func TestLateValuesKeepToTheMemoryLimit(t *testing.T) {
 		}
 	}
 }
+
+func TestRunsTogetherWithLateValuesAreThoseOfEach(t *testing.T) {
+	plan, err := engine.Compile(chosen(t), engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := make([]engine.Run, 4)
+	for i := range runs {
+		x := tensor.New(tensor.Float32, 12)
+		for k := range i {
+			x.F32()[3*k] = float32(i)
+		}
+		runs[i] = engine.Run{Session: plan.NewSession(), Context: context.Background(), In: []*tensor.Tensor{x, tensor.Of([]int64{12}, 1)}}
+	}
+	engine.RunTogether(runs)
+	for i, r := range runs {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		if got := r.Out[1].F32(); len(got) != i || i > 0 && got[i-1] != float32(i) {
+			t.Errorf("run %d of %d gives %v, want %d times %d", i, len(runs), got, i, i)
+		}
+	}
+}

@@ -109,30 +109,56 @@ type worker struct {
 	wake   chan struct{}
 }
 
-// job is some steps of kernels, one after the other.
+// job is some steps of kernels, one after the other, each for some lanes.
 type job struct {
 	// next does what is not shared out on worker id and sets the fields below
 	// to the next step that is. It returns false if there is none.
 	next func(id int) bool
 
-	step    *graph.Step
-	in, out []*tensor.Tensor
-	exec    []graph.Exec // one for each worker of the team
-	pieces  int
-	err     atomic.Pointer[error]
+	step   *graph.Step
+	lanes  []*lane
+	exec   []exec // one for each worker of the team
+	pieces int
 }
 
-// run does iterations of piece p on worker id.
+// lane is one run's part of a job.
+type lane struct {
+	in, out []*tensor.Tensor // of the kernel whose step is done
+	temp    []byte
+	err     atomic.Pointer[error] // the first
+}
+
+// exec is a worker's, in a cache line of its own.
+type exec struct {
+	graph.Exec
+	_ [16]byte
+}
+
+// run does the iterations of piece p on worker id: those of one lane before those
+// of the next, so that a worker keeps to few lanes and finds their values in its
+// core's cache in one step after the other.
 func (j *job) run(p, id int) {
+	n := j.step.N
+	all := n * len(j.lanes)
+	lo, hi := p*all/j.pieces, (p+1)*all/j.pieces
+	for k := lo / max(n, 1); lo < hi; k++ {
+		to := min(hi, (k+1)*n)
+		j.lanes[k].run(j.step, &j.exec[id].Exec, lo-k*n, to-k*n)
+		lo = to
+	}
+}
+
+// run does the iterations [from, to) of a step.
+func (l *lane) run(step *graph.Step, x *graph.Exec, from, to int) {
 	defer func() {
 		if r := recover(); r != nil {
-			j.recovered(r)
+			l.recovered(r)
 		}
 	}()
-	lo, hi := p*j.step.N/j.pieces, (p+1)*j.step.N/j.pieces
-	for i := lo; i < hi; i++ {
-		if err := j.step.Do(&j.exec[id], j.in, j.out, i); err != nil {
-			j.fail(err)
+	x.Temp = l.temp
+	for i := from; i < to; i++ {
+		if err := step.Do(x, l.in, l.out, i); err != nil {
+			l.fail(err)
 			return
 		}
 	}
@@ -144,12 +170,12 @@ func (j *job) serial(id int) {
 	j.run(0, id)
 }
 
-func (j *job) fail(err error) { j.err.CompareAndSwap(nil, &err) }
+func (l *lane) fail(err error) { l.err.CompareAndSwap(nil, &err) }
 
 // recovered turns a panic of a kernel, which is a defect of ours, into an
 // error of the run, so that one model cannot stop a worker's other sessions.
-func (j *job) recovered(p any) {
-	j.fail(fmt.Errorf("kernel panicked: %v\n%s", p, debug.Stack()))
+func (l *lane) recovered(p any) {
+	l.fail(fmt.Errorf("kernel panicked: %v\n%s", p, debug.Stack()))
 }
 
 var (

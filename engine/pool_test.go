@@ -13,10 +13,10 @@ import (
 
 // steps is a job of steps with some pieces each, of a team. do is told the step, and the piece, that is done.
 func steps(pieces []int, team int, do func(step, piece int) error) *job {
-	j := &job{exec: make([]graph.Exec, team)}
+	j := &job{exec: make([]exec, team), lanes: []*lane{{}}}
 	at := -1
 	j.next = func(int) bool {
-		if at++; at == len(pieces) || j.err.Load() != nil {
+		if at++; at == len(pieces) || j.lanes[0].err.Load() != nil {
 			return false
 		}
 		step := at
@@ -74,7 +74,7 @@ func TestEachPieceIsDoneOnceByAMemberOfTheTeam(t *testing.T) {
 		}
 		j, done := counted(pieces, team)
 		p.do(j)
-		if err := j.err.Load(); err != nil {
+		if err := j.lanes[0].err.Load(); err != nil {
 			t.Fatal(*err)
 		}
 		checkDoneOnce(t, done)
@@ -111,7 +111,7 @@ func TestAnErrorEndsTheJob(t *testing.T) {
 		return nil
 	})
 	p.do(j)
-	if err := j.err.Load(); err == nil || *err != bad || after {
+	if err := j.lanes[0].err.Load(); err == nil || *err != bad || after {
 		t.Errorf("got error %v, and the step behind it done: %v", err, after)
 	}
 }
