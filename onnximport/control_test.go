@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -224,4 +225,23 @@ func TestSparseInitializersBecomeDense(t *testing.T) {
 	if _, err := Load(model(add, sparse(Ints(3, 1<<40, 1<<40), tensorOf("", tensor.Int64, []int64{2}, Ints(7, 1, 3))), x, y)); err == nil {
 		t.Error("a sparse tensor of 2^80 elements is accepted")
 	}
+}
+
+// All scores are 0, so that the mask that score_mod adds picks the first row of v, and
+// prob_mod multiplies by what it captures.
+func TestFlexAttentionRunsItsGraphs(t *testing.T) {
+	const preview = "ai.onnx.preview"
+	data := append(model(
+		Sub(1, Bytes(1, "q"), Bytes(1, "k"), Bytes(1, "v"), Bytes(2, "y"), Bytes(4, "FlexAttention"), Bytes(7, preview),
+			Bytes(5, body("score_mod", Bytes(2, "mask"), node("Add", "", names("s", "mask"), names("masked")), inputOf("s"), output("masked"))),
+			Bytes(5, body("prob_mod", Bytes(2, "scale"), node("Mul", "", names("p", "by"), names("scaled")), inputOf("p"), output("scaled")))),
+		initializer("mask", tensor.Float32, []int64{2}, Floats(4, 0, float32(math.Inf(-1)))),
+		input("q", tensor.Float32, 1, 2, 1, 2), input("k", tensor.Float32, 1, 1, 2, 2), input("v", tensor.Float32, 1, 1, 2, 2),
+		input("by", tensor.Float32), output("y")), Sub(8, Bytes(1, preview), Int(2, 1))...)
+	of := func(s tensor.Shape, v ...float32) *tensor.Tensor { return tensor.Of(v, s...) }
+	in := map[string]*tensor.Tensor{
+		"q": of(tensor.Shape{1, 2, 1, 2}, 1, 2, 3, 4), "k": of(tensor.Shape{1, 1, 2, 2}, 0, 0, 0, 0),
+		"v": of(tensor.Shape{1, 1, 2, 2}, 5, 6, 7, 8), "by": tensor.Scalar[float32](4),
+	}
+	checkBehaviour(t, data, behaviour{in, []*tensor.Tensor{of(tensor.Shape{1, 2, 1, 2}, 20, 24, 20, 24)}})
 }

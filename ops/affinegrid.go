@@ -14,7 +14,7 @@ func init() {
 // affineGrid is the grid for GridSample that an affine map makes of images of r
 // dimensions.
 //
-//	theta: [N, r, r+1] f32 or f64, r 2 or 3
+//	theta: [N, r, r+1] floating point, r 2 or 3
 //	size: [r+2] i64, N, C and the lengths of the dimensions
 //	grid: [N, lengths..., r] theta's type, the last dimension's coordinate first
 //
@@ -24,6 +24,9 @@ type affineGrid struct{ align bool }
 func (affineGrid) String() string { return "AffineGrid" }
 
 func (a affineGrid) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(a, d, in)
+	}
 	if err := checkInputs(in, 2, 2); err != nil {
 		return nil, err
 	}
@@ -43,6 +46,9 @@ func (a affineGrid) Infer(in []graph.Fact) ([]graph.Fact, error) {
 }
 
 func (a affineGrid) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(a, d, in, out)
+	}
 	if in[0].DType == tensor.Float64 {
 		return affineKernel[float64](a, out), nil
 	}

@@ -37,8 +37,8 @@ func init() {
 //
 //	q:          [B Hq Sq D] floating point, or [B Sq Hq*D] with q_num_heads
 //	k:          [B Hk Sk D], or [B Sk Hk*D] with kv_num_heads
-//	v:          [B Hk Sk E], or [B Sk Hk*E]
-//	mask:       broadcasts to [B Hq Sq P+Sk], bool (false keeps out) or like q; optional.
+//	v:          [B Hk Sk E], or [B Sk Hk*E], of q's type or another
+//	mask:       broadcasts to [B Hq Sq P+Sk], bool (false keeps out) or floating point; optional.
 //	            What a shorter last dimension lacks is kept out.
 //	past_key:   [B Hk P D], past_value: [B Hk P E], before k and v; optional, both
 //	lengths:    [B] int64, the elements of k and v that count, optional
@@ -104,13 +104,15 @@ func (f *attention) compose(c *composer) []term {
 	if mask != 0 {
 		mask = c.mask(mask, q, ks[2])
 	}
+	values := v
+	v = c.as(c.fact(q).DType, v)
 	near := f.reach
 	near.past = past
 	y, scores := c.attend(q, k, v, scale, float64(f.softcap), mask, near, c.input(6), f.show)
 	if flat {
 		y = c.reshape(c.transpose(y, 0, 2, 1, 3), qs[0], qs[2], qs[1]*vs[3])
 	}
-	return []term{y, k, v, scores}
+	return []term{y, k, values, scores}
 }
 
 // mask returns what a mask adds to the scores, with its last dimension
@@ -119,6 +121,7 @@ func (c *composer) mask(m, q term, length int) term {
 	if c.fact(m).DType == tensor.Bool {
 		m = c.op("Where", nil, m, c.scalar(q, 0), c.scalar(q, math.Inf(-1)))
 	}
+	m = c.as(c.fact(q).DType, m)
 	s := c.shape(m)
 	if c.err == nil && len(s) > 0 && s[len(s)-1] < length {
 		pads := make([]int64, 2*len(s))

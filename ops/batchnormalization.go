@@ -36,7 +36,7 @@ func newBatchNormalization(a *Attrs) graph.Op {
 // limits of an activation behind it, bit for bit as the separate nodes give it.
 //
 //	x, y:                        [N C ...] floating point, any layout
-//	gamma, beta, mean, variance: [C] of the same type
+//	gamma, beta, mean, variance: [C] floating point
 //
 // Source: ONNX BatchNormalization-7, -9, -14, -15, inference.
 type batchNormalization struct {
@@ -58,6 +58,9 @@ func (b batchNormalization) Rewrite(e *graph.Editor, n *graph.Node) (bool, error
 }
 
 func (b batchNormalization) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if m := mixed(b, in, 0); m != nil {
+		return m.Infer(in)
+	}
 	if d := halfType(in); d.Valid() {
 		return inferHalf(b, d, in)
 	}
@@ -87,7 +90,10 @@ func (b batchNormalization) FLOPs(in, out []graph.Fact) int64 {
 	return flops(b.flops(2), out[0].Shape.Elems())
 }
 
-func (batchNormalization) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
+func (b batchNormalization) Layouts(in, out []graph.Fact) (want, give []graph.Layout) {
+	if mixed(b, in, 0) != nil {
+		return make([]graph.Layout, len(in)), make([]graph.Layout, len(out))
+	}
 	return sameLayouts(in, out, true)
 }
 
@@ -128,6 +134,9 @@ func (b batchNormalization) fill(scale, shift, gamma, beta, mean, variance []flo
 }
 
 func (b batchNormalization) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if m := mixed(b, in, 0); m != nil {
+		return m.Compile(in, out)
+	}
 	if d := halfType(in); d.Valid() {
 		return compileHalf(b, d, in, out)
 	}

@@ -16,7 +16,7 @@ func init() {
 
 // col2im adds up overlapping blocks to images.
 //
-//	x: [N, C*(elements of a block), number of blocks] f32 or f64
+//	x: [N, C*(elements of a block), number of blocks], any type of numbers
 //	image, block: i64 lists, their shapes of as many dimensions
 //	y: [N, C, image...]
 //
@@ -38,7 +38,7 @@ func (c col2im) blocks(in []graph.Fact) (b blocks, err error) {
 	if err := checkInputs(in, 3, 3); err != nil {
 		return b, err
 	}
-	if err := checkType("x", in[0].DType, floatTypes...); err != nil {
+	if err := checkType("x", in[0].DType, numericTypes...); err != nil {
 		return b, err
 	}
 	image, err := integers(in[1], "image_shape")
@@ -95,6 +95,9 @@ func (c col2im) blocks(in []graph.Fact) (b blocks, err error) {
 }
 
 func (c col2im) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(c, d, in)
+	}
 	b, err := c.blocks(in)
 	if err != nil {
 		return nil, err
@@ -104,20 +107,35 @@ func (c col2im) Infer(in []graph.Fact) ([]graph.Fact, error) {
 }
 
 func (c col2im) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(c, d, in, out)
+	}
 	b, err := c.blocks(in)
 	if err != nil {
 		return graph.Kernel{}, err
 	}
-	if in[0].DType == tensor.Float64 {
+	switch d := in[0].DType; d {
+	case tensor.Float32:
+		return col2imKernel[float32](b, out), nil
+	case tensor.Float64:
 		return col2imKernel[float64](b, out), nil
+	default: // sums keep the low bits, signed or not
+		switch d.Size() {
+		case 1:
+			return col2imKernel[uint8](b, out), nil
+		case 2:
+			return col2imKernel[uint16](b, out), nil
+		case 4:
+			return col2imKernel[uint32](b, out), nil
+		}
+		return col2imKernel[uint64](b, out), nil
 	}
-	return col2imKernel[float32](b, out), nil
 }
 
-func col2imKernel[T float32 | float64](b blocks, out []graph.Fact) graph.Kernel {
+func col2imKernel[T float32 | float64 | uint8 | uint16 | uint32 | uint64](b blocks, out []graph.Fact) graph.Kernel {
 	planes, elems, count, size := out[0].Shape[:2].Elems(), b.block.Elems(), b.counts.Elems(), b.image.Elems()
 	return graph.Kernel{Info: "generic go", Steps: []graph.Step{{N: planes, Do: func(_ *graph.Exec, in, out []*tensor.Tensor, p int) error {
-		x, y := tensor.View[T](in[0])[p*elems*count:][:elems*count], tensor.View[T](out[0])[p*size:][:size]
+		x, y := tensor.Cast[T](in[0].Raw)[p*elems*count:][:elems*count], tensor.Cast[T](out[0].Raw)[p*size:][:size]
 		clear(y)
 		for e := range elems {
 			for l := range count {

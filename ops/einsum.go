@@ -29,7 +29,7 @@ const maxEinsum = 64
 // are there once, in their order. A dimension of 1 stretches to the others of
 // its letter.
 //
-//	inputs: floating point, or 32 or 64-bit integers, one type
+//	inputs: floating point or integers, one type
 //
 // The operands are taken together two at a time, from the first to the last, by
 // products of matrices.
@@ -54,6 +54,9 @@ func einsum(c *composer, equation string) []term {
 		if err != nil {
 			c.fail("equation %q: %w", equation, err)
 			return nil
+		}
+		if slices.Contains(smallTypes, c.fact(x).DType) { // the low bits are the same
+			x = c.as(tensor.Int32, x)
 		}
 		operands[i] = einsumOperand{x, labels}
 	}
@@ -87,7 +90,7 @@ func einsum(c *composer, equation string) []term {
 		}
 	}
 	y.arrange(c, order)
-	return []term{c.reshape(y.x, shape...)}
+	return []term{c.as(c.in[0].DType, c.reshape(y.x, shape...))}
 }
 
 // einsumLabels are the letters of an equation. Dimensions of "..." have the

@@ -26,7 +26,12 @@ func init() {
 		}
 		return e
 	})
-	register("Range", 11, func(*Attrs) graph.Op { return rangeOf{} })
+	register("Range", 11, func(a *Attrs) graph.Op {
+		if a.Version() >= 27 {
+			a.Int("stash_type", 1)
+		}
+		return rangeOf{}
+	})
 }
 
 // elementType reads an attribute that is an element type.
@@ -123,17 +128,22 @@ func oneOf(d tensor.DType) ([]byte, error) {
 
 // rangeOf counts from start up to before limit in steps of delta.
 //
-//	start, limit, delta: scalars of one type, f32, f64, i16, i32 or i64
+//	start, limit, delta: scalars of one type, f16, bf16, f32, f64, i16, i32 or i64
 //	y: [max(0, ceil((limit-start)/delta))], start + i*delta
+//
+// 16-bit floating point is calculated with as float32, whatever stash_type says.
 //
 // Source: ONNX Range-11, -27.
 type rangeOf struct{}
 
 func (rangeOf) String() string { return "Range" }
 
-func (rangeOf) Infer(in []graph.Fact) ([]graph.Fact, error) {
+func (r rangeOf) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	if err := checkInputs(in, 3, 3); err != nil {
 		return nil, err
+	}
+	if d := halfType(in); d.Valid() {
+		return inferHalf(r, d, in)
 	}
 	for i, name := range []string{"start", "limit", "delta"} {
 		if in[i].DType != in[0].DType || in[i].Shape.Elems() != 1 {
@@ -193,7 +203,10 @@ func countTo(in []graph.Fact, at func(*tensor.Tensor) int64) (int, error) {
 	return int(n), nil
 }
 
-func (rangeOf) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+func (r rangeOf) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(r, d, in, out)
+	}
 	switch out[0].DType {
 	case tensor.Float32:
 		return rangeKernel[float32](out), nil

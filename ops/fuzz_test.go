@@ -30,12 +30,14 @@ var fuzzAttrs = []struct {
 	{"ignore_index", 'i'}, {"sample_size", 'i'}, {"shape", 'l'}, {"onesided", 'i'}, {"inverse", 'i'}, {"periodic", 'i'}, {"output_datatype", 'i'},
 	{"training_mode", 'i'}, {"offset_group", 'i'}, {"kernel_shape", 'l'}, {"new_axis", 'i'}, {"maxsplit", 'i'}, {"threshold", 'f'}, {"seed", 'f'},
 	{"sampling_ratio", 'i'}, {"spatial_scale", 'f'}, {"coordinate_transformation_mode", 's'},
+	{"pooled_shape", 'l'}, {"update_rule", 's'}, {"activation", 's'}, {"channels_last", 'i'}, {"opset", 'i'},
 }
 
 var fuzzStrings = []string{"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", "constant", "edge", "reflect", "wrap", "",
 	"none", "add", "mul", "max", "min", "DCR", "CRD", "linear", "circular", "cubic", "nearest", "zeros", "border", "reflection", "avg",
 	"half_pixel", "output_half_pixel", "LEFT", "RIGHT", "tanh", "align_corners", "asymmetric", "tf_crop_and_resize", "floor",
-	"round_prefer_ceil", "stretch", "not_larger", "not_smaller", "sum", "mean", "UPPER", "standard", "nesterov"}
+	"round_prefer_ceil", "stretch", "not_larger", "not_smaller", "sum", "mean", "UPPER", "standard", "nesterov",
+	"gated", "delta", "gated_delta", "silu"}
 
 // fuzzTypes are the element types of inputs, float32 more often than others.
 var fuzzTypes = []tensor.DType{
@@ -162,7 +164,7 @@ func refusesValues(op graph.Op, in []graph.Fact) bool {
 	case "Div":
 		return !in[0].DType.IsFloat()
 	case "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "ReverseSequence", "TensorScatter", "RoiAlign", "MaxUnpool", "LSTM", "GRU", "RNN",
-		"EmbedLayerNormalization", "RotaryEmbedding", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss", "TreeEnsemble", "SequenceLength":
+		"EmbedLayerNormalization", "RotaryEmbedding", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss", "TreeEnsemble", "SequenceLength", "MaxRoiPool":
 		return true
 	}
 	return false

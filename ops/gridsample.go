@@ -34,8 +34,8 @@ func init() {
 // gridSample reads x at the places of a grid, between elements by the nearest
 // one, linearly, or by the cubic convolution of 4 elements in each dimension.
 //
-//	x: [N, C, D1, ..., Dr] f32 or f64
-//	grid: [N, E1, ..., Er, r] x's type, coordinates from -1 to 1, the last
+//	x: [N, C, D1, ..., Dr] floating point
+//	grid: [N, E1, ..., Er, r] floating point, coordinates from -1 to 1, the last
 //	      dimension's first; -1 and 1 are the centers of the corner elements
 //	      with align_corners, else their outer edges
 //	y: [N, C, E1, ..., Er]
@@ -55,6 +55,12 @@ func (g gridSample) String() string { return fmt.Sprintf("GridSample[%d,%s]", g.
 func (g gridSample) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	if err := checkInputs(in, 2, 2); err != nil {
 		return nil, err
+	}
+	if m := mixed(g, in, 0); m != nil {
+		return m.Infer(in)
+	}
+	if d := halfType(in); d.Valid() {
+		return inferHalf(g, d, in)
 	}
 	if err := checkType("x", in[0].DType, floatTypes...); err != nil {
 		return nil, err
@@ -151,6 +157,12 @@ func (g gridSample) inside(v float64, n int) int {
 }
 
 func (g gridSample) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if m := mixed(g, in, 0); m != nil {
+		return m.Compile(in, out)
+	}
+	if d := halfType(in); d.Valid() {
+		return compileHalf(g, d, in, out)
+	}
 	if in[0].DType == tensor.Float64 {
 		return sampleKernel[float64](g, in, out), nil
 	}

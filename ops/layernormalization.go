@@ -30,7 +30,8 @@ func makeLayerNormalization(a *Attrs, name string, keepMean bool) graph.Op {
 //
 //	x, y:        floating point, rank 1 or more
 //	scale, bias: x's type, shapes that broadcast to x's; bias is optional, and
-//	             RMSNormalization has none
+//	             RMSNormalization has none, but any floating-point scale, whose
+//	             type is then y's
 //	mean:        LayerNormalization only; float32, or float64 like x; x's shape
 //	             with length 1 from the axis on
 //	inverse:     1 / sqrt(variance + epsilon), likewise
@@ -45,6 +46,9 @@ type layerNormalization struct {
 func (l layerNormalization) String() string { return fmt.Sprintf("%s[%d]", l.name, l.axis) }
 
 func (l layerNormalization) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if m := l.mixed(in); m != nil {
+		return m.Infer(in)
+	}
 	if d := halfType(in); d.Valid() {
 		out, err := inferHalf(l, d, in)
 		for i := 1; i < len(out); i++ {
@@ -91,6 +95,14 @@ func (l layerNormalization) Infer(in []graph.Fact) ([]graph.Fact, error) {
 	return append(out, row, row), nil
 }
 
+// mixed returns what RMSNormalization is for a scale of another type than x's.
+func (l layerNormalization) mixed(in []graph.Fact) *composition {
+	if !l.keepMean {
+		return nil
+	}
+	return mixed(l, in, 1)
+}
+
 // normalizationFLOPs is what each element counts for: two sums, a difference, a
 // square, and a product and a sum at the end.
 const normalizationFLOPs = 6
@@ -100,6 +112,9 @@ func (layerNormalization) FLOPs(in, out []graph.Fact) int64 {
 }
 
 func (l layerNormalization) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if m := l.mixed(in); m != nil {
+		return m.Compile(in, out)
+	}
 	if d := halfType(in); d.Valid() {
 		return compileHalf(l, d, in, out)
 	}

@@ -16,7 +16,7 @@ func init() {
 // nonZeros is the coordinates of the elements that are not zero, in row-major
 // order.
 //
-//	x: any type, any shape, a scalar being as [1]
+//	x: any type, any shape
 //	y: [rank of x, number of those elements] i64; late unless x is constant
 //
 // Source: ONNX NonZero-9, -13.
@@ -37,7 +37,7 @@ func (nonZeros) Infer(in []graph.Fact) ([]graph.Fact, error) {
 			n++
 		}
 	}
-	return []graph.Fact{{Type: tensor.Type{DType: tensor.Int64, Shape: tensor.Shape{max(1, len(in[0].Shape)), n}}}}, nil
+	return []graph.Fact{{Type: tensor.Type{DType: tensor.Int64, Shape: tensor.Shape{len(in[0].Shape), n}}}}, nil
 }
 
 // notZero returns whether element i of t is not zero: -0 is, NaN is not.
@@ -56,9 +56,6 @@ func notZero(t *tensor.Tensor) func(i int) bool {
 
 func (nonZeros) Compile(in, out []graph.Fact) (graph.Kernel, error) {
 	x := in[0].Shape
-	if len(x) == 0 {
-		x = tensor.Shape{1}
-	}
 	st, n := strides(x), out[0].Shape[1]
 	return graph.Kernel{Info: "coordinates", Steps: []graph.Step{{N: 1, Do: func(_ *graph.Exec, in, out []*tensor.Tensor, _ int) error {
 		y, k, is := out[0].I64(), 0, notZero(in[0])

@@ -69,7 +69,7 @@ func TestBatchNormalizationRefusesWhatDoesNotFit(t *testing.T) {
 		{"channels", op, []any{float(1, 2, 3), float(2), float(2), float(3), float(2)}, nil},
 		{"rank", op, []any{float(2), float(2), float(2), float(2), float(2)}, nil},
 		{"missing", op, []any{float(1, 2), float(2), nil, float(2), float(2)}, nil},
-		{"types", op, []any{float(1, 2), tensor.New(tensor.Float64, 2), float(2), float(2), float(2)}, nil},
+		{"types", op, []any{float(1, 2), tensor.New(tensor.Int32, 2), float(2), float(2), float(2)}, nil},
 	})
 }
 

@@ -168,6 +168,14 @@ func (a *Attrs) Int(name string, missing int) int {
 	return int(v)
 }
 
+// Only reads an integer attribute of which one value is supported, the one that it
+// has when it is not given.
+func (a *Attrs) Only(name string, want int) {
+	if v := a.Int(name, want); v != want {
+		a.Fail("%w %s %d, want %d", ErrUnsupported, name, v, want)
+	}
+}
+
 // Float returns a float attribute, or missing if it is not given.
 func (a *Attrs) Float(name string, missing float32) float32 { return attr(a, name, missing) }
 

@@ -281,3 +281,21 @@ func broadcastIndex(s tensor.Shape, c []int) int {
 	}
 	return index(s, c...)
 }
+
+// The expected values are those of the specification's text: a right shift keeps the
+// sign, a left shift drops what goes beyond it, and distances below 0 or beyond the
+// width leave the sign alone.
+func TestBitShiftOfSignedIntegers(t *testing.T) {
+	a := tensor.Of([]int8{-128, -1, 5, -5, 127, -7, 7, -7, 7}, 9)
+	b := tensor.Of([]int8{7, 1, 1, 1, 1, 8, 8, -1, -1}, 9)
+	if y := apply(t, build(t, "BitShift", 28, "direction", "RIGHT"), a, b)[0]; !y.Identical(tensor.Of([]int8{-1, -1, 2, -3, 63, -1, 0, -1, 0}, 9)) {
+		t.Errorf("right: got %v", tensor.View[int8](y))
+	}
+	if y := apply(t, build(t, "BitShift", 28, "direction", "LEFT"), a, b)[0]; !y.Identical(tensor.Of([]int8{0, -2, 10, -10, -2, 0, 0, 0, 0}, 9)) {
+		t.Errorf("left: got %v", tensor.View[int8](y))
+	}
+	long, by := tensor.Of([]int64{math.MinInt64, -9, 9}, 3), tensor.Of([]int64{62, 1 << 40, -1}, 3)
+	if y := apply(t, build(t, "BitShift", 28, "direction", "RIGHT"), long, by)[0]; !y.Identical(tensor.Of([]int64{-2, -1, 0}, 3)) {
+		t.Errorf("64 bits: got %v", y.I64())
+	}
+}

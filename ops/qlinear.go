@@ -24,7 +24,7 @@ import (
 //	MatMulIntegerToFloat                          a, b, scales and then zero points of both, bias
 //	DynamicQuantizeMatMul                         a of float32, b, its scale and zero point, bias
 //
-// Of the forms for channels_last, which one pass of ONNX Runtime makes, there is none.
+// A pool has the channels behind the spatial dimensions with channels_last.
 func init() {
 	for name, plain := range map[string]string{"QLinearAdd": "Add", "QLinearMul": "Mul"} {
 		registerQuantised(name, 7, 8, func(*Attrs) func(c *composer) []term {
@@ -41,18 +41,35 @@ func init() {
 	}
 	unary("QLinearSigmoid", "Sigmoid", func(*Attrs) []any { return nil })
 	unary("QLinearLeakyRelu", "LeakyRelu", func(a *Attrs) []any { return []any{"alpha", a.Float("alpha", 0.01)} })
-	unary("QLinearSoftmax", "Softmax", func(a *Attrs) []any {
-		if a.Int("opset", 13) < 13 {
-			a.Fail("%w opset below 13", ErrUnsupported)
+	registerQuantised("QLinearSoftmax", 4, 5, func(a *Attrs) func(c *composer) []term {
+		attrs, opset := []graph.Attr{{Name: "axis", Value: int64(a.Int("axis", -1))}}, a.Int("opset", MaxOpset)
+		return func(c *composer) []term {
+			softmax, err := New("", "Softmax", opset, attrs)
+			if err != nil {
+				c.fail("%w", err)
+				return nil
+			}
+			return []term{c.quantise(c.apply(softmax, c.dequantise(0)), 0, 3)}
 		}
-		return []any{"axis", a.Int("axis", -1)}
 	})
-	unary("QLinearGlobalAveragePool", "GlobalAveragePool", func(a *Attrs) []any {
-		noChannelsLast(a)
-		return nil
-	})
-	unary("QLinearAveragePool", "AveragePool", func(a *Attrs) []any {
-		noChannelsLast(a)
+	pool := func(name, plain string, attrs func(a *Attrs) []any) {
+		registerQuantised(name, 4, 5, func(a *Attrs) func(c *composer) []term {
+			last, list := a.Int("channels_last", 0) != 0, attrs(a)
+			return func(c *composer) []term {
+				x := c.dequantise(0)
+				if last {
+					x = c.channelsFirst(x)
+				}
+				y := c.op(plain, list, x)
+				if last {
+					y = c.channelsLast(y)
+				}
+				return []term{c.quantise(y, 0, 3)}
+			}
+		})
+	}
+	pool("QLinearGlobalAveragePool", "GlobalAveragePool", func(*Attrs) []any { return nil })
+	pool("QLinearAveragePool", "AveragePool", func(a *Attrs) []any {
 		list := []any{"auto_pad", a.String("auto_pad", "NOTSET"), "ceil_mode", a.Int("ceil_mode", 0), "count_include_pad", a.Int("count_include_pad", 0)}
 		for _, name := range []string{"kernel_shape", "pads", "strides"} {
 			if v := a.Ints(name); v != nil {
@@ -110,11 +127,25 @@ func init() {
 // maxConcat is the largest number of inputs of a QLinearConcat.
 const maxConcat = 2 + 3*1024
 
-// noChannelsLast reads the attribute channels_last, which must be 0.
-func noChannelsLast(a *Attrs) {
-	if a.Int("channels_last", 0) != 0 {
-		a.Fail("%w channels_last", ErrUnsupported)
+// channelsFirst brings the last dimension of x in front of all but the first one.
+func (c *composer) channelsFirst(x term) term {
+	order := []int{0, len(c.shape(x)) - 1}
+	for d := 1; d < len(c.shape(x))-1; d++ {
+		order = append(order, d)
 	}
+	if len(c.shape(x)) < 2 {
+		return c.fail("x has shape %v, want a batch and channels", c.shape(x))
+	}
+	return c.transpose(x, order...)
+}
+
+// channelsLast is the way back.
+func (c *composer) channelsLast(x term) term {
+	order := []int{0}
+	for d := 2; d < len(c.shape(x)); d++ {
+		order = append(order, d)
+	}
+	return c.transpose(x, append(order, 1)...)
 }
 
 // wideInts returns the numbers as int64.

@@ -20,7 +20,7 @@ func init() {
 //	y_scale, y_zero: one element each
 //	y:               [... M N] y_zero's type, without M or N where the operand has one dimension
 //
-// Scales are float32, zero points of the type of what they belong to.
+// Scales are float32 or 16-bit floating point, zero points of the type of what they belong to.
 //
 // Source: ONNX QLinearMatMul-10, -21.
 type qLinearMatMul struct{}
@@ -42,7 +42,10 @@ var qmatProduct = integerProduct{a: qmatA, b: qmatB, aZero: qmatAZero, bZero: qm
 
 func (qLinearMatMul) String() string { return "QLinearMatMul" }
 
-func (qLinearMatMul) Infer(in []graph.Fact) ([]graph.Fact, error) {
+func (q qLinearMatMul) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(q, d, in)
+	}
 	if err := checkInputs(in, qmatInputs, qmatInputs); err != nil {
 		return nil, err
 	}
@@ -67,7 +70,10 @@ func (qLinearMatMul) FLOPs(in, out []graph.Fact) int64 {
 	return flops(2, out[0].Shape.Elems(), in[qmatA].Shape[len(in[qmatA].Shape)-1])
 }
 
-func (qLinearMatMul) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+func (q qLinearMatMul) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(q, d, in, out)
+	}
 	lo, hi := quantisedRange(out[0].DType)
 	if k, ok := packQLinear(in, out[0], lo, hi); ok {
 		return k, nil

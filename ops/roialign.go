@@ -44,7 +44,7 @@ const maxRoiSamples = 1 << 10
 // roiAlign pools regions of images into bins: the mean of samples in each bin, or
 // the largest of what the four elements around each sample contribute.
 //
-//	x: [N, C, H, W] f32 or f64
+//	x: [N, C, H, W] floating point
 //	regions: [R, 4] x's type, x and y of two corners, times scale
 //	images: [R] i64, the image of each region
 //	y: [R, C, height, width]
@@ -60,6 +60,9 @@ type roiAlign struct {
 func (r roiAlign) String() string { return fmt.Sprintf("RoiAlign[%dx%d]", r.height, r.width) }
 
 func (r roiAlign) Infer(in []graph.Fact) ([]graph.Fact, error) {
+	if d := halfType(in); d.Valid() {
+		return inferHalf(r, d, in)
+	}
 	if err := checkInputs(in, 3, 3); err != nil {
 		return nil, err
 	}
@@ -92,6 +95,9 @@ func (r roiAlign) FLOPs(in, out []graph.Fact) int64 {
 }
 
 func (r roiAlign) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	if d := halfType(in); d.Valid() {
+		return compileHalf(r, d, in, out)
+	}
 	if in[0].DType == tensor.Float64 {
 		return roiKernel[float64](r, in, out), nil
 	}

@@ -2,12 +2,13 @@
 
 import dataclasses
 
+import ml_dtypes
 import numpy as np
 import onnx
 from onnx import helper
 
 KINDS = {
-    "float": ("float32", "float32", "float64", "float16"),
+    "float": ("float32", "float64", "float16", "bfloat16"),
     "int": ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
 }
 
@@ -29,8 +30,8 @@ class Case:
 class Draw:
     """A generator of what a case of one operator needs."""
 
-    def __init__(self, rng, name, first, last):
-        self.rng, self.name = rng, name
+    def __init__(self, rng, name, first, last, wide=False):
+        self.rng, self.name, self.wide = rng, name, wide and rng.random() < 0.5
         self.opset, self.schema = last, None
         versions = [s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == name and s.domain == ""]
         if versions:
@@ -65,10 +66,13 @@ class Draw:
         for t in allowed:
             inner = t[len("tensor(") : -1]
             names.append({"float": "float32", "double": "float64"}.get(inner, inner))
-        names = [n for n in names if n in (only or [*KINDS["float"], *KINDS["int"], "bool"])]
+        runs = [*KINDS["float"], *KINDS["int"], "bool"]
+        if not self.wide:
+            runs = only or [n for n in runs if n != "bfloat16"]
+        names = [n for n in names if n in runs]
         if "float32" in names and self.chance(0.4):
             return np.dtype("float32")
-        return np.dtype(self.choose(sorted(names)))
+        return dtype_of(self.choose(sorted(names)))
 
     def shape(self, low=0, high=4, most=6):
         """A shape; now and then with a dimension of 0."""
@@ -84,7 +88,7 @@ class Draw:
         return other
 
     def array(self, dtype, shape, low=-3.0, high=3.0):
-        dtype = np.dtype(dtype)
+        dtype = dtype_of(dtype)
         if dtype == np.bool_:
             return self.rng.random(shape) < 0.5
         if dtype.kind in "iu":
@@ -108,5 +112,26 @@ class Draw:
         return np.array(values, np.int64)
 
 
+def dtype_of(name):
+    """The dtype of a name, or a dtype itself."""
+    return np.dtype(ml_dtypes.bfloat16 if isinstance(name, str) and name == "bfloat16" else name)
+
+
+def retype(case, d):
+    """Gives the inputs of one type parameter, if all are float32, another floating-point type that the schema allows."""
+    if d.schema is None or not d.wide:
+        return
+    formal = [d.schema.inputs[min(i, len(d.schema.inputs) - 1)].type_str for i in range(len(case.inputs))]
+    for c in d.schema.type_constraints:
+        mine = [i for i, f in enumerate(formal) if f == c.type_param_str and case.inputs[i] is not None]
+        names = {"tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bfloat16)": "bfloat16"}
+        others = [n for t, n in names.items() if t in c.allowed_type_strs]
+        if not mine or not others or any(case.inputs[i].dtype != np.float32 for i in mine) or d.chance(0.3):
+            continue
+        to = dtype_of(d.choose(others))
+        for i in mine:
+            case.inputs[i] = case.inputs[i].astype(to)
+
+
 def onnx_type(dtype):
-    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return helper.np_dtype_to_tensor_dtype(dtype_of(dtype))
