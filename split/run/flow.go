@@ -27,6 +27,8 @@ type flow struct {
 	pending chan *job // all that were submitted, in order
 	head    *job      // the one of them that next waits for
 	wg      sync.WaitGroup
+	steps   []func(*job) error // of all parts
+	alone   sync.Mutex         // held while a job is carried
 
 	mu    sync.Mutex
 	ended bool
@@ -54,6 +56,7 @@ type job struct {
 	spans    []Span
 	err      error
 	took     time.Duration
+	carried  bool // or was; what the parts here return is not copied
 	state    atomic.Int32
 	finished chan struct{}
 	parts    []partMemory
@@ -109,18 +112,17 @@ func newJob() *job { return &job{finished: make(chan struct{}, 1)} }
 func newFlow(ctx context.Context, p pipeline, slots int) *flow {
 	f := &flow{free: jobs{there: make(chan struct{}, slots)}, first: make(chan *job, slots), pending: make(chan *job, slots)}
 	f.ctx, f.cancel = context.WithCancel(ctx)
-	var steps []func(*job) error
 	for i, r := range p {
 		if there, ok := r.(*remote); ok {
-			steps = append(steps, f.send(i, there), f.receive(i, there))
+			f.steps = append(f.steps, f.send(i, there), f.receive(i, there))
 		} else {
-			steps = append(steps, f.run(i, r))
+			f.steps = append(f.steps, f.run(i, r))
 		}
 	}
 	in := f.first
-	for i, do := range steps {
+	for i, do := range f.steps {
 		var next chan *job
-		if i < len(steps)-1 {
+		if i < len(f.steps)-1 {
 			next = make(chan *job, slots)
 		}
 		from := in
@@ -133,6 +135,8 @@ func newFlow(ctx context.Context, p pipeline, slots int) *flow {
 // work does do to the jobs of in that have not failed, and hands all on.
 func (f *flow) work(in <-chan *job, next chan<- *job, do func(*job) error) {
 	for j := range in {
+		f.alone.Lock() // a job that is carried goes first
+		f.alone.Unlock()
 		if j.err == nil {
 			j.err = guarded(j, do)
 		}
@@ -140,15 +144,32 @@ func (f *flow) work(in <-chan *job, next chan<- *job, do func(*job) error) {
 			next <- j
 			continue
 		}
-		j.took = time.Since(j.start)
-		if j.state.CompareAndSwap(jobOpen, jobFinished) {
-			j.finished <- struct{}{}
-		} else {
-			f.recycle(j)
-		}
+		f.finish(j)
 	}
 	if next != nil {
 		close(next)
+	}
+}
+
+// finish ends the way of j through the parts.
+func (f *flow) finish(j *job) {
+	j.took = time.Since(j.start)
+	if j.state.CompareAndSwap(jobOpen, jobFinished) {
+		j.finished <- struct{}{}
+	} else {
+		f.recycle(j)
+	}
+}
+
+// carry takes j, which was begun and not submitted, through the parts while no
+// other job is in the flow, or those that are wait. The caller holds f.alone, and
+// goes on to do so for as long as it uses results that are not copied.
+func (f *flow) carry(j *job) {
+	j.carried = true
+	for _, do := range f.steps {
+		if j.err == nil {
+			j.err = guarded(j, do)
+		}
 	}
 }
 
@@ -163,7 +184,7 @@ func guarded(j *job, do func(*job) error) (err error) {
 }
 
 // run is the step of part i, which is on this host. Its results, which the next
-// run overwrites, are copied.
+// run overwrites, are copied unless that waits.
 func (f *flow) run(i int, r Runner) func(*job) error {
 	return func(j *job) error {
 		begin, end := extent(r)
@@ -178,8 +199,11 @@ func (f *flow) run(i int, r Runner) func(*job) error {
 		if err != nil {
 			return err
 		}
-		j.parts[i].results = copyTensors(j.parts[i].results, out)
-		j.tensors, j.layer = j.parts[i].results, end
+		if !j.carried {
+			j.parts[i].results = copyTensors(j.parts[i].results, out)
+			out = j.parts[i].results
+		}
+		j.tensors, j.layer = out, end
 		j.spans = appendSpans(j.spans, spans, start.Sub(j.start), 0)
 		return nil
 	}
@@ -237,6 +261,14 @@ func (f *flow) submit(ctx context.Context, j *job, l label, start time.Time, par
 	if f.ended {
 		return nil, false
 	}
+	giveUp = f.begin(ctx, j, l, start, parts)
+	f.pending <- j // which have room for all jobs
+	f.first <- j
+	return giveUp, true
+}
+
+// begin makes j ready for its way. See submit.
+func (f *flow) begin(ctx context.Context, j *job, l label, start time.Time, parts int) (giveUp func()) {
 	var cancel context.CancelFunc
 	if l.deadline.IsZero() {
 		ctx, cancel = context.WithCancel(ctx)
@@ -244,15 +276,13 @@ func (f *flow) submit(ctx context.Context, j *job, l label, start time.Time, par
 		ctx, cancel = context.WithDeadline(ctx, l.deadline)
 	}
 	stop := context.AfterFunc(f.ctx, cancel)
-	j.label, j.layer, j.ctx, j.start, j.err = l, l.from, ctx, start, l.refusal
+	j.label, j.layer, j.ctx, j.start, j.err, j.carried = l, l.from, ctx, start, l.refusal, false
 	j.release = func() { stop(); cancel() }
 	j.state.Store(jobOpen)
 	if len(j.parts) != parts {
 		j.parts = make([]partMemory, parts)
 	}
-	f.pending <- j // which have room for all jobs
-	f.first <- j
-	return cancel, true
+	return cancel
 }
 
 // outcome is how a job ended.
@@ -260,6 +290,19 @@ type outcome struct {
 	label
 	job *job // to be recycled; nil if the job was given up
 	err error
+}
+
+// outcome is that of a job which has gone its way.
+func (j *job) outcome() outcome {
+	o := outcome{label: j.label, job: j, err: j.err}
+	ended := j.ctx.Err()
+	if deadline, ok := j.ctx.Deadline(); ended == nil && ok && !time.Now().Before(deadline) {
+		ended = context.DeadlineExceeded // which the context is about to tell
+	}
+	if o.err != nil && ended != nil && !errors.Is(o.err, ended) {
+		o.err = fmt.Errorf("run: request %d: %w: %w", o.id, ended, o.err) // another host has noticed first
+	}
+	return o
 }
 
 // next waits for the end of the job that was submitted first of those that it
@@ -278,29 +321,20 @@ func (f *flow) next(ctx context.Context) (outcome, error) {
 		}
 	}
 	j := f.head
-	o := outcome{label: j.label}
 	select {
 	case <-j.finished:
-		o.job = j
 	case <-ctx.Done():
 		return outcome{}, ctx.Err()
 	case <-j.ctx.Done():
-		ended := j.ctx.Err()
+		o := outcome{label: j.label, err: fmt.Errorf("run: request %d: %w", j.id, j.ctx.Err())}
 		if j.state.CompareAndSwap(jobOpen, jobGivenUp) {
-			o.err = fmt.Errorf("run: request %d: %w", o.id, ended)
-		} else {
-			<-j.finished
-			o.job = j
+			f.head = nil
+			return o, nil
 		}
+		<-j.finished
 	}
 	f.head = nil
-	if o.job != nil {
-		o.err = j.err
-		if ended := j.ctx.Err(); o.err != nil && ended != nil && !errors.Is(o.err, ended) {
-			o.err = fmt.Errorf("run: request %d: %w: %w", o.id, ended, o.err) // another host has noticed first
-		}
-	}
-	return o, nil
+	return j.outcome(), nil
 }
 
 // recycle makes the memory of a job that next has returned free for another.

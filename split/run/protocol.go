@@ -75,6 +75,8 @@ type opened struct {
 type runRequest struct {
 	ID    uint64 `json:"id,omitempty"`
 	Epoch uint64 `json:"epoch,omitempty"`
+	// Ahead is how many runs are in flight on the connection when it is sent.
+	Ahead int `json:"ahead,omitempty"`
 }
 
 type putRequest struct {

@@ -305,8 +305,9 @@ func (r *remote) write(ctx context.Context, v *visit) error {
 	r.peer.id++
 	v.seq, v.start = r.peer.id, time.Now()
 	v.message = transport.Message{Kind: kindRun, ID: v.seq, Tensors: v.in}
-	if v.id != 0 || v.epoch != 0 {
-		v.message.Meta = encodeMeta(runRequest{v.id, v.epoch})
+	flying, _ := r.credits.used()
+	if request := (runRequest{v.id, v.epoch, flying - 1}); request != (runRequest{}) {
+		v.message.Meta = encodeMeta(request)
 	}
 	if deadline, ok := v.ctx.Deadline(); ok {
 		v.message.Deadline = max(time.Until(deadline), 1)

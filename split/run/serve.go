@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -123,8 +124,18 @@ func (n *Node) Serve(ctx context.Context, c net.Conn) error {
 		ctx, cancel = context.WithTimeout(ctx, n.handshakeTime())
 		defer cancel()
 	}
+	s.stop = stop
+	if err = s.read(ctx); err == errRelieved {
+		err = <-s.over
+	}
+	return err
+}
+
+// read takes messages until the connection ends, or another goroutine reads,
+// which it tells by errRelieved.
+func (s *session) read(ctx context.Context) error {
 	for {
-		m, stats, err := conn.ReceiveInto(ctx, &s.next.inbox)
+		m, stats, err := s.conn.ReceiveInto(ctx, &s.next.inbox)
 		switch {
 		case err == nil:
 			err = s.take(ctx, m, stats)
@@ -132,6 +143,9 @@ func (n *Node) Serve(ctx context.Context, c net.Conn) error {
 			return nil
 		case errors.Is(err, transport.ErrIdle) && s.working():
 			err = nil // it is not the client who is idle
+		}
+		if err == errRelieved {
+			return err
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -165,12 +179,17 @@ type session struct {
 	tensors []*tensor.Tensor // of the answer
 	pick    picker           // of the answer
 
+	relief relief
+	brief  atomic.Bool // the last run was so
+	stop   func()      // ends all that the session does
+	over   chan error  // how reading ended, of a goroutine that has relieved another one
+
 	mu      sync.Mutex
 	running map[uint64]context.CancelFunc // of the runs in flight
 }
 
 func (n *Node) newSession(conn *transport.Conn) *session {
-	s := &session{node: n, conn: conn, credits: newCredits(cmp.Or(n.InFlight, DefaultInFlight), cmp.Or(n.InFlightBytes, DefaultInFlightBytes))}
+	s := &session{node: n, conn: conn, over: make(chan error, 1), credits: newCredits(cmp.Or(n.InFlight, DefaultInFlight), cmp.Or(n.InFlightBytes, DefaultInFlightBytes))}
 	s.next = s.newJob()
 	return s
 }
@@ -234,7 +253,7 @@ func (s *session) take(ctx context.Context, m *transport.Message, stats transpor
 	return s.answer(ctx, m, stats)
 }
 
-// run sends a run, which is in s.next, on its way.
+// run sends a run, which is in s.next, on its way, or carries it.
 func (s *session) run(ctx context.Context, m *transport.Message, stats transport.Stats) error {
 	arrived := time.Now().Add(-stats.Code)
 	var r runRequest
@@ -252,9 +271,60 @@ func (s *session) run(ctx context.Context, m *transport.Message, stats transport
 	}
 	l.refusal = s.node.work.take(s, cmp.Or(s.node.MaxRuns, DefaultMaxRuns))
 	s.next.tensors, s.next.stats = m.Tensors, stats
+	if r.Ahead == 0 && s.brief.Load() && !s.working() {
+		if relieved := s.carry(ctx, l, arrived); relieved {
+			return errRelieved
+		}
+	} else {
+		s.mu.Lock()
+		s.running[m.ID], _ = s.flow.submit(s.flow.ctx, s.next, l, arrived, len(s.runner.pipeline))
+		s.mu.Unlock()
+	}
+	return s.renew()
+}
+
+// carry does a run, which is in s.next, and answers it. If that takes long,
+// another goroutine reads meanwhile, and so in place of the caller.
+func (s *session) carry(ctx context.Context, l label, arrived time.Time) (relieved bool) {
+	f, j := s.flow, s.next
 	s.mu.Lock()
-	s.running[m.ID], _ = s.flow.submit(s.flow.ctx, s.next, l, arrived, len(s.runner.pipeline))
+	s.running[l.reply] = f.begin(f.ctx, j, l, arrived, len(s.runner.pipeline))
 	s.mu.Unlock()
+	f.wg.Add(1)
+	defer f.wg.Done()
+	f.alone.Lock()
+	defer f.alone.Unlock()
+	s.relief.begin(func(answering bool) {
+		if !answering {
+			f.pending <- j
+		}
+		go func() {
+			err := s.renew()
+			if err == nil {
+				err = s.read(ctx)
+			}
+			if err != errRelieved {
+				s.stop()
+				s.over <- err
+			}
+		}()
+	})
+	f.carry(j)
+	if s.relief.answer() {
+		if j.err == nil {
+			last := &j.parts[len(j.parts)-1]
+			last.results = copyTensors(last.results, j.tensors)
+			j.tensors = last.results
+		}
+		f.finish(j)
+		return true
+	}
+	s.sendAnswer(f, j.outcome())
+	return s.relief.end()
+}
+
+// renew waits for a job for the next message.
+func (s *session) renew() error {
 	select {
 	case <-s.flow.free.there:
 		s.next = s.flow.free.pop()
@@ -280,6 +350,8 @@ func (s *session) drain() {
 	if s.flow != nil {
 		s.flow.end()
 		<-s.sent
+		s.flow.alone.Lock() // an answer of a carried run may be on its way
+		s.flow.alone.Unlock()
 		s.flow.close()
 		for o, err := s.flow.next(context.Background()); err == nil; o, err = s.flow.next(context.Background()) {
 			o.answered(true) // or rather not, since the connection ends
@@ -293,39 +365,44 @@ func (s *session) sendAnswers(f *flow) {
 	defer close(s.sent)
 	for {
 		o, err := f.next(f.ctx)
-		if err != nil {
-			return
-		}
-		s.mu.Lock()
-		delete(s.running, o.reply)
-		s.mu.Unlock()
-		s.credits.give(o.size)
-		o.answered(counts(o.err))
-		reply := &transport.Message{Kind: kindOK, ID: o.reply}
-		if o.err != nil {
-			reply.Kind, reply.Meta = kindError, encodeMeta(s.failed(kindRun, o.err))
-		} else {
-			reply.Tensors = o.job.tensors
-			rep := report{Transfer: o.job.stats.Transfer, Decode: o.job.stats.Code, Held: time.Since(o.job.start), Spans: o.job.spans}
-			reply.Seal = func(code time.Duration) []byte {
-				rep.Encode = code
-				return encodeMeta(rep)
-			}
-		}
-		_, err = s.conn.Send(f.ctx, reply, s.runner.codec.pick)
-		s.node.work.answered(s, o.refusal == nil)
-		if o.job != nil {
-			f.recycle(o.job)
-		}
-		if err != nil {
-			if f.ctx.Err() == nil {
-				s.log().Warn("cannot answer", "error", err)
-			}
-			s.conn.Close() // which ends the session
-			f.cancel()
+		if err != nil || !s.sendAnswer(f, o) {
 			return
 		}
 	}
+}
+
+// sendAnswer answers a run. If it cannot, the session ends.
+func (s *session) sendAnswer(f *flow, o outcome) bool {
+	s.mu.Lock()
+	delete(s.running, o.reply)
+	s.mu.Unlock()
+	s.credits.give(o.size)
+	o.answered(counts(o.err))
+	reply := &transport.Message{Kind: kindOK, ID: o.reply}
+	s.brief.Store(o.err == nil && time.Since(o.job.start) < briefRun)
+	if o.err != nil {
+		reply.Kind, reply.Meta = kindError, encodeMeta(s.failed(kindRun, o.err))
+	} else {
+		reply.Tensors = o.job.tensors
+		rep := report{Transfer: o.job.stats.Transfer, Decode: o.job.stats.Code, Held: time.Since(o.job.start), Spans: o.job.spans}
+		reply.Seal = func(code time.Duration) []byte {
+			rep.Encode = code
+			return encodeMeta(rep)
+		}
+	}
+	_, err := s.conn.Send(f.ctx, reply, s.runner.codec.pick)
+	s.node.work.answered(s, o.refusal == nil)
+	if o.job != nil {
+		f.recycle(o.job)
+	}
+	if err != nil {
+		if f.ctx.Err() == nil {
+			s.log().Warn("cannot answer", "error", err)
+		}
+		s.conn.Close() // which ends the session
+		f.cancel()
+	}
+	return err == nil
 }
 
 // answer handles one request that is not a run in flight. The error is one

@@ -513,22 +513,30 @@ func TestAPanicOfOneRequestIsItsError(t *testing.T) {
 // byHand opens all layers of g on a host, by hand.
 func byHand(t *testing.T, addr string, g *graph.Graph) *peer {
 	t.Helper()
-	n := &Node{Name: "device", Peers: map[string]string{"edge": addr}}
+	p, o := openByHand(t, &Node{Name: "device", Peers: map[string]string{"edge": addr}}, g)
+	if o.Depth != 2 || o.Bytes != 1000 {
+		t.Fatalf("open: got %+v", o)
+	}
+	return p
+}
+
+// openByHand is byHand for a device that knows the worker, with what it says.
+func openByHand(t *testing.T, n *Node, g *graph.Graph) (p *peer, o opened) {
+	t.Helper()
 	p, err := n.dial(context.Background(), "edge")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.conn.Close() })
 	d := Deployment{Model: testModel(g), Stages: parse(t, "edge:0-5")}
-	var o opened
 	err = n.withModel(context.Background(), p, d.Model, n.Name, nil, func() error {
 		o, err = p.open(context.Background(), d, d.Stages)
 		return err
 	})
-	if err != nil || o.Depth != 2 || o.Bytes != 1000 {
-		t.Fatalf("open: got %+v, error %v", o, err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return p
+	return p, o
 }
 
 func TestClientsBeyondTheirCreditAreRefused(t *testing.T) {
