@@ -48,7 +48,7 @@ func (r *roleList) UnmarshalYAML(n *yaml.Node) error {
 
 // shortcuts are limits that have flags of their own.
 var shortcuts = map[string]string{
-	"max-connections": "connections", "max-memory": "memory", "max-model": "model", "max-store": "store",
+	"batch": "batch", "max-connections": "connections", "max-memory": "memory", "max-model": "model", "max-store": "store",
 }
 
 func (s *serveConfig) flags(c *cobra.Command) {
@@ -88,6 +88,7 @@ func (b *bounds) list() []bound {
 		{"in-flight-bytes", &n.InFlightBytes, run.DefaultInFlightBytes, "bytes of their inputs, decoded, if it is more than one run"},
 		{"runs", &n.MaxRuns, run.DefaultMaxRuns, "runs of all connections that are in hand at once; others are told busy"},
 		{"computing", &n.Computing, nil, "stages that compute at once; without, one for each processor"},
+		{"batch", &n.Batch, run.DefaultBatch, "runs of a connection that are computed together at most, where they wait and are faster so; 1 for none"},
 		{"handshakes", &n.MaxHandshakes, run.DefaultMaxHandshakes, "connections that are not served yet, or told that there is no room"},
 		{"handshake-time", &t.Handshake, d.Handshake, "for TLS and the greetings"},
 		{"idle-time", &t.Idle, nil, "between requests of a connection; without, none"},

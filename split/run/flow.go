@@ -15,8 +15,9 @@ import (
 )
 
 // flow runs requests through the parts of a pipeline. The parts work at the
-// same time, each on one request, and one on another host on two: one that is
-// sent there while the answer to another is received. Requests stay in order.
+// same time, each on one request, but one on another host on two, of which one is
+// sent there while the answer to another is received, and one that computes here on
+// as many as are faster together. Requests stay in order.
 //
 // A source has a flow in its Stream, a worker in its session.
 type flow struct {
@@ -27,8 +28,8 @@ type flow struct {
 	pending chan *job // all that were submitted, in order
 	head    *job      // the one of them that next waits for
 	wg      sync.WaitGroup
-	steps   []func(*job) error // of all parts
-	alone   sync.Mutex         // held while a job is carried
+	steps   []step     // of all parts
+	alone   sync.Mutex // held while a job is carried
 
 	mu    sync.Mutex
 	ended bool
@@ -113,10 +114,13 @@ func newFlow(ctx context.Context, p pipeline, slots int) *flow {
 	f := &flow{free: jobs{there: make(chan struct{}, slots)}, first: make(chan *job, slots), pending: make(chan *job, slots)}
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	for i, r := range p {
-		if there, ok := r.(*remote); ok {
-			f.steps = append(f.steps, f.send(i, there), f.receive(i, there))
-		} else {
-			f.steps = append(f.steps, f.run(i, r))
+		switch r := r.(type) {
+		case *remote:
+			f.steps = append(f.steps, each(f.send(i, r)), each(f.receive(i, r)))
+		case *local:
+			f.steps = append(f.steps, f.together(i, r))
+		default:
+			f.steps = append(f.steps, each(f.run(i, r)))
 		}
 	}
 	in := f.first
@@ -132,22 +136,32 @@ func newFlow(ctx context.Context, p pipeline, slots int) *flow {
 	return f
 }
 
-// work does do to the jobs of in that have not failed, and hands all on.
-func (f *flow) work(in <-chan *job, next chan<- *job, do func(*job) error) {
-	for j := range in {
-		f.alone.Lock() // a job that is carried goes first
-		f.alone.Unlock()
+// step does what a part of the pipeline is for to a job, unless it has failed, and
+// perhaps to some of those that wait behind it. It calls done for each of these,
+// in order, and after the last touches nothing that it uses for the next.
+type step func(j *job, waiting <-chan *job, done func(*job))
+
+// each is the step that does do to one job after the other.
+func each(do func(*job) error) step {
+	return func(j *job, _ <-chan *job, done func(*job)) {
 		if j.err == nil {
 			j.err = guarded(j, do)
 		}
-		if next != nil {
-			next <- j
-			continue
-		}
-		f.finish(j)
+		done(j)
 	}
+}
+
+// work does a step to the jobs of in and hands them on.
+func (f *flow) work(in <-chan *job, next chan<- *job, do step) {
+	done := f.finish
 	if next != nil {
-		close(next)
+		done = func(j *job) { next <- j }
+		defer close(next)
+	}
+	for j := range in {
+		f.alone.Lock() // a job that is carried goes first
+		f.alone.Unlock()
+		do(j, in, done)
 	}
 }
 
@@ -167,9 +181,7 @@ func (f *flow) finish(j *job) {
 func (f *flow) carry(j *job) {
 	j.carried = true
 	for _, do := range f.steps {
-		if j.err == nil {
-			j.err = guarded(j, do)
-		}
+		do(j, nil, func(*job) {})
 	}
 }
 
@@ -183,8 +195,8 @@ func guarded(j *job, do func(*job) error) (err error) {
 	return do(j)
 }
 
-// run is the step of part i, which is on this host. Its results, which the next
-// run overwrites, are copied unless that waits.
+// run is the step of part i, which this host has a hand in. Its results, which the
+// next run overwrites, are copied unless that waits.
 func (f *flow) run(i int, r Runner) func(*job) error {
 	return func(j *job) error {
 		begin, end := extent(r)

@@ -61,6 +61,10 @@ type Node struct {
 	// Computing bounds the stages that compute here at once; others wait for
 	// their turn. 0 means GOMAXPROCS.
 	Computing int
+	// Batch bounds the runs of one connection, or one Stream, that are computed
+	// together where they wait for the same stage and that is faster. Each gives
+	// the same bits as alone. 1 is none, 0 means DefaultBatch.
+	Batch int
 	// InFlight and InFlightBytes bound the runs of one connection that are here
 	// at once, and the bytes of their inputs if it is more than one run. 0 means
 	// DefaultInFlight and DefaultInFlightBytes.
@@ -148,6 +152,7 @@ func (n *Node) Open(ctx context.Context, d Deployment) (*Execution, error) {
 			}
 			p, i = append(p, r), i+taken
 		}
+		n.widen(p, memory)
 		return p, nil
 	}
 	p, err := open()

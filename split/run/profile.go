@@ -216,7 +216,7 @@ func (n *Node) profileHere(ctx context.Context, m Model, host string, o ProfileO
 	if err != nil {
 		return nil, err
 	}
-	p.profile.Peak = int64(l.memory) + constants
+	p.profile.Peak = int64(l.plan.Memory()) + constants
 	narrow := cut.Find(m.Graph, o.MaxWidth)
 	cuts := narrow
 	if len(o.Positions) > 0 {

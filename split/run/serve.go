@@ -638,6 +638,7 @@ func (s *session) stages(ctx context.Context, r openRequest, model *loaded) (tak
 		taken += k
 		break
 	}
+	n.widen(s.runner.pipeline, memory)
 	end := r.Stages[taken-1].Segment.To
 	back := split.Hop{From: self, To: s.client.Name, Position: end, Back: end == len(g.Nodes)}
 	s.runner.codec, err = d.choiceFor(back)

@@ -24,6 +24,8 @@ type simulated struct {
 	bandwidth map[string]float64 // from or to host and host, in alphabetical order
 	latency   time.Duration
 	chained   bool
+	op        func(slow time.Duration) graph.Op // of a layer; nil means mix
+	batch     int                               // of the nodes
 }
 
 func wire(a, b string) string { return min(a, b) + "-" + max(a, b) }
@@ -34,7 +36,11 @@ func (w simulated) open(t *testing.T, stages split.Partition) (*Execution, func(
 	g := &graph.Graph{Name: "timed"}
 	v := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{5000}})
 	for i, slow := range w.layers {
-		out, err := g.Add(fmt.Sprint("layer", i), mix{slow}, nil, []*graph.Value{v}, fmt.Sprint("v", i))
+		var op graph.Op = mix{slow}
+		if w.op != nil {
+			op = w.op(slow)
+		}
+		out, err := g.Add(fmt.Sprint("layer", i), op, nil, []*graph.Value{v}, fmt.Sprint("v", i))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +54,7 @@ func (w simulated) open(t *testing.T, stages split.Partition) (*Execution, func(
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := &Node{Name: name, Threads: 1, Store: store, Peers: map[string]string{}}
+		n := &Node{Name: name, Threads: 1, Store: store, Peers: map[string]string{}, Batch: w.batch}
 		n.Load = func(string, map[string]tensor.Shape) (*graph.Graph, io.Closer, error) { return g, nil, nil }
 		n.DialConn = func(ctx context.Context, host, _ string) (net.Conn, error) {
 			return network.Dial(ctx, host, simnet.Link{Latency: w.latency, Bandwidth: w.bandwidth[wire(name, host)]})

@@ -91,9 +91,7 @@ func (n *Node) openTileHere(d Deployment, plan *tile.Plan, worker int, s split.S
 			nodes[i].Layers[j] = s.Segment.From + layers[node]
 		}
 	}
-	l := &local{host: s.Host, segment: s.Segment, session: compiled.NewSession(), nodes: nodes, memory: compiled.Memory(), slowdown: n.Slowdown, turn: n.turns()}
-	l.observe(d.Layers)
-	return l, nil
+	return n.newLocal(s, compiled, nodes, d.Layers), nil
 }
 
 // openTileThere opens a worker's part on another host, which makes it of the
