@@ -628,7 +628,7 @@ func TestASlowedHostComputesOneStageAtATime(t *testing.T) {
 	device := chain(t, g, true, nil)
 	device.Slowdown = 4
 	_, s := openStream(t, device, g, parse(t, "device:0-1,edge:2-3,device:4-5"), StreamOptions{})
-	many, err := MeasureStream(context.Background(), s, [][]*tensor.Tensor{input(1)}, s.Depth(), 20, nil)
+	many, err := MeasureStream(context.Background(), s, [][]*tensor.Tensor{input(1)}, s.Depth(), 80, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
