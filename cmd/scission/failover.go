@@ -37,12 +37,14 @@ type failover struct {
 func (r *execReport) measureLive(ctx context.Context, n *run.Node, d run.Deployment, in [][]*tensor.Tensor, o execOptions, progress func(done, of int)) ([]run.Sample, [][]*tensor.Tensor, error) {
 	f := o.failover
 	var mu sync.Mutex // of what event changes
-	var refused error // by a host that works, and will refuse again
+	var refused error // what no later attempt changes: a host that works refuses this one, or keys are missing
 	event := func(e live.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		if errors.Is(e.Err, run.ErrForbidden) || errors.Is(e.Err, keys.ErrUntrusted) || errors.Is(e.Err, transport.ErrEncryption) {
-			refused = e.Err
+		for _, lasting := range []error{run.ErrForbidden, keys.ErrUntrusted, transport.ErrEncryption, transport.ErrPlaintext} {
+			if errors.Is(e.Err, lasting) {
+				refused = e.Err
+			}
 		}
 		switch {
 		case e.What == live.Opened && slices.Equal(e.Stages, d.Stages):

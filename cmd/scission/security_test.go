@@ -217,6 +217,7 @@ func TestWhoHasNoKeysIsToldHowToMakeThem(t *testing.T) {
 		"scission keys init":   "keys issue edge",
 		"scission keys --help": "serve --listen 192.0.2.1:0 --name edge --store " + t.TempDir(),
 		"--insecure":           "top 192.0.2.1:7001 --once",
+		"plaintext off the":    "exec " + fashionModel + " --stages edge@192.0.2.1:7001:0-end --input random:1",
 	} {
 		if _, stderr := want(t, exitFailure, strings.Fields(args)...); !strings.Contains(stderr, says) {
 			t.Errorf("%s: says %q, want %q", args, stderr, says)
