@@ -1,7 +1,7 @@
 #!/bin/sh
 # Trains the classifier of testdata/models anew: fashion.onnx, the first thousand
 # test images of Fashion-MNIST with their labels (fashion.npz), and PyTorch's own
-# answers to them (fashion.answers.npy). Three minutes of one core. It gets
+# answers to them (fashion.answers.npy). Four minutes of one core. It gets
 # Debian's package of the data set (31 MB) into .data, which needs no root, and
 # PyTorch from PyPI into .venv, if bench/exports has none: 5.4 GB, most of it the
 # CUDA libraries that PyPI's PyTorch loads even where there is no GPU. Arguments go
