@@ -274,12 +274,9 @@ func (h *harness) cycles(n int) func(r *row) error {
 		}
 		g := newGrowth(edge)
 		for i := range n {
-			e, err := node.Open(context.Background(), ds[0])
-			if err != nil {
-				return err
-			}
-			r.ask(context.Background(), e, h.questions[i%len(h.questions)], deadline)
-			if err := e.Close(); err != nil {
+			c := &client{node: node, deployment: ds[0]}
+			r.ask(context.Background(), c, h.questions[i%len(h.questions)], deadline)
+			if err := c.close(); err != nil {
 				return err
 			}
 			if (i+1)%max(n/samplesOfAlong, 1) == 0 {
@@ -289,6 +286,7 @@ func (h *harness) cycles(n int) func(r *row) error {
 			}
 		}
 		g.judge(r)
+		r.judgeErrors()
 		return nil
 	}
 }
@@ -323,9 +321,7 @@ func (h *harness) requests(n int) func(r *row) error {
 		}
 		g.judge(r)
 		r.note("%v", ev)
-		if r.failed > 0 {
-			r.failf("%d requests failed", r.failed)
-		}
+		r.judgeErrors()
 		return nil
 	}
 }
@@ -349,7 +345,9 @@ func (h *harness) clients(n, each int) func(r *row) error {
 				q := h.questions[i%len(h.questions)]
 				c := &client{node: h.node(edge), deployment: ds[0]}
 				for range each {
-					r.ask(context.Background(), c, q, deadline)
+					if err := r.ask(context.Background(), c, q, deadline); err != nil && !errors.Is(err, run.ErrBusy) {
+						c.close()
+					}
 				}
 				c.close()
 			})
@@ -381,8 +379,12 @@ func (c *client) Run(ctx context.Context, in []*tensor.Tensor) ([]*tensor.Tensor
 	return c.open.Run(ctx, in)
 }
 
-func (c *client) close() {
-	if c.open != nil {
-		c.open.Close()
+// close ends the deployment, if one is open; the next request opens it again.
+func (c *client) close() error {
+	if c.open == nil {
+		return nil
 	}
+	e := c.open
+	c.open = nil
+	return e.Close()
 }
