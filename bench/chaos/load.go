@@ -79,7 +79,7 @@ func (t *tally) ask(ctx context.Context, r runner, q question, deadline time.Dur
 	defer cancel()
 	start, before := time.Now(), stood.Load()
 	out, _, err := r.Run(ctx, q.in)
-	if err != nil {
+	if err != nil || time.Since(start) > deadline {
 		time.Sleep(noticeEvery * 2) // so that standing still is noticed
 	}
 	still := time.Duration(stood.Load() - before)
