@@ -160,7 +160,8 @@ func quantise[T integer](dst []T, x []float32, scale float32, zero, lo, hi int32
 func quantiseTo(dst *tensor.Tensor, at int, x []float32, scale float32, zero int32, scratch []int16) {
 	lo, hi := quantisedRange(dst.DType)
 	if dst.DType.Size() == 1 && len(x) >= qconv.Block && qconv.IsStep(scale) {
-		qconv.Quantise(scratch[:len(x)], x, scale, int(lo-zero), int(hi-zero))
+		q := qconv.Quantiser{Step: scale, Lo: int(lo - zero), Hi: int(hi - zero)}
+		q.Quantise(scratch[:len(x)], x)
 		qconv.Narrow(dst.Raw[at:][:len(x)], scratch[:len(x)], int(zero))
 		return
 	}

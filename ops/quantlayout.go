@@ -111,13 +111,13 @@ func oneScale(in []graph.Fact, bytes tensor.DType) (scale float32, zero int32, o
 // layout l: of NCHW16c, or of few channels, row-major.
 func quantiseLaid(in, out []graph.Fact, l quantised, scale float32, zero int32) graph.Kernel {
 	lo, hi := quantisedRange(out[0].DType)
-	least, most := int(lo-zero), int(hi-zero)
+	q := qconv.NewQuantiser(scale, int(lo-zero), int(hi-zero))
 	if l.lanes == lanes {
 		n := l.elems(out[0].Shape)
 		count := chunks(n, vectorTime)
 		return graph.Kernel{Info: qconv.Info(), Steps: []graph.Step{{N: count, Do: func(_ *graph.Exec, in, out []*tensor.Tensor, i int) error {
 			from, to := span(n, count, i, lanes)
-			qconv.Quantise(tensor.Cast[int16](out[0].Raw)[from:to], floats(in[0])[from:to], scale, least, most)
+			q.Quantise(tensor.Cast[int16](out[0].Raw)[from:to], floats(in[0])[from:to])
 			return nil
 		}}}}
 	}
@@ -137,7 +137,7 @@ func quantiseLaid(in, out []graph.Fact, l quantised, scale float32, zero int32) 
 						clear(row)
 						continue
 					}
-					qconv.Quantise(row, floats(in[0])[(image*c+channel)*hw+from:][:to-from], scale, least, most)
+					q.Quantise(row, floats(in[0])[(image*c+channel)*hw+from:][:to-from])
 				}
 				qconv.Interleave(y[from*qconv.Few:][:(to-from)*qconv.Few], scratch, at)
 			}

@@ -16,9 +16,11 @@ type implementation struct {
 	depthwisePixels int  // of the largest depthwise tile
 	fewest          int  // pixels that a tile should have
 	pairs           bool // tiles multiply pairs of values
-	halves          bool // and channels of depthwise pairs lie as instructions for half vectors unpack them
+	halves          bool // and channels lie as instructions for half vectors unpack and pack them, as those of depthwise pairs do
 
-	dense, few, depthwise tileFunc // few is dense with taps of fewRun values
+	dense, few, depthwise tileFunc // few is dense with taps of fewRun values; depthwise is nil if tiles multiply pairs
+
+	depthwisePairs []tileAsm // depthwise tiles of 1 and more pixels that multiply pairs
 }
 
 // tileFunc computes lines of count tiles of pixels outputs that follow one another. For pixel p and output channel c, a dense
@@ -33,17 +35,12 @@ type implementation struct {
 // with weights in the order of the implementation; then comes the Epilogue. A nil res is no residual.
 type tileFunc func(l *loops, taps []int, in, w []int16, epi, res []float32, out Out, count, lines, pixels int)
 
+// tileAsm is the Go declaration of all tiles in assembly; l points to the first field of loops, res is nil if there is no
+// residual.
+type tileAsm = func(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)
+
 // String returns instruction set and tile: "avx2 6x16".
 func (i *implementation) String() string { return fmt.Sprintf("%s %dx%d", i.level, i.pixels, Block) }
-
-// unpacked returns where channel c lies among the weights of a pair of depthwise taps.
-func (i *implementation) unpacked(c int) int {
-	if !i.halves {
-		return c
-	}
-	const quarter = Block / 4 // the low quarters of both halves come first
-	return c%quarter + [4]int{0, 2, 1, 3}[c/quarter]*quarter
-}
 
 // implementations is the list that drives choice, parity tests and benchmarks, best first.
 var implementations = append(assembly, implementation{

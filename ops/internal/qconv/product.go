@@ -44,6 +44,7 @@ func newProduct(impl *implementation, batch, m, n, k int, b []int16, e Epilogue)
 	for i, v := range b {
 		turned[i%n*k+i/n] = v
 	}
+	e.anyMul = true
 	p := &Product{kernel: newKernel(impl, productShape(m, n, k), Block, turned, e), batch: batch, m: m, n: n, k: k, fixed: b != nil}
 	p.packs = max(1, min(maxChunks, m*k/packLen))
 	if !p.fixed {
@@ -149,7 +150,7 @@ func (p *Product) Run(step, chunk int, values []int16, epi []float32, a, b Bytes
 	from, to := rows*k.partSize, min((rows+1)*k.partSize, p.m)
 	for block := set * k.setSize; block < min((set+1)*k.setSize, k.blocks); block++ {
 		first := (block*p.m + from) * Block
-		k.tilesOf(weights, epi, block, values[at*p.lenA()+from*Block:], nil, y, first, to-from, 1)
+		k.tilesOf(weights[block*(p.lenB()/k.blocks):], epi[block*epilogueLen*Block:], values[at*p.lenA()+from*Block:], nil, y, first, to-from, 1)
 		p.finish(block, at*p.m+from, at*p.m+to, y.from(first), out)
 	}
 }
@@ -186,16 +187,22 @@ func (p *Product) packB(dst []int16, x []byte, b Bytes, block int) {
 	first := block * Block
 	columns := min(Block, p.n-first)
 	clear(dst)
+	var lanes [Block]int // of columns
+	for c := range lanes {
+		lanes[c] = c
+		if p.kernel.impl.pairs {
+			lanes[c] = 2 * p.kernel.lane(c)
+		}
+	}
 	for k := range p.k {
 		w := dst[k/run*run*Block:][:run*Block]
 		i := k % run
-		at, step := i*Block, 1
+		at := i * Block
 		if p.kernel.impl.pairs {
-			at, step = i/2*2*Block+i%2, 2
+			at = i/2*2*Block + i%2
 		}
-		for _, v := range x[k*p.n+first:][:columns] {
-			w[at] = int16(v^byte(flip)) - moved
-			at += step
+		for c, v := range x[k*p.n+first:][:columns] {
+			w[at+lanes[c]] = int16(v^byte(flip)) - moved
 		}
 	}
 }

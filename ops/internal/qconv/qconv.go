@@ -12,6 +12,7 @@ package qconv
 import (
 	"fmt"
 	"math"
+	"unsafe"
 
 	"scission/ops/internal/conv"
 	"scission/ops/internal/dwconv"
@@ -49,6 +50,8 @@ type Epilogue struct {
 	Lo, Hi                 float32
 	Step                   float32
 	Min, Max               int
+
+	anyMul bool // runs have factors of their own in the place of Mul
 }
 
 // minStep and maxStep are the steps whose inverse and products with it are far from the ends of float32.
@@ -89,6 +92,24 @@ func AcceptsStep(step float32, lo, hi int) bool {
 	return true
 }
 
+// convertible reports whether all results in steps are numbers that an int32 holds.
+func (e *Epilogue) convertible() bool {
+	if e.Residual || e.anyMul {
+		return false
+	}
+	const most = 1 << 30
+	for c, mul := range e.Mul {
+		y := math.Abs(float64(mul))*(1<<31) + math.Abs(float64(e.Add[c]))
+		if e.Scale != nil {
+			y = y*math.Abs(float64(e.Scale[c])) + math.Abs(float64(e.Shift[c]))
+		}
+		if !(y/float64(e.Step) < most) {
+			return false
+		}
+	}
+	return true
+}
+
 // MaxValue is the largest magnitude of inputs and of weights.
 const MaxValue = 255
 
@@ -111,6 +132,18 @@ func Accepts(s conv.Shape, lanes int) bool {
 // isDepthwise reports whether the convolution is depthwise.
 func isDepthwise(s conv.Shape) bool { return s.Groups > 1 && s.Groups == s.IC && s.OC == s.IC }
 
+// paired reports whether tiles read pairs of rows.
+func (k *Kernel) paired() bool { return k.depthwise && k.impl.pairs }
+
+// cycle returns how many times step is a multiple of n.
+func cycle(step, n int) int {
+	a, b := n, step
+	for b > 0 {
+		a, b = b, a%b
+	}
+	return n / a
+}
+
 // haloH and haloW are the rows and columns of the input that outputs see.
 func haloH(s conv.Shape) int { return (s.OH-1)*s.StrideH + (s.KH-1)*s.DilationH + 1 }
 func haloW(s conv.Shape) int { return (s.OW-1)*s.StrideW + (s.KW-1)*s.DilationW + 1 }
@@ -126,10 +159,13 @@ type loops struct {
 	scale    int // 1 if the epilogue has these:
 	mask     int
 	quantise int
+	clamp    int // 1 if numbers are clamped before they are quantised
+	start    int // 1 if the epilogue has it
 	lo, hi   float32
 	inverse  float32 // of the step
 	rest     float32 // of the inverse that is not in it
-	floor    int32   // Epilogue.Min
+	floor    int32   // of what is quantised; a NaN becomes it
+	ceiling  int32
 	step     float32
 }
 
@@ -169,11 +205,15 @@ type Kernel struct {
 	high, wide      int // of the input that tiles see
 	planes          int // input planes (or blocks of them) of an image
 	rows, cols      int // the output as tiles see it: one row if the input's pixels follow one another evenly
-	stepRow, stepX  int // in the input, from an output row, or pixel, to the next
+	stepRow, stepX  int // in the input, from an output row to the one period rows below, and from a pixel to the next
 	parts, partSize int // rows, or pixels of the one row, are shared out in parts
 	sets, setSize   int // and blocks in sets
-	band            int // output rows whose input a thread pads at a time, if depthwise
-	copies          int // chunks of the copy
+	period          int // output rows from one to the next that is computed alike
+	phases          []phase
+	pieces          []piece // of a row, if pixels are paired
+	tall            int     // taps of a column, or pairs of them, if depthwise
+	band            int     // output rows whose input a thread pads at a time, if depthwise
+	copies          int     // chunks of the copy
 }
 
 // New packs the weights [OC][IC/Groups][KH][KW] for the best implementation that this machine has. It keeps no slice
@@ -192,14 +232,21 @@ func newKernel(impl *implementation, s conv.Shape, lanes int, weights []int16, e
 	if isDepthwise(s) && e.Residual {
 		panic("qconv: a depthwise convolution has no residual")
 	}
+	if s.KH == 1 {
+		s.DilationH = 1
+	}
 	k := &Kernel{shape: s, lanes: lanes, impl: impl, depthwise: isDepthwise(s), residual: e.Residual, blocks: (s.OC + Block - 1) / Block}
 	k.high, k.wide = haloH(s), haloW(s)
-	k.halo = s.PadTop > 0 || s.PadLeft > 0 || k.high > s.IH || k.wide > s.IW || lanes == Few
+	k.halo = s.PadTop > 0 || s.PadLeft > 0 || k.high > s.IH || k.wide > s.IW || lanes == Few || k.paired()
 	if !k.halo {
 		k.high, k.wide = s.IH, s.IW
 	}
 	k.planes = (s.IC + lanes - 1) / lanes
-	k.stepRow, k.stepX = s.StrideH*k.wide*lanes, s.StrideW*lanes
+	k.stepRow, k.stepX, k.period = s.StrideH*k.wide*lanes, s.StrideW*lanes, 1
+	if k.paired() {
+		k.period = cycle(s.StrideH, 2*s.DilationH)
+		k.stepRow, k.stepX = k.stepRow*k.period, 2*k.stepX
+	}
 	k.rows, k.cols = s.OH, s.OW
 	if !k.depthwise && (k.rows == 1 || k.stepRow == k.cols*k.stepX) {
 		k.rows, k.cols = 1, k.rows*k.cols
@@ -209,6 +256,7 @@ func newKernel(impl *implementation, s conv.Shape, lanes int, weights []int16, e
 	} else {
 		k.packDense(weights)
 	}
+	k.loops.taps = len(k.taps)
 	k.packEpilogue(e)
 	k.share()
 	return k
@@ -256,7 +304,6 @@ func (k *Kernel) packDense(weights []int16) {
 			}
 		}
 	}
-	k.loops.taps = len(k.taps)
 	k.weights = make([]int16, k.blocks*len(places)*run*Block)
 	for o := range s.OC {
 		for t, p := range places {
@@ -267,40 +314,10 @@ func (k *Kernel) packDense(weights []int16) {
 				}
 				at := i*Block + o%Block
 				if k.impl.pairs {
-					at = (i/2*Block+o%Block)*2 + i%2
+					at = (i/2*Block+k.lane(o))*2 + i%2
 				}
 				w[at] = weights[((o*s.IC+p.ic)*s.KH+p.y)*s.KW+p.x]
 			}
-		}
-	}
-}
-
-// packDepthwise lists the taps and lays out their weights: [block][tap/2][16][2] where tiles multiply pairs, in the
-// order of channels that the implementation wants, else [block][tap][16].
-func (k *Kernel) packDepthwise(weights []int16) {
-	s := &k.shape
-	for y := range s.KH {
-		for x := range s.KW {
-			k.taps = append(k.taps, 2*(y*s.DilationH*k.wide+x*s.DilationW)*Block)
-		}
-	}
-	count := len(k.taps)
-	k.loops.taps = count
-	if k.impl.pairs {
-		if count%2 != 0 {
-			k.taps = append(k.taps, k.taps[count-1]) // of weight 0
-		}
-		k.loops.taps = len(k.taps) / 2
-	}
-	size := len(k.taps) * Block
-	k.weights = make([]int16, k.blocks*size)
-	for c := range s.IC {
-		for t := range count {
-			at := t*Block + c%Block
-			if k.impl.pairs {
-				at = (t/2*Block+k.impl.unpacked(c%Block))*2 + t%2
-			}
-			k.weights[c/Block*size+at] = weights[c*count+t]
 		}
 	}
 }
@@ -313,7 +330,7 @@ func (k *Kernel) packEpilogue(e Epilogue) {
 	case e.Sums:
 		l.quantise = keepSums
 	case e.Step != 0:
-		l.quantise, l.step, l.floor = quantiseNumbers, e.Step, int32(e.Min)
+		l.quantise, l.step, l.floor, l.ceiling = quantiseNumbers, e.Step, int32(e.Min), int32(e.Max)
 		l.inverse, l.rest = inverse(e.Step)
 		l.lo = max(l.lo, float32(e.Min)*e.Step)
 		l.hi = max(min(l.hi, float32(e.Max)*e.Step), l.lo)
@@ -321,13 +338,25 @@ func (k *Kernel) packEpilogue(e Epilogue) {
 	if e.Scale != nil {
 		l.scale = 1
 	}
-	if s.OC%Block != 0 {
+	if e.Start != nil {
+		l.start = 1
+	}
+	if s.OC%Block != 0 && !(l.lo <= 0 && l.hi >= 0) { // else the channels that do not exist are 0 without it
 		l.mask = 1
 	}
+	l.clamp = 1
+	switch {
+	case e.Step != 0 && l.mask == 0 && e.convertible(): // what is quantised is within the same limits as integers
+		l.clamp = 0
+		l.floor, l.ceiling = int32(math.RoundToEven(float64(l.lo/l.step))), int32(math.RoundToEven(float64(l.hi/l.step)))
+	case e.Step == 0 && math.IsInf(float64(l.lo), -1) && math.IsInf(float64(l.hi), 1):
+		l.clamp = 0
+	}
 	l.pixel = 2 * k.stepX
-	l.lineIn, l.lineRes, l.lineOut = 2*k.stepRow, 4*s.OW*Block, 4*s.OW*Block
+	l.lineIn, l.lineRes = 2*k.stepRow, 4*k.period*s.OW*Block
+	l.lineOut = l.lineRes
 	if l.quantise == quantiseNumbers {
-		l.lineOut = 2 * s.OW * Block
+		l.lineOut /= 2
 	}
 	l.tile = k.pixels() * l.pixel
 	k.epi = conv.Aligned(k.blocks * epilogueLen * Block)
@@ -344,14 +373,20 @@ func (k *Kernel) packEpilogue(e Epilogue) {
 	}
 }
 
-// channelAt is where the epilogue has something for channel c: it lies as [block][epilogueLen][16], of depthwise
-// convolutions in the order that their weights have.
-func (k *Kernel) channelAt(c, what int) int {
-	lane := c % Block
-	if k.depthwise {
-		lane = k.impl.unpacked(lane)
+// lane returns where channel c lies in a block of weights and of the epilogue.
+func (k *Kernel) lane(c int) int {
+	c %= Block
+	if !k.impl.halves && !k.paired() {
+		return c
 	}
-	return (c/Block*epilogueLen+what)*Block + lane
+	const quarter = Block / 4 // the low quarters of both halves come first
+	return c%quarter + [4]int{0, 2, 1, 3}[c/quarter]*quarter
+}
+
+// channelAt is where the epilogue has something for channel c: it lies as [block][epilogueLen][16], in the order that
+// the weights have.
+func (k *Kernel) channelAt(c, what int) int {
+	return (c/Block*epilogueLen+what)*Block + k.lane(c)
 }
 
 const (
@@ -385,6 +420,7 @@ func (k *Kernel) share() {
 	if k.depthwise {
 		tall := (s.KH-1)*s.DilationH + 1
 		k.band = max(1, (bandLen/(k.wide*Block)-tall)/s.StrideH+1)
+		k.band = max(k.band/k.period*k.period, min(k.band, k.period))
 	}
 }
 
@@ -427,16 +463,14 @@ func (k *Kernel) Temp() int {
 
 // Scratch returns the elements of memory that each thread needs for itself.
 func (k *Kernel) Scratch() int {
-	if !k.halo || !k.depthwise {
+	rows := k.bandRows(min(k.band, k.shape.OH))
+	switch {
+	case !k.halo || !k.depthwise:
 		return 0
+	case k.paired():
+		return (2*rows*k.wide + k.shape.IW) * Block
 	}
-	return k.bandRows(min(k.band, k.shape.OH)) * k.wide * Block
-}
-
-// bandRows is the input rows that so many output rows see.
-func (k *Kernel) bandRows(rows int) int {
-	s := &k.shape
-	return (rows-1)*s.StrideH + (s.KH-1)*s.DilationH + 1
+	return rows * k.wide * Block
 }
 
 // Steps returns the number of phases of a run. All chunks of one end before the next begins.
@@ -470,6 +504,17 @@ func (o Out) from(i int) Out {
 		return Out{Sums: o.Sums[i:]}
 	}
 	return Out{Wide: o.Wide[i:]}
+}
+
+// first returns the first element of what there is.
+func (o Out) first() *int16 {
+	switch {
+	case o.Narrow != nil:
+		return &o.Narrow[0]
+	case o.Sums != nil:
+		return (*int16)(unsafe.Pointer(&o.Sums[0]))
+	}
+	return (*int16)(unsafe.Pointer(&o.Wide[0]))
 }
 
 // Run does one chunk of one step. in, res and out are the whole input, residual (nil without one) and output; res may
@@ -507,14 +552,15 @@ func (k *Kernel) Run(step, chunk int, temp, scratch, in []int16, res []float32, 
 	n := chunk / k.sets / k.parts
 	from, to := part*k.partSize, min((part+1)*k.partSize, k.units())
 	if k.depthwise && k.halo {
-		clear(scratch[:k.Scratch()])
+		scratch = scratch[:k.Scratch()]
+		clear(scratch)
 	}
 	for b := set * k.setSize; b < min((set+1)*k.setSize, k.blocks); b++ {
 		at := (n*k.blocks + b) * s.OH * s.OW * Block
 		switch {
 		case k.depthwise:
 			plane := in[(n*k.planes+b)*s.IH*s.IW*Block:][:s.IH*s.IW*Block]
-			k.depthwiseRows(b, plane, scratch, res, out, at, from, to)
+			k.depthwiseRows(b, plane, scratch, out, at, from, to)
 		default:
 			image := in[n*k.planes*k.high*k.wide*k.lanes:]
 			if k.flat() {
@@ -523,49 +569,6 @@ func (k *Kernel) Run(step, chunk int, temp, scratch, in []int16, res []float32, 
 			}
 			k.tiles(b, image[from*k.stepRow:], res, out, at+from*k.cols*Block, k.cols, to-from)
 		}
-	}
-}
-
-// depthwiseRows computes rows of a plane, whose output begins at the element at. In scratch the columns of padding are
-// zero.
-func (k *Kernel) depthwiseRows(b int, plane, scratch []int16, res []float32, out Out, at, from, to int) {
-	s := &k.shape
-	for from < to {
-		end := min(to, from+k.band)
-		in := plane[min(from*k.stepRow, len(plane)):]
-		if k.halo {
-			k.padBand(scratch, plane, from*s.StrideH-s.PadTop, k.bandRows(end-from))
-			in = scratch
-		}
-		k.tiles(b, in, res, out, at+from*k.cols*Block, k.cols, end-from)
-		from = end
-	}
-}
-
-// padBand writes so many rows of a padded plane, the first being row first of the plane, but not the columns of padding.
-func (k *Kernel) padBand(to, plane []int16, first, rows int) {
-	s := &k.shape
-	wide := k.wide * Block
-	above := min(rows, max(0, -first))
-	inside := max(0, min(rows, s.IH-first)-above)
-	clear(to[:above*wide])
-	clear(to[(above+inside)*wide : rows*wide])
-	left := min(s.PadLeft, k.wide)
-	n := min(s.IW, k.wide-left)
-	if inside > 0 && n > 0 {
-		copyRows(to[above*wide+left*Block:], plane[(first+above)*s.IW*Block:], inside, n*Block, wide, s.IW*Block)
-	}
-}
-
-// copyRows copies rows of n elements, a multiple of Block, that are so far from each other.
-func copyRows(dst, src []int16, rows, n, dstStep, srcStep int) {
-	_, _ = dst[(rows-1)*dstStep+n-1], src[(rows-1)*srcStep+n-1]
-	if copyRowsAsm != nil {
-		copyRowsAsm(&dst[0], &src[0], rows, n/Block, 2*dstStep, 2*srcStep)
-		return
-	}
-	for r := range rows {
-		copy(dst[r*dstStep:][:n], src[r*srcStep:])
 	}
 }
 
@@ -585,13 +588,12 @@ func (k *Kernel) pad(to, plane []int16, y int) {
 
 // tiles computes lines of n outputs of block b that follow one another, from the element at of the output on.
 func (k *Kernel) tiles(b int, in []int16, res []float32, out Out, at, n, lines int) {
-	k.tilesOf(k.weights, k.epi, b, in, res, out, at, n, lines)
+	size := len(k.weights) / k.blocks
+	k.tilesOf(k.weights[b*size:], k.epi[b*epilogueLen*Block:], in, res, out, at, n, lines)
 }
 
-// tilesOf is tiles with the given weights and epilogue of all blocks.
-func (k *Kernel) tilesOf(weights []int16, epi []float32, b int, in []int16, res []float32, out Out, at, n, lines int) {
-	size := len(weights) / k.blocks
-	w, epi := weights[b*size:], epi[b*epilogueLen*Block:] // of the block
+// tilesOf computes lines of n outputs with the given weights and epilogue, each line period rows below the other.
+func (k *Kernel) tilesOf(w []int16, epi []float32, in []int16, res []float32, out Out, at, n, lines int) {
 	tile := k.impl.dense
 	switch {
 	case k.depthwise:
@@ -614,7 +616,7 @@ func (k *Kernel) tilesOf(weights []int16, epi []float32, b int, in []int16, res 
 		}
 		for line := 0; line < lines; {
 			some := min(lines-line, max(1, burst/count))
-			o := at + (line*n+done)*Block
+			o := at + (line*k.period*n+done)*Block
 			var r []float32
 			if res != nil {
 				r = res[o:]

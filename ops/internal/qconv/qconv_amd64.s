@@ -40,6 +40,39 @@ next:
 	VZEROUPPER
 	RET
 
+// func scaleAVX2(dst *int16, x *float32, n int, inverse float32, rest float32, hi float32, floor int16)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scaleAVX2(SB), NOSPLIT, $0-38
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS inverse+24(FP), Y0
+	VBROADCASTSS rest+28(FP), Y1
+	VBROADCASTSS hi+32(FP), Y2
+	VPBROADCASTW floor+36(FP), Y3
+
+next:
+	VMOVUPS     (CX), Y4
+	VMINPS      Y4, Y2, Y4
+	VMULPS      Y1, Y4, Y5
+	VFMADD231PS Y0, Y4, Y5
+	VCVTPS2DQ   Y5, Y5
+	VMOVUPS     32(CX), Y4
+	VMINPS      Y4, Y2, Y4
+	VMULPS      Y1, Y4, Y6
+	VFMADD231PS Y0, Y4, Y6
+	VCVTPS2DQ   Y6, Y6
+	VPACKSSDW   Y6, Y5, Y5
+	VPERMQ      $0xd8, Y5, Y5
+	VPMAXSW     Y3, Y5, Y5
+	VMOVDQU     Y5, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, CX
+	DECQ        DX
+	JNZ         next
+	VZEROUPPER
+	RET
+
 // func dequantiseAVX2(dst *float32, x *int16, n int, scale float32)
 // Requires: AVX, AVX2
 TEXT ·dequantiseAVX2(SB), NOSPLIT, $0-28
@@ -270,173 +303,252 @@ next:
 	VZEROUPPER
 	RET
 
-// func copyRowsAVX2(dst *int16, src *int16, rows int, n int, dstStep int, srcStep int)
-// Requires: AVX
-TEXT ·copyRowsAVX2(SB), NOSPLIT, $0-48
+// func pairRowsAVX2(dst *int16, a *int16, b *int16, rows int, n int, dstStep int, srcStep int)
+// Requires: AVX, AVX2
+TEXT ·pairRowsAVX2(SB), NOSPLIT, $0-56
 	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ rows+16(FP), DX
-	MOVQ dstStep+32(FP), BX
-	MOVQ srcStep+40(FP), SI
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ rows+24(FP), BX
+	MOVQ dstStep+40(FP), SI
+	MOVQ srcStep+48(FP), DI
 
 row:
-	MOVQ AX, DI
-	MOVQ CX, R8
-	MOVQ n+24(FP), R9
+	XORQ R8, R8
+	MOVQ AX, R9
+	MOVQ n+32(FP), R10
+	SUBQ $0x04, R10
+	JL   few
 
-pixel:
-	VMOVDQU (R8), Y0
-	VMOVDQU Y0, (DI)
-	ADDQ    $0x20, DI
-	ADDQ    $0x20, R8
-	DECQ    R9
-	JNZ     pixel
-	ADDQ    BX, AX
-	ADDQ    SI, CX
-	DECQ    DX
-	JNZ     row
+many:
+	VMOVDQU    (CX)(R8*1), Y0
+	VMOVDQU    (DX)(R8*1), Y1
+	VPUNPCKLWD Y1, Y0, Y2
+	VPUNPCKHWD Y1, Y0, Y0
+	VMOVDQU    Y2, (R9)
+	VMOVDQU    Y0, 32(R9)
+	VMOVDQU    32(CX)(R8*1), Y0
+	VMOVDQU    32(DX)(R8*1), Y1
+	VPUNPCKLWD Y1, Y0, Y2
+	VPUNPCKHWD Y1, Y0, Y0
+	VMOVDQU    Y2, 64(R9)
+	VMOVDQU    Y0, 96(R9)
+	VMOVDQU    64(CX)(R8*1), Y0
+	VMOVDQU    64(DX)(R8*1), Y1
+	VPUNPCKLWD Y1, Y0, Y2
+	VPUNPCKHWD Y1, Y0, Y0
+	VMOVDQU    Y2, 128(R9)
+	VMOVDQU    Y0, 160(R9)
+	VMOVDQU    96(CX)(R8*1), Y0
+	VMOVDQU    96(DX)(R8*1), Y1
+	VPUNPCKLWD Y1, Y0, Y2
+	VPUNPCKHWD Y1, Y0, Y0
+	VMOVDQU    Y2, 192(R9)
+	VMOVDQU    Y0, 224(R9)
+	ADDQ       $0x80, R8
+	ADDQ       $+256, R9
+	SUBQ       $0x04, R10
+	JGE        many
+
+few:
+	ADDQ $0x04, R10
+	JZ   done
+
+one:
+	VMOVDQU    (CX)(R8*1), Y0
+	VMOVDQU    (DX)(R8*1), Y1
+	VPUNPCKLWD Y1, Y0, Y2
+	VPUNPCKHWD Y1, Y0, Y0
+	VMOVDQU    Y2, (R9)
+	VMOVDQU    Y0, 32(R9)
+	ADDQ       $0x20, R8
+	ADDQ       $+64, R9
+	SUBQ       $0x01, R10
+	JNZ        one
+
+done:
+	ADDQ SI, AX
+	ADDQ DI, CX
+	ADDQ DI, DX
+	DECQ BX
+	JNZ  row
 	VZEROUPPER
 	RET
 
 // func denseAVX2P1(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·denseAVX2P1(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ in+16(FP), CX
-	MOVQ res+40(FP), DX
-	MOVQ out+48(FP), BX
-	MOVQ lines+64(FP), R8
-	MOVQ R8, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ CX, (SP)
-	MOVQ DX, 8(SP)
-	MOVQ BX, 16(SP)
-	MOVQ count+56(FP), R8
-	MOVQ R8, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R8
-	VMOVDQU 320(R8), Y0
-	VMOVDQU 352(R8), Y1
-	MOVQ    taps+8(FP), SI
-	MOVQ    w+24(FP), DI
-	MOVQ    (AX), R8
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R10
+	ADDQ         AX, R10
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y2
+	VMOVDQU      32(DX), Y3
+	VPBROADCASTD (R10), Y4
+	VPMADDWD     Y4, Y2, Y0
+	VPMADDWD     Y4, Y3, Y1
+	JMP          rest
 
 tap:
-	MOVQ         (SI), R9
-	ADDQ         CX, R9
-	VMOVDQU      (DI), Y2
-	VMOVDQU      32(DI), Y3
-	VPBROADCASTD (R9), Y4
+	MOVQ         (CX), R10
+	ADDQ         AX, R10
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y2
+	VMOVDQU      32(DX), Y3
+	VPBROADCASTD (R10), Y4
 	VPMADDWD     Y4, Y2, Y5
-	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y5, Y0, Y0
+	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
-	VMOVDQU      64(DI), Y2
-	VMOVDQU      96(DI), Y3
-	VPBROADCASTD 4(R9), Y4
+
+rest:
+	VMOVDQU      64(DX), Y2
+	VMOVDQU      96(DX), Y3
+	VPBROADCASTD 4(R10), Y4
 	VPMADDWD     Y4, Y2, Y5
-	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y5, Y0, Y0
+	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
-	VMOVDQU      128(DI), Y2
-	VMOVDQU      160(DI), Y3
-	VPBROADCASTD 8(R9), Y4
+	VMOVDQU      128(DX), Y2
+	VMOVDQU      160(DX), Y3
+	VPBROADCASTD 8(R10), Y4
 	VPMADDWD     Y4, Y2, Y5
-	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y5, Y0, Y0
+	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
-	VMOVDQU      192(DI), Y2
-	VMOVDQU      224(DI), Y3
-	VPBROADCASTD 12(R9), Y4
+	VMOVDQU      192(DX), Y2
+	VMOVDQU      224(DX), Y3
+	VPBROADCASTD 12(R10), Y4
 	VPMADDWD     Y4, Y2, Y5
-	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y5, Y0, Y0
+	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
-	ADDQ         $+256, DI
-	ADDQ         $0x08, SI
-	DECQ         R8
+	ADDQ         $+256, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R8
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VMOVUPS      (R8), Y2
-	VMOVUPS      64(R8), Y3
-	VFMADD213PS  Y3, Y2, Y0
-	VMOVUPS      32(R8), Y2
-	VMOVUPS      96(R8), Y3
-	VFMADD213PS  Y3, Y2, Y1
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R8), Y2
-	VMOVUPS      192(R8), Y3
-	VFMADD213PS  Y3, Y2, Y0
-	VMOVUPS      160(R8), Y2
-	VMOVUPS      224(R8), Y3
-	VFMADD213PS  Y3, Y2, Y1
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y2
+	VPADDD       Y2, Y0, Y0
+	VMOVDQU      352(BX), Y2
+	VPADDD       Y2, Y1, Y1
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VMOVUPS     (BX), Y2
+	VMOVUPS     64(BX), Y3
+	VFMADD213PS Y3, Y2, Y0
+	VMOVUPS     32(BX), Y2
+	VMOVUPS     96(BX), Y3
+	VFMADD213PS Y3, Y2, Y1
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y2
+	VMOVUPS     192(BX), Y3
+	VFMADD213PS Y3, Y2, Y0
+	VMOVUPS     160(BX), Y2
+	VMOVUPS     224(BX), Y3
+	VFMADD213PS Y3, Y2, Y1
 
 scaled:
-	TESTQ  DX, DX
-	JZ     added
-	VADDPS (DX), Y0, Y0
-	VADDPS 32(DX), Y1, Y1
-	ADDQ   $+64, DX
+	TESTQ       R8, R8
+	JZ          added
+	VMOVUPS     (R8), X2
+	VINSERTF128 $0x01, 32(R8), Y2, Y2
+	VADDPS      Y2, Y0, Y0
+	VMOVUPS     16(R8), X2
+	VINSERTF128 $0x01, 48(R8), Y2, Y2
+	VADDPS      Y2, Y1, Y1
+	ADDQ        $+64, R8
 
 added:
-	VBROADCASTSS 72(AX), Y2
-	VBROADCASTSS 76(AX), Y3
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y2
+	VBROADCASTSS 92(SI), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R8), Y2
+	VMOVUPS      256(BX), Y2
 	VANDPS       Y2, Y0, Y0
-	VMOVUPS      288(R8), Y2
+	VMOVUPS      288(BX), Y2
 	VANDPS       Y2, Y1, Y1
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	ADDQ    $+64, BX
-	JMP     stored
+	VMOVUPS      X0, (R9)
+	VEXTRACTF128 $0x01, Y0, 32(R9)
+	VMOVUPS      X1, 16(R9)
+	VEXTRACTF128 $0x01, Y1, 48(R9)
+	ADDQ         $+64, R9
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y2
-	VBROADCASTSS 84(AX), Y3
+	VBROADCASTSS 96(SI), Y2
+	VBROADCASTSS 100(SI), Y3
 	VMULPS       Y3, Y0, Y4
 	VFMADD231PS  Y2, Y0, Y4
 	VCVTPS2DQ    Y4, Y0
 	VMULPS       Y3, Y1, Y4
 	VFMADD231PS  Y2, Y1, Y4
 	VCVTPS2DQ    Y4, Y1
-	VPBROADCASTW 88(AX), Y4
+	VPBROADCASTW 108(SI), Y3
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y3, Y0, Y0
+	VMOVDQU      Y0, (R9)
+	ADDQ         $+32, R9
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y2
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y4, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (BX)
-	ADDQ         $+32, BX
+	VPMAXSW      Y2, Y0, Y0
+	VPMINSW      Y3, Y0, Y0
+	VMOVDQU      Y0, (R9)
+	ADDQ         $+32, R9
 
 stored:
-	ADDQ  16(AX), CX
+	LEAQ  (AX)(DI*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), CX
-	ADDQ  24(AX), CX
-	MOVQ  16(SP), BX
-	ADDQ  40(AX), BX
-	TESTQ DX, DX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), DX
-	ADDQ  32(AX), DX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -447,128 +559,163 @@ moved:
 // func fewAVX2P1(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·fewAVX2P1(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ in+16(FP), CX
-	MOVQ res+40(FP), DX
-	MOVQ out+48(FP), BX
-	MOVQ lines+64(FP), R8
-	MOVQ R8, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ CX, (SP)
-	MOVQ DX, 8(SP)
-	MOVQ BX, 16(SP)
-	MOVQ count+56(FP), R8
-	MOVQ R8, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R8
-	VMOVDQU 320(R8), Y0
-	VMOVDQU 352(R8), Y1
-	MOVQ    taps+8(FP), SI
-	MOVQ    w+24(FP), DI
-	MOVQ    (AX), R8
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R10
+	ADDQ         AX, R10
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y2
+	VMOVDQU      32(DX), Y3
+	VPBROADCASTD (R10), Y4
+	VPMADDWD     Y4, Y2, Y0
+	VPMADDWD     Y4, Y3, Y1
+	JMP          rest
 
 tap:
-	MOVQ         (SI), R9
-	ADDQ         CX, R9
-	VMOVDQU      (DI), Y2
-	VMOVDQU      32(DI), Y3
-	VPBROADCASTD (R9), Y4
+	MOVQ         (CX), R10
+	ADDQ         AX, R10
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y2
+	VMOVDQU      32(DX), Y3
+	VPBROADCASTD (R10), Y4
 	VPMADDWD     Y4, Y2, Y5
-	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y5, Y0, Y0
+	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
-	VMOVDQU      64(DI), Y2
-	VMOVDQU      96(DI), Y3
-	VPBROADCASTD 4(R9), Y4
+
+rest:
+	VMOVDQU      64(DX), Y2
+	VMOVDQU      96(DX), Y3
+	VPBROADCASTD 4(R10), Y4
 	VPMADDWD     Y4, Y2, Y5
-	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y5, Y0, Y0
+	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
-	ADDQ         $+128, DI
-	ADDQ         $0x08, SI
-	DECQ         R8
+	ADDQ         $+128, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R8
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VMOVUPS      (R8), Y2
-	VMOVUPS      64(R8), Y3
-	VFMADD213PS  Y3, Y2, Y0
-	VMOVUPS      32(R8), Y2
-	VMOVUPS      96(R8), Y3
-	VFMADD213PS  Y3, Y2, Y1
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R8), Y2
-	VMOVUPS      192(R8), Y3
-	VFMADD213PS  Y3, Y2, Y0
-	VMOVUPS      160(R8), Y2
-	VMOVUPS      224(R8), Y3
-	VFMADD213PS  Y3, Y2, Y1
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y2
+	VPADDD       Y2, Y0, Y0
+	VMOVDQU      352(BX), Y2
+	VPADDD       Y2, Y1, Y1
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VMOVUPS     (BX), Y2
+	VMOVUPS     64(BX), Y3
+	VFMADD213PS Y3, Y2, Y0
+	VMOVUPS     32(BX), Y2
+	VMOVUPS     96(BX), Y3
+	VFMADD213PS Y3, Y2, Y1
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y2
+	VMOVUPS     192(BX), Y3
+	VFMADD213PS Y3, Y2, Y0
+	VMOVUPS     160(BX), Y2
+	VMOVUPS     224(BX), Y3
+	VFMADD213PS Y3, Y2, Y1
 
 scaled:
-	TESTQ  DX, DX
-	JZ     added
-	VADDPS (DX), Y0, Y0
-	VADDPS 32(DX), Y1, Y1
-	ADDQ   $+64, DX
+	TESTQ       R8, R8
+	JZ          added
+	VMOVUPS     (R8), X2
+	VINSERTF128 $0x01, 32(R8), Y2, Y2
+	VADDPS      Y2, Y0, Y0
+	VMOVUPS     16(R8), X2
+	VINSERTF128 $0x01, 48(R8), Y2, Y2
+	VADDPS      Y2, Y1, Y1
+	ADDQ        $+64, R8
 
 added:
-	VBROADCASTSS 72(AX), Y2
-	VBROADCASTSS 76(AX), Y3
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y2
+	VBROADCASTSS 92(SI), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R8), Y2
+	VMOVUPS      256(BX), Y2
 	VANDPS       Y2, Y0, Y0
-	VMOVUPS      288(R8), Y2
+	VMOVUPS      288(BX), Y2
 	VANDPS       Y2, Y1, Y1
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	ADDQ    $+64, BX
-	JMP     stored
+	VMOVUPS      X0, (R9)
+	VEXTRACTF128 $0x01, Y0, 32(R9)
+	VMOVUPS      X1, 16(R9)
+	VEXTRACTF128 $0x01, Y1, 48(R9)
+	ADDQ         $+64, R9
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y2
-	VBROADCASTSS 84(AX), Y3
+	VBROADCASTSS 96(SI), Y2
+	VBROADCASTSS 100(SI), Y3
 	VMULPS       Y3, Y0, Y4
 	VFMADD231PS  Y2, Y0, Y4
 	VCVTPS2DQ    Y4, Y0
 	VMULPS       Y3, Y1, Y4
 	VFMADD231PS  Y2, Y1, Y4
 	VCVTPS2DQ    Y4, Y1
-	VPBROADCASTW 88(AX), Y4
+	VPBROADCASTW 108(SI), Y3
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y3, Y0, Y0
+	VMOVDQU      Y0, (R9)
+	ADDQ         $+32, R9
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y2
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y4, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (BX)
-	ADDQ         $+32, BX
+	VPMAXSW      Y2, Y0, Y0
+	VPMINSW      Y3, Y0, Y0
+	VMOVDQU      Y0, (R9)
+	ADDQ         $+32, R9
 
 stored:
-	ADDQ  16(AX), CX
+	LEAQ  (AX)(DI*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), CX
-	ADDQ  24(AX), CX
-	MOVQ  16(SP), BX
-	ADDQ  40(AX), BX
-	TESTQ DX, DX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), DX
-	ADDQ  32(AX), DX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -579,124 +726,153 @@ moved:
 // func denseAVX2P2(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·denseAVX2P2(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R9
-	VMOVDQU 320(R9), Y0
-	VMOVDQU 352(R9), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	MOVQ    taps+8(FP), DI
-	MOVQ    w+24(FP), R8
-	MOVQ    (AX), R9
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R10
+	ADDQ         AX, R10
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y4
+	VMOVDQU      32(DX), Y5
+	VPBROADCASTD (R10), Y6
+	VPMADDWD     Y6, Y4, Y0
+	VPMADDWD     Y6, Y5, Y1
+	VPBROADCASTD (R10)(DI*1), Y6
+	VPMADDWD     Y6, Y4, Y2
+	VPMADDWD     Y6, Y5, Y3
+	JMP          rest
 
 tap:
-	MOVQ         (DI), R10
-	ADDQ         DX, R10
-	VMOVDQU      (R8), Y4
-	VMOVDQU      32(R8), Y5
+	MOVQ         (CX), R10
+	ADDQ         AX, R10
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y4
+	VMOVDQU      32(DX), Y5
 	VPBROADCASTD (R10), Y6
 	VPMADDWD     Y6, Y4, Y7
-	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y7, Y0, Y0
-	VPADDD       Y6, Y1, Y1
-	VPBROADCASTD (R10)(CX*1), Y6
-	VPMADDWD     Y6, Y4, Y7
 	VPMADDWD     Y6, Y5, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (R10)(DI*1), Y6
+	VPMADDWD     Y6, Y4, Y7
 	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
-	VMOVDQU      64(R8), Y4
-	VMOVDQU      96(R8), Y5
+
+rest:
+	VMOVDQU      64(DX), Y4
+	VMOVDQU      96(DX), Y5
 	VPBROADCASTD 4(R10), Y6
 	VPMADDWD     Y6, Y4, Y7
-	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y7, Y0, Y0
-	VPADDD       Y6, Y1, Y1
-	VPBROADCASTD 4(R10)(CX*1), Y6
-	VPMADDWD     Y6, Y4, Y7
 	VPMADDWD     Y6, Y5, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 4(R10)(DI*1), Y6
+	VPMADDWD     Y6, Y4, Y7
 	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
-	VMOVDQU      128(R8), Y4
-	VMOVDQU      160(R8), Y5
+	VMOVDQU      128(DX), Y4
+	VMOVDQU      160(DX), Y5
 	VPBROADCASTD 8(R10), Y6
 	VPMADDWD     Y6, Y4, Y7
-	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y7, Y0, Y0
-	VPADDD       Y6, Y1, Y1
-	VPBROADCASTD 8(R10)(CX*1), Y6
-	VPMADDWD     Y6, Y4, Y7
 	VPMADDWD     Y6, Y5, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 8(R10)(DI*1), Y6
+	VPMADDWD     Y6, Y4, Y7
 	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
-	VMOVDQU      192(R8), Y4
-	VMOVDQU      224(R8), Y5
+	VMOVDQU      192(DX), Y4
+	VMOVDQU      224(DX), Y5
 	VPBROADCASTD 12(R10), Y6
 	VPMADDWD     Y6, Y4, Y7
-	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y7, Y0, Y0
-	VPADDD       Y6, Y1, Y1
-	VPBROADCASTD 12(R10)(CX*1), Y6
-	VPMADDWD     Y6, Y4, Y7
 	VPMADDWD     Y6, Y5, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 12(R10)(DI*1), Y6
+	VPMADDWD     Y6, Y4, Y7
 	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
-	ADDQ         $+256, R8
-	ADDQ         $0x08, DI
-	DECQ         R9
+	ADDQ         $+256, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R9
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      64(R9), Y5
-	VFMADD213PS  Y5, Y4, Y0
-	VFMADD213PS  Y5, Y4, Y2
-	VMOVUPS      32(R9), Y4
-	VMOVUPS      96(R9), Y5
-	VFMADD213PS  Y5, Y4, Y1
-	VFMADD213PS  Y5, Y4, Y3
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R9), Y4
-	VMOVUPS      192(R9), Y5
-	VFMADD213PS  Y5, Y4, Y0
-	VFMADD213PS  Y5, Y4, Y2
-	VMOVUPS      160(R9), Y4
-	VMOVUPS      224(R9), Y5
-	VFMADD213PS  Y5, Y4, Y1
-	VFMADD213PS  Y5, Y4, Y3
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y4
+	VPADDD       Y4, Y0, Y0
+	VPADDD       Y4, Y2, Y2
+	VMOVDQU      352(BX), Y4
+	VPADDD       Y4, Y1, Y1
+	VPADDD       Y4, Y3, Y3
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VMOVUPS     (BX), Y4
+	VMOVUPS     64(BX), Y5
+	VFMADD213PS Y5, Y4, Y0
+	VFMADD213PS Y5, Y4, Y2
+	VMOVUPS     32(BX), Y4
+	VMOVUPS     96(BX), Y5
+	VFMADD213PS Y5, Y4, Y1
+	VFMADD213PS Y5, Y4, Y3
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y4
+	VMOVUPS     192(BX), Y5
+	VFMADD213PS Y5, Y4, Y0
+	VFMADD213PS Y5, Y4, Y2
+	VMOVUPS     160(BX), Y4
+	VMOVUPS     224(BX), Y5
+	VFMADD213PS Y5, Y4, Y1
+	VFMADD213PS Y5, Y4, Y3
 
 scaled:
-	TESTQ  BX, BX
-	JZ     added
-	VADDPS (BX), Y0, Y0
-	VADDPS 32(BX), Y1, Y1
-	VADDPS 64(BX), Y2, Y2
-	VADDPS 96(BX), Y3, Y3
-	ADDQ   $+128, BX
+	TESTQ       R8, R8
+	JZ          added
+	VMOVUPS     (R8), X4
+	VINSERTF128 $0x01, 32(R8), Y4, Y4
+	VADDPS      Y4, Y0, Y0
+	VMOVUPS     16(R8), X4
+	VINSERTF128 $0x01, 48(R8), Y4, Y4
+	VADDPS      Y4, Y1, Y1
+	VMOVUPS     64(R8), X4
+	VINSERTF128 $0x01, 96(R8), Y4, Y4
+	VADDPS      Y4, Y2, Y2
+	VMOVUPS     80(R8), X4
+	VINSERTF128 $0x01, 112(R8), Y4, Y4
+	VADDPS      Y4, Y3, Y3
+	ADDQ        $+128, R8
 
 added:
-	VBROADCASTSS 72(AX), Y4
-	VBROADCASTSS 76(AX), Y5
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y4
+	VBROADCASTSS 92(SI), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
@@ -705,30 +881,34 @@ added:
 	VMINPS       Y2, Y5, Y2
 	VMAXPS       Y3, Y4, Y3
 	VMINPS       Y3, Y5, Y3
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Y4
+	VMOVUPS      256(BX), Y4
 	VANDPS       Y4, Y0, Y0
 	VANDPS       Y4, Y2, Y2
-	VMOVUPS      288(R9), Y4
+	VMOVUPS      288(BX), Y4
 	VANDPS       Y4, Y1, Y1
 	VANDPS       Y4, Y3, Y3
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	ADDQ    $+128, SI
-	JMP     stored
+	VMOVUPS      X0, (R9)
+	VEXTRACTF128 $0x01, Y0, 32(R9)
+	VMOVUPS      X1, 16(R9)
+	VEXTRACTF128 $0x01, Y1, 48(R9)
+	VMOVUPS      X2, 64(R9)
+	VEXTRACTF128 $0x01, Y2, 96(R9)
+	VMOVUPS      X3, 80(R9)
+	VEXTRACTF128 $0x01, Y3, 112(R9)
+	ADDQ         $+128, R9
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y4
-	VBROADCASTSS 84(AX), Y5
+	VBROADCASTSS 96(SI), Y4
+	VBROADCASTSS 100(SI), Y5
 	VMULPS       Y5, Y0, Y6
 	VFMADD231PS  Y4, Y0, Y6
 	VCVTPS2DQ    Y6, Y0
@@ -741,29 +921,42 @@ quantise:
 	VMULPS       Y5, Y3, Y6
 	VFMADD231PS  Y4, Y3, Y6
 	VCVTPS2DQ    Y6, Y3
-	VPBROADCASTW 88(AX), Y6
+	VPBROADCASTW 108(SI), Y5
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y5, Y0, Y0
+	VMOVDQU      Y0, (R9)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y5, Y2, Y2
+	VMOVDQU      Y2, 32(R9)
+	ADDQ         $+64, R9
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y4
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y6, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (SI)
+	VPMAXSW      Y4, Y0, Y0
+	VPMINSW      Y5, Y0, Y0
+	VMOVDQU      Y0, (R9)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y6, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VMOVDQU      Y2, 32(SI)
-	ADDQ         $+64, SI
+	VPMAXSW      Y4, Y2, Y2
+	VPMINSW      Y5, Y2, Y2
+	VMOVDQU      Y2, 32(R9)
+	ADDQ         $+64, R9
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(DI*2), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -774,100 +967,129 @@ moved:
 // func fewAVX2P2(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·fewAVX2P2(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R9
-	VMOVDQU 320(R9), Y0
-	VMOVDQU 352(R9), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	MOVQ    taps+8(FP), DI
-	MOVQ    w+24(FP), R8
-	MOVQ    (AX), R9
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R10
+	ADDQ         AX, R10
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y4
+	VMOVDQU      32(DX), Y5
+	VPBROADCASTD (R10), Y6
+	VPMADDWD     Y6, Y4, Y0
+	VPMADDWD     Y6, Y5, Y1
+	VPBROADCASTD (R10)(DI*1), Y6
+	VPMADDWD     Y6, Y4, Y2
+	VPMADDWD     Y6, Y5, Y3
+	JMP          rest
 
 tap:
-	MOVQ         (DI), R10
-	ADDQ         DX, R10
-	VMOVDQU      (R8), Y4
-	VMOVDQU      32(R8), Y5
+	MOVQ         (CX), R10
+	ADDQ         AX, R10
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y4
+	VMOVDQU      32(DX), Y5
 	VPBROADCASTD (R10), Y6
 	VPMADDWD     Y6, Y4, Y7
-	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y7, Y0, Y0
-	VPADDD       Y6, Y1, Y1
-	VPBROADCASTD (R10)(CX*1), Y6
-	VPMADDWD     Y6, Y4, Y7
 	VPMADDWD     Y6, Y5, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (R10)(DI*1), Y6
+	VPMADDWD     Y6, Y4, Y7
 	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
-	VMOVDQU      64(R8), Y4
-	VMOVDQU      96(R8), Y5
+
+rest:
+	VMOVDQU      64(DX), Y4
+	VMOVDQU      96(DX), Y5
 	VPBROADCASTD 4(R10), Y6
 	VPMADDWD     Y6, Y4, Y7
-	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y7, Y0, Y0
-	VPADDD       Y6, Y1, Y1
-	VPBROADCASTD 4(R10)(CX*1), Y6
-	VPMADDWD     Y6, Y4, Y7
 	VPMADDWD     Y6, Y5, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 4(R10)(DI*1), Y6
+	VPMADDWD     Y6, Y4, Y7
 	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
-	ADDQ         $+128, R8
-	ADDQ         $0x08, DI
-	DECQ         R9
+	ADDQ         $+128, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R9
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      64(R9), Y5
-	VFMADD213PS  Y5, Y4, Y0
-	VFMADD213PS  Y5, Y4, Y2
-	VMOVUPS      32(R9), Y4
-	VMOVUPS      96(R9), Y5
-	VFMADD213PS  Y5, Y4, Y1
-	VFMADD213PS  Y5, Y4, Y3
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R9), Y4
-	VMOVUPS      192(R9), Y5
-	VFMADD213PS  Y5, Y4, Y0
-	VFMADD213PS  Y5, Y4, Y2
-	VMOVUPS      160(R9), Y4
-	VMOVUPS      224(R9), Y5
-	VFMADD213PS  Y5, Y4, Y1
-	VFMADD213PS  Y5, Y4, Y3
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y4
+	VPADDD       Y4, Y0, Y0
+	VPADDD       Y4, Y2, Y2
+	VMOVDQU      352(BX), Y4
+	VPADDD       Y4, Y1, Y1
+	VPADDD       Y4, Y3, Y3
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VMOVUPS     (BX), Y4
+	VMOVUPS     64(BX), Y5
+	VFMADD213PS Y5, Y4, Y0
+	VFMADD213PS Y5, Y4, Y2
+	VMOVUPS     32(BX), Y4
+	VMOVUPS     96(BX), Y5
+	VFMADD213PS Y5, Y4, Y1
+	VFMADD213PS Y5, Y4, Y3
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y4
+	VMOVUPS     192(BX), Y5
+	VFMADD213PS Y5, Y4, Y0
+	VFMADD213PS Y5, Y4, Y2
+	VMOVUPS     160(BX), Y4
+	VMOVUPS     224(BX), Y5
+	VFMADD213PS Y5, Y4, Y1
+	VFMADD213PS Y5, Y4, Y3
 
 scaled:
-	TESTQ  BX, BX
-	JZ     added
-	VADDPS (BX), Y0, Y0
-	VADDPS 32(BX), Y1, Y1
-	VADDPS 64(BX), Y2, Y2
-	VADDPS 96(BX), Y3, Y3
-	ADDQ   $+128, BX
+	TESTQ       R8, R8
+	JZ          added
+	VMOVUPS     (R8), X4
+	VINSERTF128 $0x01, 32(R8), Y4, Y4
+	VADDPS      Y4, Y0, Y0
+	VMOVUPS     16(R8), X4
+	VINSERTF128 $0x01, 48(R8), Y4, Y4
+	VADDPS      Y4, Y1, Y1
+	VMOVUPS     64(R8), X4
+	VINSERTF128 $0x01, 96(R8), Y4, Y4
+	VADDPS      Y4, Y2, Y2
+	VMOVUPS     80(R8), X4
+	VINSERTF128 $0x01, 112(R8), Y4, Y4
+	VADDPS      Y4, Y3, Y3
+	ADDQ        $+128, R8
 
 added:
-	VBROADCASTSS 72(AX), Y4
-	VBROADCASTSS 76(AX), Y5
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y4
+	VBROADCASTSS 92(SI), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
@@ -876,30 +1098,34 @@ added:
 	VMINPS       Y2, Y5, Y2
 	VMAXPS       Y3, Y4, Y3
 	VMINPS       Y3, Y5, Y3
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Y4
+	VMOVUPS      256(BX), Y4
 	VANDPS       Y4, Y0, Y0
 	VANDPS       Y4, Y2, Y2
-	VMOVUPS      288(R9), Y4
+	VMOVUPS      288(BX), Y4
 	VANDPS       Y4, Y1, Y1
 	VANDPS       Y4, Y3, Y3
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	ADDQ    $+128, SI
-	JMP     stored
+	VMOVUPS      X0, (R9)
+	VEXTRACTF128 $0x01, Y0, 32(R9)
+	VMOVUPS      X1, 16(R9)
+	VEXTRACTF128 $0x01, Y1, 48(R9)
+	VMOVUPS      X2, 64(R9)
+	VEXTRACTF128 $0x01, Y2, 96(R9)
+	VMOVUPS      X3, 80(R9)
+	VEXTRACTF128 $0x01, Y3, 112(R9)
+	ADDQ         $+128, R9
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y4
-	VBROADCASTSS 84(AX), Y5
+	VBROADCASTSS 96(SI), Y4
+	VBROADCASTSS 100(SI), Y5
 	VMULPS       Y5, Y0, Y6
 	VFMADD231PS  Y4, Y0, Y6
 	VCVTPS2DQ    Y6, Y0
@@ -912,29 +1138,42 @@ quantise:
 	VMULPS       Y5, Y3, Y6
 	VFMADD231PS  Y4, Y3, Y6
 	VCVTPS2DQ    Y6, Y3
-	VPBROADCASTW 88(AX), Y6
+	VPBROADCASTW 108(SI), Y5
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y5, Y0, Y0
+	VMOVDQU      Y0, (R9)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y5, Y2, Y2
+	VMOVDQU      Y2, 32(R9)
+	ADDQ         $+64, R9
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y4
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y6, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (SI)
+	VPMAXSW      Y4, Y0, Y0
+	VPMINSW      Y5, Y0, Y0
+	VMOVDQU      Y0, (R9)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y6, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VMOVDQU      Y2, 32(SI)
-	ADDQ         $+64, SI
+	VPMAXSW      Y4, Y2, Y2
+	VPMINSW      Y5, Y2, Y2
+	VMOVDQU      Y2, 32(R9)
+	ADDQ         $+64, R9
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(DI*2), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -945,154 +1184,191 @@ moved:
 // func denseAVX2P3(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·denseAVX2P3(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R9
-	VMOVDQU 320(R9), Y0
-	VMOVDQU 352(R9), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	VMOVDQA Y0, Y4
-	VMOVDQA Y1, Y5
-	MOVQ    taps+8(FP), DI
-	MOVQ    w+24(FP), R8
-	MOVQ    (AX), R9
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R11
+	ADDQ         AX, R11
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y6
+	VMOVDQU      32(DX), Y7
+	VPBROADCASTD (R11), Y8
+	VPMADDWD     Y8, Y6, Y0
+	VPMADDWD     Y8, Y7, Y1
+	VPBROADCASTD (R11)(DI*1), Y8
+	VPMADDWD     Y8, Y6, Y2
+	VPMADDWD     Y8, Y7, Y3
+	VPBROADCASTD (R11)(DI*2), Y8
+	VPMADDWD     Y8, Y6, Y4
+	VPMADDWD     Y8, Y7, Y5
+	JMP          rest
 
 tap:
-	MOVQ         (DI), R10
-	ADDQ         DX, R10
-	VMOVDQU      (R8), Y6
-	VMOVDQU      32(R8), Y7
-	VPBROADCASTD (R10), Y8
+	MOVQ         (CX), R11
+	ADDQ         AX, R11
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y6
+	VMOVDQU      32(DX), Y7
+	VPBROADCASTD (R11), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y1, Y1
-	VPBROADCASTD (R10)(CX*1), Y8
+	VPBROADCASTD (R11)(DI*1), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y3, Y3
-	VPBROADCASTD (R10)(CX*2), Y8
+	VPBROADCASTD (R11)(DI*2), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y4, Y4
-	VPADDD       Y8, Y5, Y5
-	VMOVDQU      64(R8), Y6
-	VMOVDQU      96(R8), Y7
-	VPBROADCASTD 4(R10), Y8
-	VPMADDWD     Y8, Y6, Y9
 	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y5, Y5
+
+rest:
+	VMOVDQU      64(DX), Y6
+	VMOVDQU      96(DX), Y7
+	VPBROADCASTD 4(R11), Y8
+	VPMADDWD     Y8, Y6, Y9
 	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y1, Y1
-	VPBROADCASTD 4(R10)(CX*1), Y8
+	VPBROADCASTD 4(R11)(DI*1), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y3, Y3
-	VPBROADCASTD 4(R10)(CX*2), Y8
+	VPBROADCASTD 4(R11)(DI*2), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y4, Y4
-	VPADDD       Y8, Y5, Y5
-	VMOVDQU      128(R8), Y6
-	VMOVDQU      160(R8), Y7
-	VPBROADCASTD 8(R10), Y8
-	VPMADDWD     Y8, Y6, Y9
 	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y5, Y5
+	VMOVDQU      128(DX), Y6
+	VMOVDQU      160(DX), Y7
+	VPBROADCASTD 8(R11), Y8
+	VPMADDWD     Y8, Y6, Y9
 	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y1, Y1
-	VPBROADCASTD 8(R10)(CX*1), Y8
+	VPBROADCASTD 8(R11)(DI*1), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y3, Y3
-	VPBROADCASTD 8(R10)(CX*2), Y8
+	VPBROADCASTD 8(R11)(DI*2), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y4, Y4
-	VPADDD       Y8, Y5, Y5
-	VMOVDQU      192(R8), Y6
-	VMOVDQU      224(R8), Y7
-	VPBROADCASTD 12(R10), Y8
-	VPMADDWD     Y8, Y6, Y9
 	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y5, Y5
+	VMOVDQU      192(DX), Y6
+	VMOVDQU      224(DX), Y7
+	VPBROADCASTD 12(R11), Y8
+	VPMADDWD     Y8, Y6, Y9
 	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y1, Y1
-	VPBROADCASTD 12(R10)(CX*1), Y8
+	VPBROADCASTD 12(R11)(DI*1), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y2, Y2
-	VPADDD       Y8, Y3, Y3
-	VPBROADCASTD 12(R10)(CX*2), Y8
-	VPMADDWD     Y8, Y6, Y9
 	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 12(R11)(DI*2), Y8
+	VPMADDWD     Y8, Y6, Y9
 	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
-	ADDQ         $+256, R8
-	ADDQ         $0x08, DI
-	DECQ         R9
+	ADDQ         $+256, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R9
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VCVTDQ2PS    Y4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VMOVUPS      (R9), Y6
-	VMOVUPS      64(R9), Y7
-	VFMADD213PS  Y7, Y6, Y0
-	VFMADD213PS  Y7, Y6, Y2
-	VFMADD213PS  Y7, Y6, Y4
-	VMOVUPS      32(R9), Y6
-	VMOVUPS      96(R9), Y7
-	VFMADD213PS  Y7, Y6, Y1
-	VFMADD213PS  Y7, Y6, Y3
-	VFMADD213PS  Y7, Y6, Y5
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R9), Y6
-	VMOVUPS      192(R9), Y7
-	VFMADD213PS  Y7, Y6, Y0
-	VFMADD213PS  Y7, Y6, Y2
-	VFMADD213PS  Y7, Y6, Y4
-	VMOVUPS      160(R9), Y6
-	VMOVUPS      224(R9), Y7
-	VFMADD213PS  Y7, Y6, Y1
-	VFMADD213PS  Y7, Y6, Y3
-	VFMADD213PS  Y7, Y6, Y5
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y6
+	VPADDD       Y6, Y0, Y0
+	VPADDD       Y6, Y2, Y2
+	VPADDD       Y6, Y4, Y4
+	VMOVDQU      352(BX), Y6
+	VPADDD       Y6, Y1, Y1
+	VPADDD       Y6, Y3, Y3
+	VPADDD       Y6, Y5, Y5
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VMOVUPS     (BX), Y6
+	VMOVUPS     64(BX), Y7
+	VFMADD213PS Y7, Y6, Y0
+	VFMADD213PS Y7, Y6, Y2
+	VFMADD213PS Y7, Y6, Y4
+	VMOVUPS     32(BX), Y6
+	VMOVUPS     96(BX), Y7
+	VFMADD213PS Y7, Y6, Y1
+	VFMADD213PS Y7, Y6, Y3
+	VFMADD213PS Y7, Y6, Y5
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y6
+	VMOVUPS     192(BX), Y7
+	VFMADD213PS Y7, Y6, Y0
+	VFMADD213PS Y7, Y6, Y2
+	VFMADD213PS Y7, Y6, Y4
+	VMOVUPS     160(BX), Y6
+	VMOVUPS     224(BX), Y7
+	VFMADD213PS Y7, Y6, Y1
+	VFMADD213PS Y7, Y6, Y3
+	VFMADD213PS Y7, Y6, Y5
 
 scaled:
-	TESTQ  BX, BX
-	JZ     added
-	VADDPS (BX), Y0, Y0
-	VADDPS 32(BX), Y1, Y1
-	VADDPS 64(BX), Y2, Y2
-	VADDPS 96(BX), Y3, Y3
-	VADDPS 128(BX), Y4, Y4
-	VADDPS 160(BX), Y5, Y5
-	ADDQ   $+192, BX
+	TESTQ       R9, R9
+	JZ          added
+	VMOVUPS     (R9), X6
+	VINSERTF128 $0x01, 32(R9), Y6, Y6
+	VADDPS      Y6, Y0, Y0
+	VMOVUPS     16(R9), X6
+	VINSERTF128 $0x01, 48(R9), Y6, Y6
+	VADDPS      Y6, Y1, Y1
+	VMOVUPS     64(R9), X6
+	VINSERTF128 $0x01, 96(R9), Y6, Y6
+	VADDPS      Y6, Y2, Y2
+	VMOVUPS     80(R9), X6
+	VINSERTF128 $0x01, 112(R9), Y6, Y6
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     128(R9), X6
+	VINSERTF128 $0x01, 160(R9), Y6, Y6
+	VADDPS      Y6, Y4, Y4
+	VMOVUPS     144(R9), X6
+	VINSERTF128 $0x01, 176(R9), Y6, Y6
+	VADDPS      Y6, Y5, Y5
+	ADDQ        $+192, R9
 
 added:
-	VBROADCASTSS 72(AX), Y6
-	VBROADCASTSS 76(AX), Y7
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y6
+	VBROADCASTSS 92(SI), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -1105,34 +1381,40 @@ added:
 	VMINPS       Y4, Y7, Y4
 	VMAXPS       Y5, Y6, Y5
 	VMINPS       Y5, Y7, Y5
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Y6
+	VMOVUPS      256(BX), Y6
 	VANDPS       Y6, Y0, Y0
 	VANDPS       Y6, Y2, Y2
 	VANDPS       Y6, Y4, Y4
-	VMOVUPS      288(R9), Y6
+	VMOVUPS      288(BX), Y6
 	VANDPS       Y6, Y1, Y1
 	VANDPS       Y6, Y3, Y3
 	VANDPS       Y6, Y5, Y5
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	VMOVUPS Y4, 128(SI)
-	VMOVUPS Y5, 160(SI)
-	ADDQ    $+192, SI
-	JMP     stored
+	VMOVUPS      X0, (R10)
+	VEXTRACTF128 $0x01, Y0, 32(R10)
+	VMOVUPS      X1, 16(R10)
+	VEXTRACTF128 $0x01, Y1, 48(R10)
+	VMOVUPS      X2, 64(R10)
+	VEXTRACTF128 $0x01, Y2, 96(R10)
+	VMOVUPS      X3, 80(R10)
+	VEXTRACTF128 $0x01, Y3, 112(R10)
+	VMOVUPS      X4, 128(R10)
+	VEXTRACTF128 $0x01, Y4, 160(R10)
+	VMOVUPS      X5, 144(R10)
+	VEXTRACTF128 $0x01, Y5, 176(R10)
+	ADDQ         $+192, R10
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y6
-	VBROADCASTSS 84(AX), Y7
+	VBROADCASTSS 96(SI), Y6
+	VBROADCASTSS 100(SI), Y7
 	VMULPS       Y7, Y0, Y8
 	VFMADD231PS  Y6, Y0, Y8
 	VCVTPS2DQ    Y8, Y0
@@ -1151,33 +1433,49 @@ quantise:
 	VMULPS       Y7, Y5, Y8
 	VFMADD231PS  Y6, Y5, Y8
 	VCVTPS2DQ    Y8, Y5
-	VPBROADCASTW 88(AX), Y8
+	VPBROADCASTW 108(SI), Y7
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y7, Y0, Y0
+	VMOVDQU      Y0, (R10)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y7, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y7, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
+	ADDQ         $+96, R10
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y6
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y8, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (SI)
+	VPMAXSW      Y6, Y0, Y0
+	VPMINSW      Y7, Y0, Y0
+	VMOVDQU      Y0, (R10)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y8, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VMOVDQU      Y2, 32(SI)
+	VPMAXSW      Y6, Y2, Y2
+	VPMINSW      Y7, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
 	VPACKSSDW    Y5, Y4, Y4
-	VPMAXSW      Y8, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VMOVDQU      Y4, 64(SI)
-	ADDQ         $+96, SI
+	VPMAXSW      Y6, Y4, Y4
+	VPMINSW      Y7, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
+	ADDQ         $+96, R10
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(R8*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
 
 moved:
 	DECQ 32(SP)
@@ -1188,120 +1486,157 @@ moved:
 // func fewAVX2P3(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·fewAVX2P3(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R9
-	VMOVDQU 320(R9), Y0
-	VMOVDQU 352(R9), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	VMOVDQA Y0, Y4
-	VMOVDQA Y1, Y5
-	MOVQ    taps+8(FP), DI
-	MOVQ    w+24(FP), R8
-	MOVQ    (AX), R9
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R11
+	ADDQ         AX, R11
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y6
+	VMOVDQU      32(DX), Y7
+	VPBROADCASTD (R11), Y8
+	VPMADDWD     Y8, Y6, Y0
+	VPMADDWD     Y8, Y7, Y1
+	VPBROADCASTD (R11)(DI*1), Y8
+	VPMADDWD     Y8, Y6, Y2
+	VPMADDWD     Y8, Y7, Y3
+	VPBROADCASTD (R11)(DI*2), Y8
+	VPMADDWD     Y8, Y6, Y4
+	VPMADDWD     Y8, Y7, Y5
+	JMP          rest
 
 tap:
-	MOVQ         (DI), R10
-	ADDQ         DX, R10
-	VMOVDQU      (R8), Y6
-	VMOVDQU      32(R8), Y7
-	VPBROADCASTD (R10), Y8
+	MOVQ         (CX), R11
+	ADDQ         AX, R11
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y6
+	VMOVDQU      32(DX), Y7
+	VPBROADCASTD (R11), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y1, Y1
-	VPBROADCASTD (R10)(CX*1), Y8
+	VPBROADCASTD (R11)(DI*1), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y3, Y3
-	VPBROADCASTD (R10)(CX*2), Y8
+	VPBROADCASTD (R11)(DI*2), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y4, Y4
-	VPADDD       Y8, Y5, Y5
-	VMOVDQU      64(R8), Y6
-	VMOVDQU      96(R8), Y7
-	VPBROADCASTD 4(R10), Y8
-	VPMADDWD     Y8, Y6, Y9
 	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y5, Y5
+
+rest:
+	VMOVDQU      64(DX), Y6
+	VMOVDQU      96(DX), Y7
+	VPBROADCASTD 4(R11), Y8
+	VPMADDWD     Y8, Y6, Y9
 	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y1, Y1
-	VPBROADCASTD 4(R10)(CX*1), Y8
+	VPBROADCASTD 4(R11)(DI*1), Y8
 	VPMADDWD     Y8, Y6, Y9
-	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y9, Y2, Y2
-	VPADDD       Y8, Y3, Y3
-	VPBROADCASTD 4(R10)(CX*2), Y8
-	VPMADDWD     Y8, Y6, Y9
 	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 4(R11)(DI*2), Y8
+	VPMADDWD     Y8, Y6, Y9
 	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
-	ADDQ         $+128, R8
-	ADDQ         $0x08, DI
-	DECQ         R9
+	ADDQ         $+128, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R9
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VCVTDQ2PS    Y4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VMOVUPS      (R9), Y6
-	VMOVUPS      64(R9), Y7
-	VFMADD213PS  Y7, Y6, Y0
-	VFMADD213PS  Y7, Y6, Y2
-	VFMADD213PS  Y7, Y6, Y4
-	VMOVUPS      32(R9), Y6
-	VMOVUPS      96(R9), Y7
-	VFMADD213PS  Y7, Y6, Y1
-	VFMADD213PS  Y7, Y6, Y3
-	VFMADD213PS  Y7, Y6, Y5
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R9), Y6
-	VMOVUPS      192(R9), Y7
-	VFMADD213PS  Y7, Y6, Y0
-	VFMADD213PS  Y7, Y6, Y2
-	VFMADD213PS  Y7, Y6, Y4
-	VMOVUPS      160(R9), Y6
-	VMOVUPS      224(R9), Y7
-	VFMADD213PS  Y7, Y6, Y1
-	VFMADD213PS  Y7, Y6, Y3
-	VFMADD213PS  Y7, Y6, Y5
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y6
+	VPADDD       Y6, Y0, Y0
+	VPADDD       Y6, Y2, Y2
+	VPADDD       Y6, Y4, Y4
+	VMOVDQU      352(BX), Y6
+	VPADDD       Y6, Y1, Y1
+	VPADDD       Y6, Y3, Y3
+	VPADDD       Y6, Y5, Y5
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VMOVUPS     (BX), Y6
+	VMOVUPS     64(BX), Y7
+	VFMADD213PS Y7, Y6, Y0
+	VFMADD213PS Y7, Y6, Y2
+	VFMADD213PS Y7, Y6, Y4
+	VMOVUPS     32(BX), Y6
+	VMOVUPS     96(BX), Y7
+	VFMADD213PS Y7, Y6, Y1
+	VFMADD213PS Y7, Y6, Y3
+	VFMADD213PS Y7, Y6, Y5
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y6
+	VMOVUPS     192(BX), Y7
+	VFMADD213PS Y7, Y6, Y0
+	VFMADD213PS Y7, Y6, Y2
+	VFMADD213PS Y7, Y6, Y4
+	VMOVUPS     160(BX), Y6
+	VMOVUPS     224(BX), Y7
+	VFMADD213PS Y7, Y6, Y1
+	VFMADD213PS Y7, Y6, Y3
+	VFMADD213PS Y7, Y6, Y5
 
 scaled:
-	TESTQ  BX, BX
-	JZ     added
-	VADDPS (BX), Y0, Y0
-	VADDPS 32(BX), Y1, Y1
-	VADDPS 64(BX), Y2, Y2
-	VADDPS 96(BX), Y3, Y3
-	VADDPS 128(BX), Y4, Y4
-	VADDPS 160(BX), Y5, Y5
-	ADDQ   $+192, BX
+	TESTQ       R9, R9
+	JZ          added
+	VMOVUPS     (R9), X6
+	VINSERTF128 $0x01, 32(R9), Y6, Y6
+	VADDPS      Y6, Y0, Y0
+	VMOVUPS     16(R9), X6
+	VINSERTF128 $0x01, 48(R9), Y6, Y6
+	VADDPS      Y6, Y1, Y1
+	VMOVUPS     64(R9), X6
+	VINSERTF128 $0x01, 96(R9), Y6, Y6
+	VADDPS      Y6, Y2, Y2
+	VMOVUPS     80(R9), X6
+	VINSERTF128 $0x01, 112(R9), Y6, Y6
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     128(R9), X6
+	VINSERTF128 $0x01, 160(R9), Y6, Y6
+	VADDPS      Y6, Y4, Y4
+	VMOVUPS     144(R9), X6
+	VINSERTF128 $0x01, 176(R9), Y6, Y6
+	VADDPS      Y6, Y5, Y5
+	ADDQ        $+192, R9
 
 added:
-	VBROADCASTSS 72(AX), Y6
-	VBROADCASTSS 76(AX), Y7
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y6
+	VBROADCASTSS 92(SI), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -1314,34 +1649,40 @@ added:
 	VMINPS       Y4, Y7, Y4
 	VMAXPS       Y5, Y6, Y5
 	VMINPS       Y5, Y7, Y5
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Y6
+	VMOVUPS      256(BX), Y6
 	VANDPS       Y6, Y0, Y0
 	VANDPS       Y6, Y2, Y2
 	VANDPS       Y6, Y4, Y4
-	VMOVUPS      288(R9), Y6
+	VMOVUPS      288(BX), Y6
 	VANDPS       Y6, Y1, Y1
 	VANDPS       Y6, Y3, Y3
 	VANDPS       Y6, Y5, Y5
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	VMOVUPS Y4, 128(SI)
-	VMOVUPS Y5, 160(SI)
-	ADDQ    $+192, SI
-	JMP     stored
+	VMOVUPS      X0, (R10)
+	VEXTRACTF128 $0x01, Y0, 32(R10)
+	VMOVUPS      X1, 16(R10)
+	VEXTRACTF128 $0x01, Y1, 48(R10)
+	VMOVUPS      X2, 64(R10)
+	VEXTRACTF128 $0x01, Y2, 96(R10)
+	VMOVUPS      X3, 80(R10)
+	VEXTRACTF128 $0x01, Y3, 112(R10)
+	VMOVUPS      X4, 128(R10)
+	VEXTRACTF128 $0x01, Y4, 160(R10)
+	VMOVUPS      X5, 144(R10)
+	VEXTRACTF128 $0x01, Y5, 176(R10)
+	ADDQ         $+192, R10
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y6
-	VBROADCASTSS 84(AX), Y7
+	VBROADCASTSS 96(SI), Y6
+	VBROADCASTSS 100(SI), Y7
 	VMULPS       Y7, Y0, Y8
 	VFMADD231PS  Y6, Y0, Y8
 	VCVTPS2DQ    Y8, Y0
@@ -1360,33 +1701,49 @@ quantise:
 	VMULPS       Y7, Y5, Y8
 	VFMADD231PS  Y6, Y5, Y8
 	VCVTPS2DQ    Y8, Y5
-	VPBROADCASTW 88(AX), Y8
+	VPBROADCASTW 108(SI), Y7
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y7, Y0, Y0
+	VMOVDQU      Y0, (R10)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y7, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y7, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
+	ADDQ         $+96, R10
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y6
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y8, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (SI)
+	VPMAXSW      Y6, Y0, Y0
+	VPMINSW      Y7, Y0, Y0
+	VMOVDQU      Y0, (R10)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y8, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VMOVDQU      Y2, 32(SI)
+	VPMAXSW      Y6, Y2, Y2
+	VPMINSW      Y7, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
 	VPACKSSDW    Y5, Y4, Y4
-	VPMAXSW      Y8, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VMOVDQU      Y4, 64(SI)
-	ADDQ         $+96, SI
+	VPMAXSW      Y6, Y4, Y4
+	VPMINSW      Y7, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
+	ADDQ         $+96, R10
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(R8*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
 
 moved:
 	DECQ 32(SP)
@@ -1397,185 +1754,228 @@ moved:
 // func denseAVX2P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·denseAVX2P4(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ in+16(FP), BX
-	MOVQ res+40(FP), SI
-	MOVQ out+48(FP), DI
-	MOVQ lines+64(FP), R10
-	MOVQ R10, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ BX, (SP)
-	MOVQ SI, 8(SP)
-	MOVQ DI, 16(SP)
-	MOVQ count+56(FP), R10
-	MOVQ R10, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R10
-	VMOVDQU 320(R10), Y0
-	VMOVDQU 352(R10), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	VMOVDQA Y0, Y4
-	VMOVDQA Y1, Y5
-	VMOVDQA Y0, Y6
-	VMOVDQA Y1, Y7
-	MOVQ    taps+8(FP), R8
-	MOVQ    w+24(FP), R9
-	MOVQ    (AX), R10
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R11
+	ADDQ         AX, R11
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y8
+	VMOVDQU      32(DX), Y9
+	VPBROADCASTD (R11), Y10
+	VPMADDWD     Y10, Y8, Y0
+	VPMADDWD     Y10, Y9, Y1
+	VPBROADCASTD (R11)(DI*1), Y10
+	VPMADDWD     Y10, Y8, Y2
+	VPMADDWD     Y10, Y9, Y3
+	VPBROADCASTD (R11)(DI*2), Y10
+	VPMADDWD     Y10, Y8, Y4
+	VPMADDWD     Y10, Y9, Y5
+	VPBROADCASTD (R11)(R8*1), Y10
+	VPMADDWD     Y10, Y8, Y6
+	VPMADDWD     Y10, Y9, Y7
+	JMP          rest
 
 tap:
-	MOVQ         (R8), R11
-	ADDQ         BX, R11
-	VMOVDQU      (R9), Y8
-	VMOVDQU      32(R9), Y9
+	MOVQ         (CX), R11
+	ADDQ         AX, R11
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y8
+	VMOVDQU      32(DX), Y9
 	VPBROADCASTD (R11), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y1, Y1
-	VPBROADCASTD (R11)(CX*1), Y10
+	VPBROADCASTD (R11)(DI*1), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y3, Y3
-	VPBROADCASTD (R11)(CX*2), Y10
+	VPBROADCASTD (R11)(DI*2), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y4, Y4
-	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD (R11)(DX*1), Y10
-	VPMADDWD     Y10, Y8, Y11
 	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R11)(R8*1), Y10
+	VPMADDWD     Y10, Y8, Y11
 	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y7, Y7
-	VMOVDQU      64(R9), Y8
-	VMOVDQU      96(R9), Y9
+
+rest:
+	VMOVDQU      64(DX), Y8
+	VMOVDQU      96(DX), Y9
 	VPBROADCASTD 4(R11), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y1, Y1
-	VPBROADCASTD 4(R11)(CX*1), Y10
+	VPBROADCASTD 4(R11)(DI*1), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y3, Y3
-	VPBROADCASTD 4(R11)(CX*2), Y10
+	VPBROADCASTD 4(R11)(DI*2), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y4, Y4
-	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 4(R11)(DX*1), Y10
-	VPMADDWD     Y10, Y8, Y11
 	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 4(R11)(R8*1), Y10
+	VPMADDWD     Y10, Y8, Y11
 	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y7, Y7
-	VMOVDQU      128(R9), Y8
-	VMOVDQU      160(R9), Y9
+	VMOVDQU      128(DX), Y8
+	VMOVDQU      160(DX), Y9
 	VPBROADCASTD 8(R11), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y1, Y1
-	VPBROADCASTD 8(R11)(CX*1), Y10
+	VPBROADCASTD 8(R11)(DI*1), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y3, Y3
-	VPBROADCASTD 8(R11)(CX*2), Y10
+	VPBROADCASTD 8(R11)(DI*2), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y4, Y4
-	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 8(R11)(DX*1), Y10
-	VPMADDWD     Y10, Y8, Y11
 	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 8(R11)(R8*1), Y10
+	VPMADDWD     Y10, Y8, Y11
 	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y7, Y7
-	VMOVDQU      192(R9), Y8
-	VMOVDQU      224(R9), Y9
+	VMOVDQU      192(DX), Y8
+	VMOVDQU      224(DX), Y9
 	VPBROADCASTD 12(R11), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y1, Y1
-	VPBROADCASTD 12(R11)(CX*1), Y10
+	VPBROADCASTD 12(R11)(DI*1), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y3, Y3
-	VPBROADCASTD 12(R11)(CX*2), Y10
+	VPBROADCASTD 12(R11)(DI*2), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y4, Y4
-	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 12(R11)(DX*1), Y10
-	VPMADDWD     Y10, Y8, Y11
 	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 12(R11)(R8*1), Y10
+	VPMADDWD     Y10, Y8, Y11
 	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y7, Y7
-	ADDQ         $+256, R9
-	ADDQ         $0x08, R8
-	DECQ         R10
+	ADDQ         $+256, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R10
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VCVTDQ2PS    Y4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VCVTDQ2PS    Y6, Y6
-	VCVTDQ2PS    Y7, Y7
-	VMOVUPS      (R10), Y8
-	VMOVUPS      64(R10), Y9
-	VFMADD213PS  Y9, Y8, Y0
-	VFMADD213PS  Y9, Y8, Y2
-	VFMADD213PS  Y9, Y8, Y4
-	VFMADD213PS  Y9, Y8, Y6
-	VMOVUPS      32(R10), Y8
-	VMOVUPS      96(R10), Y9
-	VFMADD213PS  Y9, Y8, Y1
-	VFMADD213PS  Y9, Y8, Y3
-	VFMADD213PS  Y9, Y8, Y5
-	VFMADD213PS  Y9, Y8, Y7
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R10), Y8
-	VMOVUPS      192(R10), Y9
-	VFMADD213PS  Y9, Y8, Y0
-	VFMADD213PS  Y9, Y8, Y2
-	VFMADD213PS  Y9, Y8, Y4
-	VFMADD213PS  Y9, Y8, Y6
-	VMOVUPS      160(R10), Y8
-	VMOVUPS      224(R10), Y9
-	VFMADD213PS  Y9, Y8, Y1
-	VFMADD213PS  Y9, Y8, Y3
-	VFMADD213PS  Y9, Y8, Y5
-	VFMADD213PS  Y9, Y8, Y7
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y8
+	VPADDD       Y8, Y0, Y0
+	VPADDD       Y8, Y2, Y2
+	VPADDD       Y8, Y4, Y4
+	VPADDD       Y8, Y6, Y6
+	VMOVDQU      352(BX), Y8
+	VPADDD       Y8, Y1, Y1
+	VPADDD       Y8, Y3, Y3
+	VPADDD       Y8, Y5, Y5
+	VPADDD       Y8, Y7, Y7
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VCVTDQ2PS   Y6, Y6
+	VCVTDQ2PS   Y7, Y7
+	VMOVUPS     (BX), Y8
+	VMOVUPS     64(BX), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y2
+	VFMADD213PS Y9, Y8, Y4
+	VFMADD213PS Y9, Y8, Y6
+	VMOVUPS     32(BX), Y8
+	VMOVUPS     96(BX), Y9
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y3
+	VFMADD213PS Y9, Y8, Y5
+	VFMADD213PS Y9, Y8, Y7
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y8
+	VMOVUPS     192(BX), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y2
+	VFMADD213PS Y9, Y8, Y4
+	VFMADD213PS Y9, Y8, Y6
+	VMOVUPS     160(BX), Y8
+	VMOVUPS     224(BX), Y9
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y3
+	VFMADD213PS Y9, Y8, Y5
+	VFMADD213PS Y9, Y8, Y7
 
 scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS 64(SI), Y2, Y2
-	VADDPS 96(SI), Y3, Y3
-	VADDPS 128(SI), Y4, Y4
-	VADDPS 160(SI), Y5, Y5
-	VADDPS 192(SI), Y6, Y6
-	VADDPS 224(SI), Y7, Y7
-	ADDQ   $+256, SI
+	TESTQ       R9, R9
+	JZ          added
+	VMOVUPS     (R9), X8
+	VINSERTF128 $0x01, 32(R9), Y8, Y8
+	VADDPS      Y8, Y0, Y0
+	VMOVUPS     16(R9), X8
+	VINSERTF128 $0x01, 48(R9), Y8, Y8
+	VADDPS      Y8, Y1, Y1
+	VMOVUPS     64(R9), X8
+	VINSERTF128 $0x01, 96(R9), Y8, Y8
+	VADDPS      Y8, Y2, Y2
+	VMOVUPS     80(R9), X8
+	VINSERTF128 $0x01, 112(R9), Y8, Y8
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     128(R9), X8
+	VINSERTF128 $0x01, 160(R9), Y8, Y8
+	VADDPS      Y8, Y4, Y4
+	VMOVUPS     144(R9), X8
+	VINSERTF128 $0x01, 176(R9), Y8, Y8
+	VADDPS      Y8, Y5, Y5
+	VMOVUPS     192(R9), X8
+	VINSERTF128 $0x01, 224(R9), Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VMOVUPS     208(R9), X8
+	VINSERTF128 $0x01, 240(R9), Y8, Y8
+	VADDPS      Y8, Y7, Y7
+	ADDQ        $+256, R9
 
 added:
-	VBROADCASTSS 72(AX), Y8
-	VBROADCASTSS 76(AX), Y9
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y8
+	VBROADCASTSS 92(SI), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -1592,38 +1992,46 @@ added:
 	VMINPS       Y6, Y9, Y6
 	VMAXPS       Y7, Y8, Y7
 	VMINPS       Y7, Y9, Y7
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R10), Y8
+	VMOVUPS      256(BX), Y8
 	VANDPS       Y8, Y0, Y0
 	VANDPS       Y8, Y2, Y2
 	VANDPS       Y8, Y4, Y4
 	VANDPS       Y8, Y6, Y6
-	VMOVUPS      288(R10), Y8
+	VMOVUPS      288(BX), Y8
 	VANDPS       Y8, Y1, Y1
 	VANDPS       Y8, Y3, Y3
 	VANDPS       Y8, Y5, Y5
 	VANDPS       Y8, Y7, Y7
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, 64(DI)
-	VMOVUPS Y3, 96(DI)
-	VMOVUPS Y4, 128(DI)
-	VMOVUPS Y5, 160(DI)
-	VMOVUPS Y6, 192(DI)
-	VMOVUPS Y7, 224(DI)
-	ADDQ    $+256, DI
-	JMP     stored
+	VMOVUPS      X0, (R10)
+	VEXTRACTF128 $0x01, Y0, 32(R10)
+	VMOVUPS      X1, 16(R10)
+	VEXTRACTF128 $0x01, Y1, 48(R10)
+	VMOVUPS      X2, 64(R10)
+	VEXTRACTF128 $0x01, Y2, 96(R10)
+	VMOVUPS      X3, 80(R10)
+	VEXTRACTF128 $0x01, Y3, 112(R10)
+	VMOVUPS      X4, 128(R10)
+	VEXTRACTF128 $0x01, Y4, 160(R10)
+	VMOVUPS      X5, 144(R10)
+	VEXTRACTF128 $0x01, Y5, 176(R10)
+	VMOVUPS      X6, 192(R10)
+	VEXTRACTF128 $0x01, Y6, 224(R10)
+	VMOVUPS      X7, 208(R10)
+	VEXTRACTF128 $0x01, Y7, 240(R10)
+	ADDQ         $+256, R10
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y8
-	VBROADCASTSS 84(AX), Y9
+	VBROADCASTSS 96(SI), Y8
+	VBROADCASTSS 100(SI), Y9
 	VMULPS       Y9, Y0, Y10
 	VFMADD231PS  Y8, Y0, Y10
 	VCVTPS2DQ    Y10, Y0
@@ -1648,37 +2056,56 @@ quantise:
 	VMULPS       Y9, Y7, Y10
 	VFMADD231PS  Y8, Y7, Y10
 	VCVTPS2DQ    Y10, Y7
-	VPBROADCASTW 88(AX), Y10
+	VPBROADCASTW 108(SI), Y9
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y9, Y0, Y0
+	VMOVDQU      Y0, (R10)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y9, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y9, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
+	VPACKUSDW    Y7, Y6, Y6
+	VPMINUW      Y9, Y6, Y6
+	VMOVDQU      Y6, 96(R10)
+	ADDQ         $+128, R10
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y8
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y10, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (DI)
+	VPMAXSW      Y8, Y0, Y0
+	VPMINSW      Y9, Y0, Y0
+	VMOVDQU      Y0, (R10)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y10, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VMOVDQU      Y2, 32(DI)
+	VPMAXSW      Y8, Y2, Y2
+	VPMINSW      Y9, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
 	VPACKSSDW    Y5, Y4, Y4
-	VPMAXSW      Y10, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VMOVDQU      Y4, 64(DI)
+	VPMAXSW      Y8, Y4, Y4
+	VPMINSW      Y9, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
 	VPACKSSDW    Y7, Y6, Y6
-	VPMAXSW      Y10, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VMOVDQU      Y6, 96(DI)
-	ADDQ         $+128, DI
+	VPMAXSW      Y8, Y6, Y6
+	VPMINSW      Y9, Y6, Y6
+	VMOVDQU      Y6, 96(R10)
+	ADDQ         $+128, R10
 
 stored:
-	ADDQ  16(AX), BX
+	LEAQ  (AX)(DI*4), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), BX
-	ADDQ  24(AX), BX
-	MOVQ  16(SP), DI
-	ADDQ  40(AX), DI
-	TESTQ SI, SI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), SI
-	ADDQ  32(AX), SI
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
 
 moved:
 	DECQ 32(SP)
@@ -1689,141 +2116,184 @@ moved:
 // func fewAVX2P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·fewAVX2P4(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ in+16(FP), BX
-	MOVQ res+40(FP), SI
-	MOVQ out+48(FP), DI
-	MOVQ lines+64(FP), R10
-	MOVQ R10, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ BX, (SP)
-	MOVQ SI, 8(SP)
-	MOVQ DI, 16(SP)
-	MOVQ count+56(FP), R10
-	MOVQ R10, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R10
-	VMOVDQU 320(R10), Y0
-	VMOVDQU 352(R10), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	VMOVDQA Y0, Y4
-	VMOVDQA Y1, Y5
-	VMOVDQA Y0, Y6
-	VMOVDQA Y1, Y7
-	MOVQ    taps+8(FP), R8
-	MOVQ    w+24(FP), R9
-	MOVQ    (AX), R10
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R11
+	ADDQ         AX, R11
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y8
+	VMOVDQU      32(DX), Y9
+	VPBROADCASTD (R11), Y10
+	VPMADDWD     Y10, Y8, Y0
+	VPMADDWD     Y10, Y9, Y1
+	VPBROADCASTD (R11)(DI*1), Y10
+	VPMADDWD     Y10, Y8, Y2
+	VPMADDWD     Y10, Y9, Y3
+	VPBROADCASTD (R11)(DI*2), Y10
+	VPMADDWD     Y10, Y8, Y4
+	VPMADDWD     Y10, Y9, Y5
+	VPBROADCASTD (R11)(R8*1), Y10
+	VPMADDWD     Y10, Y8, Y6
+	VPMADDWD     Y10, Y9, Y7
+	JMP          rest
 
 tap:
-	MOVQ         (R8), R11
-	ADDQ         BX, R11
-	VMOVDQU      (R9), Y8
-	VMOVDQU      32(R9), Y9
+	MOVQ         (CX), R11
+	ADDQ         AX, R11
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y8
+	VMOVDQU      32(DX), Y9
 	VPBROADCASTD (R11), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y1, Y1
-	VPBROADCASTD (R11)(CX*1), Y10
+	VPBROADCASTD (R11)(DI*1), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y3, Y3
-	VPBROADCASTD (R11)(CX*2), Y10
+	VPBROADCASTD (R11)(DI*2), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y4, Y4
-	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD (R11)(DX*1), Y10
-	VPMADDWD     Y10, Y8, Y11
 	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R11)(R8*1), Y10
+	VPMADDWD     Y10, Y8, Y11
 	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y7, Y7
-	VMOVDQU      64(R9), Y8
-	VMOVDQU      96(R9), Y9
+
+rest:
+	VMOVDQU      64(DX), Y8
+	VMOVDQU      96(DX), Y9
 	VPBROADCASTD 4(R11), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y1, Y1
-	VPBROADCASTD 4(R11)(CX*1), Y10
+	VPBROADCASTD 4(R11)(DI*1), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y3, Y3
-	VPBROADCASTD 4(R11)(CX*2), Y10
+	VPBROADCASTD 4(R11)(DI*2), Y10
 	VPMADDWD     Y10, Y8, Y11
-	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y11, Y4, Y4
-	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 4(R11)(DX*1), Y10
-	VPMADDWD     Y10, Y8, Y11
 	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 4(R11)(R8*1), Y10
+	VPMADDWD     Y10, Y8, Y11
 	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y10, Y9, Y10
 	VPADDD       Y10, Y7, Y7
-	ADDQ         $+128, R9
-	ADDQ         $0x08, R8
-	DECQ         R10
+	ADDQ         $+128, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R10
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VCVTDQ2PS    Y4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VCVTDQ2PS    Y6, Y6
-	VCVTDQ2PS    Y7, Y7
-	VMOVUPS      (R10), Y8
-	VMOVUPS      64(R10), Y9
-	VFMADD213PS  Y9, Y8, Y0
-	VFMADD213PS  Y9, Y8, Y2
-	VFMADD213PS  Y9, Y8, Y4
-	VFMADD213PS  Y9, Y8, Y6
-	VMOVUPS      32(R10), Y8
-	VMOVUPS      96(R10), Y9
-	VFMADD213PS  Y9, Y8, Y1
-	VFMADD213PS  Y9, Y8, Y3
-	VFMADD213PS  Y9, Y8, Y5
-	VFMADD213PS  Y9, Y8, Y7
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R10), Y8
-	VMOVUPS      192(R10), Y9
-	VFMADD213PS  Y9, Y8, Y0
-	VFMADD213PS  Y9, Y8, Y2
-	VFMADD213PS  Y9, Y8, Y4
-	VFMADD213PS  Y9, Y8, Y6
-	VMOVUPS      160(R10), Y8
-	VMOVUPS      224(R10), Y9
-	VFMADD213PS  Y9, Y8, Y1
-	VFMADD213PS  Y9, Y8, Y3
-	VFMADD213PS  Y9, Y8, Y5
-	VFMADD213PS  Y9, Y8, Y7
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y8
+	VPADDD       Y8, Y0, Y0
+	VPADDD       Y8, Y2, Y2
+	VPADDD       Y8, Y4, Y4
+	VPADDD       Y8, Y6, Y6
+	VMOVDQU      352(BX), Y8
+	VPADDD       Y8, Y1, Y1
+	VPADDD       Y8, Y3, Y3
+	VPADDD       Y8, Y5, Y5
+	VPADDD       Y8, Y7, Y7
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VCVTDQ2PS   Y6, Y6
+	VCVTDQ2PS   Y7, Y7
+	VMOVUPS     (BX), Y8
+	VMOVUPS     64(BX), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y2
+	VFMADD213PS Y9, Y8, Y4
+	VFMADD213PS Y9, Y8, Y6
+	VMOVUPS     32(BX), Y8
+	VMOVUPS     96(BX), Y9
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y3
+	VFMADD213PS Y9, Y8, Y5
+	VFMADD213PS Y9, Y8, Y7
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y8
+	VMOVUPS     192(BX), Y9
+	VFMADD213PS Y9, Y8, Y0
+	VFMADD213PS Y9, Y8, Y2
+	VFMADD213PS Y9, Y8, Y4
+	VFMADD213PS Y9, Y8, Y6
+	VMOVUPS     160(BX), Y8
+	VMOVUPS     224(BX), Y9
+	VFMADD213PS Y9, Y8, Y1
+	VFMADD213PS Y9, Y8, Y3
+	VFMADD213PS Y9, Y8, Y5
+	VFMADD213PS Y9, Y8, Y7
 
 scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS 64(SI), Y2, Y2
-	VADDPS 96(SI), Y3, Y3
-	VADDPS 128(SI), Y4, Y4
-	VADDPS 160(SI), Y5, Y5
-	VADDPS 192(SI), Y6, Y6
-	VADDPS 224(SI), Y7, Y7
-	ADDQ   $+256, SI
+	TESTQ       R9, R9
+	JZ          added
+	VMOVUPS     (R9), X8
+	VINSERTF128 $0x01, 32(R9), Y8, Y8
+	VADDPS      Y8, Y0, Y0
+	VMOVUPS     16(R9), X8
+	VINSERTF128 $0x01, 48(R9), Y8, Y8
+	VADDPS      Y8, Y1, Y1
+	VMOVUPS     64(R9), X8
+	VINSERTF128 $0x01, 96(R9), Y8, Y8
+	VADDPS      Y8, Y2, Y2
+	VMOVUPS     80(R9), X8
+	VINSERTF128 $0x01, 112(R9), Y8, Y8
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     128(R9), X8
+	VINSERTF128 $0x01, 160(R9), Y8, Y8
+	VADDPS      Y8, Y4, Y4
+	VMOVUPS     144(R9), X8
+	VINSERTF128 $0x01, 176(R9), Y8, Y8
+	VADDPS      Y8, Y5, Y5
+	VMOVUPS     192(R9), X8
+	VINSERTF128 $0x01, 224(R9), Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VMOVUPS     208(R9), X8
+	VINSERTF128 $0x01, 240(R9), Y8, Y8
+	VADDPS      Y8, Y7, Y7
+	ADDQ        $+256, R9
 
 added:
-	VBROADCASTSS 72(AX), Y8
-	VBROADCASTSS 76(AX), Y9
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y8
+	VBROADCASTSS 92(SI), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -1840,38 +2310,46 @@ added:
 	VMINPS       Y6, Y9, Y6
 	VMAXPS       Y7, Y8, Y7
 	VMINPS       Y7, Y9, Y7
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R10), Y8
+	VMOVUPS      256(BX), Y8
 	VANDPS       Y8, Y0, Y0
 	VANDPS       Y8, Y2, Y2
 	VANDPS       Y8, Y4, Y4
 	VANDPS       Y8, Y6, Y6
-	VMOVUPS      288(R10), Y8
+	VMOVUPS      288(BX), Y8
 	VANDPS       Y8, Y1, Y1
 	VANDPS       Y8, Y3, Y3
 	VANDPS       Y8, Y5, Y5
 	VANDPS       Y8, Y7, Y7
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, 64(DI)
-	VMOVUPS Y3, 96(DI)
-	VMOVUPS Y4, 128(DI)
-	VMOVUPS Y5, 160(DI)
-	VMOVUPS Y6, 192(DI)
-	VMOVUPS Y7, 224(DI)
-	ADDQ    $+256, DI
-	JMP     stored
+	VMOVUPS      X0, (R10)
+	VEXTRACTF128 $0x01, Y0, 32(R10)
+	VMOVUPS      X1, 16(R10)
+	VEXTRACTF128 $0x01, Y1, 48(R10)
+	VMOVUPS      X2, 64(R10)
+	VEXTRACTF128 $0x01, Y2, 96(R10)
+	VMOVUPS      X3, 80(R10)
+	VEXTRACTF128 $0x01, Y3, 112(R10)
+	VMOVUPS      X4, 128(R10)
+	VEXTRACTF128 $0x01, Y4, 160(R10)
+	VMOVUPS      X5, 144(R10)
+	VEXTRACTF128 $0x01, Y5, 176(R10)
+	VMOVUPS      X6, 192(R10)
+	VEXTRACTF128 $0x01, Y6, 224(R10)
+	VMOVUPS      X7, 208(R10)
+	VEXTRACTF128 $0x01, Y7, 240(R10)
+	ADDQ         $+256, R10
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y8
-	VBROADCASTSS 84(AX), Y9
+	VBROADCASTSS 96(SI), Y8
+	VBROADCASTSS 100(SI), Y9
 	VMULPS       Y9, Y0, Y10
 	VFMADD231PS  Y8, Y0, Y10
 	VCVTPS2DQ    Y10, Y0
@@ -1896,37 +2374,56 @@ quantise:
 	VMULPS       Y9, Y7, Y10
 	VFMADD231PS  Y8, Y7, Y10
 	VCVTPS2DQ    Y10, Y7
-	VPBROADCASTW 88(AX), Y10
+	VPBROADCASTW 108(SI), Y9
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y9, Y0, Y0
+	VMOVDQU      Y0, (R10)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y9, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y9, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
+	VPACKUSDW    Y7, Y6, Y6
+	VPMINUW      Y9, Y6, Y6
+	VMOVDQU      Y6, 96(R10)
+	ADDQ         $+128, R10
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y8
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y10, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (DI)
+	VPMAXSW      Y8, Y0, Y0
+	VPMINSW      Y9, Y0, Y0
+	VMOVDQU      Y0, (R10)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y10, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VMOVDQU      Y2, 32(DI)
+	VPMAXSW      Y8, Y2, Y2
+	VPMINSW      Y9, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
 	VPACKSSDW    Y5, Y4, Y4
-	VPMAXSW      Y10, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VMOVDQU      Y4, 64(DI)
+	VPMAXSW      Y8, Y4, Y4
+	VPMINSW      Y9, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
 	VPACKSSDW    Y7, Y6, Y6
-	VPMAXSW      Y10, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VMOVDQU      Y6, 96(DI)
-	ADDQ         $+128, DI
+	VPMAXSW      Y8, Y6, Y6
+	VPMINSW      Y9, Y6, Y6
+	VMOVDQU      Y6, 96(R10)
+	ADDQ         $+128, R10
 
 stored:
-	ADDQ  16(AX), BX
+	LEAQ  (AX)(DI*4), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), BX
-	ADDQ  24(AX), BX
-	MOVQ  16(SP), DI
-	ADDQ  40(AX), DI
-	TESTQ SI, SI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), SI
-	ADDQ  32(AX), SI
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
 
 moved:
 	DECQ 32(SP)
@@ -1937,215 +2434,266 @@ moved:
 // func denseAVX2P5(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·denseAVX2P5(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ in+16(FP), BX
-	MOVQ res+40(FP), SI
-	MOVQ out+48(FP), DI
-	MOVQ lines+64(FP), R10
-	MOVQ R10, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ BX, (SP)
-	MOVQ SI, 8(SP)
-	MOVQ DI, 16(SP)
-	MOVQ count+56(FP), R10
-	MOVQ R10, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R10
-	VMOVDQU 320(R10), Y0
-	VMOVDQU 352(R10), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	VMOVDQA Y0, Y4
-	VMOVDQA Y1, Y5
-	VMOVDQA Y0, Y6
-	VMOVDQA Y1, Y7
-	VMOVDQA Y0, Y8
-	VMOVDQA Y1, Y9
-	MOVQ    taps+8(FP), R8
-	MOVQ    w+24(FP), R9
-	MOVQ    (AX), R10
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R12
+	ADDQ         AX, R12
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y10
+	VMOVDQU      32(DX), Y11
+	VPBROADCASTD (R12), Y12
+	VPMADDWD     Y12, Y10, Y0
+	VPMADDWD     Y12, Y11, Y1
+	VPBROADCASTD (R12)(DI*1), Y12
+	VPMADDWD     Y12, Y10, Y2
+	VPMADDWD     Y12, Y11, Y3
+	VPBROADCASTD (R12)(DI*2), Y12
+	VPMADDWD     Y12, Y10, Y4
+	VPMADDWD     Y12, Y11, Y5
+	VPBROADCASTD (R12)(R8*1), Y12
+	VPMADDWD     Y12, Y10, Y6
+	VPMADDWD     Y12, Y11, Y7
+	VPBROADCASTD (R12)(DI*4), Y12
+	VPMADDWD     Y12, Y10, Y8
+	VPMADDWD     Y12, Y11, Y9
+	JMP          rest
 
 tap:
-	MOVQ         (R8), R11
-	ADDQ         BX, R11
-	VMOVDQU      (R9), Y10
-	VMOVDQU      32(R9), Y11
-	VPBROADCASTD (R11), Y12
+	MOVQ         (CX), R12
+	ADDQ         AX, R12
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y10
+	VMOVDQU      32(DX), Y11
+	VPBROADCASTD (R12), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y1, Y1
-	VPBROADCASTD (R11)(CX*1), Y12
+	VPBROADCASTD (R12)(DI*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y3, Y3
-	VPBROADCASTD (R11)(CX*2), Y12
+	VPBROADCASTD (R12)(DI*2), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y5, Y5
-	VPBROADCASTD (R11)(DX*1), Y12
+	VPBROADCASTD (R12)(R8*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y7, Y7
-	VPBROADCASTD (R11)(CX*4), Y12
+	VPBROADCASTD (R12)(DI*4), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y8, Y8
-	VPADDD       Y12, Y9, Y9
-	VMOVDQU      64(R9), Y10
-	VMOVDQU      96(R9), Y11
-	VPBROADCASTD 4(R11), Y12
-	VPMADDWD     Y12, Y10, Y13
 	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y9, Y9
+
+rest:
+	VMOVDQU      64(DX), Y10
+	VMOVDQU      96(DX), Y11
+	VPBROADCASTD 4(R12), Y12
+	VPMADDWD     Y12, Y10, Y13
 	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y1, Y1
-	VPBROADCASTD 4(R11)(CX*1), Y12
+	VPBROADCASTD 4(R12)(DI*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y3, Y3
-	VPBROADCASTD 4(R11)(CX*2), Y12
+	VPBROADCASTD 4(R12)(DI*2), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y5, Y5
-	VPBROADCASTD 4(R11)(DX*1), Y12
+	VPBROADCASTD 4(R12)(R8*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y7, Y7
-	VPBROADCASTD 4(R11)(CX*4), Y12
+	VPBROADCASTD 4(R12)(DI*4), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y8, Y8
-	VPADDD       Y12, Y9, Y9
-	VMOVDQU      128(R9), Y10
-	VMOVDQU      160(R9), Y11
-	VPBROADCASTD 8(R11), Y12
-	VPMADDWD     Y12, Y10, Y13
 	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y9, Y9
+	VMOVDQU      128(DX), Y10
+	VMOVDQU      160(DX), Y11
+	VPBROADCASTD 8(R12), Y12
+	VPMADDWD     Y12, Y10, Y13
 	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y1, Y1
-	VPBROADCASTD 8(R11)(CX*1), Y12
+	VPBROADCASTD 8(R12)(DI*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y3, Y3
-	VPBROADCASTD 8(R11)(CX*2), Y12
+	VPBROADCASTD 8(R12)(DI*2), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y5, Y5
-	VPBROADCASTD 8(R11)(DX*1), Y12
+	VPBROADCASTD 8(R12)(R8*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y7, Y7
-	VPBROADCASTD 8(R11)(CX*4), Y12
+	VPBROADCASTD 8(R12)(DI*4), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y8, Y8
-	VPADDD       Y12, Y9, Y9
-	VMOVDQU      192(R9), Y10
-	VMOVDQU      224(R9), Y11
-	VPBROADCASTD 12(R11), Y12
-	VPMADDWD     Y12, Y10, Y13
 	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y9, Y9
+	VMOVDQU      192(DX), Y10
+	VMOVDQU      224(DX), Y11
+	VPBROADCASTD 12(R12), Y12
+	VPMADDWD     Y12, Y10, Y13
 	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y1, Y1
-	VPBROADCASTD 12(R11)(CX*1), Y12
+	VPBROADCASTD 12(R12)(DI*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y3, Y3
-	VPBROADCASTD 12(R11)(CX*2), Y12
+	VPBROADCASTD 12(R12)(DI*2), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y5, Y5
-	VPBROADCASTD 12(R11)(DX*1), Y12
+	VPBROADCASTD 12(R12)(R8*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y6, Y6
-	VPADDD       Y12, Y7, Y7
-	VPBROADCASTD 12(R11)(CX*4), Y12
-	VPMADDWD     Y12, Y10, Y13
 	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD 12(R12)(DI*4), Y12
+	VPMADDWD     Y12, Y10, Y13
 	VPADDD       Y13, Y8, Y8
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y9, Y9
-	ADDQ         $+256, R9
-	ADDQ         $0x08, R8
-	DECQ         R10
+	ADDQ         $+256, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R10
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VCVTDQ2PS    Y4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VCVTDQ2PS    Y6, Y6
-	VCVTDQ2PS    Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-	VMOVUPS      (R10), Y10
-	VMOVUPS      64(R10), Y11
-	VFMADD213PS  Y11, Y10, Y0
-	VFMADD213PS  Y11, Y10, Y2
-	VFMADD213PS  Y11, Y10, Y4
-	VFMADD213PS  Y11, Y10, Y6
-	VFMADD213PS  Y11, Y10, Y8
-	VMOVUPS      32(R10), Y10
-	VMOVUPS      96(R10), Y11
-	VFMADD213PS  Y11, Y10, Y1
-	VFMADD213PS  Y11, Y10, Y3
-	VFMADD213PS  Y11, Y10, Y5
-	VFMADD213PS  Y11, Y10, Y7
-	VFMADD213PS  Y11, Y10, Y9
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R10), Y10
-	VMOVUPS      192(R10), Y11
-	VFMADD213PS  Y11, Y10, Y0
-	VFMADD213PS  Y11, Y10, Y2
-	VFMADD213PS  Y11, Y10, Y4
-	VFMADD213PS  Y11, Y10, Y6
-	VFMADD213PS  Y11, Y10, Y8
-	VMOVUPS      160(R10), Y10
-	VMOVUPS      224(R10), Y11
-	VFMADD213PS  Y11, Y10, Y1
-	VFMADD213PS  Y11, Y10, Y3
-	VFMADD213PS  Y11, Y10, Y5
-	VFMADD213PS  Y11, Y10, Y7
-	VFMADD213PS  Y11, Y10, Y9
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y10
+	VPADDD       Y10, Y0, Y0
+	VPADDD       Y10, Y2, Y2
+	VPADDD       Y10, Y4, Y4
+	VPADDD       Y10, Y6, Y6
+	VPADDD       Y10, Y8, Y8
+	VMOVDQU      352(BX), Y10
+	VPADDD       Y10, Y1, Y1
+	VPADDD       Y10, Y3, Y3
+	VPADDD       Y10, Y5, Y5
+	VPADDD       Y10, Y7, Y7
+	VPADDD       Y10, Y9, Y9
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VCVTDQ2PS   Y6, Y6
+	VCVTDQ2PS   Y7, Y7
+	VCVTDQ2PS   Y8, Y8
+	VCVTDQ2PS   Y9, Y9
+	VMOVUPS     (BX), Y10
+	VMOVUPS     64(BX), Y11
+	VFMADD213PS Y11, Y10, Y0
+	VFMADD213PS Y11, Y10, Y2
+	VFMADD213PS Y11, Y10, Y4
+	VFMADD213PS Y11, Y10, Y6
+	VFMADD213PS Y11, Y10, Y8
+	VMOVUPS     32(BX), Y10
+	VMOVUPS     96(BX), Y11
+	VFMADD213PS Y11, Y10, Y1
+	VFMADD213PS Y11, Y10, Y3
+	VFMADD213PS Y11, Y10, Y5
+	VFMADD213PS Y11, Y10, Y7
+	VFMADD213PS Y11, Y10, Y9
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y10
+	VMOVUPS     192(BX), Y11
+	VFMADD213PS Y11, Y10, Y0
+	VFMADD213PS Y11, Y10, Y2
+	VFMADD213PS Y11, Y10, Y4
+	VFMADD213PS Y11, Y10, Y6
+	VFMADD213PS Y11, Y10, Y8
+	VMOVUPS     160(BX), Y10
+	VMOVUPS     224(BX), Y11
+	VFMADD213PS Y11, Y10, Y1
+	VFMADD213PS Y11, Y10, Y3
+	VFMADD213PS Y11, Y10, Y5
+	VFMADD213PS Y11, Y10, Y7
+	VFMADD213PS Y11, Y10, Y9
 
 scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS 64(SI), Y2, Y2
-	VADDPS 96(SI), Y3, Y3
-	VADDPS 128(SI), Y4, Y4
-	VADDPS 160(SI), Y5, Y5
-	VADDPS 192(SI), Y6, Y6
-	VADDPS 224(SI), Y7, Y7
-	VADDPS 256(SI), Y8, Y8
-	VADDPS 288(SI), Y9, Y9
-	ADDQ   $+320, SI
+	TESTQ       R10, R10
+	JZ          added
+	VMOVUPS     (R10), X10
+	VINSERTF128 $0x01, 32(R10), Y10, Y10
+	VADDPS      Y10, Y0, Y0
+	VMOVUPS     16(R10), X10
+	VINSERTF128 $0x01, 48(R10), Y10, Y10
+	VADDPS      Y10, Y1, Y1
+	VMOVUPS     64(R10), X10
+	VINSERTF128 $0x01, 96(R10), Y10, Y10
+	VADDPS      Y10, Y2, Y2
+	VMOVUPS     80(R10), X10
+	VINSERTF128 $0x01, 112(R10), Y10, Y10
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     128(R10), X10
+	VINSERTF128 $0x01, 160(R10), Y10, Y10
+	VADDPS      Y10, Y4, Y4
+	VMOVUPS     144(R10), X10
+	VINSERTF128 $0x01, 176(R10), Y10, Y10
+	VADDPS      Y10, Y5, Y5
+	VMOVUPS     192(R10), X10
+	VINSERTF128 $0x01, 224(R10), Y10, Y10
+	VADDPS      Y10, Y6, Y6
+	VMOVUPS     208(R10), X10
+	VINSERTF128 $0x01, 240(R10), Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VMOVUPS     256(R10), X10
+	VINSERTF128 $0x01, 288(R10), Y10, Y10
+	VADDPS      Y10, Y8, Y8
+	VMOVUPS     272(R10), X10
+	VINSERTF128 $0x01, 304(R10), Y10, Y10
+	VADDPS      Y10, Y9, Y9
+	ADDQ        $+320, R10
 
 added:
-	VBROADCASTSS 72(AX), Y10
-	VBROADCASTSS 76(AX), Y11
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y10
+	VBROADCASTSS 92(SI), Y11
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y11, Y0
 	VMAXPS       Y1, Y10, Y1
@@ -2166,15 +2714,15 @@ added:
 	VMINPS       Y8, Y11, Y8
 	VMAXPS       Y9, Y10, Y9
 	VMINPS       Y9, Y11, Y9
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R10), Y10
+	VMOVUPS      256(BX), Y10
 	VANDPS       Y10, Y0, Y0
 	VANDPS       Y10, Y2, Y2
 	VANDPS       Y10, Y4, Y4
 	VANDPS       Y10, Y6, Y6
 	VANDPS       Y10, Y8, Y8
-	VMOVUPS      288(R10), Y10
+	VMOVUPS      288(BX), Y10
 	VANDPS       Y10, Y1, Y1
 	VANDPS       Y10, Y3, Y3
 	VANDPS       Y10, Y5, Y5
@@ -2182,26 +2730,36 @@ added:
 	VANDPS       Y10, Y9, Y9
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, 64(DI)
-	VMOVUPS Y3, 96(DI)
-	VMOVUPS Y4, 128(DI)
-	VMOVUPS Y5, 160(DI)
-	VMOVUPS Y6, 192(DI)
-	VMOVUPS Y7, 224(DI)
-	VMOVUPS Y8, 256(DI)
-	VMOVUPS Y9, 288(DI)
-	ADDQ    $+320, DI
-	JMP     stored
+	VMOVUPS      X0, (R11)
+	VEXTRACTF128 $0x01, Y0, 32(R11)
+	VMOVUPS      X1, 16(R11)
+	VEXTRACTF128 $0x01, Y1, 48(R11)
+	VMOVUPS      X2, 64(R11)
+	VEXTRACTF128 $0x01, Y2, 96(R11)
+	VMOVUPS      X3, 80(R11)
+	VEXTRACTF128 $0x01, Y3, 112(R11)
+	VMOVUPS      X4, 128(R11)
+	VEXTRACTF128 $0x01, Y4, 160(R11)
+	VMOVUPS      X5, 144(R11)
+	VEXTRACTF128 $0x01, Y5, 176(R11)
+	VMOVUPS      X6, 192(R11)
+	VEXTRACTF128 $0x01, Y6, 224(R11)
+	VMOVUPS      X7, 208(R11)
+	VEXTRACTF128 $0x01, Y7, 240(R11)
+	VMOVUPS      X8, 256(R11)
+	VEXTRACTF128 $0x01, Y8, 288(R11)
+	VMOVUPS      X9, 272(R11)
+	VEXTRACTF128 $0x01, Y9, 304(R11)
+	ADDQ         $+320, R11
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y10
-	VBROADCASTSS 84(AX), Y11
+	VBROADCASTSS 96(SI), Y10
+	VBROADCASTSS 100(SI), Y11
 	VMULPS       Y11, Y0, Y12
 	VFMADD231PS  Y10, Y0, Y12
 	VCVTPS2DQ    Y12, Y0
@@ -2232,41 +2790,63 @@ quantise:
 	VMULPS       Y11, Y9, Y12
 	VFMADD231PS  Y10, Y9, Y12
 	VCVTPS2DQ    Y12, Y9
-	VPBROADCASTW 88(AX), Y12
+	VPBROADCASTW 108(SI), Y11
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y11, Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y11, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y11, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
+	VPACKUSDW    Y7, Y6, Y6
+	VPMINUW      Y11, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
+	VPACKUSDW    Y9, Y8, Y8
+	VPMINUW      Y11, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
+	ADDQ         $+160, R11
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y10
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y12, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (DI)
+	VPMAXSW      Y10, Y0, Y0
+	VPMINSW      Y11, Y0, Y0
+	VMOVDQU      Y0, (R11)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y12, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VMOVDQU      Y2, 32(DI)
+	VPMAXSW      Y10, Y2, Y2
+	VPMINSW      Y11, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
 	VPACKSSDW    Y5, Y4, Y4
-	VPMAXSW      Y12, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VMOVDQU      Y4, 64(DI)
+	VPMAXSW      Y10, Y4, Y4
+	VPMINSW      Y11, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
 	VPACKSSDW    Y7, Y6, Y6
-	VPMAXSW      Y12, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VMOVDQU      Y6, 96(DI)
+	VPMAXSW      Y10, Y6, Y6
+	VPMINSW      Y11, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
 	VPACKSSDW    Y9, Y8, Y8
-	VPMAXSW      Y12, Y8, Y8
-	VPERMQ       $0xd8, Y8, Y8
-	VMOVDQU      Y8, 128(DI)
-	ADDQ         $+160, DI
+	VPMAXSW      Y10, Y8, Y8
+	VPMINSW      Y11, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
+	ADDQ         $+160, R11
 
 stored:
-	ADDQ  16(AX), BX
+	LEAQ  (AX)(R9*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), BX
-	ADDQ  24(AX), BX
-	MOVQ  16(SP), DI
-	ADDQ  40(AX), DI
-	TESTQ SI, SI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
 	JZ    moved
-	MOVQ  8(SP), SI
-	ADDQ  32(AX), SI
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
 
 moved:
 	DECQ 32(SP)
@@ -2277,161 +2857,212 @@ moved:
 // func fewAVX2P5(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·fewAVX2P5(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ in+16(FP), BX
-	MOVQ res+40(FP), SI
-	MOVQ out+48(FP), DI
-	MOVQ lines+64(FP), R10
-	MOVQ R10, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ BX, (SP)
-	MOVQ SI, 8(SP)
-	MOVQ DI, 16(SP)
-	MOVQ count+56(FP), R10
-	MOVQ R10, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R10
-	VMOVDQU 320(R10), Y0
-	VMOVDQU 352(R10), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	VMOVDQA Y0, Y4
-	VMOVDQA Y1, Y5
-	VMOVDQA Y0, Y6
-	VMOVDQA Y1, Y7
-	VMOVDQA Y0, Y8
-	VMOVDQA Y1, Y9
-	MOVQ    taps+8(FP), R8
-	MOVQ    w+24(FP), R9
-	MOVQ    (AX), R10
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R12
+	ADDQ         AX, R12
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y10
+	VMOVDQU      32(DX), Y11
+	VPBROADCASTD (R12), Y12
+	VPMADDWD     Y12, Y10, Y0
+	VPMADDWD     Y12, Y11, Y1
+	VPBROADCASTD (R12)(DI*1), Y12
+	VPMADDWD     Y12, Y10, Y2
+	VPMADDWD     Y12, Y11, Y3
+	VPBROADCASTD (R12)(DI*2), Y12
+	VPMADDWD     Y12, Y10, Y4
+	VPMADDWD     Y12, Y11, Y5
+	VPBROADCASTD (R12)(R8*1), Y12
+	VPMADDWD     Y12, Y10, Y6
+	VPMADDWD     Y12, Y11, Y7
+	VPBROADCASTD (R12)(DI*4), Y12
+	VPMADDWD     Y12, Y10, Y8
+	VPMADDWD     Y12, Y11, Y9
+	JMP          rest
 
 tap:
-	MOVQ         (R8), R11
-	ADDQ         BX, R11
-	VMOVDQU      (R9), Y10
-	VMOVDQU      32(R9), Y11
-	VPBROADCASTD (R11), Y12
+	MOVQ         (CX), R12
+	ADDQ         AX, R12
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y10
+	VMOVDQU      32(DX), Y11
+	VPBROADCASTD (R12), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y1, Y1
-	VPBROADCASTD (R11)(CX*1), Y12
+	VPBROADCASTD (R12)(DI*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y3, Y3
-	VPBROADCASTD (R11)(CX*2), Y12
+	VPBROADCASTD (R12)(DI*2), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y5, Y5
-	VPBROADCASTD (R11)(DX*1), Y12
+	VPBROADCASTD (R12)(R8*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y7, Y7
-	VPBROADCASTD (R11)(CX*4), Y12
+	VPBROADCASTD (R12)(DI*4), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y8, Y8
-	VPADDD       Y12, Y9, Y9
-	VMOVDQU      64(R9), Y10
-	VMOVDQU      96(R9), Y11
-	VPBROADCASTD 4(R11), Y12
-	VPMADDWD     Y12, Y10, Y13
 	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y9, Y9
+
+rest:
+	VMOVDQU      64(DX), Y10
+	VMOVDQU      96(DX), Y11
+	VPBROADCASTD 4(R12), Y12
+	VPMADDWD     Y12, Y10, Y13
 	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y1, Y1
-	VPBROADCASTD 4(R11)(CX*1), Y12
+	VPBROADCASTD 4(R12)(DI*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y3, Y3
-	VPBROADCASTD 4(R11)(CX*2), Y12
+	VPBROADCASTD 4(R12)(DI*2), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y5, Y5
-	VPBROADCASTD 4(R11)(DX*1), Y12
+	VPBROADCASTD 4(R12)(R8*1), Y12
 	VPMADDWD     Y12, Y10, Y13
-	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y13, Y6, Y6
-	VPADDD       Y12, Y7, Y7
-	VPBROADCASTD 4(R11)(CX*4), Y12
-	VPMADDWD     Y12, Y10, Y13
 	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD 4(R12)(DI*4), Y12
+	VPMADDWD     Y12, Y10, Y13
 	VPADDD       Y13, Y8, Y8
+	VPMADDWD     Y12, Y11, Y12
 	VPADDD       Y12, Y9, Y9
-	ADDQ         $+128, R9
-	ADDQ         $0x08, R8
-	DECQ         R10
+	ADDQ         $+128, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R10
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VCVTDQ2PS    Y4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VCVTDQ2PS    Y6, Y6
-	VCVTDQ2PS    Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-	VMOVUPS      (R10), Y10
-	VMOVUPS      64(R10), Y11
-	VFMADD213PS  Y11, Y10, Y0
-	VFMADD213PS  Y11, Y10, Y2
-	VFMADD213PS  Y11, Y10, Y4
-	VFMADD213PS  Y11, Y10, Y6
-	VFMADD213PS  Y11, Y10, Y8
-	VMOVUPS      32(R10), Y10
-	VMOVUPS      96(R10), Y11
-	VFMADD213PS  Y11, Y10, Y1
-	VFMADD213PS  Y11, Y10, Y3
-	VFMADD213PS  Y11, Y10, Y5
-	VFMADD213PS  Y11, Y10, Y7
-	VFMADD213PS  Y11, Y10, Y9
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R10), Y10
-	VMOVUPS      192(R10), Y11
-	VFMADD213PS  Y11, Y10, Y0
-	VFMADD213PS  Y11, Y10, Y2
-	VFMADD213PS  Y11, Y10, Y4
-	VFMADD213PS  Y11, Y10, Y6
-	VFMADD213PS  Y11, Y10, Y8
-	VMOVUPS      160(R10), Y10
-	VMOVUPS      224(R10), Y11
-	VFMADD213PS  Y11, Y10, Y1
-	VFMADD213PS  Y11, Y10, Y3
-	VFMADD213PS  Y11, Y10, Y5
-	VFMADD213PS  Y11, Y10, Y7
-	VFMADD213PS  Y11, Y10, Y9
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y10
+	VPADDD       Y10, Y0, Y0
+	VPADDD       Y10, Y2, Y2
+	VPADDD       Y10, Y4, Y4
+	VPADDD       Y10, Y6, Y6
+	VPADDD       Y10, Y8, Y8
+	VMOVDQU      352(BX), Y10
+	VPADDD       Y10, Y1, Y1
+	VPADDD       Y10, Y3, Y3
+	VPADDD       Y10, Y5, Y5
+	VPADDD       Y10, Y7, Y7
+	VPADDD       Y10, Y9, Y9
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VCVTDQ2PS   Y6, Y6
+	VCVTDQ2PS   Y7, Y7
+	VCVTDQ2PS   Y8, Y8
+	VCVTDQ2PS   Y9, Y9
+	VMOVUPS     (BX), Y10
+	VMOVUPS     64(BX), Y11
+	VFMADD213PS Y11, Y10, Y0
+	VFMADD213PS Y11, Y10, Y2
+	VFMADD213PS Y11, Y10, Y4
+	VFMADD213PS Y11, Y10, Y6
+	VFMADD213PS Y11, Y10, Y8
+	VMOVUPS     32(BX), Y10
+	VMOVUPS     96(BX), Y11
+	VFMADD213PS Y11, Y10, Y1
+	VFMADD213PS Y11, Y10, Y3
+	VFMADD213PS Y11, Y10, Y5
+	VFMADD213PS Y11, Y10, Y7
+	VFMADD213PS Y11, Y10, Y9
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y10
+	VMOVUPS     192(BX), Y11
+	VFMADD213PS Y11, Y10, Y0
+	VFMADD213PS Y11, Y10, Y2
+	VFMADD213PS Y11, Y10, Y4
+	VFMADD213PS Y11, Y10, Y6
+	VFMADD213PS Y11, Y10, Y8
+	VMOVUPS     160(BX), Y10
+	VMOVUPS     224(BX), Y11
+	VFMADD213PS Y11, Y10, Y1
+	VFMADD213PS Y11, Y10, Y3
+	VFMADD213PS Y11, Y10, Y5
+	VFMADD213PS Y11, Y10, Y7
+	VFMADD213PS Y11, Y10, Y9
 
 scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS 64(SI), Y2, Y2
-	VADDPS 96(SI), Y3, Y3
-	VADDPS 128(SI), Y4, Y4
-	VADDPS 160(SI), Y5, Y5
-	VADDPS 192(SI), Y6, Y6
-	VADDPS 224(SI), Y7, Y7
-	VADDPS 256(SI), Y8, Y8
-	VADDPS 288(SI), Y9, Y9
-	ADDQ   $+320, SI
+	TESTQ       R10, R10
+	JZ          added
+	VMOVUPS     (R10), X10
+	VINSERTF128 $0x01, 32(R10), Y10, Y10
+	VADDPS      Y10, Y0, Y0
+	VMOVUPS     16(R10), X10
+	VINSERTF128 $0x01, 48(R10), Y10, Y10
+	VADDPS      Y10, Y1, Y1
+	VMOVUPS     64(R10), X10
+	VINSERTF128 $0x01, 96(R10), Y10, Y10
+	VADDPS      Y10, Y2, Y2
+	VMOVUPS     80(R10), X10
+	VINSERTF128 $0x01, 112(R10), Y10, Y10
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     128(R10), X10
+	VINSERTF128 $0x01, 160(R10), Y10, Y10
+	VADDPS      Y10, Y4, Y4
+	VMOVUPS     144(R10), X10
+	VINSERTF128 $0x01, 176(R10), Y10, Y10
+	VADDPS      Y10, Y5, Y5
+	VMOVUPS     192(R10), X10
+	VINSERTF128 $0x01, 224(R10), Y10, Y10
+	VADDPS      Y10, Y6, Y6
+	VMOVUPS     208(R10), X10
+	VINSERTF128 $0x01, 240(R10), Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VMOVUPS     256(R10), X10
+	VINSERTF128 $0x01, 288(R10), Y10, Y10
+	VADDPS      Y10, Y8, Y8
+	VMOVUPS     272(R10), X10
+	VINSERTF128 $0x01, 304(R10), Y10, Y10
+	VADDPS      Y10, Y9, Y9
+	ADDQ        $+320, R10
 
 added:
-	VBROADCASTSS 72(AX), Y10
-	VBROADCASTSS 76(AX), Y11
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y10
+	VBROADCASTSS 92(SI), Y11
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y11, Y0
 	VMAXPS       Y1, Y10, Y1
@@ -2452,15 +3083,15 @@ added:
 	VMINPS       Y8, Y11, Y8
 	VMAXPS       Y9, Y10, Y9
 	VMINPS       Y9, Y11, Y9
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R10), Y10
+	VMOVUPS      256(BX), Y10
 	VANDPS       Y10, Y0, Y0
 	VANDPS       Y10, Y2, Y2
 	VANDPS       Y10, Y4, Y4
 	VANDPS       Y10, Y6, Y6
 	VANDPS       Y10, Y8, Y8
-	VMOVUPS      288(R10), Y10
+	VMOVUPS      288(BX), Y10
 	VANDPS       Y10, Y1, Y1
 	VANDPS       Y10, Y3, Y3
 	VANDPS       Y10, Y5, Y5
@@ -2468,26 +3099,36 @@ added:
 	VANDPS       Y10, Y9, Y9
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, 64(DI)
-	VMOVUPS Y3, 96(DI)
-	VMOVUPS Y4, 128(DI)
-	VMOVUPS Y5, 160(DI)
-	VMOVUPS Y6, 192(DI)
-	VMOVUPS Y7, 224(DI)
-	VMOVUPS Y8, 256(DI)
-	VMOVUPS Y9, 288(DI)
-	ADDQ    $+320, DI
-	JMP     stored
+	VMOVUPS      X0, (R11)
+	VEXTRACTF128 $0x01, Y0, 32(R11)
+	VMOVUPS      X1, 16(R11)
+	VEXTRACTF128 $0x01, Y1, 48(R11)
+	VMOVUPS      X2, 64(R11)
+	VEXTRACTF128 $0x01, Y2, 96(R11)
+	VMOVUPS      X3, 80(R11)
+	VEXTRACTF128 $0x01, Y3, 112(R11)
+	VMOVUPS      X4, 128(R11)
+	VEXTRACTF128 $0x01, Y4, 160(R11)
+	VMOVUPS      X5, 144(R11)
+	VEXTRACTF128 $0x01, Y5, 176(R11)
+	VMOVUPS      X6, 192(R11)
+	VEXTRACTF128 $0x01, Y6, 224(R11)
+	VMOVUPS      X7, 208(R11)
+	VEXTRACTF128 $0x01, Y7, 240(R11)
+	VMOVUPS      X8, 256(R11)
+	VEXTRACTF128 $0x01, Y8, 288(R11)
+	VMOVUPS      X9, 272(R11)
+	VEXTRACTF128 $0x01, Y9, 304(R11)
+	ADDQ         $+320, R11
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y10
-	VBROADCASTSS 84(AX), Y11
+	VBROADCASTSS 96(SI), Y10
+	VBROADCASTSS 100(SI), Y11
 	VMULPS       Y11, Y0, Y12
 	VFMADD231PS  Y10, Y0, Y12
 	VCVTPS2DQ    Y12, Y0
@@ -2518,41 +3159,63 @@ quantise:
 	VMULPS       Y11, Y9, Y12
 	VFMADD231PS  Y10, Y9, Y12
 	VCVTPS2DQ    Y12, Y9
-	VPBROADCASTW 88(AX), Y12
+	VPBROADCASTW 108(SI), Y11
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y11, Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y11, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y11, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
+	VPACKUSDW    Y7, Y6, Y6
+	VPMINUW      Y11, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
+	VPACKUSDW    Y9, Y8, Y8
+	VPMINUW      Y11, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
+	ADDQ         $+160, R11
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y10
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y12, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (DI)
+	VPMAXSW      Y10, Y0, Y0
+	VPMINSW      Y11, Y0, Y0
+	VMOVDQU      Y0, (R11)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y12, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VMOVDQU      Y2, 32(DI)
+	VPMAXSW      Y10, Y2, Y2
+	VPMINSW      Y11, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
 	VPACKSSDW    Y5, Y4, Y4
-	VPMAXSW      Y12, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VMOVDQU      Y4, 64(DI)
+	VPMAXSW      Y10, Y4, Y4
+	VPMINSW      Y11, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
 	VPACKSSDW    Y7, Y6, Y6
-	VPMAXSW      Y12, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VMOVDQU      Y6, 96(DI)
+	VPMAXSW      Y10, Y6, Y6
+	VPMINSW      Y11, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
 	VPACKSSDW    Y9, Y8, Y8
-	VPMAXSW      Y12, Y8, Y8
-	VPERMQ       $0xd8, Y8, Y8
-	VMOVDQU      Y8, 128(DI)
-	ADDQ         $+160, DI
+	VPMAXSW      Y10, Y8, Y8
+	VPMINSW      Y11, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
+	ADDQ         $+160, R11
 
 stored:
-	ADDQ  16(AX), BX
+	LEAQ  (AX)(R9*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), BX
-	ADDQ  24(AX), BX
-	MOVQ  16(SP), DI
-	ADDQ  40(AX), DI
-	TESTQ SI, SI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
 	JZ    moved
-	MOVQ  8(SP), SI
-	ADDQ  32(AX), SI
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
 
 moved:
 	DECQ 32(SP)
@@ -2563,246 +3226,303 @@ moved:
 // func denseAVX2P6(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·denseAVX2P6(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	LEAQ (DX)(CX*2), BX
-	MOVQ in+16(FP), SI
-	MOVQ res+40(FP), DI
-	MOVQ out+48(FP), R8
-	MOVQ lines+64(FP), R11
-	MOVQ R11, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ SI, (SP)
-	MOVQ DI, 8(SP)
-	MOVQ R8, 16(SP)
-	MOVQ count+56(FP), R11
-	MOVQ R11, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R11
-	VMOVDQU 320(R11), Y0
-	VMOVDQU 352(R11), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	VMOVDQA Y0, Y4
-	VMOVDQA Y1, Y5
-	VMOVDQA Y0, Y6
-	VMOVDQA Y1, Y7
-	VMOVDQA Y0, Y8
-	VMOVDQA Y1, Y9
-	VMOVDQA Y0, Y10
-	VMOVDQA Y1, Y11
-	MOVQ    taps+8(FP), R9
-	MOVQ    w+24(FP), R10
-	MOVQ    (AX), R11
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R12
+	ADDQ         AX, R12
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y12
+	VMOVDQU      32(DX), Y13
+	VPBROADCASTD (R12), Y14
+	VPMADDWD     Y14, Y12, Y0
+	VPMADDWD     Y14, Y13, Y1
+	VPBROADCASTD (R12)(DI*1), Y14
+	VPMADDWD     Y14, Y12, Y2
+	VPMADDWD     Y14, Y13, Y3
+	VPBROADCASTD (R12)(DI*2), Y14
+	VPMADDWD     Y14, Y12, Y4
+	VPMADDWD     Y14, Y13, Y5
+	VPBROADCASTD (R12)(R8*1), Y14
+	VPMADDWD     Y14, Y12, Y6
+	VPMADDWD     Y14, Y13, Y7
+	VPBROADCASTD (R12)(DI*4), Y14
+	VPMADDWD     Y14, Y12, Y8
+	VPMADDWD     Y14, Y13, Y9
+	VPBROADCASTD (R12)(R9*1), Y14
+	VPMADDWD     Y14, Y12, Y10
+	VPMADDWD     Y14, Y13, Y11
+	JMP          rest
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         SI, R12
-	VMOVDQU      (R10), Y12
-	VMOVDQU      32(R10), Y13
+	MOVQ         (CX), R12
+	ADDQ         AX, R12
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y12
+	VMOVDQU      32(DX), Y13
 	VPBROADCASTD (R12), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y1, Y1
-	VPBROADCASTD (R12)(CX*1), Y14
+	VPBROADCASTD (R12)(DI*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y3, Y3
-	VPBROADCASTD (R12)(CX*2), Y14
+	VPBROADCASTD (R12)(DI*2), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y5, Y5
-	VPBROADCASTD (R12)(DX*1), Y14
+	VPBROADCASTD (R12)(R8*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y7, Y7
-	VPBROADCASTD (R12)(CX*4), Y14
+	VPBROADCASTD (R12)(DI*4), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y8, Y8
-	VPADDD       Y14, Y9, Y9
-	VPBROADCASTD (R12)(BX*1), Y14
-	VPMADDWD     Y14, Y12, Y15
 	VPMADDWD     Y14, Y13, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (R12)(R9*1), Y14
+	VPMADDWD     Y14, Y12, Y15
 	VPADDD       Y15, Y10, Y10
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y11, Y11
-	VMOVDQU      64(R10), Y12
-	VMOVDQU      96(R10), Y13
+
+rest:
+	VMOVDQU      64(DX), Y12
+	VMOVDQU      96(DX), Y13
 	VPBROADCASTD 4(R12), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y1, Y1
-	VPBROADCASTD 4(R12)(CX*1), Y14
+	VPBROADCASTD 4(R12)(DI*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y3, Y3
-	VPBROADCASTD 4(R12)(CX*2), Y14
+	VPBROADCASTD 4(R12)(DI*2), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y5, Y5
-	VPBROADCASTD 4(R12)(DX*1), Y14
+	VPBROADCASTD 4(R12)(R8*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y7, Y7
-	VPBROADCASTD 4(R12)(CX*4), Y14
+	VPBROADCASTD 4(R12)(DI*4), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y8, Y8
-	VPADDD       Y14, Y9, Y9
-	VPBROADCASTD 4(R12)(BX*1), Y14
-	VPMADDWD     Y14, Y12, Y15
 	VPMADDWD     Y14, Y13, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 4(R12)(R9*1), Y14
+	VPMADDWD     Y14, Y12, Y15
 	VPADDD       Y15, Y10, Y10
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y11, Y11
-	VMOVDQU      128(R10), Y12
-	VMOVDQU      160(R10), Y13
+	VMOVDQU      128(DX), Y12
+	VMOVDQU      160(DX), Y13
 	VPBROADCASTD 8(R12), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y1, Y1
-	VPBROADCASTD 8(R12)(CX*1), Y14
+	VPBROADCASTD 8(R12)(DI*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y3, Y3
-	VPBROADCASTD 8(R12)(CX*2), Y14
+	VPBROADCASTD 8(R12)(DI*2), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y5, Y5
-	VPBROADCASTD 8(R12)(DX*1), Y14
+	VPBROADCASTD 8(R12)(R8*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y7, Y7
-	VPBROADCASTD 8(R12)(CX*4), Y14
+	VPBROADCASTD 8(R12)(DI*4), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y8, Y8
-	VPADDD       Y14, Y9, Y9
-	VPBROADCASTD 8(R12)(BX*1), Y14
-	VPMADDWD     Y14, Y12, Y15
 	VPMADDWD     Y14, Y13, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 8(R12)(R9*1), Y14
+	VPMADDWD     Y14, Y12, Y15
 	VPADDD       Y15, Y10, Y10
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y11, Y11
-	VMOVDQU      192(R10), Y12
-	VMOVDQU      224(R10), Y13
+	VMOVDQU      192(DX), Y12
+	VMOVDQU      224(DX), Y13
 	VPBROADCASTD 12(R12), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y1, Y1
-	VPBROADCASTD 12(R12)(CX*1), Y14
+	VPBROADCASTD 12(R12)(DI*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y3, Y3
-	VPBROADCASTD 12(R12)(CX*2), Y14
+	VPBROADCASTD 12(R12)(DI*2), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y5, Y5
-	VPBROADCASTD 12(R12)(DX*1), Y14
+	VPBROADCASTD 12(R12)(R8*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y7, Y7
-	VPBROADCASTD 12(R12)(CX*4), Y14
+	VPBROADCASTD 12(R12)(DI*4), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y8, Y8
-	VPADDD       Y14, Y9, Y9
-	VPBROADCASTD 12(R12)(BX*1), Y14
-	VPMADDWD     Y14, Y12, Y15
 	VPMADDWD     Y14, Y13, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 12(R12)(R9*1), Y14
+	VPMADDWD     Y14, Y12, Y15
 	VPADDD       Y15, Y10, Y10
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y11, Y11
-	ADDQ         $+256, R10
-	ADDQ         $0x08, R9
-	DECQ         R11
+	ADDQ         $+256, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R11
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VCVTDQ2PS    Y4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VCVTDQ2PS    Y6, Y6
-	VCVTDQ2PS    Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-	VCVTDQ2PS    Y10, Y10
-	VCVTDQ2PS    Y11, Y11
-	VMOVUPS      (R11), Y12
-	VMOVUPS      64(R11), Y13
-	VFMADD213PS  Y13, Y12, Y0
-	VFMADD213PS  Y13, Y12, Y2
-	VFMADD213PS  Y13, Y12, Y4
-	VFMADD213PS  Y13, Y12, Y6
-	VFMADD213PS  Y13, Y12, Y8
-	VFMADD213PS  Y13, Y12, Y10
-	VMOVUPS      32(R11), Y12
-	VMOVUPS      96(R11), Y13
-	VFMADD213PS  Y13, Y12, Y1
-	VFMADD213PS  Y13, Y12, Y3
-	VFMADD213PS  Y13, Y12, Y5
-	VFMADD213PS  Y13, Y12, Y7
-	VFMADD213PS  Y13, Y12, Y9
-	VFMADD213PS  Y13, Y12, Y11
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R11), Y12
-	VMOVUPS      192(R11), Y13
-	VFMADD213PS  Y13, Y12, Y0
-	VFMADD213PS  Y13, Y12, Y2
-	VFMADD213PS  Y13, Y12, Y4
-	VFMADD213PS  Y13, Y12, Y6
-	VFMADD213PS  Y13, Y12, Y8
-	VFMADD213PS  Y13, Y12, Y10
-	VMOVUPS      160(R11), Y12
-	VMOVUPS      224(R11), Y13
-	VFMADD213PS  Y13, Y12, Y1
-	VFMADD213PS  Y13, Y12, Y3
-	VFMADD213PS  Y13, Y12, Y5
-	VFMADD213PS  Y13, Y12, Y7
-	VFMADD213PS  Y13, Y12, Y9
-	VFMADD213PS  Y13, Y12, Y11
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y12
+	VPADDD       Y12, Y0, Y0
+	VPADDD       Y12, Y2, Y2
+	VPADDD       Y12, Y4, Y4
+	VPADDD       Y12, Y6, Y6
+	VPADDD       Y12, Y8, Y8
+	VPADDD       Y12, Y10, Y10
+	VMOVDQU      352(BX), Y12
+	VPADDD       Y12, Y1, Y1
+	VPADDD       Y12, Y3, Y3
+	VPADDD       Y12, Y5, Y5
+	VPADDD       Y12, Y7, Y7
+	VPADDD       Y12, Y9, Y9
+	VPADDD       Y12, Y11, Y11
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VCVTDQ2PS   Y6, Y6
+	VCVTDQ2PS   Y7, Y7
+	VCVTDQ2PS   Y8, Y8
+	VCVTDQ2PS   Y9, Y9
+	VCVTDQ2PS   Y10, Y10
+	VCVTDQ2PS   Y11, Y11
+	VMOVUPS     (BX), Y12
+	VMOVUPS     64(BX), Y13
+	VFMADD213PS Y13, Y12, Y0
+	VFMADD213PS Y13, Y12, Y2
+	VFMADD213PS Y13, Y12, Y4
+	VFMADD213PS Y13, Y12, Y6
+	VFMADD213PS Y13, Y12, Y8
+	VFMADD213PS Y13, Y12, Y10
+	VMOVUPS     32(BX), Y12
+	VMOVUPS     96(BX), Y13
+	VFMADD213PS Y13, Y12, Y1
+	VFMADD213PS Y13, Y12, Y3
+	VFMADD213PS Y13, Y12, Y5
+	VFMADD213PS Y13, Y12, Y7
+	VFMADD213PS Y13, Y12, Y9
+	VFMADD213PS Y13, Y12, Y11
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y12
+	VMOVUPS     192(BX), Y13
+	VFMADD213PS Y13, Y12, Y0
+	VFMADD213PS Y13, Y12, Y2
+	VFMADD213PS Y13, Y12, Y4
+	VFMADD213PS Y13, Y12, Y6
+	VFMADD213PS Y13, Y12, Y8
+	VFMADD213PS Y13, Y12, Y10
+	VMOVUPS     160(BX), Y12
+	VMOVUPS     224(BX), Y13
+	VFMADD213PS Y13, Y12, Y1
+	VFMADD213PS Y13, Y12, Y3
+	VFMADD213PS Y13, Y12, Y5
+	VFMADD213PS Y13, Y12, Y7
+	VFMADD213PS Y13, Y12, Y9
+	VFMADD213PS Y13, Y12, Y11
 
 scaled:
-	TESTQ  DI, DI
-	JZ     added
-	VADDPS (DI), Y0, Y0
-	VADDPS 32(DI), Y1, Y1
-	VADDPS 64(DI), Y2, Y2
-	VADDPS 96(DI), Y3, Y3
-	VADDPS 128(DI), Y4, Y4
-	VADDPS 160(DI), Y5, Y5
-	VADDPS 192(DI), Y6, Y6
-	VADDPS 224(DI), Y7, Y7
-	VADDPS 256(DI), Y8, Y8
-	VADDPS 288(DI), Y9, Y9
-	VADDPS 320(DI), Y10, Y10
-	VADDPS 352(DI), Y11, Y11
-	ADDQ   $+384, DI
+	TESTQ       R10, R10
+	JZ          added
+	VMOVUPS     (R10), X12
+	VINSERTF128 $0x01, 32(R10), Y12, Y12
+	VADDPS      Y12, Y0, Y0
+	VMOVUPS     16(R10), X12
+	VINSERTF128 $0x01, 48(R10), Y12, Y12
+	VADDPS      Y12, Y1, Y1
+	VMOVUPS     64(R10), X12
+	VINSERTF128 $0x01, 96(R10), Y12, Y12
+	VADDPS      Y12, Y2, Y2
+	VMOVUPS     80(R10), X12
+	VINSERTF128 $0x01, 112(R10), Y12, Y12
+	VADDPS      Y12, Y3, Y3
+	VMOVUPS     128(R10), X12
+	VINSERTF128 $0x01, 160(R10), Y12, Y12
+	VADDPS      Y12, Y4, Y4
+	VMOVUPS     144(R10), X12
+	VINSERTF128 $0x01, 176(R10), Y12, Y12
+	VADDPS      Y12, Y5, Y5
+	VMOVUPS     192(R10), X12
+	VINSERTF128 $0x01, 224(R10), Y12, Y12
+	VADDPS      Y12, Y6, Y6
+	VMOVUPS     208(R10), X12
+	VINSERTF128 $0x01, 240(R10), Y12, Y12
+	VADDPS      Y12, Y7, Y7
+	VMOVUPS     256(R10), X12
+	VINSERTF128 $0x01, 288(R10), Y12, Y12
+	VADDPS      Y12, Y8, Y8
+	VMOVUPS     272(R10), X12
+	VINSERTF128 $0x01, 304(R10), Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	VMOVUPS     320(R10), X12
+	VINSERTF128 $0x01, 352(R10), Y12, Y12
+	VADDPS      Y12, Y10, Y10
+	VMOVUPS     336(R10), X12
+	VINSERTF128 $0x01, 368(R10), Y12, Y12
+	VADDPS      Y12, Y11, Y11
+	ADDQ        $+384, R10
 
 added:
-	VBROADCASTSS 72(AX), Y12
-	VBROADCASTSS 76(AX), Y13
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y12
+	VBROADCASTSS 92(SI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -2827,16 +3547,16 @@ added:
 	VMINPS       Y10, Y13, Y10
 	VMAXPS       Y11, Y12, Y11
 	VMINPS       Y11, Y13, Y11
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R11), Y12
+	VMOVUPS      256(BX), Y12
 	VANDPS       Y12, Y0, Y0
 	VANDPS       Y12, Y2, Y2
 	VANDPS       Y12, Y4, Y4
 	VANDPS       Y12, Y6, Y6
 	VANDPS       Y12, Y8, Y8
 	VANDPS       Y12, Y10, Y10
-	VMOVUPS      288(R11), Y12
+	VMOVUPS      288(BX), Y12
 	VANDPS       Y12, Y1, Y1
 	VANDPS       Y12, Y3, Y3
 	VANDPS       Y12, Y5, Y5
@@ -2845,28 +3565,40 @@ added:
 	VANDPS       Y12, Y11, Y11
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (R8)
-	VMOVUPS Y1, 32(R8)
-	VMOVUPS Y2, 64(R8)
-	VMOVUPS Y3, 96(R8)
-	VMOVUPS Y4, 128(R8)
-	VMOVUPS Y5, 160(R8)
-	VMOVUPS Y6, 192(R8)
-	VMOVUPS Y7, 224(R8)
-	VMOVUPS Y8, 256(R8)
-	VMOVUPS Y9, 288(R8)
-	VMOVUPS Y10, 320(R8)
-	VMOVUPS Y11, 352(R8)
-	ADDQ    $+384, R8
-	JMP     stored
+	VMOVUPS      X0, (R11)
+	VEXTRACTF128 $0x01, Y0, 32(R11)
+	VMOVUPS      X1, 16(R11)
+	VEXTRACTF128 $0x01, Y1, 48(R11)
+	VMOVUPS      X2, 64(R11)
+	VEXTRACTF128 $0x01, Y2, 96(R11)
+	VMOVUPS      X3, 80(R11)
+	VEXTRACTF128 $0x01, Y3, 112(R11)
+	VMOVUPS      X4, 128(R11)
+	VEXTRACTF128 $0x01, Y4, 160(R11)
+	VMOVUPS      X5, 144(R11)
+	VEXTRACTF128 $0x01, Y5, 176(R11)
+	VMOVUPS      X6, 192(R11)
+	VEXTRACTF128 $0x01, Y6, 224(R11)
+	VMOVUPS      X7, 208(R11)
+	VEXTRACTF128 $0x01, Y7, 240(R11)
+	VMOVUPS      X8, 256(R11)
+	VEXTRACTF128 $0x01, Y8, 288(R11)
+	VMOVUPS      X9, 272(R11)
+	VEXTRACTF128 $0x01, Y9, 304(R11)
+	VMOVUPS      X10, 320(R11)
+	VEXTRACTF128 $0x01, Y10, 352(R11)
+	VMOVUPS      X11, 336(R11)
+	VEXTRACTF128 $0x01, Y11, 368(R11)
+	ADDQ         $+384, R11
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y12
-	VBROADCASTSS 84(AX), Y13
+	VBROADCASTSS 96(SI), Y12
+	VBROADCASTSS 100(SI), Y13
 	VMULPS       Y13, Y0, Y14
 	VFMADD231PS  Y12, Y0, Y14
 	VCVTPS2DQ    Y14, Y0
@@ -2903,45 +3635,70 @@ quantise:
 	VMULPS       Y13, Y11, Y14
 	VFMADD231PS  Y12, Y11, Y14
 	VCVTPS2DQ    Y14, Y11
-	VPBROADCASTW 88(AX), Y14
+	VPBROADCASTW 108(SI), Y13
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y13, Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y13, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y13, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
+	VPACKUSDW    Y7, Y6, Y6
+	VPMINUW      Y13, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
+	VPACKUSDW    Y9, Y8, Y8
+	VPMINUW      Y13, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
+	VPACKUSDW    Y11, Y10, Y10
+	VPMINUW      Y13, Y10, Y10
+	VMOVDQU      Y10, 160(R11)
+	ADDQ         $+192, R11
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y12
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y14, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (R8)
+	VPMAXSW      Y12, Y0, Y0
+	VPMINSW      Y13, Y0, Y0
+	VMOVDQU      Y0, (R11)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y14, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VMOVDQU      Y2, 32(R8)
+	VPMAXSW      Y12, Y2, Y2
+	VPMINSW      Y13, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
 	VPACKSSDW    Y5, Y4, Y4
-	VPMAXSW      Y14, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VMOVDQU      Y4, 64(R8)
+	VPMAXSW      Y12, Y4, Y4
+	VPMINSW      Y13, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
 	VPACKSSDW    Y7, Y6, Y6
-	VPMAXSW      Y14, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VMOVDQU      Y6, 96(R8)
+	VPMAXSW      Y12, Y6, Y6
+	VPMINSW      Y13, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
 	VPACKSSDW    Y9, Y8, Y8
-	VPMAXSW      Y14, Y8, Y8
-	VPERMQ       $0xd8, Y8, Y8
-	VMOVDQU      Y8, 128(R8)
+	VPMAXSW      Y12, Y8, Y8
+	VPMINSW      Y13, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
 	VPACKSSDW    Y11, Y10, Y10
-	VPMAXSW      Y14, Y10, Y10
-	VPERMQ       $0xd8, Y10, Y10
-	VMOVDQU      Y10, 160(R8)
-	ADDQ         $+192, R8
+	VPMAXSW      Y12, Y10, Y10
+	VPMINSW      Y13, Y10, Y10
+	VMOVDQU      Y10, 160(R11)
+	ADDQ         $+192, R11
 
 stored:
-	ADDQ  16(AX), SI
+	LEAQ  (AX)(R8*2), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), SI
-	ADDQ  24(AX), SI
-	MOVQ  16(SP), R8
-	ADDQ  40(AX), R8
-	TESTQ DI, DI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
 	JZ    moved
-	MOVQ  8(SP), DI
-	ADDQ  32(AX), DI
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
 
 moved:
 	DECQ 32(SP)
@@ -2952,182 +3709,239 @@ moved:
 // func fewAVX2P6(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·fewAVX2P6(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	LEAQ (DX)(CX*2), BX
-	MOVQ in+16(FP), SI
-	MOVQ res+40(FP), DI
-	MOVQ out+48(FP), R8
-	MOVQ lines+64(FP), R11
-	MOVQ R11, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ SI, (SP)
-	MOVQ DI, 8(SP)
-	MOVQ R8, 16(SP)
-	MOVQ count+56(FP), R11
-	MOVQ R11, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R11
-	VMOVDQU 320(R11), Y0
-	VMOVDQU 352(R11), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	VMOVDQA Y0, Y4
-	VMOVDQA Y1, Y5
-	VMOVDQA Y0, Y6
-	VMOVDQA Y1, Y7
-	VMOVDQA Y0, Y8
-	VMOVDQA Y1, Y9
-	VMOVDQA Y0, Y10
-	VMOVDQA Y1, Y11
-	MOVQ    taps+8(FP), R9
-	MOVQ    w+24(FP), R10
-	MOVQ    (AX), R11
+	MOVQ         taps+8(FP), CX
+	MOVQ         w+24(FP), DX
+	MOVQ         (SI), BX
+	MOVQ         (CX), R12
+	ADDQ         AX, R12
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y12
+	VMOVDQU      32(DX), Y13
+	VPBROADCASTD (R12), Y14
+	VPMADDWD     Y14, Y12, Y0
+	VPMADDWD     Y14, Y13, Y1
+	VPBROADCASTD (R12)(DI*1), Y14
+	VPMADDWD     Y14, Y12, Y2
+	VPMADDWD     Y14, Y13, Y3
+	VPBROADCASTD (R12)(DI*2), Y14
+	VPMADDWD     Y14, Y12, Y4
+	VPMADDWD     Y14, Y13, Y5
+	VPBROADCASTD (R12)(R8*1), Y14
+	VPMADDWD     Y14, Y12, Y6
+	VPMADDWD     Y14, Y13, Y7
+	VPBROADCASTD (R12)(DI*4), Y14
+	VPMADDWD     Y14, Y12, Y8
+	VPMADDWD     Y14, Y13, Y9
+	VPBROADCASTD (R12)(R9*1), Y14
+	VPMADDWD     Y14, Y12, Y10
+	VPMADDWD     Y14, Y13, Y11
+	JMP          rest
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         SI, R12
-	VMOVDQU      (R10), Y12
-	VMOVDQU      32(R10), Y13
+	MOVQ         (CX), R12
+	ADDQ         AX, R12
+	ADDQ         $0x08, CX
+	VMOVDQU      (DX), Y12
+	VMOVDQU      32(DX), Y13
 	VPBROADCASTD (R12), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y1, Y1
-	VPBROADCASTD (R12)(CX*1), Y14
+	VPBROADCASTD (R12)(DI*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y3, Y3
-	VPBROADCASTD (R12)(CX*2), Y14
+	VPBROADCASTD (R12)(DI*2), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y5, Y5
-	VPBROADCASTD (R12)(DX*1), Y14
+	VPBROADCASTD (R12)(R8*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y7, Y7
-	VPBROADCASTD (R12)(CX*4), Y14
+	VPBROADCASTD (R12)(DI*4), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y8, Y8
-	VPADDD       Y14, Y9, Y9
-	VPBROADCASTD (R12)(BX*1), Y14
-	VPMADDWD     Y14, Y12, Y15
 	VPMADDWD     Y14, Y13, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (R12)(R9*1), Y14
+	VPMADDWD     Y14, Y12, Y15
 	VPADDD       Y15, Y10, Y10
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y11, Y11
-	VMOVDQU      64(R10), Y12
-	VMOVDQU      96(R10), Y13
+
+rest:
+	VMOVDQU      64(DX), Y12
+	VMOVDQU      96(DX), Y13
 	VPBROADCASTD 4(R12), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y1, Y1
-	VPBROADCASTD 4(R12)(CX*1), Y14
+	VPBROADCASTD 4(R12)(DI*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y3, Y3
-	VPBROADCASTD 4(R12)(CX*2), Y14
+	VPBROADCASTD 4(R12)(DI*2), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y5, Y5
-	VPBROADCASTD 4(R12)(DX*1), Y14
+	VPBROADCASTD 4(R12)(R8*1), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y7, Y7
-	VPBROADCASTD 4(R12)(CX*4), Y14
+	VPBROADCASTD 4(R12)(DI*4), Y14
 	VPMADDWD     Y14, Y12, Y15
-	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y15, Y8, Y8
-	VPADDD       Y14, Y9, Y9
-	VPBROADCASTD 4(R12)(BX*1), Y14
-	VPMADDWD     Y14, Y12, Y15
 	VPMADDWD     Y14, Y13, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 4(R12)(R9*1), Y14
+	VPMADDWD     Y14, Y12, Y15
 	VPADDD       Y15, Y10, Y10
+	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y11, Y11
-	ADDQ         $+128, R10
-	ADDQ         $0x08, R9
-	DECQ         R11
+	ADDQ         $+128, DX
+	DECQ         BX
 	JNZ          tap
-	MOVQ         epi+32(FP), R11
-	CMPQ         64(AX), $0x02
-	JE           wide
-	VCVTDQ2PS    Y0, Y0
-	VCVTDQ2PS    Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VCVTDQ2PS    Y3, Y3
-	VCVTDQ2PS    Y4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VCVTDQ2PS    Y6, Y6
-	VCVTDQ2PS    Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-	VCVTDQ2PS    Y10, Y10
-	VCVTDQ2PS    Y11, Y11
-	VMOVUPS      (R11), Y12
-	VMOVUPS      64(R11), Y13
-	VFMADD213PS  Y13, Y12, Y0
-	VFMADD213PS  Y13, Y12, Y2
-	VFMADD213PS  Y13, Y12, Y4
-	VFMADD213PS  Y13, Y12, Y6
-	VFMADD213PS  Y13, Y12, Y8
-	VFMADD213PS  Y13, Y12, Y10
-	VMOVUPS      32(R11), Y12
-	VMOVUPS      96(R11), Y13
-	VFMADD213PS  Y13, Y12, Y1
-	VFMADD213PS  Y13, Y12, Y3
-	VFMADD213PS  Y13, Y12, Y5
-	VFMADD213PS  Y13, Y12, Y7
-	VFMADD213PS  Y13, Y12, Y9
-	VFMADD213PS  Y13, Y12, Y11
-	CMPQ         48(AX), $0x00
-	JE           scaled
-	VMOVUPS      128(R11), Y12
-	VMOVUPS      192(R11), Y13
-	VFMADD213PS  Y13, Y12, Y0
-	VFMADD213PS  Y13, Y12, Y2
-	VFMADD213PS  Y13, Y12, Y4
-	VFMADD213PS  Y13, Y12, Y6
-	VFMADD213PS  Y13, Y12, Y8
-	VFMADD213PS  Y13, Y12, Y10
-	VMOVUPS      160(R11), Y12
-	VMOVUPS      224(R11), Y13
-	VFMADD213PS  Y13, Y12, Y1
-	VFMADD213PS  Y13, Y12, Y3
-	VFMADD213PS  Y13, Y12, Y5
-	VFMADD213PS  Y13, Y12, Y7
-	VFMADD213PS  Y13, Y12, Y9
-	VFMADD213PS  Y13, Y12, Y11
+	MOVQ         epi+32(FP), BX
+	CMPQ         80(SI), $0x00
+	JE           started
+	VMOVDQU      320(BX), Y12
+	VPADDD       Y12, Y0, Y0
+	VPADDD       Y12, Y2, Y2
+	VPADDD       Y12, Y4, Y4
+	VPADDD       Y12, Y6, Y6
+	VPADDD       Y12, Y8, Y8
+	VPADDD       Y12, Y10, Y10
+	VMOVDQU      352(BX), Y12
+	VPADDD       Y12, Y1, Y1
+	VPADDD       Y12, Y3, Y3
+	VPADDD       Y12, Y5, Y5
+	VPADDD       Y12, Y7, Y7
+	VPADDD       Y12, Y9, Y9
+	VPADDD       Y12, Y11, Y11
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VCVTDQ2PS   Y6, Y6
+	VCVTDQ2PS   Y7, Y7
+	VCVTDQ2PS   Y8, Y8
+	VCVTDQ2PS   Y9, Y9
+	VCVTDQ2PS   Y10, Y10
+	VCVTDQ2PS   Y11, Y11
+	VMOVUPS     (BX), Y12
+	VMOVUPS     64(BX), Y13
+	VFMADD213PS Y13, Y12, Y0
+	VFMADD213PS Y13, Y12, Y2
+	VFMADD213PS Y13, Y12, Y4
+	VFMADD213PS Y13, Y12, Y6
+	VFMADD213PS Y13, Y12, Y8
+	VFMADD213PS Y13, Y12, Y10
+	VMOVUPS     32(BX), Y12
+	VMOVUPS     96(BX), Y13
+	VFMADD213PS Y13, Y12, Y1
+	VFMADD213PS Y13, Y12, Y3
+	VFMADD213PS Y13, Y12, Y5
+	VFMADD213PS Y13, Y12, Y7
+	VFMADD213PS Y13, Y12, Y9
+	VFMADD213PS Y13, Y12, Y11
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y12
+	VMOVUPS     192(BX), Y13
+	VFMADD213PS Y13, Y12, Y0
+	VFMADD213PS Y13, Y12, Y2
+	VFMADD213PS Y13, Y12, Y4
+	VFMADD213PS Y13, Y12, Y6
+	VFMADD213PS Y13, Y12, Y8
+	VFMADD213PS Y13, Y12, Y10
+	VMOVUPS     160(BX), Y12
+	VMOVUPS     224(BX), Y13
+	VFMADD213PS Y13, Y12, Y1
+	VFMADD213PS Y13, Y12, Y3
+	VFMADD213PS Y13, Y12, Y5
+	VFMADD213PS Y13, Y12, Y7
+	VFMADD213PS Y13, Y12, Y9
+	VFMADD213PS Y13, Y12, Y11
 
 scaled:
-	TESTQ  DI, DI
-	JZ     added
-	VADDPS (DI), Y0, Y0
-	VADDPS 32(DI), Y1, Y1
-	VADDPS 64(DI), Y2, Y2
-	VADDPS 96(DI), Y3, Y3
-	VADDPS 128(DI), Y4, Y4
-	VADDPS 160(DI), Y5, Y5
-	VADDPS 192(DI), Y6, Y6
-	VADDPS 224(DI), Y7, Y7
-	VADDPS 256(DI), Y8, Y8
-	VADDPS 288(DI), Y9, Y9
-	VADDPS 320(DI), Y10, Y10
-	VADDPS 352(DI), Y11, Y11
-	ADDQ   $+384, DI
+	TESTQ       R10, R10
+	JZ          added
+	VMOVUPS     (R10), X12
+	VINSERTF128 $0x01, 32(R10), Y12, Y12
+	VADDPS      Y12, Y0, Y0
+	VMOVUPS     16(R10), X12
+	VINSERTF128 $0x01, 48(R10), Y12, Y12
+	VADDPS      Y12, Y1, Y1
+	VMOVUPS     64(R10), X12
+	VINSERTF128 $0x01, 96(R10), Y12, Y12
+	VADDPS      Y12, Y2, Y2
+	VMOVUPS     80(R10), X12
+	VINSERTF128 $0x01, 112(R10), Y12, Y12
+	VADDPS      Y12, Y3, Y3
+	VMOVUPS     128(R10), X12
+	VINSERTF128 $0x01, 160(R10), Y12, Y12
+	VADDPS      Y12, Y4, Y4
+	VMOVUPS     144(R10), X12
+	VINSERTF128 $0x01, 176(R10), Y12, Y12
+	VADDPS      Y12, Y5, Y5
+	VMOVUPS     192(R10), X12
+	VINSERTF128 $0x01, 224(R10), Y12, Y12
+	VADDPS      Y12, Y6, Y6
+	VMOVUPS     208(R10), X12
+	VINSERTF128 $0x01, 240(R10), Y12, Y12
+	VADDPS      Y12, Y7, Y7
+	VMOVUPS     256(R10), X12
+	VINSERTF128 $0x01, 288(R10), Y12, Y12
+	VADDPS      Y12, Y8, Y8
+	VMOVUPS     272(R10), X12
+	VINSERTF128 $0x01, 304(R10), Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	VMOVUPS     320(R10), X12
+	VINSERTF128 $0x01, 352(R10), Y12, Y12
+	VADDPS      Y12, Y10, Y10
+	VMOVUPS     336(R10), X12
+	VINSERTF128 $0x01, 368(R10), Y12, Y12
+	VADDPS      Y12, Y11, Y11
+	ADDQ        $+384, R10
 
 added:
-	VBROADCASTSS 72(AX), Y12
-	VBROADCASTSS 76(AX), Y13
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y12
+	VBROADCASTSS 92(SI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -3152,16 +3966,16 @@ added:
 	VMINPS       Y10, Y13, Y10
 	VMAXPS       Y11, Y12, Y11
 	VMINPS       Y11, Y13, Y11
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R11), Y12
+	VMOVUPS      256(BX), Y12
 	VANDPS       Y12, Y0, Y0
 	VANDPS       Y12, Y2, Y2
 	VANDPS       Y12, Y4, Y4
 	VANDPS       Y12, Y6, Y6
 	VANDPS       Y12, Y8, Y8
 	VANDPS       Y12, Y10, Y10
-	VMOVUPS      288(R11), Y12
+	VMOVUPS      288(BX), Y12
 	VANDPS       Y12, Y1, Y1
 	VANDPS       Y12, Y3, Y3
 	VANDPS       Y12, Y5, Y5
@@ -3170,28 +3984,40 @@ added:
 	VANDPS       Y12, Y11, Y11
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Y0, (R8)
-	VMOVUPS Y1, 32(R8)
-	VMOVUPS Y2, 64(R8)
-	VMOVUPS Y3, 96(R8)
-	VMOVUPS Y4, 128(R8)
-	VMOVUPS Y5, 160(R8)
-	VMOVUPS Y6, 192(R8)
-	VMOVUPS Y7, 224(R8)
-	VMOVUPS Y8, 256(R8)
-	VMOVUPS Y9, 288(R8)
-	VMOVUPS Y10, 320(R8)
-	VMOVUPS Y11, 352(R8)
-	ADDQ    $+384, R8
-	JMP     stored
+	VMOVUPS      X0, (R11)
+	VEXTRACTF128 $0x01, Y0, 32(R11)
+	VMOVUPS      X1, 16(R11)
+	VEXTRACTF128 $0x01, Y1, 48(R11)
+	VMOVUPS      X2, 64(R11)
+	VEXTRACTF128 $0x01, Y2, 96(R11)
+	VMOVUPS      X3, 80(R11)
+	VEXTRACTF128 $0x01, Y3, 112(R11)
+	VMOVUPS      X4, 128(R11)
+	VEXTRACTF128 $0x01, Y4, 160(R11)
+	VMOVUPS      X5, 144(R11)
+	VEXTRACTF128 $0x01, Y5, 176(R11)
+	VMOVUPS      X6, 192(R11)
+	VEXTRACTF128 $0x01, Y6, 224(R11)
+	VMOVUPS      X7, 208(R11)
+	VEXTRACTF128 $0x01, Y7, 240(R11)
+	VMOVUPS      X8, 256(R11)
+	VEXTRACTF128 $0x01, Y8, 288(R11)
+	VMOVUPS      X9, 272(R11)
+	VEXTRACTF128 $0x01, Y9, 304(R11)
+	VMOVUPS      X10, 320(R11)
+	VEXTRACTF128 $0x01, Y10, 352(R11)
+	VMOVUPS      X11, 336(R11)
+	VEXTRACTF128 $0x01, Y11, 368(R11)
+	ADDQ         $+384, R11
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y12
-	VBROADCASTSS 84(AX), Y13
+	VBROADCASTSS 96(SI), Y12
+	VBROADCASTSS 100(SI), Y13
 	VMULPS       Y13, Y0, Y14
 	VFMADD231PS  Y12, Y0, Y14
 	VCVTPS2DQ    Y14, Y0
@@ -3228,45 +4054,70 @@ quantise:
 	VMULPS       Y13, Y11, Y14
 	VFMADD231PS  Y12, Y11, Y14
 	VCVTPS2DQ    Y14, Y11
-	VPBROADCASTW 88(AX), Y14
+	VPBROADCASTW 108(SI), Y13
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y13, Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y13, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y13, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
+	VPACKUSDW    Y7, Y6, Y6
+	VPMINUW      Y13, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
+	VPACKUSDW    Y9, Y8, Y8
+	VPMINUW      Y13, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
+	VPACKUSDW    Y11, Y10, Y10
+	VPMINUW      Y13, Y10, Y10
+	VMOVDQU      Y10, 160(R11)
+	ADDQ         $+192, R11
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y12
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y14, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (R8)
+	VPMAXSW      Y12, Y0, Y0
+	VPMINSW      Y13, Y0, Y0
+	VMOVDQU      Y0, (R11)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y14, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VMOVDQU      Y2, 32(R8)
+	VPMAXSW      Y12, Y2, Y2
+	VPMINSW      Y13, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
 	VPACKSSDW    Y5, Y4, Y4
-	VPMAXSW      Y14, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VMOVDQU      Y4, 64(R8)
+	VPMAXSW      Y12, Y4, Y4
+	VPMINSW      Y13, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
 	VPACKSSDW    Y7, Y6, Y6
-	VPMAXSW      Y14, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VMOVDQU      Y6, 96(R8)
+	VPMAXSW      Y12, Y6, Y6
+	VPMINSW      Y13, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
 	VPACKSSDW    Y9, Y8, Y8
-	VPMAXSW      Y14, Y8, Y8
-	VPERMQ       $0xd8, Y8, Y8
-	VMOVDQU      Y8, 128(R8)
+	VPMAXSW      Y12, Y8, Y8
+	VPMINSW      Y13, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
 	VPACKSSDW    Y11, Y10, Y10
-	VPMAXSW      Y14, Y10, Y10
-	VPERMQ       $0xd8, Y10, Y10
-	VMOVDQU      Y10, 160(R8)
-	ADDQ         $+192, R8
+	VPMAXSW      Y12, Y10, Y10
+	VPMINSW      Y13, Y10, Y10
+	VMOVDQU      Y10, 160(R11)
+	ADDQ         $+192, R11
 
 stored:
-	ADDQ  16(AX), SI
+	LEAQ  (AX)(R8*2), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), SI
-	ADDQ  24(AX), SI
-	MOVQ  16(SP), R8
-	ADDQ  40(AX), R8
-	TESTQ DI, DI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
 	JZ    moved
-	MOVQ  8(SP), DI
-	ADDQ  32(AX), DI
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
 
 moved:
 	DECQ 32(SP)
@@ -3277,127 +4128,156 @@ moved:
 // func depthAVX2P1(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·depthAVX2P1(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ in+16(FP), CX
-	MOVQ res+40(FP), DX
-	MOVQ out+48(FP), BX
-	MOVQ lines+64(FP), R8
-	MOVQ R8, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ CX, (SP)
-	MOVQ DX, 8(SP)
-	MOVQ BX, 16(SP)
-	MOVQ count+56(FP), R8
-	MOVQ R8, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R8
-	VMOVDQU 320(R8), Y0
-	VMOVDQU 352(R8), Y1
-	MOVQ    taps+8(FP), SI
-	MOVQ    w+24(FP), DI
-	MOVQ    (AX), R8
+	MOVQ     taps+8(FP), CX
+	MOVQ     w+24(FP), DX
+	MOVQ     (SI), BX
+	MOVQ     (CX), R10
+	ADDQ     AX, R10
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y2
+	VMOVDQU  32(DX), Y3
+	VPMADDWD (R10), Y2, Y0
+	VPMADDWD 32(R10), Y3, Y1
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JZ       summed
 
 tap:
-	MOVQ        (SI), R9
-	ADDQ        CX, R9
-	MOVQ        8(SI), R10
-	ADDQ        CX, R10
-	VMOVDQU     (DI), Y2
-	VMOVDQU     32(DI), Y3
-	VMOVDQU     (R9), Y4
-	VPUNPCKHWD  (R10), Y4, Y5
-	VPUNPCKLWD  (R10), Y4, Y4
-	VPMADDWD    Y2, Y4, Y4
-	VPMADDWD    Y3, Y5, Y5
-	VPADDD      Y4, Y0, Y0
-	VPADDD      Y5, Y1, Y1
-	ADDQ        $0x40, DI
-	ADDQ        $0x10, SI
-	DECQ        R8
-	JNZ         tap
-	MOVQ        epi+32(FP), R8
-	CMPQ        64(AX), $0x02
+	MOVQ     (CX), R10
+	ADDQ     AX, R10
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y2
+	VMOVDQU  32(DX), Y3
+	VPMADDWD (R10), Y2, Y5
+	VPADDD   Y5, Y0, Y0
+	VPMADDWD 32(R10), Y3, Y4
+	VPADDD   Y4, Y1, Y1
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JNZ      tap
+
+summed:
+	MOVQ    epi+32(FP), BX
+	CMPQ    80(SI), $0x00
+	JE      started
+	VMOVDQU 320(BX), Y2
+	VPADDD  Y2, Y0, Y0
+	VMOVDQU 352(BX), Y2
+	VPADDD  Y2, Y1, Y1
+
+started:
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Y0, Y0
 	VCVTDQ2PS   Y1, Y1
-	VMOVUPS     (R8), Y2
-	VMOVUPS     64(R8), Y3
+	VMOVUPS     (BX), Y2
+	VMOVUPS     64(BX), Y3
 	VFMADD213PS Y3, Y2, Y0
-	VMOVUPS     32(R8), Y2
-	VMOVUPS     96(R8), Y3
+	VMOVUPS     32(BX), Y2
+	VMOVUPS     96(BX), Y3
 	VFMADD213PS Y3, Y2, Y1
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R8), Y2
-	VMOVUPS     192(R8), Y3
+	VMOVUPS     128(BX), Y2
+	VMOVUPS     192(BX), Y3
 	VFMADD213PS Y3, Y2, Y0
-	VMOVUPS     160(R8), Y2
-	VMOVUPS     224(R8), Y3
+	VMOVUPS     160(BX), Y2
+	VMOVUPS     224(BX), Y3
 	VFMADD213PS Y3, Y2, Y1
 
 scaled:
-	TESTQ  DX, DX
-	JZ     added
-	VADDPS (DX), Y0, Y0
-	VADDPS 32(DX), Y1, Y1
-	ADDQ   $+64, DX
+	TESTQ       R8, R8
+	JZ          added
+	VMOVUPS     (R8), X2
+	VINSERTF128 $0x01, 32(R8), Y2, Y2
+	VADDPS      Y2, Y0, Y0
+	VMOVUPS     16(R8), X2
+	VINSERTF128 $0x01, 48(R8), Y2, Y2
+	VADDPS      Y2, Y1, Y1
+	ADDQ        $+64, R8
 
 added:
-	VBROADCASTSS 72(AX), Y2
-	VBROADCASTSS 76(AX), Y3
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y2
+	VBROADCASTSS 92(SI), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R8), Y2
+	VMOVUPS      256(BX), Y2
 	VANDPS       Y2, Y0, Y0
-	VMOVUPS      288(R8), Y2
+	VMOVUPS      288(BX), Y2
 	VANDPS       Y2, Y1, Y1
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VPERM2F128 $0x20, Y1, Y0, Y2
-	VPERM2F128 $0x31, Y1, Y0, Y1
-	VMOVAPS    Y2, Y0
-	VMOVUPS    Y0, (BX)
-	VMOVUPS    Y1, 32(BX)
-	ADDQ       $+64, BX
-	JMP        stored
+	VMOVUPS      X0, (R9)
+	VEXTRACTF128 $0x01, Y0, 32(R9)
+	VMOVUPS      X1, 16(R9)
+	VEXTRACTF128 $0x01, Y1, 48(R9)
+	ADDQ         $+64, R9
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y2
-	VBROADCASTSS 84(AX), Y3
+	VBROADCASTSS 96(SI), Y2
+	VBROADCASTSS 100(SI), Y3
 	VMULPS       Y3, Y0, Y4
 	VFMADD231PS  Y2, Y0, Y4
 	VCVTPS2DQ    Y4, Y0
 	VMULPS       Y3, Y1, Y4
 	VFMADD231PS  Y2, Y1, Y4
 	VCVTPS2DQ    Y4, Y1
-	VPBROADCASTW 88(AX), Y4
+	VPBROADCASTW 108(SI), Y3
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y3, Y0, Y0
+	VMOVDQU      Y0, (R9)
+	ADDQ         $+32, R9
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y2
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y4, Y0, Y0
-	VMOVDQU      Y0, (BX)
-	ADDQ         $+32, BX
+	VPMAXSW      Y2, Y0, Y0
+	VPMINSW      Y3, Y0, Y0
+	VMOVDQU      Y0, (R9)
+	ADDQ         $+32, R9
 
 stored:
-	ADDQ  16(AX), CX
+	LEAQ  (AX)(DI*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), CX
-	ADDQ  24(AX), CX
-	MOVQ  16(SP), BX
-	ADDQ  40(AX), BX
-	TESTQ DX, DX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), DX
-	ADDQ  32(AX), DX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -3408,94 +4288,115 @@ moved:
 // func depthAVX2P2(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·depthAVX2P2(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R9
-	VMOVDQU 320(R9), Y0
-	VMOVDQU 352(R9), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	MOVQ    taps+8(FP), DI
-	MOVQ    w+24(FP), R8
-	MOVQ    (AX), R9
+	MOVQ     taps+8(FP), CX
+	MOVQ     w+24(FP), DX
+	MOVQ     (SI), BX
+	MOVQ     (CX), R10
+	ADDQ     AX, R10
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y4
+	VMOVDQU  32(DX), Y5
+	VPMADDWD (R10), Y4, Y0
+	VPMADDWD 32(R10), Y5, Y1
+	VPMADDWD (R10)(DI*1), Y4, Y2
+	VPMADDWD 32(R10)(DI*1), Y5, Y3
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JZ       summed
 
 tap:
-	MOVQ        (DI), R10
-	ADDQ        DX, R10
-	MOVQ        8(DI), R11
-	ADDQ        DX, R11
-	VMOVDQU     (R8), Y4
-	VMOVDQU     32(R8), Y5
-	VMOVDQU     (R10), Y6
-	VPUNPCKHWD  (R11), Y6, Y7
-	VPUNPCKLWD  (R11), Y6, Y6
-	VPMADDWD    Y4, Y6, Y6
-	VPMADDWD    Y5, Y7, Y7
-	VPADDD      Y6, Y0, Y0
-	VPADDD      Y7, Y1, Y1
-	VMOVDQU     (R10)(CX*1), Y6
-	VPUNPCKHWD  (R11)(CX*1), Y6, Y7
-	VPUNPCKLWD  (R11)(CX*1), Y6, Y6
-	VPMADDWD    Y4, Y6, Y6
-	VPMADDWD    Y5, Y7, Y7
-	VPADDD      Y6, Y2, Y2
-	VPADDD      Y7, Y3, Y3
-	ADDQ        $0x40, R8
-	ADDQ        $0x10, DI
-	DECQ        R9
-	JNZ         tap
-	MOVQ        epi+32(FP), R9
-	CMPQ        64(AX), $0x02
+	MOVQ     (CX), R10
+	ADDQ     AX, R10
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y4
+	VMOVDQU  32(DX), Y5
+	VPMADDWD (R10), Y4, Y7
+	VPADDD   Y7, Y0, Y0
+	VPMADDWD 32(R10), Y5, Y6
+	VPADDD   Y6, Y1, Y1
+	VPMADDWD (R10)(DI*1), Y4, Y7
+	VPADDD   Y7, Y2, Y2
+	VPMADDWD 32(R10)(DI*1), Y5, Y6
+	VPADDD   Y6, Y3, Y3
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JNZ      tap
+
+summed:
+	MOVQ    epi+32(FP), BX
+	CMPQ    80(SI), $0x00
+	JE      started
+	VMOVDQU 320(BX), Y4
+	VPADDD  Y4, Y0, Y0
+	VPADDD  Y4, Y2, Y2
+	VMOVDQU 352(BX), Y4
+	VPADDD  Y4, Y1, Y1
+	VPADDD  Y4, Y3, Y3
+
+started:
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Y0, Y0
 	VCVTDQ2PS   Y1, Y1
 	VCVTDQ2PS   Y2, Y2
 	VCVTDQ2PS   Y3, Y3
-	VMOVUPS     (R9), Y4
-	VMOVUPS     64(R9), Y5
+	VMOVUPS     (BX), Y4
+	VMOVUPS     64(BX), Y5
 	VFMADD213PS Y5, Y4, Y0
 	VFMADD213PS Y5, Y4, Y2
-	VMOVUPS     32(R9), Y4
-	VMOVUPS     96(R9), Y5
+	VMOVUPS     32(BX), Y4
+	VMOVUPS     96(BX), Y5
 	VFMADD213PS Y5, Y4, Y1
 	VFMADD213PS Y5, Y4, Y3
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R9), Y4
-	VMOVUPS     192(R9), Y5
+	VMOVUPS     128(BX), Y4
+	VMOVUPS     192(BX), Y5
 	VFMADD213PS Y5, Y4, Y0
 	VFMADD213PS Y5, Y4, Y2
-	VMOVUPS     160(R9), Y4
-	VMOVUPS     224(R9), Y5
+	VMOVUPS     160(BX), Y4
+	VMOVUPS     224(BX), Y5
 	VFMADD213PS Y5, Y4, Y1
 	VFMADD213PS Y5, Y4, Y3
 
 scaled:
-	TESTQ  BX, BX
-	JZ     added
-	VADDPS (BX), Y0, Y0
-	VADDPS 32(BX), Y1, Y1
-	VADDPS 64(BX), Y2, Y2
-	VADDPS 96(BX), Y3, Y3
-	ADDQ   $+128, BX
+	TESTQ       R8, R8
+	JZ          added
+	VMOVUPS     (R8), X4
+	VINSERTF128 $0x01, 32(R8), Y4, Y4
+	VADDPS      Y4, Y0, Y0
+	VMOVUPS     16(R8), X4
+	VINSERTF128 $0x01, 48(R8), Y4, Y4
+	VADDPS      Y4, Y1, Y1
+	VMOVUPS     64(R8), X4
+	VINSERTF128 $0x01, 96(R8), Y4, Y4
+	VADDPS      Y4, Y2, Y2
+	VMOVUPS     80(R8), X4
+	VINSERTF128 $0x01, 112(R8), Y4, Y4
+	VADDPS      Y4, Y3, Y3
+	ADDQ        $+128, R8
 
 added:
-	VBROADCASTSS 72(AX), Y4
-	VBROADCASTSS 76(AX), Y5
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y4
+	VBROADCASTSS 92(SI), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
@@ -3504,36 +4405,34 @@ added:
 	VMINPS       Y2, Y5, Y2
 	VMAXPS       Y3, Y4, Y3
 	VMINPS       Y3, Y5, Y3
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Y4
+	VMOVUPS      256(BX), Y4
 	VANDPS       Y4, Y0, Y0
 	VANDPS       Y4, Y2, Y2
-	VMOVUPS      288(R9), Y4
+	VMOVUPS      288(BX), Y4
 	VANDPS       Y4, Y1, Y1
 	VANDPS       Y4, Y3, Y3
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VPERM2F128 $0x20, Y1, Y0, Y4
-	VPERM2F128 $0x31, Y1, Y0, Y1
-	VMOVAPS    Y4, Y0
-	VPERM2F128 $0x20, Y3, Y2, Y4
-	VPERM2F128 $0x31, Y3, Y2, Y3
-	VMOVAPS    Y4, Y2
-	VMOVUPS    Y0, (SI)
-	VMOVUPS    Y1, 32(SI)
-	VMOVUPS    Y2, 64(SI)
-	VMOVUPS    Y3, 96(SI)
-	ADDQ       $+128, SI
-	JMP        stored
+	VMOVUPS      X0, (R9)
+	VEXTRACTF128 $0x01, Y0, 32(R9)
+	VMOVUPS      X1, 16(R9)
+	VEXTRACTF128 $0x01, Y1, 48(R9)
+	VMOVUPS      X2, 64(R9)
+	VEXTRACTF128 $0x01, Y2, 96(R9)
+	VMOVUPS      X3, 80(R9)
+	VEXTRACTF128 $0x01, Y3, 112(R9)
+	ADDQ         $+128, R9
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y4
-	VBROADCASTSS 84(AX), Y5
+	VBROADCASTSS 96(SI), Y4
+	VBROADCASTSS 100(SI), Y5
 	VMULPS       Y5, Y0, Y6
 	VFMADD231PS  Y4, Y0, Y6
 	VCVTPS2DQ    Y6, Y0
@@ -3546,27 +4445,42 @@ quantise:
 	VMULPS       Y5, Y3, Y6
 	VFMADD231PS  Y4, Y3, Y6
 	VCVTPS2DQ    Y6, Y3
-	VPBROADCASTW 88(AX), Y6
+	VPBROADCASTW 108(SI), Y5
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y5, Y0, Y0
+	VMOVDQU      Y0, (R9)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y5, Y2, Y2
+	VMOVDQU      Y2, 32(R9)
+	ADDQ         $+64, R9
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y4
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y6, Y0, Y0
-	VMOVDQU      Y0, (SI)
+	VPMAXSW      Y4, Y0, Y0
+	VPMINSW      Y5, Y0, Y0
+	VMOVDQU      Y0, (R9)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y6, Y2, Y2
-	VMOVDQU      Y2, 32(SI)
-	ADDQ         $+64, SI
+	VPMAXSW      Y4, Y2, Y2
+	VPMINSW      Y5, Y2, Y2
+	VMOVDQU      Y2, 32(R9)
+	ADDQ         $+64, R9
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(DI*2), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -3577,67 +4491,78 @@ moved:
 // func depthAVX2P3(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·depthAVX2P3(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R9
-	VMOVDQU 320(R9), Y0
-	VMOVDQU 352(R9), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	VMOVDQA Y0, Y4
-	VMOVDQA Y1, Y5
-	MOVQ    taps+8(FP), DI
-	MOVQ    w+24(FP), R8
-	MOVQ    (AX), R9
+	MOVQ     taps+8(FP), CX
+	MOVQ     w+24(FP), DX
+	MOVQ     (SI), BX
+	MOVQ     (CX), R11
+	ADDQ     AX, R11
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y6
+	VMOVDQU  32(DX), Y7
+	VPMADDWD (R11), Y6, Y0
+	VPMADDWD 32(R11), Y7, Y1
+	VPMADDWD (R11)(DI*1), Y6, Y2
+	VPMADDWD 32(R11)(DI*1), Y7, Y3
+	VPMADDWD (R11)(DI*2), Y6, Y4
+	VPMADDWD 32(R11)(DI*2), Y7, Y5
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JZ       summed
 
 tap:
-	MOVQ        (DI), R10
-	ADDQ        DX, R10
-	MOVQ        8(DI), R11
-	ADDQ        DX, R11
-	VMOVDQU     (R8), Y6
-	VMOVDQU     32(R8), Y7
-	VMOVDQU     (R10), Y8
-	VPUNPCKHWD  (R11), Y8, Y9
-	VPUNPCKLWD  (R11), Y8, Y8
-	VPMADDWD    Y6, Y8, Y8
-	VPMADDWD    Y7, Y9, Y9
-	VPADDD      Y8, Y0, Y0
-	VPADDD      Y9, Y1, Y1
-	VMOVDQU     (R10)(CX*1), Y8
-	VPUNPCKHWD  (R11)(CX*1), Y8, Y9
-	VPUNPCKLWD  (R11)(CX*1), Y8, Y8
-	VPMADDWD    Y6, Y8, Y8
-	VPMADDWD    Y7, Y9, Y9
-	VPADDD      Y8, Y2, Y2
-	VPADDD      Y9, Y3, Y3
-	VMOVDQU     (R10)(CX*2), Y8
-	VPUNPCKHWD  (R11)(CX*2), Y8, Y9
-	VPUNPCKLWD  (R11)(CX*2), Y8, Y8
-	VPMADDWD    Y6, Y8, Y8
-	VPMADDWD    Y7, Y9, Y9
-	VPADDD      Y8, Y4, Y4
-	VPADDD      Y9, Y5, Y5
-	ADDQ        $0x40, R8
-	ADDQ        $0x10, DI
-	DECQ        R9
-	JNZ         tap
-	MOVQ        epi+32(FP), R9
-	CMPQ        64(AX), $0x02
+	MOVQ     (CX), R11
+	ADDQ     AX, R11
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y6
+	VMOVDQU  32(DX), Y7
+	VPMADDWD (R11), Y6, Y9
+	VPADDD   Y9, Y0, Y0
+	VPMADDWD 32(R11), Y7, Y8
+	VPADDD   Y8, Y1, Y1
+	VPMADDWD (R11)(DI*1), Y6, Y9
+	VPADDD   Y9, Y2, Y2
+	VPMADDWD 32(R11)(DI*1), Y7, Y8
+	VPADDD   Y8, Y3, Y3
+	VPMADDWD (R11)(DI*2), Y6, Y9
+	VPADDD   Y9, Y4, Y4
+	VPMADDWD 32(R11)(DI*2), Y7, Y8
+	VPADDD   Y8, Y5, Y5
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JNZ      tap
+
+summed:
+	MOVQ    epi+32(FP), BX
+	CMPQ    80(SI), $0x00
+	JE      started
+	VMOVDQU 320(BX), Y6
+	VPADDD  Y6, Y0, Y0
+	VPADDD  Y6, Y2, Y2
+	VPADDD  Y6, Y4, Y4
+	VMOVDQU 352(BX), Y6
+	VPADDD  Y6, Y1, Y1
+	VPADDD  Y6, Y3, Y3
+	VPADDD  Y6, Y5, Y5
+
+started:
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Y0, Y0
 	VCVTDQ2PS   Y1, Y1
@@ -3645,43 +4570,57 @@ tap:
 	VCVTDQ2PS   Y3, Y3
 	VCVTDQ2PS   Y4, Y4
 	VCVTDQ2PS   Y5, Y5
-	VMOVUPS     (R9), Y6
-	VMOVUPS     64(R9), Y7
+	VMOVUPS     (BX), Y6
+	VMOVUPS     64(BX), Y7
 	VFMADD213PS Y7, Y6, Y0
 	VFMADD213PS Y7, Y6, Y2
 	VFMADD213PS Y7, Y6, Y4
-	VMOVUPS     32(R9), Y6
-	VMOVUPS     96(R9), Y7
+	VMOVUPS     32(BX), Y6
+	VMOVUPS     96(BX), Y7
 	VFMADD213PS Y7, Y6, Y1
 	VFMADD213PS Y7, Y6, Y3
 	VFMADD213PS Y7, Y6, Y5
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R9), Y6
-	VMOVUPS     192(R9), Y7
+	VMOVUPS     128(BX), Y6
+	VMOVUPS     192(BX), Y7
 	VFMADD213PS Y7, Y6, Y0
 	VFMADD213PS Y7, Y6, Y2
 	VFMADD213PS Y7, Y6, Y4
-	VMOVUPS     160(R9), Y6
-	VMOVUPS     224(R9), Y7
+	VMOVUPS     160(BX), Y6
+	VMOVUPS     224(BX), Y7
 	VFMADD213PS Y7, Y6, Y1
 	VFMADD213PS Y7, Y6, Y3
 	VFMADD213PS Y7, Y6, Y5
 
 scaled:
-	TESTQ  BX, BX
-	JZ     added
-	VADDPS (BX), Y0, Y0
-	VADDPS 32(BX), Y1, Y1
-	VADDPS 64(BX), Y2, Y2
-	VADDPS 96(BX), Y3, Y3
-	VADDPS 128(BX), Y4, Y4
-	VADDPS 160(BX), Y5, Y5
-	ADDQ   $+192, BX
+	TESTQ       R9, R9
+	JZ          added
+	VMOVUPS     (R9), X6
+	VINSERTF128 $0x01, 32(R9), Y6, Y6
+	VADDPS      Y6, Y0, Y0
+	VMOVUPS     16(R9), X6
+	VINSERTF128 $0x01, 48(R9), Y6, Y6
+	VADDPS      Y6, Y1, Y1
+	VMOVUPS     64(R9), X6
+	VINSERTF128 $0x01, 96(R9), Y6, Y6
+	VADDPS      Y6, Y2, Y2
+	VMOVUPS     80(R9), X6
+	VINSERTF128 $0x01, 112(R9), Y6, Y6
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     128(R9), X6
+	VINSERTF128 $0x01, 160(R9), Y6, Y6
+	VADDPS      Y6, Y4, Y4
+	VMOVUPS     144(R9), X6
+	VINSERTF128 $0x01, 176(R9), Y6, Y6
+	VADDPS      Y6, Y5, Y5
+	ADDQ        $+192, R9
 
 added:
-	VBROADCASTSS 72(AX), Y6
-	VBROADCASTSS 76(AX), Y7
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y6
+	VBROADCASTSS 92(SI), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -3694,43 +4633,40 @@ added:
 	VMINPS       Y4, Y7, Y4
 	VMAXPS       Y5, Y6, Y5
 	VMINPS       Y5, Y7, Y5
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Y6
+	VMOVUPS      256(BX), Y6
 	VANDPS       Y6, Y0, Y0
 	VANDPS       Y6, Y2, Y2
 	VANDPS       Y6, Y4, Y4
-	VMOVUPS      288(R9), Y6
+	VMOVUPS      288(BX), Y6
 	VANDPS       Y6, Y1, Y1
 	VANDPS       Y6, Y3, Y3
 	VANDPS       Y6, Y5, Y5
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VPERM2F128 $0x20, Y1, Y0, Y6
-	VPERM2F128 $0x31, Y1, Y0, Y1
-	VMOVAPS    Y6, Y0
-	VPERM2F128 $0x20, Y3, Y2, Y6
-	VPERM2F128 $0x31, Y3, Y2, Y3
-	VMOVAPS    Y6, Y2
-	VPERM2F128 $0x20, Y5, Y4, Y6
-	VPERM2F128 $0x31, Y5, Y4, Y5
-	VMOVAPS    Y6, Y4
-	VMOVUPS    Y0, (SI)
-	VMOVUPS    Y1, 32(SI)
-	VMOVUPS    Y2, 64(SI)
-	VMOVUPS    Y3, 96(SI)
-	VMOVUPS    Y4, 128(SI)
-	VMOVUPS    Y5, 160(SI)
-	ADDQ       $+192, SI
-	JMP        stored
+	VMOVUPS      X0, (R10)
+	VEXTRACTF128 $0x01, Y0, 32(R10)
+	VMOVUPS      X1, 16(R10)
+	VEXTRACTF128 $0x01, Y1, 48(R10)
+	VMOVUPS      X2, 64(R10)
+	VEXTRACTF128 $0x01, Y2, 96(R10)
+	VMOVUPS      X3, 80(R10)
+	VEXTRACTF128 $0x01, Y3, 112(R10)
+	VMOVUPS      X4, 128(R10)
+	VEXTRACTF128 $0x01, Y4, 160(R10)
+	VMOVUPS      X5, 144(R10)
+	VEXTRACTF128 $0x01, Y5, 176(R10)
+	ADDQ         $+192, R10
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y6
-	VBROADCASTSS 84(AX), Y7
+	VBROADCASTSS 96(SI), Y6
+	VBROADCASTSS 100(SI), Y7
 	VMULPS       Y7, Y0, Y8
 	VFMADD231PS  Y6, Y0, Y8
 	VCVTPS2DQ    Y8, Y0
@@ -3749,30 +4685,49 @@ quantise:
 	VMULPS       Y7, Y5, Y8
 	VFMADD231PS  Y6, Y5, Y8
 	VCVTPS2DQ    Y8, Y5
-	VPBROADCASTW 88(AX), Y8
+	VPBROADCASTW 108(SI), Y7
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y7, Y0, Y0
+	VMOVDQU      Y0, (R10)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y7, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y7, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
+	ADDQ         $+96, R10
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y6
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y8, Y0, Y0
-	VMOVDQU      Y0, (SI)
+	VPMAXSW      Y6, Y0, Y0
+	VPMINSW      Y7, Y0, Y0
+	VMOVDQU      Y0, (R10)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y8, Y2, Y2
-	VMOVDQU      Y2, 32(SI)
+	VPMAXSW      Y6, Y2, Y2
+	VPMINSW      Y7, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
 	VPACKSSDW    Y5, Y4, Y4
-	VPMAXSW      Y8, Y4, Y4
-	VMOVDQU      Y4, 64(SI)
-	ADDQ         $+96, SI
+	VPMAXSW      Y6, Y4, Y4
+	VPMINSW      Y7, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
+	ADDQ         $+96, R10
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(R8*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
 
 moved:
 	DECQ 32(SP)
@@ -3783,77 +4738,86 @@ moved:
 // func depthAVX2P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·depthAVX2P4(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ in+16(FP), BX
-	MOVQ res+40(FP), SI
-	MOVQ out+48(FP), DI
-	MOVQ lines+64(FP), R10
-	MOVQ R10, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ BX, (SP)
-	MOVQ SI, 8(SP)
-	MOVQ DI, 16(SP)
-	MOVQ count+56(FP), R10
-	MOVQ R10, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ    epi+32(FP), R10
-	VMOVDQU 320(R10), Y0
-	VMOVDQU 352(R10), Y1
-	VMOVDQA Y0, Y2
-	VMOVDQA Y1, Y3
-	VMOVDQA Y0, Y4
-	VMOVDQA Y1, Y5
-	VMOVDQA Y0, Y6
-	VMOVDQA Y1, Y7
-	MOVQ    taps+8(FP), R8
-	MOVQ    w+24(FP), R9
-	MOVQ    (AX), R10
+	MOVQ     taps+8(FP), CX
+	MOVQ     w+24(FP), DX
+	MOVQ     (SI), BX
+	MOVQ     (CX), R11
+	ADDQ     AX, R11
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y8
+	VMOVDQU  32(DX), Y9
+	VPMADDWD (R11), Y8, Y0
+	VPMADDWD 32(R11), Y9, Y1
+	VPMADDWD (R11)(DI*1), Y8, Y2
+	VPMADDWD 32(R11)(DI*1), Y9, Y3
+	VPMADDWD (R11)(DI*2), Y8, Y4
+	VPMADDWD 32(R11)(DI*2), Y9, Y5
+	VPMADDWD (R11)(R8*1), Y8, Y6
+	VPMADDWD 32(R11)(R8*1), Y9, Y7
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JZ       summed
 
 tap:
-	MOVQ        (R8), R11
-	ADDQ        BX, R11
-	MOVQ        8(R8), R12
-	ADDQ        BX, R12
-	VMOVDQU     (R9), Y8
-	VMOVDQU     32(R9), Y9
-	VMOVDQU     (R11), Y10
-	VPUNPCKHWD  (R12), Y10, Y11
-	VPUNPCKLWD  (R12), Y10, Y10
-	VPMADDWD    Y8, Y10, Y10
-	VPMADDWD    Y9, Y11, Y11
-	VPADDD      Y10, Y0, Y0
-	VPADDD      Y11, Y1, Y1
-	VMOVDQU     (R11)(CX*1), Y10
-	VPUNPCKHWD  (R12)(CX*1), Y10, Y11
-	VPUNPCKLWD  (R12)(CX*1), Y10, Y10
-	VPMADDWD    Y8, Y10, Y10
-	VPMADDWD    Y9, Y11, Y11
-	VPADDD      Y10, Y2, Y2
-	VPADDD      Y11, Y3, Y3
-	VMOVDQU     (R11)(CX*2), Y10
-	VPUNPCKHWD  (R12)(CX*2), Y10, Y11
-	VPUNPCKLWD  (R12)(CX*2), Y10, Y10
-	VPMADDWD    Y8, Y10, Y10
-	VPMADDWD    Y9, Y11, Y11
-	VPADDD      Y10, Y4, Y4
-	VPADDD      Y11, Y5, Y5
-	VMOVDQU     (R11)(DX*1), Y10
-	VPUNPCKHWD  (R12)(DX*1), Y10, Y11
-	VPUNPCKLWD  (R12)(DX*1), Y10, Y10
-	VPMADDWD    Y8, Y10, Y10
-	VPMADDWD    Y9, Y11, Y11
-	VPADDD      Y10, Y6, Y6
-	VPADDD      Y11, Y7, Y7
-	ADDQ        $0x40, R9
-	ADDQ        $0x10, R8
-	DECQ        R10
-	JNZ         tap
-	MOVQ        epi+32(FP), R10
-	CMPQ        64(AX), $0x02
+	MOVQ     (CX), R11
+	ADDQ     AX, R11
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y8
+	VMOVDQU  32(DX), Y9
+	VPMADDWD (R11), Y8, Y11
+	VPADDD   Y11, Y0, Y0
+	VPMADDWD 32(R11), Y9, Y10
+	VPADDD   Y10, Y1, Y1
+	VPMADDWD (R11)(DI*1), Y8, Y11
+	VPADDD   Y11, Y2, Y2
+	VPMADDWD 32(R11)(DI*1), Y9, Y10
+	VPADDD   Y10, Y3, Y3
+	VPMADDWD (R11)(DI*2), Y8, Y11
+	VPADDD   Y11, Y4, Y4
+	VPMADDWD 32(R11)(DI*2), Y9, Y10
+	VPADDD   Y10, Y5, Y5
+	VPMADDWD (R11)(R8*1), Y8, Y11
+	VPADDD   Y11, Y6, Y6
+	VPMADDWD 32(R11)(R8*1), Y9, Y10
+	VPADDD   Y10, Y7, Y7
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JNZ      tap
+
+summed:
+	MOVQ    epi+32(FP), BX
+	CMPQ    80(SI), $0x00
+	JE      started
+	VMOVDQU 320(BX), Y8
+	VPADDD  Y8, Y0, Y0
+	VPADDD  Y8, Y2, Y2
+	VPADDD  Y8, Y4, Y4
+	VPADDD  Y8, Y6, Y6
+	VMOVDQU 352(BX), Y8
+	VPADDD  Y8, Y1, Y1
+	VPADDD  Y8, Y3, Y3
+	VPADDD  Y8, Y5, Y5
+	VPADDD  Y8, Y7, Y7
+
+started:
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Y0, Y0
 	VCVTDQ2PS   Y1, Y1
@@ -3863,49 +4827,67 @@ tap:
 	VCVTDQ2PS   Y5, Y5
 	VCVTDQ2PS   Y6, Y6
 	VCVTDQ2PS   Y7, Y7
-	VMOVUPS     (R10), Y8
-	VMOVUPS     64(R10), Y9
+	VMOVUPS     (BX), Y8
+	VMOVUPS     64(BX), Y9
 	VFMADD213PS Y9, Y8, Y0
 	VFMADD213PS Y9, Y8, Y2
 	VFMADD213PS Y9, Y8, Y4
 	VFMADD213PS Y9, Y8, Y6
-	VMOVUPS     32(R10), Y8
-	VMOVUPS     96(R10), Y9
+	VMOVUPS     32(BX), Y8
+	VMOVUPS     96(BX), Y9
 	VFMADD213PS Y9, Y8, Y1
 	VFMADD213PS Y9, Y8, Y3
 	VFMADD213PS Y9, Y8, Y5
 	VFMADD213PS Y9, Y8, Y7
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R10), Y8
-	VMOVUPS     192(R10), Y9
+	VMOVUPS     128(BX), Y8
+	VMOVUPS     192(BX), Y9
 	VFMADD213PS Y9, Y8, Y0
 	VFMADD213PS Y9, Y8, Y2
 	VFMADD213PS Y9, Y8, Y4
 	VFMADD213PS Y9, Y8, Y6
-	VMOVUPS     160(R10), Y8
-	VMOVUPS     224(R10), Y9
+	VMOVUPS     160(BX), Y8
+	VMOVUPS     224(BX), Y9
 	VFMADD213PS Y9, Y8, Y1
 	VFMADD213PS Y9, Y8, Y3
 	VFMADD213PS Y9, Y8, Y5
 	VFMADD213PS Y9, Y8, Y7
 
 scaled:
-	TESTQ  SI, SI
-	JZ     added
-	VADDPS (SI), Y0, Y0
-	VADDPS 32(SI), Y1, Y1
-	VADDPS 64(SI), Y2, Y2
-	VADDPS 96(SI), Y3, Y3
-	VADDPS 128(SI), Y4, Y4
-	VADDPS 160(SI), Y5, Y5
-	VADDPS 192(SI), Y6, Y6
-	VADDPS 224(SI), Y7, Y7
-	ADDQ   $+256, SI
+	TESTQ       R9, R9
+	JZ          added
+	VMOVUPS     (R9), X8
+	VINSERTF128 $0x01, 32(R9), Y8, Y8
+	VADDPS      Y8, Y0, Y0
+	VMOVUPS     16(R9), X8
+	VINSERTF128 $0x01, 48(R9), Y8, Y8
+	VADDPS      Y8, Y1, Y1
+	VMOVUPS     64(R9), X8
+	VINSERTF128 $0x01, 96(R9), Y8, Y8
+	VADDPS      Y8, Y2, Y2
+	VMOVUPS     80(R9), X8
+	VINSERTF128 $0x01, 112(R9), Y8, Y8
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     128(R9), X8
+	VINSERTF128 $0x01, 160(R9), Y8, Y8
+	VADDPS      Y8, Y4, Y4
+	VMOVUPS     144(R9), X8
+	VINSERTF128 $0x01, 176(R9), Y8, Y8
+	VADDPS      Y8, Y5, Y5
+	VMOVUPS     192(R9), X8
+	VINSERTF128 $0x01, 224(R9), Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VMOVUPS     208(R9), X8
+	VINSERTF128 $0x01, 240(R9), Y8, Y8
+	VADDPS      Y8, Y7, Y7
+	ADDQ        $+256, R9
 
 added:
-	VBROADCASTSS 72(AX), Y8
-	VBROADCASTSS 76(AX), Y9
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y8
+	VBROADCASTSS 92(SI), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -3922,50 +4904,46 @@ added:
 	VMINPS       Y6, Y9, Y6
 	VMAXPS       Y7, Y8, Y7
 	VMINPS       Y7, Y9, Y7
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R10), Y8
+	VMOVUPS      256(BX), Y8
 	VANDPS       Y8, Y0, Y0
 	VANDPS       Y8, Y2, Y2
 	VANDPS       Y8, Y4, Y4
 	VANDPS       Y8, Y6, Y6
-	VMOVUPS      288(R10), Y8
+	VMOVUPS      288(BX), Y8
 	VANDPS       Y8, Y1, Y1
 	VANDPS       Y8, Y3, Y3
 	VANDPS       Y8, Y5, Y5
 	VANDPS       Y8, Y7, Y7
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VPERM2F128 $0x20, Y1, Y0, Y8
-	VPERM2F128 $0x31, Y1, Y0, Y1
-	VMOVAPS    Y8, Y0
-	VPERM2F128 $0x20, Y3, Y2, Y8
-	VPERM2F128 $0x31, Y3, Y2, Y3
-	VMOVAPS    Y8, Y2
-	VPERM2F128 $0x20, Y5, Y4, Y8
-	VPERM2F128 $0x31, Y5, Y4, Y5
-	VMOVAPS    Y8, Y4
-	VPERM2F128 $0x20, Y7, Y6, Y8
-	VPERM2F128 $0x31, Y7, Y6, Y7
-	VMOVAPS    Y8, Y6
-	VMOVUPS    Y0, (DI)
-	VMOVUPS    Y1, 32(DI)
-	VMOVUPS    Y2, 64(DI)
-	VMOVUPS    Y3, 96(DI)
-	VMOVUPS    Y4, 128(DI)
-	VMOVUPS    Y5, 160(DI)
-	VMOVUPS    Y6, 192(DI)
-	VMOVUPS    Y7, 224(DI)
-	ADDQ       $+256, DI
-	JMP        stored
+	VMOVUPS      X0, (R10)
+	VEXTRACTF128 $0x01, Y0, 32(R10)
+	VMOVUPS      X1, 16(R10)
+	VEXTRACTF128 $0x01, Y1, 48(R10)
+	VMOVUPS      X2, 64(R10)
+	VEXTRACTF128 $0x01, Y2, 96(R10)
+	VMOVUPS      X3, 80(R10)
+	VEXTRACTF128 $0x01, Y3, 112(R10)
+	VMOVUPS      X4, 128(R10)
+	VEXTRACTF128 $0x01, Y4, 160(R10)
+	VMOVUPS      X5, 144(R10)
+	VEXTRACTF128 $0x01, Y5, 176(R10)
+	VMOVUPS      X6, 192(R10)
+	VEXTRACTF128 $0x01, Y6, 224(R10)
+	VMOVUPS      X7, 208(R10)
+	VEXTRACTF128 $0x01, Y7, 240(R10)
+	ADDQ         $+256, R10
+	JMP          stored
 
 quantise:
-	VBROADCASTSS 80(AX), Y8
-	VBROADCASTSS 84(AX), Y9
+	VBROADCASTSS 96(SI), Y8
+	VBROADCASTSS 100(SI), Y9
 	VMULPS       Y9, Y0, Y10
 	VFMADD231PS  Y8, Y0, Y10
 	VCVTPS2DQ    Y10, Y0
@@ -3990,33 +4968,767 @@ quantise:
 	VMULPS       Y9, Y7, Y10
 	VFMADD231PS  Y8, Y7, Y10
 	VCVTPS2DQ    Y10, Y7
-	VPBROADCASTW 88(AX), Y10
+	VPBROADCASTW 108(SI), Y9
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y9, Y0, Y0
+	VMOVDQU      Y0, (R10)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y9, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y9, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
+	VPACKUSDW    Y7, Y6, Y6
+	VPMINUW      Y9, Y6, Y6
+	VMOVDQU      Y6, 96(R10)
+	ADDQ         $+128, R10
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y8
 	VPACKSSDW    Y1, Y0, Y0
-	VPMAXSW      Y10, Y0, Y0
-	VMOVDQU      Y0, (DI)
+	VPMAXSW      Y8, Y0, Y0
+	VPMINSW      Y9, Y0, Y0
+	VMOVDQU      Y0, (R10)
 	VPACKSSDW    Y3, Y2, Y2
-	VPMAXSW      Y10, Y2, Y2
-	VMOVDQU      Y2, 32(DI)
+	VPMAXSW      Y8, Y2, Y2
+	VPMINSW      Y9, Y2, Y2
+	VMOVDQU      Y2, 32(R10)
 	VPACKSSDW    Y5, Y4, Y4
-	VPMAXSW      Y10, Y4, Y4
-	VMOVDQU      Y4, 64(DI)
+	VPMAXSW      Y8, Y4, Y4
+	VPMINSW      Y9, Y4, Y4
+	VMOVDQU      Y4, 64(R10)
 	VPACKSSDW    Y7, Y6, Y6
-	VPMAXSW      Y10, Y6, Y6
-	VMOVDQU      Y6, 96(DI)
-	ADDQ         $+128, DI
+	VPMAXSW      Y8, Y6, Y6
+	VPMINSW      Y9, Y6, Y6
+	VMOVDQU      Y6, 96(R10)
+	ADDQ         $+128, R10
 
 stored:
-	ADDQ  16(AX), BX
+	LEAQ  (AX)(DI*4), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), BX
-	ADDQ  24(AX), BX
-	MOVQ  16(SP), DI
-	ADDQ  40(AX), DI
-	TESTQ SI, SI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), SI
-	ADDQ  32(AX), SI
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
+
+moved:
+	DECQ 32(SP)
+	JNZ  line
+	VZEROUPPER
+	RET
+
+// func depthAVX2P5(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthAVX2P5(SB), NOSPLIT, $40-72
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
+
+line:
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
+
+tile:
+	MOVQ     taps+8(FP), CX
+	MOVQ     w+24(FP), DX
+	MOVQ     (SI), BX
+	MOVQ     (CX), R12
+	ADDQ     AX, R12
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y10
+	VMOVDQU  32(DX), Y11
+	VPMADDWD (R12), Y10, Y0
+	VPMADDWD 32(R12), Y11, Y1
+	VPMADDWD (R12)(DI*1), Y10, Y2
+	VPMADDWD 32(R12)(DI*1), Y11, Y3
+	VPMADDWD (R12)(DI*2), Y10, Y4
+	VPMADDWD 32(R12)(DI*2), Y11, Y5
+	VPMADDWD (R12)(R8*1), Y10, Y6
+	VPMADDWD 32(R12)(R8*1), Y11, Y7
+	VPMADDWD (R12)(DI*4), Y10, Y8
+	VPMADDWD 32(R12)(DI*4), Y11, Y9
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JZ       summed
+
+tap:
+	MOVQ     (CX), R12
+	ADDQ     AX, R12
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y10
+	VMOVDQU  32(DX), Y11
+	VPMADDWD (R12), Y10, Y13
+	VPADDD   Y13, Y0, Y0
+	VPMADDWD 32(R12), Y11, Y12
+	VPADDD   Y12, Y1, Y1
+	VPMADDWD (R12)(DI*1), Y10, Y13
+	VPADDD   Y13, Y2, Y2
+	VPMADDWD 32(R12)(DI*1), Y11, Y12
+	VPADDD   Y12, Y3, Y3
+	VPMADDWD (R12)(DI*2), Y10, Y13
+	VPADDD   Y13, Y4, Y4
+	VPMADDWD 32(R12)(DI*2), Y11, Y12
+	VPADDD   Y12, Y5, Y5
+	VPMADDWD (R12)(R8*1), Y10, Y13
+	VPADDD   Y13, Y6, Y6
+	VPMADDWD 32(R12)(R8*1), Y11, Y12
+	VPADDD   Y12, Y7, Y7
+	VPMADDWD (R12)(DI*4), Y10, Y13
+	VPADDD   Y13, Y8, Y8
+	VPMADDWD 32(R12)(DI*4), Y11, Y12
+	VPADDD   Y12, Y9, Y9
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JNZ      tap
+
+summed:
+	MOVQ    epi+32(FP), BX
+	CMPQ    80(SI), $0x00
+	JE      started
+	VMOVDQU 320(BX), Y10
+	VPADDD  Y10, Y0, Y0
+	VPADDD  Y10, Y2, Y2
+	VPADDD  Y10, Y4, Y4
+	VPADDD  Y10, Y6, Y6
+	VPADDD  Y10, Y8, Y8
+	VMOVDQU 352(BX), Y10
+	VPADDD  Y10, Y1, Y1
+	VPADDD  Y10, Y3, Y3
+	VPADDD  Y10, Y5, Y5
+	VPADDD  Y10, Y7, Y7
+	VPADDD  Y10, Y9, Y9
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VCVTDQ2PS   Y6, Y6
+	VCVTDQ2PS   Y7, Y7
+	VCVTDQ2PS   Y8, Y8
+	VCVTDQ2PS   Y9, Y9
+	VMOVUPS     (BX), Y10
+	VMOVUPS     64(BX), Y11
+	VFMADD213PS Y11, Y10, Y0
+	VFMADD213PS Y11, Y10, Y2
+	VFMADD213PS Y11, Y10, Y4
+	VFMADD213PS Y11, Y10, Y6
+	VFMADD213PS Y11, Y10, Y8
+	VMOVUPS     32(BX), Y10
+	VMOVUPS     96(BX), Y11
+	VFMADD213PS Y11, Y10, Y1
+	VFMADD213PS Y11, Y10, Y3
+	VFMADD213PS Y11, Y10, Y5
+	VFMADD213PS Y11, Y10, Y7
+	VFMADD213PS Y11, Y10, Y9
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y10
+	VMOVUPS     192(BX), Y11
+	VFMADD213PS Y11, Y10, Y0
+	VFMADD213PS Y11, Y10, Y2
+	VFMADD213PS Y11, Y10, Y4
+	VFMADD213PS Y11, Y10, Y6
+	VFMADD213PS Y11, Y10, Y8
+	VMOVUPS     160(BX), Y10
+	VMOVUPS     224(BX), Y11
+	VFMADD213PS Y11, Y10, Y1
+	VFMADD213PS Y11, Y10, Y3
+	VFMADD213PS Y11, Y10, Y5
+	VFMADD213PS Y11, Y10, Y7
+	VFMADD213PS Y11, Y10, Y9
+
+scaled:
+	TESTQ       R10, R10
+	JZ          added
+	VMOVUPS     (R10), X10
+	VINSERTF128 $0x01, 32(R10), Y10, Y10
+	VADDPS      Y10, Y0, Y0
+	VMOVUPS     16(R10), X10
+	VINSERTF128 $0x01, 48(R10), Y10, Y10
+	VADDPS      Y10, Y1, Y1
+	VMOVUPS     64(R10), X10
+	VINSERTF128 $0x01, 96(R10), Y10, Y10
+	VADDPS      Y10, Y2, Y2
+	VMOVUPS     80(R10), X10
+	VINSERTF128 $0x01, 112(R10), Y10, Y10
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     128(R10), X10
+	VINSERTF128 $0x01, 160(R10), Y10, Y10
+	VADDPS      Y10, Y4, Y4
+	VMOVUPS     144(R10), X10
+	VINSERTF128 $0x01, 176(R10), Y10, Y10
+	VADDPS      Y10, Y5, Y5
+	VMOVUPS     192(R10), X10
+	VINSERTF128 $0x01, 224(R10), Y10, Y10
+	VADDPS      Y10, Y6, Y6
+	VMOVUPS     208(R10), X10
+	VINSERTF128 $0x01, 240(R10), Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VMOVUPS     256(R10), X10
+	VINSERTF128 $0x01, 288(R10), Y10, Y10
+	VADDPS      Y10, Y8, Y8
+	VMOVUPS     272(R10), X10
+	VINSERTF128 $0x01, 304(R10), Y10, Y10
+	VADDPS      Y10, Y9, Y9
+	ADDQ        $+320, R10
+
+added:
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y10
+	VBROADCASTSS 92(SI), Y11
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y11, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y11, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMINPS       Y4, Y11, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y11, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMINPS       Y6, Y11, Y6
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y11, Y7
+	VMAXPS       Y8, Y10, Y8
+	VMINPS       Y8, Y11, Y8
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y11, Y9
+	CMPQ         56(SI), $0x00
+	JE           masked
+	VMOVUPS      256(BX), Y10
+	VANDPS       Y10, Y0, Y0
+	VANDPS       Y10, Y2, Y2
+	VANDPS       Y10, Y4, Y4
+	VANDPS       Y10, Y6, Y6
+	VANDPS       Y10, Y8, Y8
+	VMOVUPS      288(BX), Y10
+	VANDPS       Y10, Y1, Y1
+	VANDPS       Y10, Y3, Y3
+	VANDPS       Y10, Y5, Y5
+	VANDPS       Y10, Y7, Y7
+	VANDPS       Y10, Y9, Y9
+
+masked:
+	CMPQ 64(SI), $0x00
+	JNE  quantise
+
+wide:
+	VMOVUPS      X0, (R11)
+	VEXTRACTF128 $0x01, Y0, 32(R11)
+	VMOVUPS      X1, 16(R11)
+	VEXTRACTF128 $0x01, Y1, 48(R11)
+	VMOVUPS      X2, 64(R11)
+	VEXTRACTF128 $0x01, Y2, 96(R11)
+	VMOVUPS      X3, 80(R11)
+	VEXTRACTF128 $0x01, Y3, 112(R11)
+	VMOVUPS      X4, 128(R11)
+	VEXTRACTF128 $0x01, Y4, 160(R11)
+	VMOVUPS      X5, 144(R11)
+	VEXTRACTF128 $0x01, Y5, 176(R11)
+	VMOVUPS      X6, 192(R11)
+	VEXTRACTF128 $0x01, Y6, 224(R11)
+	VMOVUPS      X7, 208(R11)
+	VEXTRACTF128 $0x01, Y7, 240(R11)
+	VMOVUPS      X8, 256(R11)
+	VEXTRACTF128 $0x01, Y8, 288(R11)
+	VMOVUPS      X9, 272(R11)
+	VEXTRACTF128 $0x01, Y9, 304(R11)
+	ADDQ         $+320, R11
+	JMP          stored
+
+quantise:
+	VBROADCASTSS 96(SI), Y10
+	VBROADCASTSS 100(SI), Y11
+	VMULPS       Y11, Y0, Y12
+	VFMADD231PS  Y10, Y0, Y12
+	VCVTPS2DQ    Y12, Y0
+	VMULPS       Y11, Y1, Y12
+	VFMADD231PS  Y10, Y1, Y12
+	VCVTPS2DQ    Y12, Y1
+	VMULPS       Y11, Y2, Y12
+	VFMADD231PS  Y10, Y2, Y12
+	VCVTPS2DQ    Y12, Y2
+	VMULPS       Y11, Y3, Y12
+	VFMADD231PS  Y10, Y3, Y12
+	VCVTPS2DQ    Y12, Y3
+	VMULPS       Y11, Y4, Y12
+	VFMADD231PS  Y10, Y4, Y12
+	VCVTPS2DQ    Y12, Y4
+	VMULPS       Y11, Y5, Y12
+	VFMADD231PS  Y10, Y5, Y12
+	VCVTPS2DQ    Y12, Y5
+	VMULPS       Y11, Y6, Y12
+	VFMADD231PS  Y10, Y6, Y12
+	VCVTPS2DQ    Y12, Y6
+	VMULPS       Y11, Y7, Y12
+	VFMADD231PS  Y10, Y7, Y12
+	VCVTPS2DQ    Y12, Y7
+	VMULPS       Y11, Y8, Y12
+	VFMADD231PS  Y10, Y8, Y12
+	VCVTPS2DQ    Y12, Y8
+	VMULPS       Y11, Y9, Y12
+	VFMADD231PS  Y10, Y9, Y12
+	VCVTPS2DQ    Y12, Y9
+	VPBROADCASTW 108(SI), Y11
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y11, Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y11, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y11, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
+	VPACKUSDW    Y7, Y6, Y6
+	VPMINUW      Y11, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
+	VPACKUSDW    Y9, Y8, Y8
+	VPMINUW      Y11, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
+	ADDQ         $+160, R11
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y10
+	VPACKSSDW    Y1, Y0, Y0
+	VPMAXSW      Y10, Y0, Y0
+	VPMINSW      Y11, Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPACKSSDW    Y3, Y2, Y2
+	VPMAXSW      Y10, Y2, Y2
+	VPMINSW      Y11, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
+	VPACKSSDW    Y5, Y4, Y4
+	VPMAXSW      Y10, Y4, Y4
+	VPMINSW      Y11, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
+	VPACKSSDW    Y7, Y6, Y6
+	VPMAXSW      Y10, Y6, Y6
+	VPMINSW      Y11, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
+	VPACKSSDW    Y9, Y8, Y8
+	VPMAXSW      Y10, Y8, Y8
+	VPMINSW      Y11, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
+	ADDQ         $+160, R11
+
+stored:
+	LEAQ  (AX)(R9*1), AX
+	DECQ  24(SP)
+	JNZ   tile
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
+	JZ    moved
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
+
+moved:
+	DECQ 32(SP)
+	JNZ  line
+	VZEROUPPER
+	RET
+
+// func depthAVX2P6(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthAVX2P6(SB), NOSPLIT, $40-72
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
+
+line:
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
+
+tile:
+	MOVQ     taps+8(FP), CX
+	MOVQ     w+24(FP), DX
+	MOVQ     (SI), BX
+	MOVQ     (CX), R12
+	ADDQ     AX, R12
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y12
+	VMOVDQU  32(DX), Y13
+	VPMADDWD (R12), Y12, Y0
+	VPMADDWD 32(R12), Y13, Y1
+	VPMADDWD (R12)(DI*1), Y12, Y2
+	VPMADDWD 32(R12)(DI*1), Y13, Y3
+	VPMADDWD (R12)(DI*2), Y12, Y4
+	VPMADDWD 32(R12)(DI*2), Y13, Y5
+	VPMADDWD (R12)(R8*1), Y12, Y6
+	VPMADDWD 32(R12)(R8*1), Y13, Y7
+	VPMADDWD (R12)(DI*4), Y12, Y8
+	VPMADDWD 32(R12)(DI*4), Y13, Y9
+	VPMADDWD (R12)(R9*1), Y12, Y10
+	VPMADDWD 32(R12)(R9*1), Y13, Y11
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JZ       summed
+
+tap:
+	MOVQ     (CX), R12
+	ADDQ     AX, R12
+	ADDQ     $0x08, CX
+	VMOVDQU  (DX), Y12
+	VMOVDQU  32(DX), Y13
+	VPMADDWD (R12), Y12, Y15
+	VPADDD   Y15, Y0, Y0
+	VPMADDWD 32(R12), Y13, Y14
+	VPADDD   Y14, Y1, Y1
+	VPMADDWD (R12)(DI*1), Y12, Y15
+	VPADDD   Y15, Y2, Y2
+	VPMADDWD 32(R12)(DI*1), Y13, Y14
+	VPADDD   Y14, Y3, Y3
+	VPMADDWD (R12)(DI*2), Y12, Y15
+	VPADDD   Y15, Y4, Y4
+	VPMADDWD 32(R12)(DI*2), Y13, Y14
+	VPADDD   Y14, Y5, Y5
+	VPMADDWD (R12)(R8*1), Y12, Y15
+	VPADDD   Y15, Y6, Y6
+	VPMADDWD 32(R12)(R8*1), Y13, Y14
+	VPADDD   Y14, Y7, Y7
+	VPMADDWD (R12)(DI*4), Y12, Y15
+	VPADDD   Y15, Y8, Y8
+	VPMADDWD 32(R12)(DI*4), Y13, Y14
+	VPADDD   Y14, Y9, Y9
+	VPMADDWD (R12)(R9*1), Y12, Y15
+	VPADDD   Y15, Y10, Y10
+	VPMADDWD 32(R12)(R9*1), Y13, Y14
+	VPADDD   Y14, Y11, Y11
+	ADDQ     $0x40, DX
+	DECQ     BX
+	JNZ      tap
+
+summed:
+	MOVQ    epi+32(FP), BX
+	CMPQ    80(SI), $0x00
+	JE      started
+	VMOVDQU 320(BX), Y12
+	VPADDD  Y12, Y0, Y0
+	VPADDD  Y12, Y2, Y2
+	VPADDD  Y12, Y4, Y4
+	VPADDD  Y12, Y6, Y6
+	VPADDD  Y12, Y8, Y8
+	VPADDD  Y12, Y10, Y10
+	VMOVDQU 352(BX), Y12
+	VPADDD  Y12, Y1, Y1
+	VPADDD  Y12, Y3, Y3
+	VPADDD  Y12, Y5, Y5
+	VPADDD  Y12, Y7, Y7
+	VPADDD  Y12, Y9, Y9
+	VPADDD  Y12, Y11, Y11
+
+started:
+	CMPQ        64(SI), $0x02
+	JE          wide
+	VCVTDQ2PS   Y0, Y0
+	VCVTDQ2PS   Y1, Y1
+	VCVTDQ2PS   Y2, Y2
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VCVTDQ2PS   Y6, Y6
+	VCVTDQ2PS   Y7, Y7
+	VCVTDQ2PS   Y8, Y8
+	VCVTDQ2PS   Y9, Y9
+	VCVTDQ2PS   Y10, Y10
+	VCVTDQ2PS   Y11, Y11
+	VMOVUPS     (BX), Y12
+	VMOVUPS     64(BX), Y13
+	VFMADD213PS Y13, Y12, Y0
+	VFMADD213PS Y13, Y12, Y2
+	VFMADD213PS Y13, Y12, Y4
+	VFMADD213PS Y13, Y12, Y6
+	VFMADD213PS Y13, Y12, Y8
+	VFMADD213PS Y13, Y12, Y10
+	VMOVUPS     32(BX), Y12
+	VMOVUPS     96(BX), Y13
+	VFMADD213PS Y13, Y12, Y1
+	VFMADD213PS Y13, Y12, Y3
+	VFMADD213PS Y13, Y12, Y5
+	VFMADD213PS Y13, Y12, Y7
+	VFMADD213PS Y13, Y12, Y9
+	VFMADD213PS Y13, Y12, Y11
+	CMPQ        48(SI), $0x00
+	JE          scaled
+	VMOVUPS     128(BX), Y12
+	VMOVUPS     192(BX), Y13
+	VFMADD213PS Y13, Y12, Y0
+	VFMADD213PS Y13, Y12, Y2
+	VFMADD213PS Y13, Y12, Y4
+	VFMADD213PS Y13, Y12, Y6
+	VFMADD213PS Y13, Y12, Y8
+	VFMADD213PS Y13, Y12, Y10
+	VMOVUPS     160(BX), Y12
+	VMOVUPS     224(BX), Y13
+	VFMADD213PS Y13, Y12, Y1
+	VFMADD213PS Y13, Y12, Y3
+	VFMADD213PS Y13, Y12, Y5
+	VFMADD213PS Y13, Y12, Y7
+	VFMADD213PS Y13, Y12, Y9
+	VFMADD213PS Y13, Y12, Y11
+
+scaled:
+	TESTQ       R10, R10
+	JZ          added
+	VMOVUPS     (R10), X12
+	VINSERTF128 $0x01, 32(R10), Y12, Y12
+	VADDPS      Y12, Y0, Y0
+	VMOVUPS     16(R10), X12
+	VINSERTF128 $0x01, 48(R10), Y12, Y12
+	VADDPS      Y12, Y1, Y1
+	VMOVUPS     64(R10), X12
+	VINSERTF128 $0x01, 96(R10), Y12, Y12
+	VADDPS      Y12, Y2, Y2
+	VMOVUPS     80(R10), X12
+	VINSERTF128 $0x01, 112(R10), Y12, Y12
+	VADDPS      Y12, Y3, Y3
+	VMOVUPS     128(R10), X12
+	VINSERTF128 $0x01, 160(R10), Y12, Y12
+	VADDPS      Y12, Y4, Y4
+	VMOVUPS     144(R10), X12
+	VINSERTF128 $0x01, 176(R10), Y12, Y12
+	VADDPS      Y12, Y5, Y5
+	VMOVUPS     192(R10), X12
+	VINSERTF128 $0x01, 224(R10), Y12, Y12
+	VADDPS      Y12, Y6, Y6
+	VMOVUPS     208(R10), X12
+	VINSERTF128 $0x01, 240(R10), Y12, Y12
+	VADDPS      Y12, Y7, Y7
+	VMOVUPS     256(R10), X12
+	VINSERTF128 $0x01, 288(R10), Y12, Y12
+	VADDPS      Y12, Y8, Y8
+	VMOVUPS     272(R10), X12
+	VINSERTF128 $0x01, 304(R10), Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	VMOVUPS     320(R10), X12
+	VINSERTF128 $0x01, 352(R10), Y12, Y12
+	VADDPS      Y12, Y10, Y10
+	VMOVUPS     336(R10), X12
+	VINSERTF128 $0x01, 368(R10), Y12, Y12
+	VADDPS      Y12, Y11, Y11
+	ADDQ        $+384, R10
+
+added:
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Y12
+	VBROADCASTSS 92(SI), Y13
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+	CMPQ         56(SI), $0x00
+	JE           masked
+	VMOVUPS      256(BX), Y12
+	VANDPS       Y12, Y0, Y0
+	VANDPS       Y12, Y2, Y2
+	VANDPS       Y12, Y4, Y4
+	VANDPS       Y12, Y6, Y6
+	VANDPS       Y12, Y8, Y8
+	VANDPS       Y12, Y10, Y10
+	VMOVUPS      288(BX), Y12
+	VANDPS       Y12, Y1, Y1
+	VANDPS       Y12, Y3, Y3
+	VANDPS       Y12, Y5, Y5
+	VANDPS       Y12, Y7, Y7
+	VANDPS       Y12, Y9, Y9
+	VANDPS       Y12, Y11, Y11
+
+masked:
+	CMPQ 64(SI), $0x00
+	JNE  quantise
+
+wide:
+	VMOVUPS      X0, (R11)
+	VEXTRACTF128 $0x01, Y0, 32(R11)
+	VMOVUPS      X1, 16(R11)
+	VEXTRACTF128 $0x01, Y1, 48(R11)
+	VMOVUPS      X2, 64(R11)
+	VEXTRACTF128 $0x01, Y2, 96(R11)
+	VMOVUPS      X3, 80(R11)
+	VEXTRACTF128 $0x01, Y3, 112(R11)
+	VMOVUPS      X4, 128(R11)
+	VEXTRACTF128 $0x01, Y4, 160(R11)
+	VMOVUPS      X5, 144(R11)
+	VEXTRACTF128 $0x01, Y5, 176(R11)
+	VMOVUPS      X6, 192(R11)
+	VEXTRACTF128 $0x01, Y6, 224(R11)
+	VMOVUPS      X7, 208(R11)
+	VEXTRACTF128 $0x01, Y7, 240(R11)
+	VMOVUPS      X8, 256(R11)
+	VEXTRACTF128 $0x01, Y8, 288(R11)
+	VMOVUPS      X9, 272(R11)
+	VEXTRACTF128 $0x01, Y9, 304(R11)
+	VMOVUPS      X10, 320(R11)
+	VEXTRACTF128 $0x01, Y10, 352(R11)
+	VMOVUPS      X11, 336(R11)
+	VEXTRACTF128 $0x01, Y11, 368(R11)
+	ADDQ         $+384, R11
+	JMP          stored
+
+quantise:
+	VBROADCASTSS 96(SI), Y12
+	VBROADCASTSS 100(SI), Y13
+	VMULPS       Y13, Y0, Y14
+	VFMADD231PS  Y12, Y0, Y14
+	VCVTPS2DQ    Y14, Y0
+	VMULPS       Y13, Y1, Y14
+	VFMADD231PS  Y12, Y1, Y14
+	VCVTPS2DQ    Y14, Y1
+	VMULPS       Y13, Y2, Y14
+	VFMADD231PS  Y12, Y2, Y14
+	VCVTPS2DQ    Y14, Y2
+	VMULPS       Y13, Y3, Y14
+	VFMADD231PS  Y12, Y3, Y14
+	VCVTPS2DQ    Y14, Y3
+	VMULPS       Y13, Y4, Y14
+	VFMADD231PS  Y12, Y4, Y14
+	VCVTPS2DQ    Y14, Y4
+	VMULPS       Y13, Y5, Y14
+	VFMADD231PS  Y12, Y5, Y14
+	VCVTPS2DQ    Y14, Y5
+	VMULPS       Y13, Y6, Y14
+	VFMADD231PS  Y12, Y6, Y14
+	VCVTPS2DQ    Y14, Y6
+	VMULPS       Y13, Y7, Y14
+	VFMADD231PS  Y12, Y7, Y14
+	VCVTPS2DQ    Y14, Y7
+	VMULPS       Y13, Y8, Y14
+	VFMADD231PS  Y12, Y8, Y14
+	VCVTPS2DQ    Y14, Y8
+	VMULPS       Y13, Y9, Y14
+	VFMADD231PS  Y12, Y9, Y14
+	VCVTPS2DQ    Y14, Y9
+	VMULPS       Y13, Y10, Y14
+	VFMADD231PS  Y12, Y10, Y14
+	VCVTPS2DQ    Y14, Y10
+	VMULPS       Y13, Y11, Y14
+	VFMADD231PS  Y12, Y11, Y14
+	VCVTPS2DQ    Y14, Y11
+	VPBROADCASTW 108(SI), Y13
+	CMPL         104(SI), $0x00
+	JNE          signed
+	VPACKUSDW    Y1, Y0, Y0
+	VPMINUW      Y13, Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPACKUSDW    Y3, Y2, Y2
+	VPMINUW      Y13, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
+	VPACKUSDW    Y5, Y4, Y4
+	VPMINUW      Y13, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
+	VPACKUSDW    Y7, Y6, Y6
+	VPMINUW      Y13, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
+	VPACKUSDW    Y9, Y8, Y8
+	VPMINUW      Y13, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
+	VPACKUSDW    Y11, Y10, Y10
+	VPMINUW      Y13, Y10, Y10
+	VMOVDQU      Y10, 160(R11)
+	ADDQ         $+192, R11
+	JMP          stored
+
+signed:
+	VPBROADCASTW 104(SI), Y12
+	VPACKSSDW    Y1, Y0, Y0
+	VPMAXSW      Y12, Y0, Y0
+	VPMINSW      Y13, Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPACKSSDW    Y3, Y2, Y2
+	VPMAXSW      Y12, Y2, Y2
+	VPMINSW      Y13, Y2, Y2
+	VMOVDQU      Y2, 32(R11)
+	VPACKSSDW    Y5, Y4, Y4
+	VPMAXSW      Y12, Y4, Y4
+	VPMINSW      Y13, Y4, Y4
+	VMOVDQU      Y4, 64(R11)
+	VPACKSSDW    Y7, Y6, Y6
+	VPMAXSW      Y12, Y6, Y6
+	VPMINSW      Y13, Y6, Y6
+	VMOVDQU      Y6, 96(R11)
+	VPACKSSDW    Y9, Y8, Y8
+	VPMAXSW      Y12, Y8, Y8
+	VPMINSW      Y13, Y8, Y8
+	VMOVDQU      Y8, 128(R11)
+	VPACKSSDW    Y11, Y10, Y10
+	VPMAXSW      Y12, Y10, Y10
+	VPMINSW      Y13, Y10, Y10
+	VMOVDQU      Y10, 160(R11)
+	ADDQ         $+192, R11
+
+stored:
+	LEAQ  (AX)(R8*2), AX
+	DECQ  24(SP)
+	JNZ   tile
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
+	JZ    moved
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
 
 moved:
 	DECQ 32(SP)
@@ -4027,103 +5739,116 @@ moved:
 // func denseAVX512P1(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·denseAVX512P1(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ in+16(FP), CX
-	MOVQ res+40(FP), DX
-	MOVQ out+48(FP), BX
-	MOVQ lines+64(FP), R8
-	MOVQ R8, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ CX, (SP)
-	MOVQ DX, 8(SP)
-	MOVQ BX, 16(SP)
-	MOVQ count+56(FP), R8
-	MOVQ R8, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R8
-	VMOVDQU32 320(R8), Z0
-	MOVQ      taps+8(FP), SI
-	MOVQ      w+24(FP), DI
-	MOVQ      (AX), R8
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R10
+	ADDQ          AX, R10
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z1
+	VPDPWSSD.BCST (R10), Z1, Z0
+	JMP           rest
 
 tap:
-	MOVQ          (SI), R9
-	ADDQ          CX, R9
-	VMOVDQU32     (DI), Z1
-	VPDPWSSD.BCST (R9), Z1, Z0
-	VMOVDQU32     64(DI), Z1
-	VPDPWSSD.BCST 4(R9), Z1, Z0
-	VMOVDQU32     128(DI), Z1
-	VPDPWSSD.BCST 8(R9), Z1, Z0
-	VMOVDQU32     192(DI), Z1
-	VPDPWSSD.BCST 12(R9), Z1, Z0
-	ADDQ          $+256, DI
-	ADDQ          $0x08, SI
-	DECQ          R8
+	MOVQ          (CX), R10
+	ADDQ          AX, R10
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z1
+	VPDPWSSD.BCST (R10), Z1, Z0
+
+rest:
+	VMOVDQU32     64(DX), Z1
+	VPDPWSSD.BCST 4(R10), Z1, Z0
+	VMOVDQU32     128(DX), Z1
+	VPDPWSSD.BCST 8(R10), Z1, Z0
+	VMOVDQU32     192(DX), Z1
+	VPDPWSSD.BCST 12(R10), Z1, Z0
+	ADDQ          $+256, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R8
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
-	VMOVUPS       (R8), Z1
-	VMOVUPS       64(R8), Z2
+	VMOVUPS       (BX), Z1
+	VMOVUPS       64(BX), Z2
 	VFMADD213PS   Z2, Z1, Z0
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R8), Z1
-	VMOVUPS       192(R8), Z2
+	VMOVUPS       128(BX), Z1
+	VMOVUPS       192(BX), Z2
 	VFMADD213PS   Z2, Z1, Z0
 
 scaled:
-	TESTQ  DX, DX
+	TESTQ  R8, R8
 	JZ     added
-	VADDPS (DX), Z0, Z0
-	ADDQ   $+64, DX
+	VADDPS (R8), Z0, Z0
+	ADDQ   $+64, R8
 
 added:
-	VBROADCASTSS 72(AX), Z1
-	VBROADCASTSS 76(AX), Z2
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z1
+	VBROADCASTSS 92(SI), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R8), Z1
+	VMOVUPS      256(BX), Z1
 	VPANDD       Z1, Z0, Z0
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (BX)
-	ADDQ    $+64, BX
+	VMOVUPS Z0, (R9)
+	ADDQ    $+64, R9
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z1
-	VBROADCASTSS 84(AX), Z2
+	VBROADCASTSS 96(SI), Z1
+	VBROADCASTSS 100(SI), Z2
 	VMULPS       Z2, Z0, Z3
 	VFMADD231PS  Z1, Z0, Z3
 	VCVTPS2DQ    Z3, Z0
-	VPBROADCASTD 88(AX), Z3
-	VPMAXSD      Z3, Z0, Z0
-	VPMOVSDW     Z0, (BX)
-	ADDQ         $+32, BX
+	VPBROADCASTD 104(SI), Z1
+	VPBROADCASTD 108(SI), Z2
+	VPMAXSD      Z1, Z0, Z0
+	VPMINSD      Z2, Z0, Z0
+	VPMOVSDW     Z0, (R9)
+	ADDQ         $+32, R9
 
 stored:
-	ADDQ  16(AX), CX
+	LEAQ  (AX)(DI*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), CX
-	ADDQ  24(AX), CX
-	MOVQ  16(SP), BX
-	ADDQ  40(AX), BX
-	TESTQ DX, DX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), DX
-	ADDQ  32(AX), DX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -4134,99 +5859,112 @@ moved:
 // func fewAVX512P1(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·fewAVX512P1(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ in+16(FP), CX
-	MOVQ res+40(FP), DX
-	MOVQ out+48(FP), BX
-	MOVQ lines+64(FP), R8
-	MOVQ R8, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ CX, (SP)
-	MOVQ DX, 8(SP)
-	MOVQ BX, 16(SP)
-	MOVQ count+56(FP), R8
-	MOVQ R8, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R8
-	VMOVDQU32 320(R8), Z0
-	MOVQ      taps+8(FP), SI
-	MOVQ      w+24(FP), DI
-	MOVQ      (AX), R8
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R10
+	ADDQ          AX, R10
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z1
+	VPDPWSSD.BCST (R10), Z1, Z0
+	JMP           rest
 
 tap:
-	MOVQ          (SI), R9
-	ADDQ          CX, R9
-	VMOVDQU32     (DI), Z1
-	VPDPWSSD.BCST (R9), Z1, Z0
-	VMOVDQU32     64(DI), Z1
-	VPDPWSSD.BCST 4(R9), Z1, Z0
-	ADDQ          $+128, DI
-	ADDQ          $0x08, SI
-	DECQ          R8
+	MOVQ          (CX), R10
+	ADDQ          AX, R10
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z1
+	VPDPWSSD.BCST (R10), Z1, Z0
+
+rest:
+	VMOVDQU32     64(DX), Z1
+	VPDPWSSD.BCST 4(R10), Z1, Z0
+	ADDQ          $+128, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R8
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
-	VMOVUPS       (R8), Z1
-	VMOVUPS       64(R8), Z2
+	VMOVUPS       (BX), Z1
+	VMOVUPS       64(BX), Z2
 	VFMADD213PS   Z2, Z1, Z0
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R8), Z1
-	VMOVUPS       192(R8), Z2
+	VMOVUPS       128(BX), Z1
+	VMOVUPS       192(BX), Z2
 	VFMADD213PS   Z2, Z1, Z0
 
 scaled:
-	TESTQ  DX, DX
+	TESTQ  R8, R8
 	JZ     added
-	VADDPS (DX), Z0, Z0
-	ADDQ   $+64, DX
+	VADDPS (R8), Z0, Z0
+	ADDQ   $+64, R8
 
 added:
-	VBROADCASTSS 72(AX), Z1
-	VBROADCASTSS 76(AX), Z2
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z1
+	VBROADCASTSS 92(SI), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R8), Z1
+	VMOVUPS      256(BX), Z1
 	VPANDD       Z1, Z0, Z0
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (BX)
-	ADDQ    $+64, BX
+	VMOVUPS Z0, (R9)
+	ADDQ    $+64, R9
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z1
-	VBROADCASTSS 84(AX), Z2
+	VBROADCASTSS 96(SI), Z1
+	VBROADCASTSS 100(SI), Z2
 	VMULPS       Z2, Z0, Z3
 	VFMADD231PS  Z1, Z0, Z3
 	VCVTPS2DQ    Z3, Z0
-	VPBROADCASTD 88(AX), Z3
-	VPMAXSD      Z3, Z0, Z0
-	VPMOVSDW     Z0, (BX)
-	ADDQ         $+32, BX
+	VPBROADCASTD 104(SI), Z1
+	VPBROADCASTD 108(SI), Z2
+	VPMAXSD      Z1, Z0, Z0
+	VPMINSD      Z2, Z0, Z0
+	VPMOVSDW     Z0, (R9)
+	ADDQ         $+32, R9
 
 stored:
-	ADDQ  16(AX), CX
+	LEAQ  (AX)(DI*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), CX
-	ADDQ  24(AX), CX
-	MOVQ  16(SP), BX
-	ADDQ  40(AX), BX
-	TESTQ DX, DX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), DX
-	ADDQ  32(AX), DX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -4237,122 +5975,136 @@ moved:
 // func denseAVX512P2(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·denseAVX512P2(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R9
-	VMOVDQU32 320(R9), Z0
-	VMOVDQA32 Z0, Z1
-	MOVQ      taps+8(FP), DI
-	MOVQ      w+24(FP), R8
-	MOVQ      (AX), R9
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R10
+	ADDQ          AX, R10
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z2
+	VPDPWSSD.BCST (R10), Z2, Z0
+	VPDPWSSD.BCST (R10)(DI*1), Z2, Z1
+	JMP           rest
 
 tap:
-	MOVQ          (DI), R10
-	ADDQ          DX, R10
-	VMOVDQU32     (R8), Z2
+	MOVQ          (CX), R10
+	ADDQ          AX, R10
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z2
 	VPDPWSSD.BCST (R10), Z2, Z0
-	VPDPWSSD.BCST (R10)(CX*1), Z2, Z1
-	VMOVDQU32     64(R8), Z2
+	VPDPWSSD.BCST (R10)(DI*1), Z2, Z1
+
+rest:
+	VMOVDQU32     64(DX), Z2
 	VPDPWSSD.BCST 4(R10), Z2, Z0
-	VPDPWSSD.BCST 4(R10)(CX*1), Z2, Z1
-	VMOVDQU32     128(R8), Z2
+	VPDPWSSD.BCST 4(R10)(DI*1), Z2, Z1
+	VMOVDQU32     128(DX), Z2
 	VPDPWSSD.BCST 8(R10), Z2, Z0
-	VPDPWSSD.BCST 8(R10)(CX*1), Z2, Z1
-	VMOVDQU32     192(R8), Z2
+	VPDPWSSD.BCST 8(R10)(DI*1), Z2, Z1
+	VMOVDQU32     192(DX), Z2
 	VPDPWSSD.BCST 12(R10), Z2, Z0
-	VPDPWSSD.BCST 12(R10)(CX*1), Z2, Z1
-	ADDQ          $+256, R8
-	ADDQ          $0x08, DI
-	DECQ          R9
+	VPDPWSSD.BCST 12(R10)(DI*1), Z2, Z1
+	ADDQ          $+256, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R9
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
-	VMOVUPS       (R9), Z2
-	VMOVUPS       64(R9), Z3
+	VMOVUPS       (BX), Z2
+	VMOVUPS       64(BX), Z3
 	VFMADD213PS   Z3, Z2, Z0
 	VFMADD213PS   Z3, Z2, Z1
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R9), Z2
-	VMOVUPS       192(R9), Z3
+	VMOVUPS       128(BX), Z2
+	VMOVUPS       192(BX), Z3
 	VFMADD213PS   Z3, Z2, Z0
 	VFMADD213PS   Z3, Z2, Z1
 
 scaled:
-	TESTQ  BX, BX
+	TESTQ  R8, R8
 	JZ     added
-	VADDPS (BX), Z0, Z0
-	VADDPS 64(BX), Z1, Z1
-	ADDQ   $+128, BX
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, Z1
+	ADDQ   $+128, R8
 
 added:
-	VBROADCASTSS 72(AX), Z2
-	VBROADCASTSS 76(AX), Z3
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z2
+	VBROADCASTSS 92(SI), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Z2
+	VMOVUPS      256(BX), Z2
 	VPANDD       Z2, Z0, Z0
 	VPANDD       Z2, Z1, Z1
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	ADDQ    $+128, SI
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 64(R9)
+	ADDQ    $+128, R9
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z2
-	VBROADCASTSS 84(AX), Z3
+	VBROADCASTSS 96(SI), Z2
+	VBROADCASTSS 100(SI), Z3
 	VMULPS       Z3, Z0, Z4
 	VFMADD231PS  Z2, Z0, Z4
 	VCVTPS2DQ    Z4, Z0
 	VMULPS       Z3, Z1, Z4
 	VFMADD231PS  Z2, Z1, Z4
 	VCVTPS2DQ    Z4, Z1
-	VPBROADCASTD 88(AX), Z4
-	VPMAXSD      Z4, Z0, Z0
-	VPMOVSDW     Z0, (SI)
-	VPMAXSD      Z4, Z1, Z1
-	VPMOVSDW     Z1, 32(SI)
-	ADDQ         $+64, SI
+	VPBROADCASTD 104(SI), Z2
+	VPBROADCASTD 108(SI), Z3
+	VPMAXSD      Z2, Z0, Z0
+	VPMINSD      Z3, Z0, Z0
+	VPMOVSDW     Z0, (R9)
+	VPMAXSD      Z2, Z1, Z1
+	VPMINSD      Z3, Z1, Z1
+	VPMOVSDW     Z1, 32(R9)
+	ADDQ         $+64, R9
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(DI*2), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -4363,116 +6115,130 @@ moved:
 // func fewAVX512P2(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·fewAVX512P2(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R9
-	VMOVDQU32 320(R9), Z0
-	VMOVDQA32 Z0, Z1
-	MOVQ      taps+8(FP), DI
-	MOVQ      w+24(FP), R8
-	MOVQ      (AX), R9
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R10
+	ADDQ          AX, R10
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z2
+	VPDPWSSD.BCST (R10), Z2, Z0
+	VPDPWSSD.BCST (R10)(DI*1), Z2, Z1
+	JMP           rest
 
 tap:
-	MOVQ          (DI), R10
-	ADDQ          DX, R10
-	VMOVDQU32     (R8), Z2
+	MOVQ          (CX), R10
+	ADDQ          AX, R10
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z2
 	VPDPWSSD.BCST (R10), Z2, Z0
-	VPDPWSSD.BCST (R10)(CX*1), Z2, Z1
-	VMOVDQU32     64(R8), Z2
+	VPDPWSSD.BCST (R10)(DI*1), Z2, Z1
+
+rest:
+	VMOVDQU32     64(DX), Z2
 	VPDPWSSD.BCST 4(R10), Z2, Z0
-	VPDPWSSD.BCST 4(R10)(CX*1), Z2, Z1
-	ADDQ          $+128, R8
-	ADDQ          $0x08, DI
-	DECQ          R9
+	VPDPWSSD.BCST 4(R10)(DI*1), Z2, Z1
+	ADDQ          $+128, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R9
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
-	VMOVUPS       (R9), Z2
-	VMOVUPS       64(R9), Z3
+	VMOVUPS       (BX), Z2
+	VMOVUPS       64(BX), Z3
 	VFMADD213PS   Z3, Z2, Z0
 	VFMADD213PS   Z3, Z2, Z1
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R9), Z2
-	VMOVUPS       192(R9), Z3
+	VMOVUPS       128(BX), Z2
+	VMOVUPS       192(BX), Z3
 	VFMADD213PS   Z3, Z2, Z0
 	VFMADD213PS   Z3, Z2, Z1
 
 scaled:
-	TESTQ  BX, BX
+	TESTQ  R8, R8
 	JZ     added
-	VADDPS (BX), Z0, Z0
-	VADDPS 64(BX), Z1, Z1
-	ADDQ   $+128, BX
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, Z1
+	ADDQ   $+128, R8
 
 added:
-	VBROADCASTSS 72(AX), Z2
-	VBROADCASTSS 76(AX), Z3
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z2
+	VBROADCASTSS 92(SI), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Z2
+	VMOVUPS      256(BX), Z2
 	VPANDD       Z2, Z0, Z0
 	VPANDD       Z2, Z1, Z1
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	ADDQ    $+128, SI
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 64(R9)
+	ADDQ    $+128, R9
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z2
-	VBROADCASTSS 84(AX), Z3
+	VBROADCASTSS 96(SI), Z2
+	VBROADCASTSS 100(SI), Z3
 	VMULPS       Z3, Z0, Z4
 	VFMADD231PS  Z2, Z0, Z4
 	VCVTPS2DQ    Z4, Z0
 	VMULPS       Z3, Z1, Z4
 	VFMADD231PS  Z2, Z1, Z4
 	VCVTPS2DQ    Z4, Z1
-	VPBROADCASTD 88(AX), Z4
-	VPMAXSD      Z4, Z0, Z0
-	VPMOVSDW     Z0, (SI)
-	VPMAXSD      Z4, Z1, Z1
-	VPMOVSDW     Z1, 32(SI)
-	ADDQ         $+64, SI
+	VPBROADCASTD 104(SI), Z2
+	VPBROADCASTD 108(SI), Z3
+	VPMAXSD      Z2, Z0, Z0
+	VPMINSD      Z3, Z0, Z0
+	VPMOVSDW     Z0, (R9)
+	VPMAXSD      Z2, Z1, Z1
+	VPMINSD      Z3, Z1, Z1
+	VPMOVSDW     Z1, 32(R9)
+	ADDQ         $+64, R9
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(DI*2), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -4483,110 +6249,123 @@ moved:
 // func denseAVX512P3(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·denseAVX512P3(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R9
-	VMOVDQU32 320(R9), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	MOVQ      taps+8(FP), DI
-	MOVQ      w+24(FP), R8
-	MOVQ      (AX), R9
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R11
+	ADDQ          AX, R11
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z3
+	VPDPWSSD.BCST (R11), Z3, Z0
+	VPDPWSSD.BCST (R11)(DI*1), Z3, Z1
+	VPDPWSSD.BCST (R11)(DI*2), Z3, Z2
+	JMP           rest
 
 tap:
-	MOVQ          (DI), R10
-	ADDQ          DX, R10
-	VMOVDQU32     (R8), Z3
-	VPDPWSSD.BCST (R10), Z3, Z0
-	VPDPWSSD.BCST (R10)(CX*1), Z3, Z1
-	VPDPWSSD.BCST (R10)(CX*2), Z3, Z2
-	VMOVDQU32     64(R8), Z3
-	VPDPWSSD.BCST 4(R10), Z3, Z0
-	VPDPWSSD.BCST 4(R10)(CX*1), Z3, Z1
-	VPDPWSSD.BCST 4(R10)(CX*2), Z3, Z2
-	VMOVDQU32     128(R8), Z3
-	VPDPWSSD.BCST 8(R10), Z3, Z0
-	VPDPWSSD.BCST 8(R10)(CX*1), Z3, Z1
-	VPDPWSSD.BCST 8(R10)(CX*2), Z3, Z2
-	VMOVDQU32     192(R8), Z3
-	VPDPWSSD.BCST 12(R10), Z3, Z0
-	VPDPWSSD.BCST 12(R10)(CX*1), Z3, Z1
-	VPDPWSSD.BCST 12(R10)(CX*2), Z3, Z2
-	ADDQ          $+256, R8
-	ADDQ          $0x08, DI
-	DECQ          R9
+	MOVQ          (CX), R11
+	ADDQ          AX, R11
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z3
+	VPDPWSSD.BCST (R11), Z3, Z0
+	VPDPWSSD.BCST (R11)(DI*1), Z3, Z1
+	VPDPWSSD.BCST (R11)(DI*2), Z3, Z2
+
+rest:
+	VMOVDQU32     64(DX), Z3
+	VPDPWSSD.BCST 4(R11), Z3, Z0
+	VPDPWSSD.BCST 4(R11)(DI*1), Z3, Z1
+	VPDPWSSD.BCST 4(R11)(DI*2), Z3, Z2
+	VMOVDQU32     128(DX), Z3
+	VPDPWSSD.BCST 8(R11), Z3, Z0
+	VPDPWSSD.BCST 8(R11)(DI*1), Z3, Z1
+	VPDPWSSD.BCST 8(R11)(DI*2), Z3, Z2
+	VMOVDQU32     192(DX), Z3
+	VPDPWSSD.BCST 12(R11), Z3, Z0
+	VPDPWSSD.BCST 12(R11)(DI*1), Z3, Z1
+	VPDPWSSD.BCST 12(R11)(DI*2), Z3, Z2
+	ADDQ          $+256, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R9
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
-	VMOVUPS       (R9), Z3
-	VMOVUPS       64(R9), Z4
+	VMOVUPS       (BX), Z3
+	VMOVUPS       64(BX), Z4
 	VFMADD213PS   Z4, Z3, Z0
 	VFMADD213PS   Z4, Z3, Z1
 	VFMADD213PS   Z4, Z3, Z2
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R9), Z3
-	VMOVUPS       192(R9), Z4
+	VMOVUPS       128(BX), Z3
+	VMOVUPS       192(BX), Z4
 	VFMADD213PS   Z4, Z3, Z0
 	VFMADD213PS   Z4, Z3, Z1
 	VFMADD213PS   Z4, Z3, Z2
 
 scaled:
-	TESTQ  BX, BX
+	TESTQ  R9, R9
 	JZ     added
-	VADDPS (BX), Z0, Z0
-	VADDPS 64(BX), Z1, Z1
-	VADDPS 128(BX), Z2, Z2
-	ADDQ   $+192, BX
+	VADDPS (R9), Z0, Z0
+	VADDPS 64(R9), Z1, Z1
+	VADDPS 128(R9), Z2, Z2
+	ADDQ   $+192, R9
 
 added:
-	VBROADCASTSS 72(AX), Z3
-	VBROADCASTSS 76(AX), Z4
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z3
+	VBROADCASTSS 92(SI), Z4
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
 	VMAXPS       Z1, Z3, Z1
 	VMINPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z3, Z2
 	VMINPS       Z2, Z4, Z2
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Z3
+	VMOVUPS      256(BX), Z3
 	VPANDD       Z3, Z0, Z0
 	VPANDD       Z3, Z1, Z1
 	VPANDD       Z3, Z2, Z2
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	ADDQ    $+192, SI
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	ADDQ    $+192, R10
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z3
-	VBROADCASTSS 84(AX), Z4
+	VBROADCASTSS 96(SI), Z3
+	VBROADCASTSS 100(SI), Z4
 	VMULPS       Z4, Z0, Z5
 	VFMADD231PS  Z3, Z0, Z5
 	VCVTPS2DQ    Z5, Z0
@@ -4596,27 +6375,31 @@ quantise:
 	VMULPS       Z4, Z2, Z5
 	VFMADD231PS  Z3, Z2, Z5
 	VCVTPS2DQ    Z5, Z2
-	VPBROADCASTD 88(AX), Z5
-	VPMAXSD      Z5, Z0, Z0
-	VPMOVSDW     Z0, (SI)
-	VPMAXSD      Z5, Z1, Z1
-	VPMOVSDW     Z1, 32(SI)
-	VPMAXSD      Z5, Z2, Z2
-	VPMOVSDW     Z2, 64(SI)
-	ADDQ         $+96, SI
+	VPBROADCASTD 104(SI), Z3
+	VPBROADCASTD 108(SI), Z4
+	VPMAXSD      Z3, Z0, Z0
+	VPMINSD      Z4, Z0, Z0
+	VPMOVSDW     Z0, (R10)
+	VPMAXSD      Z3, Z1, Z1
+	VPMINSD      Z4, Z1, Z1
+	VPMOVSDW     Z1, 32(R10)
+	VPMAXSD      Z3, Z2, Z2
+	VPMINSD      Z4, Z2, Z2
+	VPMOVSDW     Z2, 64(R10)
+	ADDQ         $+96, R10
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(R8*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
 
 moved:
 	DECQ 32(SP)
@@ -4627,102 +6410,115 @@ moved:
 // func fewAVX512P3(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·fewAVX512P3(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R9
-	VMOVDQU32 320(R9), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	MOVQ      taps+8(FP), DI
-	MOVQ      w+24(FP), R8
-	MOVQ      (AX), R9
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R11
+	ADDQ          AX, R11
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z3
+	VPDPWSSD.BCST (R11), Z3, Z0
+	VPDPWSSD.BCST (R11)(DI*1), Z3, Z1
+	VPDPWSSD.BCST (R11)(DI*2), Z3, Z2
+	JMP           rest
 
 tap:
-	MOVQ          (DI), R10
-	ADDQ          DX, R10
-	VMOVDQU32     (R8), Z3
-	VPDPWSSD.BCST (R10), Z3, Z0
-	VPDPWSSD.BCST (R10)(CX*1), Z3, Z1
-	VPDPWSSD.BCST (R10)(CX*2), Z3, Z2
-	VMOVDQU32     64(R8), Z3
-	VPDPWSSD.BCST 4(R10), Z3, Z0
-	VPDPWSSD.BCST 4(R10)(CX*1), Z3, Z1
-	VPDPWSSD.BCST 4(R10)(CX*2), Z3, Z2
-	ADDQ          $+128, R8
-	ADDQ          $0x08, DI
-	DECQ          R9
+	MOVQ          (CX), R11
+	ADDQ          AX, R11
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z3
+	VPDPWSSD.BCST (R11), Z3, Z0
+	VPDPWSSD.BCST (R11)(DI*1), Z3, Z1
+	VPDPWSSD.BCST (R11)(DI*2), Z3, Z2
+
+rest:
+	VMOVDQU32     64(DX), Z3
+	VPDPWSSD.BCST 4(R11), Z3, Z0
+	VPDPWSSD.BCST 4(R11)(DI*1), Z3, Z1
+	VPDPWSSD.BCST 4(R11)(DI*2), Z3, Z2
+	ADDQ          $+128, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R9
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
-	VMOVUPS       (R9), Z3
-	VMOVUPS       64(R9), Z4
+	VMOVUPS       (BX), Z3
+	VMOVUPS       64(BX), Z4
 	VFMADD213PS   Z4, Z3, Z0
 	VFMADD213PS   Z4, Z3, Z1
 	VFMADD213PS   Z4, Z3, Z2
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R9), Z3
-	VMOVUPS       192(R9), Z4
+	VMOVUPS       128(BX), Z3
+	VMOVUPS       192(BX), Z4
 	VFMADD213PS   Z4, Z3, Z0
 	VFMADD213PS   Z4, Z3, Z1
 	VFMADD213PS   Z4, Z3, Z2
 
 scaled:
-	TESTQ  BX, BX
+	TESTQ  R9, R9
 	JZ     added
-	VADDPS (BX), Z0, Z0
-	VADDPS 64(BX), Z1, Z1
-	VADDPS 128(BX), Z2, Z2
-	ADDQ   $+192, BX
+	VADDPS (R9), Z0, Z0
+	VADDPS 64(R9), Z1, Z1
+	VADDPS 128(R9), Z2, Z2
+	ADDQ   $+192, R9
 
 added:
-	VBROADCASTSS 72(AX), Z3
-	VBROADCASTSS 76(AX), Z4
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z3
+	VBROADCASTSS 92(SI), Z4
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
 	VMAXPS       Z1, Z3, Z1
 	VMINPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z3, Z2
 	VMINPS       Z2, Z4, Z2
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Z3
+	VMOVUPS      256(BX), Z3
 	VPANDD       Z3, Z0, Z0
 	VPANDD       Z3, Z1, Z1
 	VPANDD       Z3, Z2, Z2
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	ADDQ    $+192, SI
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	ADDQ    $+192, R10
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z3
-	VBROADCASTSS 84(AX), Z4
+	VBROADCASTSS 96(SI), Z3
+	VBROADCASTSS 100(SI), Z4
 	VMULPS       Z4, Z0, Z5
 	VFMADD231PS  Z3, Z0, Z5
 	VCVTPS2DQ    Z5, Z0
@@ -4732,27 +6528,31 @@ quantise:
 	VMULPS       Z4, Z2, Z5
 	VFMADD231PS  Z3, Z2, Z5
 	VCVTPS2DQ    Z5, Z2
-	VPBROADCASTD 88(AX), Z5
-	VPMAXSD      Z5, Z0, Z0
-	VPMOVSDW     Z0, (SI)
-	VPMAXSD      Z5, Z1, Z1
-	VPMOVSDW     Z1, 32(SI)
-	VPMAXSD      Z5, Z2, Z2
-	VPMOVSDW     Z2, 64(SI)
-	ADDQ         $+96, SI
+	VPBROADCASTD 104(SI), Z3
+	VPBROADCASTD 108(SI), Z4
+	VPMAXSD      Z3, Z0, Z0
+	VPMINSD      Z4, Z0, Z0
+	VPMOVSDW     Z0, (R10)
+	VPMAXSD      Z3, Z1, Z1
+	VPMINSD      Z4, Z1, Z1
+	VPMOVSDW     Z1, 32(R10)
+	VPMAXSD      Z3, Z2, Z2
+	VPMINSD      Z4, Z2, Z2
+	VPMOVSDW     Z2, 64(R10)
+	ADDQ         $+96, R10
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(R8*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
 
 moved:
 	DECQ 32(SP)
@@ -4763,93 +6563,106 @@ moved:
 // func denseAVX512P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·denseAVX512P4(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ in+16(FP), BX
-	MOVQ res+40(FP), SI
-	MOVQ out+48(FP), DI
-	MOVQ lines+64(FP), R10
-	MOVQ R10, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ BX, (SP)
-	MOVQ SI, 8(SP)
-	MOVQ DI, 16(SP)
-	MOVQ count+56(FP), R10
-	MOVQ R10, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R10
-	VMOVDQU32 320(R10), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	VMOVDQA32 Z0, Z3
-	MOVQ      taps+8(FP), R8
-	MOVQ      w+24(FP), R9
-	MOVQ      (AX), R10
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	VMOVDQA32     Z0, Z3
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R11
+	ADDQ          AX, R11
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z4
+	VPDPWSSD.BCST (R11), Z4, Z0
+	VPDPWSSD.BCST (R11)(DI*1), Z4, Z1
+	VPDPWSSD.BCST (R11)(DI*2), Z4, Z2
+	VPDPWSSD.BCST (R11)(R8*1), Z4, Z3
+	JMP           rest
 
 tap:
-	MOVQ          (R8), R11
-	ADDQ          BX, R11
-	VMOVDQU32     (R9), Z4
+	MOVQ          (CX), R11
+	ADDQ          AX, R11
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z4
 	VPDPWSSD.BCST (R11), Z4, Z0
-	VPDPWSSD.BCST (R11)(CX*1), Z4, Z1
-	VPDPWSSD.BCST (R11)(CX*2), Z4, Z2
-	VPDPWSSD.BCST (R11)(DX*1), Z4, Z3
-	VMOVDQU32     64(R9), Z4
+	VPDPWSSD.BCST (R11)(DI*1), Z4, Z1
+	VPDPWSSD.BCST (R11)(DI*2), Z4, Z2
+	VPDPWSSD.BCST (R11)(R8*1), Z4, Z3
+
+rest:
+	VMOVDQU32     64(DX), Z4
 	VPDPWSSD.BCST 4(R11), Z4, Z0
-	VPDPWSSD.BCST 4(R11)(CX*1), Z4, Z1
-	VPDPWSSD.BCST 4(R11)(CX*2), Z4, Z2
-	VPDPWSSD.BCST 4(R11)(DX*1), Z4, Z3
-	VMOVDQU32     128(R9), Z4
+	VPDPWSSD.BCST 4(R11)(DI*1), Z4, Z1
+	VPDPWSSD.BCST 4(R11)(DI*2), Z4, Z2
+	VPDPWSSD.BCST 4(R11)(R8*1), Z4, Z3
+	VMOVDQU32     128(DX), Z4
 	VPDPWSSD.BCST 8(R11), Z4, Z0
-	VPDPWSSD.BCST 8(R11)(CX*1), Z4, Z1
-	VPDPWSSD.BCST 8(R11)(CX*2), Z4, Z2
-	VPDPWSSD.BCST 8(R11)(DX*1), Z4, Z3
-	VMOVDQU32     192(R9), Z4
+	VPDPWSSD.BCST 8(R11)(DI*1), Z4, Z1
+	VPDPWSSD.BCST 8(R11)(DI*2), Z4, Z2
+	VPDPWSSD.BCST 8(R11)(R8*1), Z4, Z3
+	VMOVDQU32     192(DX), Z4
 	VPDPWSSD.BCST 12(R11), Z4, Z0
-	VPDPWSSD.BCST 12(R11)(CX*1), Z4, Z1
-	VPDPWSSD.BCST 12(R11)(CX*2), Z4, Z2
-	VPDPWSSD.BCST 12(R11)(DX*1), Z4, Z3
-	ADDQ          $+256, R9
-	ADDQ          $0x08, R8
-	DECQ          R10
+	VPDPWSSD.BCST 12(R11)(DI*1), Z4, Z1
+	VPDPWSSD.BCST 12(R11)(DI*2), Z4, Z2
+	VPDPWSSD.BCST 12(R11)(R8*1), Z4, Z3
+	ADDQ          $+256, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R10
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
 	VCVTDQ2PS     Z3, Z3
-	VMOVUPS       (R10), Z4
-	VMOVUPS       64(R10), Z5
+	VMOVUPS       (BX), Z4
+	VMOVUPS       64(BX), Z5
 	VFMADD213PS   Z5, Z4, Z0
 	VFMADD213PS   Z5, Z4, Z1
 	VFMADD213PS   Z5, Z4, Z2
 	VFMADD213PS   Z5, Z4, Z3
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R10), Z4
-	VMOVUPS       192(R10), Z5
+	VMOVUPS       128(BX), Z4
+	VMOVUPS       192(BX), Z5
 	VFMADD213PS   Z5, Z4, Z0
 	VFMADD213PS   Z5, Z4, Z1
 	VFMADD213PS   Z5, Z4, Z2
 	VFMADD213PS   Z5, Z4, Z3
 
 scaled:
-	TESTQ  SI, SI
+	TESTQ  R9, R9
 	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS 64(SI), Z1, Z1
-	VADDPS 128(SI), Z2, Z2
-	VADDPS 192(SI), Z3, Z3
-	ADDQ   $+256, SI
+	VADDPS (R9), Z0, Z0
+	VADDPS 64(R9), Z1, Z1
+	VADDPS 128(R9), Z2, Z2
+	VADDPS 192(R9), Z3, Z3
+	ADDQ   $+256, R9
 
 added:
-	VBROADCASTSS 72(AX), Z4
-	VBROADCASTSS 76(AX), Z5
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z4
+	VBROADCASTSS 92(SI), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -4858,29 +6671,29 @@ added:
 	VMINPS       Z2, Z5, Z2
 	VMAXPS       Z3, Z4, Z3
 	VMINPS       Z3, Z5, Z3
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R10), Z4
+	VMOVUPS      256(BX), Z4
 	VPANDD       Z4, Z0, Z0
 	VPANDD       Z4, Z1, Z1
 	VPANDD       Z4, Z2, Z2
 	VPANDD       Z4, Z3, Z3
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	VMOVUPS Z2, 128(DI)
-	VMOVUPS Z3, 192(DI)
-	ADDQ    $+256, DI
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	ADDQ    $+256, R10
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z4
-	VBROADCASTSS 84(AX), Z5
+	VBROADCASTSS 96(SI), Z4
+	VBROADCASTSS 100(SI), Z5
 	VMULPS       Z5, Z0, Z6
 	VFMADD231PS  Z4, Z0, Z6
 	VCVTPS2DQ    Z6, Z0
@@ -4893,29 +6706,34 @@ quantise:
 	VMULPS       Z5, Z3, Z6
 	VFMADD231PS  Z4, Z3, Z6
 	VCVTPS2DQ    Z6, Z3
-	VPBROADCASTD 88(AX), Z6
-	VPMAXSD      Z6, Z0, Z0
-	VPMOVSDW     Z0, (DI)
-	VPMAXSD      Z6, Z1, Z1
-	VPMOVSDW     Z1, 32(DI)
-	VPMAXSD      Z6, Z2, Z2
-	VPMOVSDW     Z2, 64(DI)
-	VPMAXSD      Z6, Z3, Z3
-	VPMOVSDW     Z3, 96(DI)
-	ADDQ         $+128, DI
+	VPBROADCASTD 104(SI), Z4
+	VPBROADCASTD 108(SI), Z5
+	VPMAXSD      Z4, Z0, Z0
+	VPMINSD      Z5, Z0, Z0
+	VPMOVSDW     Z0, (R10)
+	VPMAXSD      Z4, Z1, Z1
+	VPMINSD      Z5, Z1, Z1
+	VPMOVSDW     Z1, 32(R10)
+	VPMAXSD      Z4, Z2, Z2
+	VPMINSD      Z5, Z2, Z2
+	VPMOVSDW     Z2, 64(R10)
+	VPMAXSD      Z4, Z3, Z3
+	VPMINSD      Z5, Z3, Z3
+	VPMOVSDW     Z3, 96(R10)
+	ADDQ         $+128, R10
 
 stored:
-	ADDQ  16(AX), BX
+	LEAQ  (AX)(DI*4), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), BX
-	ADDQ  24(AX), BX
-	MOVQ  16(SP), DI
-	ADDQ  40(AX), DI
-	TESTQ SI, SI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), SI
-	ADDQ  32(AX), SI
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
 
 moved:
 	DECQ 32(SP)
@@ -4926,83 +6744,96 @@ moved:
 // func fewAVX512P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·fewAVX512P4(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ in+16(FP), BX
-	MOVQ res+40(FP), SI
-	MOVQ out+48(FP), DI
-	MOVQ lines+64(FP), R10
-	MOVQ R10, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ BX, (SP)
-	MOVQ SI, 8(SP)
-	MOVQ DI, 16(SP)
-	MOVQ count+56(FP), R10
-	MOVQ R10, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R10
-	VMOVDQU32 320(R10), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	VMOVDQA32 Z0, Z3
-	MOVQ      taps+8(FP), R8
-	MOVQ      w+24(FP), R9
-	MOVQ      (AX), R10
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	VMOVDQA32     Z0, Z3
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R11
+	ADDQ          AX, R11
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z4
+	VPDPWSSD.BCST (R11), Z4, Z0
+	VPDPWSSD.BCST (R11)(DI*1), Z4, Z1
+	VPDPWSSD.BCST (R11)(DI*2), Z4, Z2
+	VPDPWSSD.BCST (R11)(R8*1), Z4, Z3
+	JMP           rest
 
 tap:
-	MOVQ          (R8), R11
-	ADDQ          BX, R11
-	VMOVDQU32     (R9), Z4
+	MOVQ          (CX), R11
+	ADDQ          AX, R11
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z4
 	VPDPWSSD.BCST (R11), Z4, Z0
-	VPDPWSSD.BCST (R11)(CX*1), Z4, Z1
-	VPDPWSSD.BCST (R11)(CX*2), Z4, Z2
-	VPDPWSSD.BCST (R11)(DX*1), Z4, Z3
-	VMOVDQU32     64(R9), Z4
+	VPDPWSSD.BCST (R11)(DI*1), Z4, Z1
+	VPDPWSSD.BCST (R11)(DI*2), Z4, Z2
+	VPDPWSSD.BCST (R11)(R8*1), Z4, Z3
+
+rest:
+	VMOVDQU32     64(DX), Z4
 	VPDPWSSD.BCST 4(R11), Z4, Z0
-	VPDPWSSD.BCST 4(R11)(CX*1), Z4, Z1
-	VPDPWSSD.BCST 4(R11)(CX*2), Z4, Z2
-	VPDPWSSD.BCST 4(R11)(DX*1), Z4, Z3
-	ADDQ          $+128, R9
-	ADDQ          $0x08, R8
-	DECQ          R10
+	VPDPWSSD.BCST 4(R11)(DI*1), Z4, Z1
+	VPDPWSSD.BCST 4(R11)(DI*2), Z4, Z2
+	VPDPWSSD.BCST 4(R11)(R8*1), Z4, Z3
+	ADDQ          $+128, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R10
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
 	VCVTDQ2PS     Z3, Z3
-	VMOVUPS       (R10), Z4
-	VMOVUPS       64(R10), Z5
+	VMOVUPS       (BX), Z4
+	VMOVUPS       64(BX), Z5
 	VFMADD213PS   Z5, Z4, Z0
 	VFMADD213PS   Z5, Z4, Z1
 	VFMADD213PS   Z5, Z4, Z2
 	VFMADD213PS   Z5, Z4, Z3
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R10), Z4
-	VMOVUPS       192(R10), Z5
+	VMOVUPS       128(BX), Z4
+	VMOVUPS       192(BX), Z5
 	VFMADD213PS   Z5, Z4, Z0
 	VFMADD213PS   Z5, Z4, Z1
 	VFMADD213PS   Z5, Z4, Z2
 	VFMADD213PS   Z5, Z4, Z3
 
 scaled:
-	TESTQ  SI, SI
+	TESTQ  R9, R9
 	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS 64(SI), Z1, Z1
-	VADDPS 128(SI), Z2, Z2
-	VADDPS 192(SI), Z3, Z3
-	ADDQ   $+256, SI
+	VADDPS (R9), Z0, Z0
+	VADDPS 64(R9), Z1, Z1
+	VADDPS 128(R9), Z2, Z2
+	VADDPS 192(R9), Z3, Z3
+	ADDQ   $+256, R9
 
 added:
-	VBROADCASTSS 72(AX), Z4
-	VBROADCASTSS 76(AX), Z5
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z4
+	VBROADCASTSS 92(SI), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -5011,29 +6842,29 @@ added:
 	VMINPS       Z2, Z5, Z2
 	VMAXPS       Z3, Z4, Z3
 	VMINPS       Z3, Z5, Z3
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R10), Z4
+	VMOVUPS      256(BX), Z4
 	VPANDD       Z4, Z0, Z0
 	VPANDD       Z4, Z1, Z1
 	VPANDD       Z4, Z2, Z2
 	VPANDD       Z4, Z3, Z3
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	VMOVUPS Z2, 128(DI)
-	VMOVUPS Z3, 192(DI)
-	ADDQ    $+256, DI
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	ADDQ    $+256, R10
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z4
-	VBROADCASTSS 84(AX), Z5
+	VBROADCASTSS 96(SI), Z4
+	VBROADCASTSS 100(SI), Z5
 	VMULPS       Z5, Z0, Z6
 	VFMADD231PS  Z4, Z0, Z6
 	VCVTPS2DQ    Z6, Z0
@@ -5046,29 +6877,34 @@ quantise:
 	VMULPS       Z5, Z3, Z6
 	VFMADD231PS  Z4, Z3, Z6
 	VCVTPS2DQ    Z6, Z3
-	VPBROADCASTD 88(AX), Z6
-	VPMAXSD      Z6, Z0, Z0
-	VPMOVSDW     Z0, (DI)
-	VPMAXSD      Z6, Z1, Z1
-	VPMOVSDW     Z1, 32(DI)
-	VPMAXSD      Z6, Z2, Z2
-	VPMOVSDW     Z2, 64(DI)
-	VPMAXSD      Z6, Z3, Z3
-	VPMOVSDW     Z3, 96(DI)
-	ADDQ         $+128, DI
+	VPBROADCASTD 104(SI), Z4
+	VPBROADCASTD 108(SI), Z5
+	VPMAXSD      Z4, Z0, Z0
+	VPMINSD      Z5, Z0, Z0
+	VPMOVSDW     Z0, (R10)
+	VPMAXSD      Z4, Z1, Z1
+	VPMINSD      Z5, Z1, Z1
+	VPMOVSDW     Z1, 32(R10)
+	VPMAXSD      Z4, Z2, Z2
+	VPMINSD      Z5, Z2, Z2
+	VPMOVSDW     Z2, 64(R10)
+	VPMAXSD      Z4, Z3, Z3
+	VPMINSD      Z5, Z3, Z3
+	VPMOVSDW     Z3, 96(R10)
+	ADDQ         $+128, R10
 
 stored:
-	ADDQ  16(AX), BX
+	LEAQ  (AX)(DI*4), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), BX
-	ADDQ  24(AX), BX
-	MOVQ  16(SP), DI
-	ADDQ  40(AX), DI
-	TESTQ SI, SI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), SI
-	ADDQ  32(AX), SI
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
 
 moved:
 	DECQ 32(SP)
@@ -5079,83 +6915,96 @@ moved:
 // func denseAVX512P5(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·denseAVX512P5(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ in+16(FP), BX
-	MOVQ res+40(FP), SI
-	MOVQ out+48(FP), DI
-	MOVQ lines+64(FP), R10
-	MOVQ R10, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ BX, (SP)
-	MOVQ SI, 8(SP)
-	MOVQ DI, 16(SP)
-	MOVQ count+56(FP), R10
-	MOVQ R10, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R10
-	VMOVDQU32 320(R10), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	VMOVDQA32 Z0, Z3
-	VMOVDQA32 Z0, Z4
-	MOVQ      taps+8(FP), R8
-	MOVQ      w+24(FP), R9
-	MOVQ      (AX), R10
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	VMOVDQA32     Z0, Z3
+	VMOVDQA32     Z0, Z4
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R12
+	ADDQ          AX, R12
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z5
+	VPDPWSSD.BCST (R12), Z5, Z0
+	VPDPWSSD.BCST (R12)(DI*1), Z5, Z1
+	VPDPWSSD.BCST (R12)(DI*2), Z5, Z2
+	VPDPWSSD.BCST (R12)(R8*1), Z5, Z3
+	VPDPWSSD.BCST (R12)(DI*4), Z5, Z4
+	JMP           rest
 
 tap:
-	MOVQ          (R8), R11
-	ADDQ          BX, R11
-	VMOVDQU32     (R9), Z5
-	VPDPWSSD.BCST (R11), Z5, Z0
-	VPDPWSSD.BCST (R11)(CX*1), Z5, Z1
-	VPDPWSSD.BCST (R11)(CX*2), Z5, Z2
-	VPDPWSSD.BCST (R11)(DX*1), Z5, Z3
-	VPDPWSSD.BCST (R11)(CX*4), Z5, Z4
-	VMOVDQU32     64(R9), Z5
-	VPDPWSSD.BCST 4(R11), Z5, Z0
-	VPDPWSSD.BCST 4(R11)(CX*1), Z5, Z1
-	VPDPWSSD.BCST 4(R11)(CX*2), Z5, Z2
-	VPDPWSSD.BCST 4(R11)(DX*1), Z5, Z3
-	VPDPWSSD.BCST 4(R11)(CX*4), Z5, Z4
-	VMOVDQU32     128(R9), Z5
-	VPDPWSSD.BCST 8(R11), Z5, Z0
-	VPDPWSSD.BCST 8(R11)(CX*1), Z5, Z1
-	VPDPWSSD.BCST 8(R11)(CX*2), Z5, Z2
-	VPDPWSSD.BCST 8(R11)(DX*1), Z5, Z3
-	VPDPWSSD.BCST 8(R11)(CX*4), Z5, Z4
-	VMOVDQU32     192(R9), Z5
-	VPDPWSSD.BCST 12(R11), Z5, Z0
-	VPDPWSSD.BCST 12(R11)(CX*1), Z5, Z1
-	VPDPWSSD.BCST 12(R11)(CX*2), Z5, Z2
-	VPDPWSSD.BCST 12(R11)(DX*1), Z5, Z3
-	VPDPWSSD.BCST 12(R11)(CX*4), Z5, Z4
-	ADDQ          $+256, R9
-	ADDQ          $0x08, R8
-	DECQ          R10
+	MOVQ          (CX), R12
+	ADDQ          AX, R12
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z5
+	VPDPWSSD.BCST (R12), Z5, Z0
+	VPDPWSSD.BCST (R12)(DI*1), Z5, Z1
+	VPDPWSSD.BCST (R12)(DI*2), Z5, Z2
+	VPDPWSSD.BCST (R12)(R8*1), Z5, Z3
+	VPDPWSSD.BCST (R12)(DI*4), Z5, Z4
+
+rest:
+	VMOVDQU32     64(DX), Z5
+	VPDPWSSD.BCST 4(R12), Z5, Z0
+	VPDPWSSD.BCST 4(R12)(DI*1), Z5, Z1
+	VPDPWSSD.BCST 4(R12)(DI*2), Z5, Z2
+	VPDPWSSD.BCST 4(R12)(R8*1), Z5, Z3
+	VPDPWSSD.BCST 4(R12)(DI*4), Z5, Z4
+	VMOVDQU32     128(DX), Z5
+	VPDPWSSD.BCST 8(R12), Z5, Z0
+	VPDPWSSD.BCST 8(R12)(DI*1), Z5, Z1
+	VPDPWSSD.BCST 8(R12)(DI*2), Z5, Z2
+	VPDPWSSD.BCST 8(R12)(R8*1), Z5, Z3
+	VPDPWSSD.BCST 8(R12)(DI*4), Z5, Z4
+	VMOVDQU32     192(DX), Z5
+	VPDPWSSD.BCST 12(R12), Z5, Z0
+	VPDPWSSD.BCST 12(R12)(DI*1), Z5, Z1
+	VPDPWSSD.BCST 12(R12)(DI*2), Z5, Z2
+	VPDPWSSD.BCST 12(R12)(R8*1), Z5, Z3
+	VPDPWSSD.BCST 12(R12)(DI*4), Z5, Z4
+	ADDQ          $+256, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R10
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
 	VCVTDQ2PS     Z3, Z3
 	VCVTDQ2PS     Z4, Z4
-	VMOVUPS       (R10), Z5
-	VMOVUPS       64(R10), Z6
+	VMOVUPS       (BX), Z5
+	VMOVUPS       64(BX), Z6
 	VFMADD213PS   Z6, Z5, Z0
 	VFMADD213PS   Z6, Z5, Z1
 	VFMADD213PS   Z6, Z5, Z2
 	VFMADD213PS   Z6, Z5, Z3
 	VFMADD213PS   Z6, Z5, Z4
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R10), Z5
-	VMOVUPS       192(R10), Z6
+	VMOVUPS       128(BX), Z5
+	VMOVUPS       192(BX), Z6
 	VFMADD213PS   Z6, Z5, Z0
 	VFMADD213PS   Z6, Z5, Z1
 	VFMADD213PS   Z6, Z5, Z2
@@ -5163,18 +7012,20 @@ tap:
 	VFMADD213PS   Z6, Z5, Z4
 
 scaled:
-	TESTQ  SI, SI
+	TESTQ  R10, R10
 	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS 64(SI), Z1, Z1
-	VADDPS 128(SI), Z2, Z2
-	VADDPS 192(SI), Z3, Z3
-	VADDPS 256(SI), Z4, Z4
-	ADDQ   $+320, SI
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	VADDPS 128(R10), Z2, Z2
+	VADDPS 192(R10), Z3, Z3
+	VADDPS 256(R10), Z4, Z4
+	ADDQ   $+320, R10
 
 added:
-	VBROADCASTSS 72(AX), Z5
-	VBROADCASTSS 76(AX), Z6
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z5
+	VBROADCASTSS 92(SI), Z6
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
 	VMAXPS       Z1, Z5, Z1
@@ -5185,9 +7036,9 @@ added:
 	VMINPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z5, Z4
 	VMINPS       Z4, Z6, Z4
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R10), Z5
+	VMOVUPS      256(BX), Z5
 	VPANDD       Z5, Z0, Z0
 	VPANDD       Z5, Z1, Z1
 	VPANDD       Z5, Z2, Z2
@@ -5195,21 +7046,21 @@ added:
 	VPANDD       Z5, Z4, Z4
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	VMOVUPS Z2, 128(DI)
-	VMOVUPS Z3, 192(DI)
-	VMOVUPS Z4, 256(DI)
-	ADDQ    $+320, DI
+	VMOVUPS Z0, (R11)
+	VMOVUPS Z1, 64(R11)
+	VMOVUPS Z2, 128(R11)
+	VMOVUPS Z3, 192(R11)
+	VMOVUPS Z4, 256(R11)
+	ADDQ    $+320, R11
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z5
-	VBROADCASTSS 84(AX), Z6
+	VBROADCASTSS 96(SI), Z5
+	VBROADCASTSS 100(SI), Z6
 	VMULPS       Z6, Z0, Z7
 	VFMADD231PS  Z5, Z0, Z7
 	VCVTPS2DQ    Z7, Z0
@@ -5225,31 +7076,37 @@ quantise:
 	VMULPS       Z6, Z4, Z7
 	VFMADD231PS  Z5, Z4, Z7
 	VCVTPS2DQ    Z7, Z4
-	VPBROADCASTD 88(AX), Z7
-	VPMAXSD      Z7, Z0, Z0
-	VPMOVSDW     Z0, (DI)
-	VPMAXSD      Z7, Z1, Z1
-	VPMOVSDW     Z1, 32(DI)
-	VPMAXSD      Z7, Z2, Z2
-	VPMOVSDW     Z2, 64(DI)
-	VPMAXSD      Z7, Z3, Z3
-	VPMOVSDW     Z3, 96(DI)
-	VPMAXSD      Z7, Z4, Z4
-	VPMOVSDW     Z4, 128(DI)
-	ADDQ         $+160, DI
+	VPBROADCASTD 104(SI), Z5
+	VPBROADCASTD 108(SI), Z6
+	VPMAXSD      Z5, Z0, Z0
+	VPMINSD      Z6, Z0, Z0
+	VPMOVSDW     Z0, (R11)
+	VPMAXSD      Z5, Z1, Z1
+	VPMINSD      Z6, Z1, Z1
+	VPMOVSDW     Z1, 32(R11)
+	VPMAXSD      Z5, Z2, Z2
+	VPMINSD      Z6, Z2, Z2
+	VPMOVSDW     Z2, 64(R11)
+	VPMAXSD      Z5, Z3, Z3
+	VPMINSD      Z6, Z3, Z3
+	VPMOVSDW     Z3, 96(R11)
+	VPMAXSD      Z5, Z4, Z4
+	VPMINSD      Z6, Z4, Z4
+	VPMOVSDW     Z4, 128(R11)
+	ADDQ         $+160, R11
 
 stored:
-	ADDQ  16(AX), BX
+	LEAQ  (AX)(R9*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), BX
-	ADDQ  24(AX), BX
-	MOVQ  16(SP), DI
-	ADDQ  40(AX), DI
-	TESTQ SI, SI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
 	JZ    moved
-	MOVQ  8(SP), SI
-	ADDQ  32(AX), SI
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
 
 moved:
 	DECQ 32(SP)
@@ -5260,71 +7117,84 @@ moved:
 // func fewAVX512P5(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·fewAVX512P5(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ in+16(FP), BX
-	MOVQ res+40(FP), SI
-	MOVQ out+48(FP), DI
-	MOVQ lines+64(FP), R10
-	MOVQ R10, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ BX, (SP)
-	MOVQ SI, 8(SP)
-	MOVQ DI, 16(SP)
-	MOVQ count+56(FP), R10
-	MOVQ R10, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R10
-	VMOVDQU32 320(R10), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	VMOVDQA32 Z0, Z3
-	VMOVDQA32 Z0, Z4
-	MOVQ      taps+8(FP), R8
-	MOVQ      w+24(FP), R9
-	MOVQ      (AX), R10
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	VMOVDQA32     Z0, Z3
+	VMOVDQA32     Z0, Z4
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R12
+	ADDQ          AX, R12
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z5
+	VPDPWSSD.BCST (R12), Z5, Z0
+	VPDPWSSD.BCST (R12)(DI*1), Z5, Z1
+	VPDPWSSD.BCST (R12)(DI*2), Z5, Z2
+	VPDPWSSD.BCST (R12)(R8*1), Z5, Z3
+	VPDPWSSD.BCST (R12)(DI*4), Z5, Z4
+	JMP           rest
 
 tap:
-	MOVQ          (R8), R11
-	ADDQ          BX, R11
-	VMOVDQU32     (R9), Z5
-	VPDPWSSD.BCST (R11), Z5, Z0
-	VPDPWSSD.BCST (R11)(CX*1), Z5, Z1
-	VPDPWSSD.BCST (R11)(CX*2), Z5, Z2
-	VPDPWSSD.BCST (R11)(DX*1), Z5, Z3
-	VPDPWSSD.BCST (R11)(CX*4), Z5, Z4
-	VMOVDQU32     64(R9), Z5
-	VPDPWSSD.BCST 4(R11), Z5, Z0
-	VPDPWSSD.BCST 4(R11)(CX*1), Z5, Z1
-	VPDPWSSD.BCST 4(R11)(CX*2), Z5, Z2
-	VPDPWSSD.BCST 4(R11)(DX*1), Z5, Z3
-	VPDPWSSD.BCST 4(R11)(CX*4), Z5, Z4
-	ADDQ          $+128, R9
-	ADDQ          $0x08, R8
-	DECQ          R10
+	MOVQ          (CX), R12
+	ADDQ          AX, R12
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z5
+	VPDPWSSD.BCST (R12), Z5, Z0
+	VPDPWSSD.BCST (R12)(DI*1), Z5, Z1
+	VPDPWSSD.BCST (R12)(DI*2), Z5, Z2
+	VPDPWSSD.BCST (R12)(R8*1), Z5, Z3
+	VPDPWSSD.BCST (R12)(DI*4), Z5, Z4
+
+rest:
+	VMOVDQU32     64(DX), Z5
+	VPDPWSSD.BCST 4(R12), Z5, Z0
+	VPDPWSSD.BCST 4(R12)(DI*1), Z5, Z1
+	VPDPWSSD.BCST 4(R12)(DI*2), Z5, Z2
+	VPDPWSSD.BCST 4(R12)(R8*1), Z5, Z3
+	VPDPWSSD.BCST 4(R12)(DI*4), Z5, Z4
+	ADDQ          $+128, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R10
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
 	VCVTDQ2PS     Z2, Z2
 	VCVTDQ2PS     Z3, Z3
 	VCVTDQ2PS     Z4, Z4
-	VMOVUPS       (R10), Z5
-	VMOVUPS       64(R10), Z6
+	VMOVUPS       (BX), Z5
+	VMOVUPS       64(BX), Z6
 	VFMADD213PS   Z6, Z5, Z0
 	VFMADD213PS   Z6, Z5, Z1
 	VFMADD213PS   Z6, Z5, Z2
 	VFMADD213PS   Z6, Z5, Z3
 	VFMADD213PS   Z6, Z5, Z4
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R10), Z5
-	VMOVUPS       192(R10), Z6
+	VMOVUPS       128(BX), Z5
+	VMOVUPS       192(BX), Z6
 	VFMADD213PS   Z6, Z5, Z0
 	VFMADD213PS   Z6, Z5, Z1
 	VFMADD213PS   Z6, Z5, Z2
@@ -5332,18 +7202,20 @@ tap:
 	VFMADD213PS   Z6, Z5, Z4
 
 scaled:
-	TESTQ  SI, SI
+	TESTQ  R10, R10
 	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS 64(SI), Z1, Z1
-	VADDPS 128(SI), Z2, Z2
-	VADDPS 192(SI), Z3, Z3
-	VADDPS 256(SI), Z4, Z4
-	ADDQ   $+320, SI
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	VADDPS 128(R10), Z2, Z2
+	VADDPS 192(R10), Z3, Z3
+	VADDPS 256(R10), Z4, Z4
+	ADDQ   $+320, R10
 
 added:
-	VBROADCASTSS 72(AX), Z5
-	VBROADCASTSS 76(AX), Z6
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z5
+	VBROADCASTSS 92(SI), Z6
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
 	VMAXPS       Z1, Z5, Z1
@@ -5354,9 +7226,9 @@ added:
 	VMINPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z5, Z4
 	VMINPS       Z4, Z6, Z4
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R10), Z5
+	VMOVUPS      256(BX), Z5
 	VPANDD       Z5, Z0, Z0
 	VPANDD       Z5, Z1, Z1
 	VPANDD       Z5, Z2, Z2
@@ -5364,21 +7236,21 @@ added:
 	VPANDD       Z5, Z4, Z4
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	VMOVUPS Z2, 128(DI)
-	VMOVUPS Z3, 192(DI)
-	VMOVUPS Z4, 256(DI)
-	ADDQ    $+320, DI
+	VMOVUPS Z0, (R11)
+	VMOVUPS Z1, 64(R11)
+	VMOVUPS Z2, 128(R11)
+	VMOVUPS Z3, 192(R11)
+	VMOVUPS Z4, 256(R11)
+	ADDQ    $+320, R11
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z5
-	VBROADCASTSS 84(AX), Z6
+	VBROADCASTSS 96(SI), Z5
+	VBROADCASTSS 100(SI), Z6
 	VMULPS       Z6, Z0, Z7
 	VFMADD231PS  Z5, Z0, Z7
 	VCVTPS2DQ    Z7, Z0
@@ -5394,31 +7266,37 @@ quantise:
 	VMULPS       Z6, Z4, Z7
 	VFMADD231PS  Z5, Z4, Z7
 	VCVTPS2DQ    Z7, Z4
-	VPBROADCASTD 88(AX), Z7
-	VPMAXSD      Z7, Z0, Z0
-	VPMOVSDW     Z0, (DI)
-	VPMAXSD      Z7, Z1, Z1
-	VPMOVSDW     Z1, 32(DI)
-	VPMAXSD      Z7, Z2, Z2
-	VPMOVSDW     Z2, 64(DI)
-	VPMAXSD      Z7, Z3, Z3
-	VPMOVSDW     Z3, 96(DI)
-	VPMAXSD      Z7, Z4, Z4
-	VPMOVSDW     Z4, 128(DI)
-	ADDQ         $+160, DI
+	VPBROADCASTD 104(SI), Z5
+	VPBROADCASTD 108(SI), Z6
+	VPMAXSD      Z5, Z0, Z0
+	VPMINSD      Z6, Z0, Z0
+	VPMOVSDW     Z0, (R11)
+	VPMAXSD      Z5, Z1, Z1
+	VPMINSD      Z6, Z1, Z1
+	VPMOVSDW     Z1, 32(R11)
+	VPMAXSD      Z5, Z2, Z2
+	VPMINSD      Z6, Z2, Z2
+	VPMOVSDW     Z2, 64(R11)
+	VPMAXSD      Z5, Z3, Z3
+	VPMINSD      Z6, Z3, Z3
+	VPMOVSDW     Z3, 96(R11)
+	VPMAXSD      Z5, Z4, Z4
+	VPMINSD      Z6, Z4, Z4
+	VPMOVSDW     Z4, 128(R11)
+	ADDQ         $+160, R11
 
 stored:
-	ADDQ  16(AX), BX
+	LEAQ  (AX)(R9*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), BX
-	ADDQ  24(AX), BX
-	MOVQ  16(SP), DI
-	ADDQ  40(AX), DI
-	TESTQ SI, SI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
 	JZ    moved
-	MOVQ  8(SP), SI
-	ADDQ  32(AX), SI
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
 
 moved:
 	DECQ 32(SP)
@@ -5429,72 +7307,85 @@ moved:
 // func denseAVX512P6(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·denseAVX512P6(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	LEAQ (DX)(CX*2), BX
-	MOVQ in+16(FP), SI
-	MOVQ res+40(FP), DI
-	MOVQ out+48(FP), R8
-	MOVQ lines+64(FP), R11
-	MOVQ R11, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ SI, (SP)
-	MOVQ DI, 8(SP)
-	MOVQ R8, 16(SP)
-	MOVQ count+56(FP), R11
-	MOVQ R11, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R11
-	VMOVDQU32 320(R11), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	VMOVDQA32 Z0, Z3
-	VMOVDQA32 Z0, Z4
-	VMOVDQA32 Z0, Z5
-	MOVQ      taps+8(FP), R9
-	MOVQ      w+24(FP), R10
-	MOVQ      (AX), R11
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	VMOVDQA32     Z0, Z3
+	VMOVDQA32     Z0, Z4
+	VMOVDQA32     Z0, Z5
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R12
+	ADDQ          AX, R12
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z6
+	VPDPWSSD.BCST (R12), Z6, Z0
+	VPDPWSSD.BCST (R12)(DI*1), Z6, Z1
+	VPDPWSSD.BCST (R12)(DI*2), Z6, Z2
+	VPDPWSSD.BCST (R12)(R8*1), Z6, Z3
+	VPDPWSSD.BCST (R12)(DI*4), Z6, Z4
+	VPDPWSSD.BCST (R12)(R9*1), Z6, Z5
+	JMP           rest
 
 tap:
-	MOVQ          (R9), R12
-	ADDQ          SI, R12
-	VMOVDQU32     (R10), Z6
+	MOVQ          (CX), R12
+	ADDQ          AX, R12
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z6
 	VPDPWSSD.BCST (R12), Z6, Z0
-	VPDPWSSD.BCST (R12)(CX*1), Z6, Z1
-	VPDPWSSD.BCST (R12)(CX*2), Z6, Z2
-	VPDPWSSD.BCST (R12)(DX*1), Z6, Z3
-	VPDPWSSD.BCST (R12)(CX*4), Z6, Z4
-	VPDPWSSD.BCST (R12)(BX*1), Z6, Z5
-	VMOVDQU32     64(R10), Z6
+	VPDPWSSD.BCST (R12)(DI*1), Z6, Z1
+	VPDPWSSD.BCST (R12)(DI*2), Z6, Z2
+	VPDPWSSD.BCST (R12)(R8*1), Z6, Z3
+	VPDPWSSD.BCST (R12)(DI*4), Z6, Z4
+	VPDPWSSD.BCST (R12)(R9*1), Z6, Z5
+
+rest:
+	VMOVDQU32     64(DX), Z6
 	VPDPWSSD.BCST 4(R12), Z6, Z0
-	VPDPWSSD.BCST 4(R12)(CX*1), Z6, Z1
-	VPDPWSSD.BCST 4(R12)(CX*2), Z6, Z2
-	VPDPWSSD.BCST 4(R12)(DX*1), Z6, Z3
-	VPDPWSSD.BCST 4(R12)(CX*4), Z6, Z4
-	VPDPWSSD.BCST 4(R12)(BX*1), Z6, Z5
-	VMOVDQU32     128(R10), Z6
+	VPDPWSSD.BCST 4(R12)(DI*1), Z6, Z1
+	VPDPWSSD.BCST 4(R12)(DI*2), Z6, Z2
+	VPDPWSSD.BCST 4(R12)(R8*1), Z6, Z3
+	VPDPWSSD.BCST 4(R12)(DI*4), Z6, Z4
+	VPDPWSSD.BCST 4(R12)(R9*1), Z6, Z5
+	VMOVDQU32     128(DX), Z6
 	VPDPWSSD.BCST 8(R12), Z6, Z0
-	VPDPWSSD.BCST 8(R12)(CX*1), Z6, Z1
-	VPDPWSSD.BCST 8(R12)(CX*2), Z6, Z2
-	VPDPWSSD.BCST 8(R12)(DX*1), Z6, Z3
-	VPDPWSSD.BCST 8(R12)(CX*4), Z6, Z4
-	VPDPWSSD.BCST 8(R12)(BX*1), Z6, Z5
-	VMOVDQU32     192(R10), Z6
+	VPDPWSSD.BCST 8(R12)(DI*1), Z6, Z1
+	VPDPWSSD.BCST 8(R12)(DI*2), Z6, Z2
+	VPDPWSSD.BCST 8(R12)(R8*1), Z6, Z3
+	VPDPWSSD.BCST 8(R12)(DI*4), Z6, Z4
+	VPDPWSSD.BCST 8(R12)(R9*1), Z6, Z5
+	VMOVDQU32     192(DX), Z6
 	VPDPWSSD.BCST 12(R12), Z6, Z0
-	VPDPWSSD.BCST 12(R12)(CX*1), Z6, Z1
-	VPDPWSSD.BCST 12(R12)(CX*2), Z6, Z2
-	VPDPWSSD.BCST 12(R12)(DX*1), Z6, Z3
-	VPDPWSSD.BCST 12(R12)(CX*4), Z6, Z4
-	VPDPWSSD.BCST 12(R12)(BX*1), Z6, Z5
-	ADDQ          $+256, R10
-	ADDQ          $0x08, R9
-	DECQ          R11
+	VPDPWSSD.BCST 12(R12)(DI*1), Z6, Z1
+	VPDPWSSD.BCST 12(R12)(DI*2), Z6, Z2
+	VPDPWSSD.BCST 12(R12)(R8*1), Z6, Z3
+	VPDPWSSD.BCST 12(R12)(DI*4), Z6, Z4
+	VPDPWSSD.BCST 12(R12)(R9*1), Z6, Z5
+	ADDQ          $+256, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R11
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
@@ -5502,18 +7393,18 @@ tap:
 	VCVTDQ2PS     Z3, Z3
 	VCVTDQ2PS     Z4, Z4
 	VCVTDQ2PS     Z5, Z5
-	VMOVUPS       (R11), Z6
-	VMOVUPS       64(R11), Z7
+	VMOVUPS       (BX), Z6
+	VMOVUPS       64(BX), Z7
 	VFMADD213PS   Z7, Z6, Z0
 	VFMADD213PS   Z7, Z6, Z1
 	VFMADD213PS   Z7, Z6, Z2
 	VFMADD213PS   Z7, Z6, Z3
 	VFMADD213PS   Z7, Z6, Z4
 	VFMADD213PS   Z7, Z6, Z5
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R11), Z6
-	VMOVUPS       192(R11), Z7
+	VMOVUPS       128(BX), Z6
+	VMOVUPS       192(BX), Z7
 	VFMADD213PS   Z7, Z6, Z0
 	VFMADD213PS   Z7, Z6, Z1
 	VFMADD213PS   Z7, Z6, Z2
@@ -5522,19 +7413,21 @@ tap:
 	VFMADD213PS   Z7, Z6, Z5
 
 scaled:
-	TESTQ  DI, DI
+	TESTQ  R10, R10
 	JZ     added
-	VADDPS (DI), Z0, Z0
-	VADDPS 64(DI), Z1, Z1
-	VADDPS 128(DI), Z2, Z2
-	VADDPS 192(DI), Z3, Z3
-	VADDPS 256(DI), Z4, Z4
-	VADDPS 320(DI), Z5, Z5
-	ADDQ   $+384, DI
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	VADDPS 128(R10), Z2, Z2
+	VADDPS 192(R10), Z3, Z3
+	VADDPS 256(R10), Z4, Z4
+	VADDPS 320(R10), Z5, Z5
+	ADDQ   $+384, R10
 
 added:
-	VBROADCASTSS 72(AX), Z6
-	VBROADCASTSS 76(AX), Z7
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z6
+	VBROADCASTSS 92(SI), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -5547,9 +7440,9 @@ added:
 	VMINPS       Z4, Z7, Z4
 	VMAXPS       Z5, Z6, Z5
 	VMINPS       Z5, Z7, Z5
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R11), Z6
+	VMOVUPS      256(BX), Z6
 	VPANDD       Z6, Z0, Z0
 	VPANDD       Z6, Z1, Z1
 	VPANDD       Z6, Z2, Z2
@@ -5558,22 +7451,22 @@ added:
 	VPANDD       Z6, Z5, Z5
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, 64(R8)
-	VMOVUPS Z2, 128(R8)
-	VMOVUPS Z3, 192(R8)
-	VMOVUPS Z4, 256(R8)
-	VMOVUPS Z5, 320(R8)
-	ADDQ    $+384, R8
+	VMOVUPS Z0, (R11)
+	VMOVUPS Z1, 64(R11)
+	VMOVUPS Z2, 128(R11)
+	VMOVUPS Z3, 192(R11)
+	VMOVUPS Z4, 256(R11)
+	VMOVUPS Z5, 320(R11)
+	ADDQ    $+384, R11
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z6
-	VBROADCASTSS 84(AX), Z7
+	VBROADCASTSS 96(SI), Z6
+	VBROADCASTSS 100(SI), Z7
 	VMULPS       Z7, Z0, Z8
 	VFMADD231PS  Z6, Z0, Z8
 	VCVTPS2DQ    Z8, Z0
@@ -5592,33 +7485,40 @@ quantise:
 	VMULPS       Z7, Z5, Z8
 	VFMADD231PS  Z6, Z5, Z8
 	VCVTPS2DQ    Z8, Z5
-	VPBROADCASTD 88(AX), Z8
-	VPMAXSD      Z8, Z0, Z0
-	VPMOVSDW     Z0, (R8)
-	VPMAXSD      Z8, Z1, Z1
-	VPMOVSDW     Z1, 32(R8)
-	VPMAXSD      Z8, Z2, Z2
-	VPMOVSDW     Z2, 64(R8)
-	VPMAXSD      Z8, Z3, Z3
-	VPMOVSDW     Z3, 96(R8)
-	VPMAXSD      Z8, Z4, Z4
-	VPMOVSDW     Z4, 128(R8)
-	VPMAXSD      Z8, Z5, Z5
-	VPMOVSDW     Z5, 160(R8)
-	ADDQ         $+192, R8
+	VPBROADCASTD 104(SI), Z6
+	VPBROADCASTD 108(SI), Z7
+	VPMAXSD      Z6, Z0, Z0
+	VPMINSD      Z7, Z0, Z0
+	VPMOVSDW     Z0, (R11)
+	VPMAXSD      Z6, Z1, Z1
+	VPMINSD      Z7, Z1, Z1
+	VPMOVSDW     Z1, 32(R11)
+	VPMAXSD      Z6, Z2, Z2
+	VPMINSD      Z7, Z2, Z2
+	VPMOVSDW     Z2, 64(R11)
+	VPMAXSD      Z6, Z3, Z3
+	VPMINSD      Z7, Z3, Z3
+	VPMOVSDW     Z3, 96(R11)
+	VPMAXSD      Z6, Z4, Z4
+	VPMINSD      Z7, Z4, Z4
+	VPMOVSDW     Z4, 128(R11)
+	VPMAXSD      Z6, Z5, Z5
+	VPMINSD      Z7, Z5, Z5
+	VPMOVSDW     Z5, 160(R11)
+	ADDQ         $+192, R11
 
 stored:
-	ADDQ  16(AX), SI
+	LEAQ  (AX)(R8*2), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), SI
-	ADDQ  24(AX), SI
-	MOVQ  16(SP), R8
-	ADDQ  40(AX), R8
-	TESTQ DI, DI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
 	JZ    moved
-	MOVQ  8(SP), DI
-	ADDQ  32(AX), DI
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
 
 moved:
 	DECQ 32(SP)
@@ -5629,58 +7529,71 @@ moved:
 // func fewAVX512P6(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·fewAVX512P6(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	LEAQ (DX)(CX*2), BX
-	MOVQ in+16(FP), SI
-	MOVQ res+40(FP), DI
-	MOVQ out+48(FP), R8
-	MOVQ lines+64(FP), R11
-	MOVQ R11, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ SI, (SP)
-	MOVQ DI, 8(SP)
-	MOVQ R8, 16(SP)
-	MOVQ count+56(FP), R11
-	MOVQ R11, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R11
-	VMOVDQU32 320(R11), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	VMOVDQA32 Z0, Z3
-	VMOVDQA32 Z0, Z4
-	VMOVDQA32 Z0, Z5
-	MOVQ      taps+8(FP), R9
-	MOVQ      w+24(FP), R10
-	MOVQ      (AX), R11
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	VMOVDQA32     Z0, Z3
+	VMOVDQA32     Z0, Z4
+	VMOVDQA32     Z0, Z5
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R12
+	ADDQ          AX, R12
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z6
+	VPDPWSSD.BCST (R12), Z6, Z0
+	VPDPWSSD.BCST (R12)(DI*1), Z6, Z1
+	VPDPWSSD.BCST (R12)(DI*2), Z6, Z2
+	VPDPWSSD.BCST (R12)(R8*1), Z6, Z3
+	VPDPWSSD.BCST (R12)(DI*4), Z6, Z4
+	VPDPWSSD.BCST (R12)(R9*1), Z6, Z5
+	JMP           rest
 
 tap:
-	MOVQ          (R9), R12
-	ADDQ          SI, R12
-	VMOVDQU32     (R10), Z6
+	MOVQ          (CX), R12
+	ADDQ          AX, R12
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z6
 	VPDPWSSD.BCST (R12), Z6, Z0
-	VPDPWSSD.BCST (R12)(CX*1), Z6, Z1
-	VPDPWSSD.BCST (R12)(CX*2), Z6, Z2
-	VPDPWSSD.BCST (R12)(DX*1), Z6, Z3
-	VPDPWSSD.BCST (R12)(CX*4), Z6, Z4
-	VPDPWSSD.BCST (R12)(BX*1), Z6, Z5
-	VMOVDQU32     64(R10), Z6
+	VPDPWSSD.BCST (R12)(DI*1), Z6, Z1
+	VPDPWSSD.BCST (R12)(DI*2), Z6, Z2
+	VPDPWSSD.BCST (R12)(R8*1), Z6, Z3
+	VPDPWSSD.BCST (R12)(DI*4), Z6, Z4
+	VPDPWSSD.BCST (R12)(R9*1), Z6, Z5
+
+rest:
+	VMOVDQU32     64(DX), Z6
 	VPDPWSSD.BCST 4(R12), Z6, Z0
-	VPDPWSSD.BCST 4(R12)(CX*1), Z6, Z1
-	VPDPWSSD.BCST 4(R12)(CX*2), Z6, Z2
-	VPDPWSSD.BCST 4(R12)(DX*1), Z6, Z3
-	VPDPWSSD.BCST 4(R12)(CX*4), Z6, Z4
-	VPDPWSSD.BCST 4(R12)(BX*1), Z6, Z5
-	ADDQ          $+128, R10
-	ADDQ          $0x08, R9
-	DECQ          R11
+	VPDPWSSD.BCST 4(R12)(DI*1), Z6, Z1
+	VPDPWSSD.BCST 4(R12)(DI*2), Z6, Z2
+	VPDPWSSD.BCST 4(R12)(R8*1), Z6, Z3
+	VPDPWSSD.BCST 4(R12)(DI*4), Z6, Z4
+	VPDPWSSD.BCST 4(R12)(R9*1), Z6, Z5
+	ADDQ          $+128, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R11
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
@@ -5688,18 +7601,18 @@ tap:
 	VCVTDQ2PS     Z3, Z3
 	VCVTDQ2PS     Z4, Z4
 	VCVTDQ2PS     Z5, Z5
-	VMOVUPS       (R11), Z6
-	VMOVUPS       64(R11), Z7
+	VMOVUPS       (BX), Z6
+	VMOVUPS       64(BX), Z7
 	VFMADD213PS   Z7, Z6, Z0
 	VFMADD213PS   Z7, Z6, Z1
 	VFMADD213PS   Z7, Z6, Z2
 	VFMADD213PS   Z7, Z6, Z3
 	VFMADD213PS   Z7, Z6, Z4
 	VFMADD213PS   Z7, Z6, Z5
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R11), Z6
-	VMOVUPS       192(R11), Z7
+	VMOVUPS       128(BX), Z6
+	VMOVUPS       192(BX), Z7
 	VFMADD213PS   Z7, Z6, Z0
 	VFMADD213PS   Z7, Z6, Z1
 	VFMADD213PS   Z7, Z6, Z2
@@ -5708,19 +7621,21 @@ tap:
 	VFMADD213PS   Z7, Z6, Z5
 
 scaled:
-	TESTQ  DI, DI
+	TESTQ  R10, R10
 	JZ     added
-	VADDPS (DI), Z0, Z0
-	VADDPS 64(DI), Z1, Z1
-	VADDPS 128(DI), Z2, Z2
-	VADDPS 192(DI), Z3, Z3
-	VADDPS 256(DI), Z4, Z4
-	VADDPS 320(DI), Z5, Z5
-	ADDQ   $+384, DI
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	VADDPS 128(R10), Z2, Z2
+	VADDPS 192(R10), Z3, Z3
+	VADDPS 256(R10), Z4, Z4
+	VADDPS 320(R10), Z5, Z5
+	ADDQ   $+384, R10
 
 added:
-	VBROADCASTSS 72(AX), Z6
-	VBROADCASTSS 76(AX), Z7
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z6
+	VBROADCASTSS 92(SI), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -5733,9 +7648,9 @@ added:
 	VMINPS       Z4, Z7, Z4
 	VMAXPS       Z5, Z6, Z5
 	VMINPS       Z5, Z7, Z5
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R11), Z6
+	VMOVUPS      256(BX), Z6
 	VPANDD       Z6, Z0, Z0
 	VPANDD       Z6, Z1, Z1
 	VPANDD       Z6, Z2, Z2
@@ -5744,22 +7659,22 @@ added:
 	VPANDD       Z6, Z5, Z5
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, 64(R8)
-	VMOVUPS Z2, 128(R8)
-	VMOVUPS Z3, 192(R8)
-	VMOVUPS Z4, 256(R8)
-	VMOVUPS Z5, 320(R8)
-	ADDQ    $+384, R8
+	VMOVUPS Z0, (R11)
+	VMOVUPS Z1, 64(R11)
+	VMOVUPS Z2, 128(R11)
+	VMOVUPS Z3, 192(R11)
+	VMOVUPS Z4, 256(R11)
+	VMOVUPS Z5, 320(R11)
+	ADDQ    $+384, R11
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z6
-	VBROADCASTSS 84(AX), Z7
+	VBROADCASTSS 96(SI), Z6
+	VBROADCASTSS 100(SI), Z7
 	VMULPS       Z7, Z0, Z8
 	VFMADD231PS  Z6, Z0, Z8
 	VCVTPS2DQ    Z8, Z0
@@ -5778,33 +7693,40 @@ quantise:
 	VMULPS       Z7, Z5, Z8
 	VFMADD231PS  Z6, Z5, Z8
 	VCVTPS2DQ    Z8, Z5
-	VPBROADCASTD 88(AX), Z8
-	VPMAXSD      Z8, Z0, Z0
-	VPMOVSDW     Z0, (R8)
-	VPMAXSD      Z8, Z1, Z1
-	VPMOVSDW     Z1, 32(R8)
-	VPMAXSD      Z8, Z2, Z2
-	VPMOVSDW     Z2, 64(R8)
-	VPMAXSD      Z8, Z3, Z3
-	VPMOVSDW     Z3, 96(R8)
-	VPMAXSD      Z8, Z4, Z4
-	VPMOVSDW     Z4, 128(R8)
-	VPMAXSD      Z8, Z5, Z5
-	VPMOVSDW     Z5, 160(R8)
-	ADDQ         $+192, R8
+	VPBROADCASTD 104(SI), Z6
+	VPBROADCASTD 108(SI), Z7
+	VPMAXSD      Z6, Z0, Z0
+	VPMINSD      Z7, Z0, Z0
+	VPMOVSDW     Z0, (R11)
+	VPMAXSD      Z6, Z1, Z1
+	VPMINSD      Z7, Z1, Z1
+	VPMOVSDW     Z1, 32(R11)
+	VPMAXSD      Z6, Z2, Z2
+	VPMINSD      Z7, Z2, Z2
+	VPMOVSDW     Z2, 64(R11)
+	VPMAXSD      Z6, Z3, Z3
+	VPMINSD      Z7, Z3, Z3
+	VPMOVSDW     Z3, 96(R11)
+	VPMAXSD      Z6, Z4, Z4
+	VPMINSD      Z7, Z4, Z4
+	VPMOVSDW     Z4, 128(R11)
+	VPMAXSD      Z6, Z5, Z5
+	VPMINSD      Z7, Z5, Z5
+	VPMOVSDW     Z5, 160(R11)
+	ADDQ         $+192, R11
 
 stored:
-	ADDQ  16(AX), SI
+	LEAQ  (AX)(R8*2), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), SI
-	ADDQ  24(AX), SI
-	MOVQ  16(SP), R8
-	ADDQ  40(AX), R8
-	TESTQ DI, DI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
 	JZ    moved
-	MOVQ  8(SP), DI
-	ADDQ  32(AX), DI
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
 
 moved:
 	DECQ 32(SP)
@@ -5815,77 +7737,92 @@ moved:
 // func denseAVX512P7(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·denseAVX512P7(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	LEAQ (DX)(CX*2), BX
-	MOVQ in+16(FP), SI
-	MOVQ res+40(FP), DI
-	MOVQ out+48(FP), R8
-	MOVQ lines+64(FP), R11
-	MOVQ R11, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	LEAQ (R9)(DI*2), R10
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R11
+	MOVQ out+48(FP), R12
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ SI, (SP)
-	MOVQ DI, 8(SP)
-	MOVQ R8, 16(SP)
-	MOVQ count+56(FP), R11
-	MOVQ R11, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R11, 8(SP)
+	MOVQ R12, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R11
-	VMOVDQU32 320(R11), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	VMOVDQA32 Z0, Z3
-	VMOVDQA32 Z0, Z4
-	VMOVDQA32 Z0, Z5
-	VMOVDQA32 Z0, Z6
-	MOVQ      taps+8(FP), R9
-	MOVQ      w+24(FP), R10
-	MOVQ      (AX), R11
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	VMOVDQA32     Z0, Z3
+	VMOVDQA32     Z0, Z4
+	VMOVDQA32     Z0, Z5
+	VMOVDQA32     Z0, Z6
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R13
+	ADDQ          AX, R13
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z7
+	VPDPWSSD.BCST (R13), Z7, Z0
+	VPDPWSSD.BCST (R13)(DI*1), Z7, Z1
+	VPDPWSSD.BCST (R13)(DI*2), Z7, Z2
+	VPDPWSSD.BCST (R13)(R8*1), Z7, Z3
+	VPDPWSSD.BCST (R13)(DI*4), Z7, Z4
+	VPDPWSSD.BCST (R13)(R9*1), Z7, Z5
+	VPDPWSSD.BCST (R13)(R8*2), Z7, Z6
+	JMP           rest
 
 tap:
-	MOVQ          (R9), R12
-	ADDQ          SI, R12
-	VMOVDQU32     (R10), Z7
-	VPDPWSSD.BCST (R12), Z7, Z0
-	VPDPWSSD.BCST (R12)(CX*1), Z7, Z1
-	VPDPWSSD.BCST (R12)(CX*2), Z7, Z2
-	VPDPWSSD.BCST (R12)(DX*1), Z7, Z3
-	VPDPWSSD.BCST (R12)(CX*4), Z7, Z4
-	VPDPWSSD.BCST (R12)(BX*1), Z7, Z5
-	VPDPWSSD.BCST (R12)(DX*2), Z7, Z6
-	VMOVDQU32     64(R10), Z7
-	VPDPWSSD.BCST 4(R12), Z7, Z0
-	VPDPWSSD.BCST 4(R12)(CX*1), Z7, Z1
-	VPDPWSSD.BCST 4(R12)(CX*2), Z7, Z2
-	VPDPWSSD.BCST 4(R12)(DX*1), Z7, Z3
-	VPDPWSSD.BCST 4(R12)(CX*4), Z7, Z4
-	VPDPWSSD.BCST 4(R12)(BX*1), Z7, Z5
-	VPDPWSSD.BCST 4(R12)(DX*2), Z7, Z6
-	VMOVDQU32     128(R10), Z7
-	VPDPWSSD.BCST 8(R12), Z7, Z0
-	VPDPWSSD.BCST 8(R12)(CX*1), Z7, Z1
-	VPDPWSSD.BCST 8(R12)(CX*2), Z7, Z2
-	VPDPWSSD.BCST 8(R12)(DX*1), Z7, Z3
-	VPDPWSSD.BCST 8(R12)(CX*4), Z7, Z4
-	VPDPWSSD.BCST 8(R12)(BX*1), Z7, Z5
-	VPDPWSSD.BCST 8(R12)(DX*2), Z7, Z6
-	VMOVDQU32     192(R10), Z7
-	VPDPWSSD.BCST 12(R12), Z7, Z0
-	VPDPWSSD.BCST 12(R12)(CX*1), Z7, Z1
-	VPDPWSSD.BCST 12(R12)(CX*2), Z7, Z2
-	VPDPWSSD.BCST 12(R12)(DX*1), Z7, Z3
-	VPDPWSSD.BCST 12(R12)(CX*4), Z7, Z4
-	VPDPWSSD.BCST 12(R12)(BX*1), Z7, Z5
-	VPDPWSSD.BCST 12(R12)(DX*2), Z7, Z6
-	ADDQ          $+256, R10
-	ADDQ          $0x08, R9
-	DECQ          R11
+	MOVQ          (CX), R13
+	ADDQ          AX, R13
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z7
+	VPDPWSSD.BCST (R13), Z7, Z0
+	VPDPWSSD.BCST (R13)(DI*1), Z7, Z1
+	VPDPWSSD.BCST (R13)(DI*2), Z7, Z2
+	VPDPWSSD.BCST (R13)(R8*1), Z7, Z3
+	VPDPWSSD.BCST (R13)(DI*4), Z7, Z4
+	VPDPWSSD.BCST (R13)(R9*1), Z7, Z5
+	VPDPWSSD.BCST (R13)(R8*2), Z7, Z6
+
+rest:
+	VMOVDQU32     64(DX), Z7
+	VPDPWSSD.BCST 4(R13), Z7, Z0
+	VPDPWSSD.BCST 4(R13)(DI*1), Z7, Z1
+	VPDPWSSD.BCST 4(R13)(DI*2), Z7, Z2
+	VPDPWSSD.BCST 4(R13)(R8*1), Z7, Z3
+	VPDPWSSD.BCST 4(R13)(DI*4), Z7, Z4
+	VPDPWSSD.BCST 4(R13)(R9*1), Z7, Z5
+	VPDPWSSD.BCST 4(R13)(R8*2), Z7, Z6
+	VMOVDQU32     128(DX), Z7
+	VPDPWSSD.BCST 8(R13), Z7, Z0
+	VPDPWSSD.BCST 8(R13)(DI*1), Z7, Z1
+	VPDPWSSD.BCST 8(R13)(DI*2), Z7, Z2
+	VPDPWSSD.BCST 8(R13)(R8*1), Z7, Z3
+	VPDPWSSD.BCST 8(R13)(DI*4), Z7, Z4
+	VPDPWSSD.BCST 8(R13)(R9*1), Z7, Z5
+	VPDPWSSD.BCST 8(R13)(R8*2), Z7, Z6
+	VMOVDQU32     192(DX), Z7
+	VPDPWSSD.BCST 12(R13), Z7, Z0
+	VPDPWSSD.BCST 12(R13)(DI*1), Z7, Z1
+	VPDPWSSD.BCST 12(R13)(DI*2), Z7, Z2
+	VPDPWSSD.BCST 12(R13)(R8*1), Z7, Z3
+	VPDPWSSD.BCST 12(R13)(DI*4), Z7, Z4
+	VPDPWSSD.BCST 12(R13)(R9*1), Z7, Z5
+	VPDPWSSD.BCST 12(R13)(R8*2), Z7, Z6
+	ADDQ          $+256, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R11
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
@@ -5894,8 +7831,8 @@ tap:
 	VCVTDQ2PS     Z4, Z4
 	VCVTDQ2PS     Z5, Z5
 	VCVTDQ2PS     Z6, Z6
-	VMOVUPS       (R11), Z7
-	VMOVUPS       64(R11), Z8
+	VMOVUPS       (BX), Z7
+	VMOVUPS       64(BX), Z8
 	VFMADD213PS   Z8, Z7, Z0
 	VFMADD213PS   Z8, Z7, Z1
 	VFMADD213PS   Z8, Z7, Z2
@@ -5903,10 +7840,10 @@ tap:
 	VFMADD213PS   Z8, Z7, Z4
 	VFMADD213PS   Z8, Z7, Z5
 	VFMADD213PS   Z8, Z7, Z6
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R11), Z7
-	VMOVUPS       192(R11), Z8
+	VMOVUPS       128(BX), Z7
+	VMOVUPS       192(BX), Z8
 	VFMADD213PS   Z8, Z7, Z0
 	VFMADD213PS   Z8, Z7, Z1
 	VFMADD213PS   Z8, Z7, Z2
@@ -5916,20 +7853,22 @@ tap:
 	VFMADD213PS   Z8, Z7, Z6
 
 scaled:
-	TESTQ  DI, DI
+	TESTQ  R11, R11
 	JZ     added
-	VADDPS (DI), Z0, Z0
-	VADDPS 64(DI), Z1, Z1
-	VADDPS 128(DI), Z2, Z2
-	VADDPS 192(DI), Z3, Z3
-	VADDPS 256(DI), Z4, Z4
-	VADDPS 320(DI), Z5, Z5
-	VADDPS 384(DI), Z6, Z6
-	ADDQ   $+448, DI
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	VADDPS 128(R11), Z2, Z2
+	VADDPS 192(R11), Z3, Z3
+	VADDPS 256(R11), Z4, Z4
+	VADDPS 320(R11), Z5, Z5
+	VADDPS 384(R11), Z6, Z6
+	ADDQ   $+448, R11
 
 added:
-	VBROADCASTSS 72(AX), Z7
-	VBROADCASTSS 76(AX), Z8
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z7
+	VBROADCASTSS 92(SI), Z8
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
 	VMAXPS       Z1, Z7, Z1
@@ -5944,9 +7883,9 @@ added:
 	VMINPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z7, Z6
 	VMINPS       Z6, Z8, Z6
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R11), Z7
+	VMOVUPS      256(BX), Z7
 	VPANDD       Z7, Z0, Z0
 	VPANDD       Z7, Z1, Z1
 	VPANDD       Z7, Z2, Z2
@@ -5956,23 +7895,23 @@ added:
 	VPANDD       Z7, Z6, Z6
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, 64(R8)
-	VMOVUPS Z2, 128(R8)
-	VMOVUPS Z3, 192(R8)
-	VMOVUPS Z4, 256(R8)
-	VMOVUPS Z5, 320(R8)
-	VMOVUPS Z6, 384(R8)
-	ADDQ    $+448, R8
+	VMOVUPS Z0, (R12)
+	VMOVUPS Z1, 64(R12)
+	VMOVUPS Z2, 128(R12)
+	VMOVUPS Z3, 192(R12)
+	VMOVUPS Z4, 256(R12)
+	VMOVUPS Z5, 320(R12)
+	VMOVUPS Z6, 384(R12)
+	ADDQ    $+448, R12
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z7
-	VBROADCASTSS 84(AX), Z8
+	VBROADCASTSS 96(SI), Z7
+	VBROADCASTSS 100(SI), Z8
 	VMULPS       Z8, Z0, Z9
 	VFMADD231PS  Z7, Z0, Z9
 	VCVTPS2DQ    Z9, Z0
@@ -5994,35 +7933,43 @@ quantise:
 	VMULPS       Z8, Z6, Z9
 	VFMADD231PS  Z7, Z6, Z9
 	VCVTPS2DQ    Z9, Z6
-	VPBROADCASTD 88(AX), Z9
-	VPMAXSD      Z9, Z0, Z0
-	VPMOVSDW     Z0, (R8)
-	VPMAXSD      Z9, Z1, Z1
-	VPMOVSDW     Z1, 32(R8)
-	VPMAXSD      Z9, Z2, Z2
-	VPMOVSDW     Z2, 64(R8)
-	VPMAXSD      Z9, Z3, Z3
-	VPMOVSDW     Z3, 96(R8)
-	VPMAXSD      Z9, Z4, Z4
-	VPMOVSDW     Z4, 128(R8)
-	VPMAXSD      Z9, Z5, Z5
-	VPMOVSDW     Z5, 160(R8)
-	VPMAXSD      Z9, Z6, Z6
-	VPMOVSDW     Z6, 192(R8)
-	ADDQ         $+224, R8
+	VPBROADCASTD 104(SI), Z7
+	VPBROADCASTD 108(SI), Z8
+	VPMAXSD      Z7, Z0, Z0
+	VPMINSD      Z8, Z0, Z0
+	VPMOVSDW     Z0, (R12)
+	VPMAXSD      Z7, Z1, Z1
+	VPMINSD      Z8, Z1, Z1
+	VPMOVSDW     Z1, 32(R12)
+	VPMAXSD      Z7, Z2, Z2
+	VPMINSD      Z8, Z2, Z2
+	VPMOVSDW     Z2, 64(R12)
+	VPMAXSD      Z7, Z3, Z3
+	VPMINSD      Z8, Z3, Z3
+	VPMOVSDW     Z3, 96(R12)
+	VPMAXSD      Z7, Z4, Z4
+	VPMINSD      Z8, Z4, Z4
+	VPMOVSDW     Z4, 128(R12)
+	VPMAXSD      Z7, Z5, Z5
+	VPMINSD      Z8, Z5, Z5
+	VPMOVSDW     Z5, 160(R12)
+	VPMAXSD      Z7, Z6, Z6
+	VPMINSD      Z8, Z6, Z6
+	VPMOVSDW     Z6, 192(R12)
+	ADDQ         $+224, R12
 
 stored:
-	ADDQ  16(AX), SI
+	LEAQ  (AX)(R10*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), SI
-	ADDQ  24(AX), SI
-	MOVQ  16(SP), R8
-	ADDQ  40(AX), R8
-	TESTQ DI, DI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R12
+	ADDQ  40(SI), R12
+	TESTQ R11, R11
 	JZ    moved
-	MOVQ  8(SP), DI
-	ADDQ  32(AX), DI
+	MOVQ  8(SP), R11
+	ADDQ  32(SI), R11
 
 moved:
 	DECQ 32(SP)
@@ -6033,61 +7980,76 @@ moved:
 // func fewAVX512P7(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·fewAVX512P7(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	LEAQ (DX)(CX*2), BX
-	MOVQ in+16(FP), SI
-	MOVQ res+40(FP), DI
-	MOVQ out+48(FP), R8
-	MOVQ lines+64(FP), R11
-	MOVQ R11, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	LEAQ (R9)(DI*2), R10
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R11
+	MOVQ out+48(FP), R12
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ SI, (SP)
-	MOVQ DI, 8(SP)
-	MOVQ R8, 16(SP)
-	MOVQ count+56(FP), R11
-	MOVQ R11, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R11, 8(SP)
+	MOVQ R12, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R11
-	VMOVDQU32 320(R11), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	VMOVDQA32 Z0, Z3
-	VMOVDQA32 Z0, Z4
-	VMOVDQA32 Z0, Z5
-	VMOVDQA32 Z0, Z6
-	MOVQ      taps+8(FP), R9
-	MOVQ      w+24(FP), R10
-	MOVQ      (AX), R11
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	VMOVDQA32     Z0, Z3
+	VMOVDQA32     Z0, Z4
+	VMOVDQA32     Z0, Z5
+	VMOVDQA32     Z0, Z6
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R13
+	ADDQ          AX, R13
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z7
+	VPDPWSSD.BCST (R13), Z7, Z0
+	VPDPWSSD.BCST (R13)(DI*1), Z7, Z1
+	VPDPWSSD.BCST (R13)(DI*2), Z7, Z2
+	VPDPWSSD.BCST (R13)(R8*1), Z7, Z3
+	VPDPWSSD.BCST (R13)(DI*4), Z7, Z4
+	VPDPWSSD.BCST (R13)(R9*1), Z7, Z5
+	VPDPWSSD.BCST (R13)(R8*2), Z7, Z6
+	JMP           rest
 
 tap:
-	MOVQ          (R9), R12
-	ADDQ          SI, R12
-	VMOVDQU32     (R10), Z7
-	VPDPWSSD.BCST (R12), Z7, Z0
-	VPDPWSSD.BCST (R12)(CX*1), Z7, Z1
-	VPDPWSSD.BCST (R12)(CX*2), Z7, Z2
-	VPDPWSSD.BCST (R12)(DX*1), Z7, Z3
-	VPDPWSSD.BCST (R12)(CX*4), Z7, Z4
-	VPDPWSSD.BCST (R12)(BX*1), Z7, Z5
-	VPDPWSSD.BCST (R12)(DX*2), Z7, Z6
-	VMOVDQU32     64(R10), Z7
-	VPDPWSSD.BCST 4(R12), Z7, Z0
-	VPDPWSSD.BCST 4(R12)(CX*1), Z7, Z1
-	VPDPWSSD.BCST 4(R12)(CX*2), Z7, Z2
-	VPDPWSSD.BCST 4(R12)(DX*1), Z7, Z3
-	VPDPWSSD.BCST 4(R12)(CX*4), Z7, Z4
-	VPDPWSSD.BCST 4(R12)(BX*1), Z7, Z5
-	VPDPWSSD.BCST 4(R12)(DX*2), Z7, Z6
-	ADDQ          $+128, R10
-	ADDQ          $0x08, R9
-	DECQ          R11
+	MOVQ          (CX), R13
+	ADDQ          AX, R13
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z7
+	VPDPWSSD.BCST (R13), Z7, Z0
+	VPDPWSSD.BCST (R13)(DI*1), Z7, Z1
+	VPDPWSSD.BCST (R13)(DI*2), Z7, Z2
+	VPDPWSSD.BCST (R13)(R8*1), Z7, Z3
+	VPDPWSSD.BCST (R13)(DI*4), Z7, Z4
+	VPDPWSSD.BCST (R13)(R9*1), Z7, Z5
+	VPDPWSSD.BCST (R13)(R8*2), Z7, Z6
+
+rest:
+	VMOVDQU32     64(DX), Z7
+	VPDPWSSD.BCST 4(R13), Z7, Z0
+	VPDPWSSD.BCST 4(R13)(DI*1), Z7, Z1
+	VPDPWSSD.BCST 4(R13)(DI*2), Z7, Z2
+	VPDPWSSD.BCST 4(R13)(R8*1), Z7, Z3
+	VPDPWSSD.BCST 4(R13)(DI*4), Z7, Z4
+	VPDPWSSD.BCST 4(R13)(R9*1), Z7, Z5
+	VPDPWSSD.BCST 4(R13)(R8*2), Z7, Z6
+	ADDQ          $+128, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R11
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
@@ -6096,8 +8058,8 @@ tap:
 	VCVTDQ2PS     Z4, Z4
 	VCVTDQ2PS     Z5, Z5
 	VCVTDQ2PS     Z6, Z6
-	VMOVUPS       (R11), Z7
-	VMOVUPS       64(R11), Z8
+	VMOVUPS       (BX), Z7
+	VMOVUPS       64(BX), Z8
 	VFMADD213PS   Z8, Z7, Z0
 	VFMADD213PS   Z8, Z7, Z1
 	VFMADD213PS   Z8, Z7, Z2
@@ -6105,10 +8067,10 @@ tap:
 	VFMADD213PS   Z8, Z7, Z4
 	VFMADD213PS   Z8, Z7, Z5
 	VFMADD213PS   Z8, Z7, Z6
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R11), Z7
-	VMOVUPS       192(R11), Z8
+	VMOVUPS       128(BX), Z7
+	VMOVUPS       192(BX), Z8
 	VFMADD213PS   Z8, Z7, Z0
 	VFMADD213PS   Z8, Z7, Z1
 	VFMADD213PS   Z8, Z7, Z2
@@ -6118,20 +8080,22 @@ tap:
 	VFMADD213PS   Z8, Z7, Z6
 
 scaled:
-	TESTQ  DI, DI
+	TESTQ  R11, R11
 	JZ     added
-	VADDPS (DI), Z0, Z0
-	VADDPS 64(DI), Z1, Z1
-	VADDPS 128(DI), Z2, Z2
-	VADDPS 192(DI), Z3, Z3
-	VADDPS 256(DI), Z4, Z4
-	VADDPS 320(DI), Z5, Z5
-	VADDPS 384(DI), Z6, Z6
-	ADDQ   $+448, DI
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	VADDPS 128(R11), Z2, Z2
+	VADDPS 192(R11), Z3, Z3
+	VADDPS 256(R11), Z4, Z4
+	VADDPS 320(R11), Z5, Z5
+	VADDPS 384(R11), Z6, Z6
+	ADDQ   $+448, R11
 
 added:
-	VBROADCASTSS 72(AX), Z7
-	VBROADCASTSS 76(AX), Z8
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z7
+	VBROADCASTSS 92(SI), Z8
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
 	VMAXPS       Z1, Z7, Z1
@@ -6146,9 +8110,9 @@ added:
 	VMINPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z7, Z6
 	VMINPS       Z6, Z8, Z6
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R11), Z7
+	VMOVUPS      256(BX), Z7
 	VPANDD       Z7, Z0, Z0
 	VPANDD       Z7, Z1, Z1
 	VPANDD       Z7, Z2, Z2
@@ -6158,23 +8122,23 @@ added:
 	VPANDD       Z7, Z6, Z6
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, 64(R8)
-	VMOVUPS Z2, 128(R8)
-	VMOVUPS Z3, 192(R8)
-	VMOVUPS Z4, 256(R8)
-	VMOVUPS Z5, 320(R8)
-	VMOVUPS Z6, 384(R8)
-	ADDQ    $+448, R8
+	VMOVUPS Z0, (R12)
+	VMOVUPS Z1, 64(R12)
+	VMOVUPS Z2, 128(R12)
+	VMOVUPS Z3, 192(R12)
+	VMOVUPS Z4, 256(R12)
+	VMOVUPS Z5, 320(R12)
+	VMOVUPS Z6, 384(R12)
+	ADDQ    $+448, R12
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z7
-	VBROADCASTSS 84(AX), Z8
+	VBROADCASTSS 96(SI), Z7
+	VBROADCASTSS 100(SI), Z8
 	VMULPS       Z8, Z0, Z9
 	VFMADD231PS  Z7, Z0, Z9
 	VCVTPS2DQ    Z9, Z0
@@ -6196,35 +8160,43 @@ quantise:
 	VMULPS       Z8, Z6, Z9
 	VFMADD231PS  Z7, Z6, Z9
 	VCVTPS2DQ    Z9, Z6
-	VPBROADCASTD 88(AX), Z9
-	VPMAXSD      Z9, Z0, Z0
-	VPMOVSDW     Z0, (R8)
-	VPMAXSD      Z9, Z1, Z1
-	VPMOVSDW     Z1, 32(R8)
-	VPMAXSD      Z9, Z2, Z2
-	VPMOVSDW     Z2, 64(R8)
-	VPMAXSD      Z9, Z3, Z3
-	VPMOVSDW     Z3, 96(R8)
-	VPMAXSD      Z9, Z4, Z4
-	VPMOVSDW     Z4, 128(R8)
-	VPMAXSD      Z9, Z5, Z5
-	VPMOVSDW     Z5, 160(R8)
-	VPMAXSD      Z9, Z6, Z6
-	VPMOVSDW     Z6, 192(R8)
-	ADDQ         $+224, R8
+	VPBROADCASTD 104(SI), Z7
+	VPBROADCASTD 108(SI), Z8
+	VPMAXSD      Z7, Z0, Z0
+	VPMINSD      Z8, Z0, Z0
+	VPMOVSDW     Z0, (R12)
+	VPMAXSD      Z7, Z1, Z1
+	VPMINSD      Z8, Z1, Z1
+	VPMOVSDW     Z1, 32(R12)
+	VPMAXSD      Z7, Z2, Z2
+	VPMINSD      Z8, Z2, Z2
+	VPMOVSDW     Z2, 64(R12)
+	VPMAXSD      Z7, Z3, Z3
+	VPMINSD      Z8, Z3, Z3
+	VPMOVSDW     Z3, 96(R12)
+	VPMAXSD      Z7, Z4, Z4
+	VPMINSD      Z8, Z4, Z4
+	VPMOVSDW     Z4, 128(R12)
+	VPMAXSD      Z7, Z5, Z5
+	VPMINSD      Z8, Z5, Z5
+	VPMOVSDW     Z5, 160(R12)
+	VPMAXSD      Z7, Z6, Z6
+	VPMINSD      Z8, Z6, Z6
+	VPMOVSDW     Z6, 192(R12)
+	ADDQ         $+224, R12
 
 stored:
-	ADDQ  16(AX), SI
+	LEAQ  (AX)(R10*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), SI
-	ADDQ  24(AX), SI
-	MOVQ  16(SP), R8
-	ADDQ  40(AX), R8
-	TESTQ DI, DI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R12
+	ADDQ  40(SI), R12
+	TESTQ R11, R11
 	JZ    moved
-	MOVQ  8(SP), DI
-	ADDQ  32(AX), DI
+	MOVQ  8(SP), R11
+	ADDQ  32(SI), R11
 
 moved:
 	DECQ 32(SP)
@@ -6235,83 +8207,98 @@ moved:
 // func denseAVX512P8(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·denseAVX512P8(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	LEAQ (DX)(CX*2), BX
-	LEAQ (BX)(CX*2), SI
-	MOVQ in+16(FP), DI
-	MOVQ res+40(FP), R8
-	MOVQ out+48(FP), R9
-	MOVQ lines+64(FP), R12
-	MOVQ R12, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	LEAQ (R9)(DI*2), R10
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R11
+	MOVQ out+48(FP), R12
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DI, (SP)
-	MOVQ R8, 8(SP)
-	MOVQ R9, 16(SP)
-	MOVQ count+56(FP), R12
-	MOVQ R12, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R11, 8(SP)
+	MOVQ R12, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R12
-	VMOVDQU32 320(R12), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	VMOVDQA32 Z0, Z3
-	VMOVDQA32 Z0, Z4
-	VMOVDQA32 Z0, Z5
-	VMOVDQA32 Z0, Z6
-	VMOVDQA32 Z0, Z7
-	MOVQ      taps+8(FP), R10
-	MOVQ      w+24(FP), R11
-	MOVQ      (AX), R12
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	VMOVDQA32     Z0, Z3
+	VMOVDQA32     Z0, Z4
+	VMOVDQA32     Z0, Z5
+	VMOVDQA32     Z0, Z6
+	VMOVDQA32     Z0, Z7
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R13
+	ADDQ          AX, R13
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z8
+	VPDPWSSD.BCST (R13), Z8, Z0
+	VPDPWSSD.BCST (R13)(DI*1), Z8, Z1
+	VPDPWSSD.BCST (R13)(DI*2), Z8, Z2
+	VPDPWSSD.BCST (R13)(R8*1), Z8, Z3
+	VPDPWSSD.BCST (R13)(DI*4), Z8, Z4
+	VPDPWSSD.BCST (R13)(R9*1), Z8, Z5
+	VPDPWSSD.BCST (R13)(R8*2), Z8, Z6
+	VPDPWSSD.BCST (R13)(R10*1), Z8, Z7
+	JMP           rest
 
 tap:
-	MOVQ          (R10), R13
-	ADDQ          DI, R13
-	VMOVDQU32     (R11), Z8
+	MOVQ          (CX), R13
+	ADDQ          AX, R13
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z8
 	VPDPWSSD.BCST (R13), Z8, Z0
-	VPDPWSSD.BCST (R13)(CX*1), Z8, Z1
-	VPDPWSSD.BCST (R13)(CX*2), Z8, Z2
-	VPDPWSSD.BCST (R13)(DX*1), Z8, Z3
-	VPDPWSSD.BCST (R13)(CX*4), Z8, Z4
-	VPDPWSSD.BCST (R13)(BX*1), Z8, Z5
-	VPDPWSSD.BCST (R13)(DX*2), Z8, Z6
-	VPDPWSSD.BCST (R13)(SI*1), Z8, Z7
-	VMOVDQU32     64(R11), Z8
+	VPDPWSSD.BCST (R13)(DI*1), Z8, Z1
+	VPDPWSSD.BCST (R13)(DI*2), Z8, Z2
+	VPDPWSSD.BCST (R13)(R8*1), Z8, Z3
+	VPDPWSSD.BCST (R13)(DI*4), Z8, Z4
+	VPDPWSSD.BCST (R13)(R9*1), Z8, Z5
+	VPDPWSSD.BCST (R13)(R8*2), Z8, Z6
+	VPDPWSSD.BCST (R13)(R10*1), Z8, Z7
+
+rest:
+	VMOVDQU32     64(DX), Z8
 	VPDPWSSD.BCST 4(R13), Z8, Z0
-	VPDPWSSD.BCST 4(R13)(CX*1), Z8, Z1
-	VPDPWSSD.BCST 4(R13)(CX*2), Z8, Z2
-	VPDPWSSD.BCST 4(R13)(DX*1), Z8, Z3
-	VPDPWSSD.BCST 4(R13)(CX*4), Z8, Z4
-	VPDPWSSD.BCST 4(R13)(BX*1), Z8, Z5
-	VPDPWSSD.BCST 4(R13)(DX*2), Z8, Z6
-	VPDPWSSD.BCST 4(R13)(SI*1), Z8, Z7
-	VMOVDQU32     128(R11), Z8
+	VPDPWSSD.BCST 4(R13)(DI*1), Z8, Z1
+	VPDPWSSD.BCST 4(R13)(DI*2), Z8, Z2
+	VPDPWSSD.BCST 4(R13)(R8*1), Z8, Z3
+	VPDPWSSD.BCST 4(R13)(DI*4), Z8, Z4
+	VPDPWSSD.BCST 4(R13)(R9*1), Z8, Z5
+	VPDPWSSD.BCST 4(R13)(R8*2), Z8, Z6
+	VPDPWSSD.BCST 4(R13)(R10*1), Z8, Z7
+	VMOVDQU32     128(DX), Z8
 	VPDPWSSD.BCST 8(R13), Z8, Z0
-	VPDPWSSD.BCST 8(R13)(CX*1), Z8, Z1
-	VPDPWSSD.BCST 8(R13)(CX*2), Z8, Z2
-	VPDPWSSD.BCST 8(R13)(DX*1), Z8, Z3
-	VPDPWSSD.BCST 8(R13)(CX*4), Z8, Z4
-	VPDPWSSD.BCST 8(R13)(BX*1), Z8, Z5
-	VPDPWSSD.BCST 8(R13)(DX*2), Z8, Z6
-	VPDPWSSD.BCST 8(R13)(SI*1), Z8, Z7
-	VMOVDQU32     192(R11), Z8
+	VPDPWSSD.BCST 8(R13)(DI*1), Z8, Z1
+	VPDPWSSD.BCST 8(R13)(DI*2), Z8, Z2
+	VPDPWSSD.BCST 8(R13)(R8*1), Z8, Z3
+	VPDPWSSD.BCST 8(R13)(DI*4), Z8, Z4
+	VPDPWSSD.BCST 8(R13)(R9*1), Z8, Z5
+	VPDPWSSD.BCST 8(R13)(R8*2), Z8, Z6
+	VPDPWSSD.BCST 8(R13)(R10*1), Z8, Z7
+	VMOVDQU32     192(DX), Z8
 	VPDPWSSD.BCST 12(R13), Z8, Z0
-	VPDPWSSD.BCST 12(R13)(CX*1), Z8, Z1
-	VPDPWSSD.BCST 12(R13)(CX*2), Z8, Z2
-	VPDPWSSD.BCST 12(R13)(DX*1), Z8, Z3
-	VPDPWSSD.BCST 12(R13)(CX*4), Z8, Z4
-	VPDPWSSD.BCST 12(R13)(BX*1), Z8, Z5
-	VPDPWSSD.BCST 12(R13)(DX*2), Z8, Z6
-	VPDPWSSD.BCST 12(R13)(SI*1), Z8, Z7
-	ADDQ          $+256, R11
-	ADDQ          $0x08, R10
-	DECQ          R12
+	VPDPWSSD.BCST 12(R13)(DI*1), Z8, Z1
+	VPDPWSSD.BCST 12(R13)(DI*2), Z8, Z2
+	VPDPWSSD.BCST 12(R13)(R8*1), Z8, Z3
+	VPDPWSSD.BCST 12(R13)(DI*4), Z8, Z4
+	VPDPWSSD.BCST 12(R13)(R9*1), Z8, Z5
+	VPDPWSSD.BCST 12(R13)(R8*2), Z8, Z6
+	VPDPWSSD.BCST 12(R13)(R10*1), Z8, Z7
+	ADDQ          $+256, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R12
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
@@ -6321,8 +8308,8 @@ tap:
 	VCVTDQ2PS     Z5, Z5
 	VCVTDQ2PS     Z6, Z6
 	VCVTDQ2PS     Z7, Z7
-	VMOVUPS       (R12), Z8
-	VMOVUPS       64(R12), Z9
+	VMOVUPS       (BX), Z8
+	VMOVUPS       64(BX), Z9
 	VFMADD213PS   Z9, Z8, Z0
 	VFMADD213PS   Z9, Z8, Z1
 	VFMADD213PS   Z9, Z8, Z2
@@ -6331,10 +8318,10 @@ tap:
 	VFMADD213PS   Z9, Z8, Z5
 	VFMADD213PS   Z9, Z8, Z6
 	VFMADD213PS   Z9, Z8, Z7
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R12), Z8
-	VMOVUPS       192(R12), Z9
+	VMOVUPS       128(BX), Z8
+	VMOVUPS       192(BX), Z9
 	VFMADD213PS   Z9, Z8, Z0
 	VFMADD213PS   Z9, Z8, Z1
 	VFMADD213PS   Z9, Z8, Z2
@@ -6345,21 +8332,23 @@ tap:
 	VFMADD213PS   Z9, Z8, Z7
 
 scaled:
-	TESTQ  R8, R8
+	TESTQ  R11, R11
 	JZ     added
-	VADDPS (R8), Z0, Z0
-	VADDPS 64(R8), Z1, Z1
-	VADDPS 128(R8), Z2, Z2
-	VADDPS 192(R8), Z3, Z3
-	VADDPS 256(R8), Z4, Z4
-	VADDPS 320(R8), Z5, Z5
-	VADDPS 384(R8), Z6, Z6
-	VADDPS 448(R8), Z7, Z7
-	ADDQ   $+512, R8
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	VADDPS 128(R11), Z2, Z2
+	VADDPS 192(R11), Z3, Z3
+	VADDPS 256(R11), Z4, Z4
+	VADDPS 320(R11), Z5, Z5
+	VADDPS 384(R11), Z6, Z6
+	VADDPS 448(R11), Z7, Z7
+	ADDQ   $+512, R11
 
 added:
-	VBROADCASTSS 72(AX), Z8
-	VBROADCASTSS 76(AX), Z9
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z8
+	VBROADCASTSS 92(SI), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -6376,9 +8365,9 @@ added:
 	VMINPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z8, Z7
 	VMINPS       Z7, Z9, Z7
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R12), Z8
+	VMOVUPS      256(BX), Z8
 	VPANDD       Z8, Z0, Z0
 	VPANDD       Z8, Z1, Z1
 	VPANDD       Z8, Z2, Z2
@@ -6389,24 +8378,24 @@ added:
 	VPANDD       Z8, Z7, Z7
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, 64(R9)
-	VMOVUPS Z2, 128(R9)
-	VMOVUPS Z3, 192(R9)
-	VMOVUPS Z4, 256(R9)
-	VMOVUPS Z5, 320(R9)
-	VMOVUPS Z6, 384(R9)
-	VMOVUPS Z7, 448(R9)
-	ADDQ    $+512, R9
+	VMOVUPS Z0, (R12)
+	VMOVUPS Z1, 64(R12)
+	VMOVUPS Z2, 128(R12)
+	VMOVUPS Z3, 192(R12)
+	VMOVUPS Z4, 256(R12)
+	VMOVUPS Z5, 320(R12)
+	VMOVUPS Z6, 384(R12)
+	VMOVUPS Z7, 448(R12)
+	ADDQ    $+512, R12
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z8
-	VBROADCASTSS 84(AX), Z9
+	VBROADCASTSS 96(SI), Z8
+	VBROADCASTSS 100(SI), Z9
 	VMULPS       Z9, Z0, Z10
 	VFMADD231PS  Z8, Z0, Z10
 	VCVTPS2DQ    Z10, Z0
@@ -6431,37 +8420,46 @@ quantise:
 	VMULPS       Z9, Z7, Z10
 	VFMADD231PS  Z8, Z7, Z10
 	VCVTPS2DQ    Z10, Z7
-	VPBROADCASTD 88(AX), Z10
-	VPMAXSD      Z10, Z0, Z0
-	VPMOVSDW     Z0, (R9)
-	VPMAXSD      Z10, Z1, Z1
-	VPMOVSDW     Z1, 32(R9)
-	VPMAXSD      Z10, Z2, Z2
-	VPMOVSDW     Z2, 64(R9)
-	VPMAXSD      Z10, Z3, Z3
-	VPMOVSDW     Z3, 96(R9)
-	VPMAXSD      Z10, Z4, Z4
-	VPMOVSDW     Z4, 128(R9)
-	VPMAXSD      Z10, Z5, Z5
-	VPMOVSDW     Z5, 160(R9)
-	VPMAXSD      Z10, Z6, Z6
-	VPMOVSDW     Z6, 192(R9)
-	VPMAXSD      Z10, Z7, Z7
-	VPMOVSDW     Z7, 224(R9)
-	ADDQ         $+256, R9
+	VPBROADCASTD 104(SI), Z8
+	VPBROADCASTD 108(SI), Z9
+	VPMAXSD      Z8, Z0, Z0
+	VPMINSD      Z9, Z0, Z0
+	VPMOVSDW     Z0, (R12)
+	VPMAXSD      Z8, Z1, Z1
+	VPMINSD      Z9, Z1, Z1
+	VPMOVSDW     Z1, 32(R12)
+	VPMAXSD      Z8, Z2, Z2
+	VPMINSD      Z9, Z2, Z2
+	VPMOVSDW     Z2, 64(R12)
+	VPMAXSD      Z8, Z3, Z3
+	VPMINSD      Z9, Z3, Z3
+	VPMOVSDW     Z3, 96(R12)
+	VPMAXSD      Z8, Z4, Z4
+	VPMINSD      Z9, Z4, Z4
+	VPMOVSDW     Z4, 128(R12)
+	VPMAXSD      Z8, Z5, Z5
+	VPMINSD      Z9, Z5, Z5
+	VPMOVSDW     Z5, 160(R12)
+	VPMAXSD      Z8, Z6, Z6
+	VPMINSD      Z9, Z6, Z6
+	VPMOVSDW     Z6, 192(R12)
+	VPMAXSD      Z8, Z7, Z7
+	VPMINSD      Z9, Z7, Z7
+	VPMOVSDW     Z7, 224(R12)
+	ADDQ         $+256, R12
 
 stored:
-	ADDQ  16(AX), DI
+	LEAQ  (AX)(DI*8), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DI
-	ADDQ  24(AX), DI
-	MOVQ  16(SP), R9
-	ADDQ  40(AX), R9
-	TESTQ R8, R8
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R12
+	ADDQ  40(SI), R12
+	TESTQ R11, R11
 	JZ    moved
-	MOVQ  8(SP), R8
-	ADDQ  32(AX), R8
+	MOVQ  8(SP), R11
+	ADDQ  32(SI), R11
 
 moved:
 	DECQ 32(SP)
@@ -6472,65 +8470,80 @@ moved:
 // func fewAVX512P8(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·fewAVX512P8(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	LEAQ (DX)(CX*2), BX
-	LEAQ (BX)(CX*2), SI
-	MOVQ in+16(FP), DI
-	MOVQ res+40(FP), R8
-	MOVQ out+48(FP), R9
-	MOVQ lines+64(FP), R12
-	MOVQ R12, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	LEAQ (R9)(DI*2), R10
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R11
+	MOVQ out+48(FP), R12
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DI, (SP)
-	MOVQ R8, 8(SP)
-	MOVQ R9, 16(SP)
-	MOVQ count+56(FP), R12
-	MOVQ R12, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R11, 8(SP)
+	MOVQ R12, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R12
-	VMOVDQU32 320(R12), Z0
-	VMOVDQA32 Z0, Z1
-	VMOVDQA32 Z0, Z2
-	VMOVDQA32 Z0, Z3
-	VMOVDQA32 Z0, Z4
-	VMOVDQA32 Z0, Z5
-	VMOVDQA32 Z0, Z6
-	VMOVDQA32 Z0, Z7
-	MOVQ      taps+8(FP), R10
-	MOVQ      w+24(FP), R11
-	MOVQ      (AX), R12
+	MOVQ          epi+32(FP), BX
+	VMOVDQU32     320(BX), Z0
+	VMOVDQA32     Z0, Z1
+	VMOVDQA32     Z0, Z2
+	VMOVDQA32     Z0, Z3
+	VMOVDQA32     Z0, Z4
+	VMOVDQA32     Z0, Z5
+	VMOVDQA32     Z0, Z6
+	VMOVDQA32     Z0, Z7
+	MOVQ          taps+8(FP), CX
+	MOVQ          w+24(FP), DX
+	MOVQ          (SI), BX
+	MOVQ          (CX), R13
+	ADDQ          AX, R13
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z8
+	VPDPWSSD.BCST (R13), Z8, Z0
+	VPDPWSSD.BCST (R13)(DI*1), Z8, Z1
+	VPDPWSSD.BCST (R13)(DI*2), Z8, Z2
+	VPDPWSSD.BCST (R13)(R8*1), Z8, Z3
+	VPDPWSSD.BCST (R13)(DI*4), Z8, Z4
+	VPDPWSSD.BCST (R13)(R9*1), Z8, Z5
+	VPDPWSSD.BCST (R13)(R8*2), Z8, Z6
+	VPDPWSSD.BCST (R13)(R10*1), Z8, Z7
+	JMP           rest
 
 tap:
-	MOVQ          (R10), R13
-	ADDQ          DI, R13
-	VMOVDQU32     (R11), Z8
+	MOVQ          (CX), R13
+	ADDQ          AX, R13
+	ADDQ          $0x08, CX
+	VMOVDQU32     (DX), Z8
 	VPDPWSSD.BCST (R13), Z8, Z0
-	VPDPWSSD.BCST (R13)(CX*1), Z8, Z1
-	VPDPWSSD.BCST (R13)(CX*2), Z8, Z2
-	VPDPWSSD.BCST (R13)(DX*1), Z8, Z3
-	VPDPWSSD.BCST (R13)(CX*4), Z8, Z4
-	VPDPWSSD.BCST (R13)(BX*1), Z8, Z5
-	VPDPWSSD.BCST (R13)(DX*2), Z8, Z6
-	VPDPWSSD.BCST (R13)(SI*1), Z8, Z7
-	VMOVDQU32     64(R11), Z8
+	VPDPWSSD.BCST (R13)(DI*1), Z8, Z1
+	VPDPWSSD.BCST (R13)(DI*2), Z8, Z2
+	VPDPWSSD.BCST (R13)(R8*1), Z8, Z3
+	VPDPWSSD.BCST (R13)(DI*4), Z8, Z4
+	VPDPWSSD.BCST (R13)(R9*1), Z8, Z5
+	VPDPWSSD.BCST (R13)(R8*2), Z8, Z6
+	VPDPWSSD.BCST (R13)(R10*1), Z8, Z7
+
+rest:
+	VMOVDQU32     64(DX), Z8
 	VPDPWSSD.BCST 4(R13), Z8, Z0
-	VPDPWSSD.BCST 4(R13)(CX*1), Z8, Z1
-	VPDPWSSD.BCST 4(R13)(CX*2), Z8, Z2
-	VPDPWSSD.BCST 4(R13)(DX*1), Z8, Z3
-	VPDPWSSD.BCST 4(R13)(CX*4), Z8, Z4
-	VPDPWSSD.BCST 4(R13)(BX*1), Z8, Z5
-	VPDPWSSD.BCST 4(R13)(DX*2), Z8, Z6
-	VPDPWSSD.BCST 4(R13)(SI*1), Z8, Z7
-	ADDQ          $+128, R11
-	ADDQ          $0x08, R10
-	DECQ          R12
+	VPDPWSSD.BCST 4(R13)(DI*1), Z8, Z1
+	VPDPWSSD.BCST 4(R13)(DI*2), Z8, Z2
+	VPDPWSSD.BCST 4(R13)(R8*1), Z8, Z3
+	VPDPWSSD.BCST 4(R13)(DI*4), Z8, Z4
+	VPDPWSSD.BCST 4(R13)(R9*1), Z8, Z5
+	VPDPWSSD.BCST 4(R13)(R8*2), Z8, Z6
+	VPDPWSSD.BCST 4(R13)(R10*1), Z8, Z7
+	ADDQ          $+128, DX
+	DECQ          BX
 	JNZ           tap
-	MOVQ          epi+32(FP), R12
-	CMPQ          64(AX), $0x02
+	MOVQ          epi+32(FP), BX
+	CMPQ          64(SI), $0x02
 	JE            wide
 	VCVTDQ2PS     Z0, Z0
 	VCVTDQ2PS     Z1, Z1
@@ -6540,8 +8553,8 @@ tap:
 	VCVTDQ2PS     Z5, Z5
 	VCVTDQ2PS     Z6, Z6
 	VCVTDQ2PS     Z7, Z7
-	VMOVUPS       (R12), Z8
-	VMOVUPS       64(R12), Z9
+	VMOVUPS       (BX), Z8
+	VMOVUPS       64(BX), Z9
 	VFMADD213PS   Z9, Z8, Z0
 	VFMADD213PS   Z9, Z8, Z1
 	VFMADD213PS   Z9, Z8, Z2
@@ -6550,10 +8563,10 @@ tap:
 	VFMADD213PS   Z9, Z8, Z5
 	VFMADD213PS   Z9, Z8, Z6
 	VFMADD213PS   Z9, Z8, Z7
-	CMPQ          48(AX), $0x00
+	CMPQ          48(SI), $0x00
 	JE            scaled
-	VMOVUPS       128(R12), Z8
-	VMOVUPS       192(R12), Z9
+	VMOVUPS       128(BX), Z8
+	VMOVUPS       192(BX), Z9
 	VFMADD213PS   Z9, Z8, Z0
 	VFMADD213PS   Z9, Z8, Z1
 	VFMADD213PS   Z9, Z8, Z2
@@ -6564,21 +8577,23 @@ tap:
 	VFMADD213PS   Z9, Z8, Z7
 
 scaled:
-	TESTQ  R8, R8
+	TESTQ  R11, R11
 	JZ     added
-	VADDPS (R8), Z0, Z0
-	VADDPS 64(R8), Z1, Z1
-	VADDPS 128(R8), Z2, Z2
-	VADDPS 192(R8), Z3, Z3
-	VADDPS 256(R8), Z4, Z4
-	VADDPS 320(R8), Z5, Z5
-	VADDPS 384(R8), Z6, Z6
-	VADDPS 448(R8), Z7, Z7
-	ADDQ   $+512, R8
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	VADDPS 128(R11), Z2, Z2
+	VADDPS 192(R11), Z3, Z3
+	VADDPS 256(R11), Z4, Z4
+	VADDPS 320(R11), Z5, Z5
+	VADDPS 384(R11), Z6, Z6
+	VADDPS 448(R11), Z7, Z7
+	ADDQ   $+512, R11
 
 added:
-	VBROADCASTSS 72(AX), Z8
-	VBROADCASTSS 76(AX), Z9
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z8
+	VBROADCASTSS 92(SI), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -6595,9 +8610,9 @@ added:
 	VMINPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z8, Z7
 	VMINPS       Z7, Z9, Z7
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R12), Z8
+	VMOVUPS      256(BX), Z8
 	VPANDD       Z8, Z0, Z0
 	VPANDD       Z8, Z1, Z1
 	VPANDD       Z8, Z2, Z2
@@ -6608,24 +8623,24 @@ added:
 	VPANDD       Z8, Z7, Z7
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, 64(R9)
-	VMOVUPS Z2, 128(R9)
-	VMOVUPS Z3, 192(R9)
-	VMOVUPS Z4, 256(R9)
-	VMOVUPS Z5, 320(R9)
-	VMOVUPS Z6, 384(R9)
-	VMOVUPS Z7, 448(R9)
-	ADDQ    $+512, R9
+	VMOVUPS Z0, (R12)
+	VMOVUPS Z1, 64(R12)
+	VMOVUPS Z2, 128(R12)
+	VMOVUPS Z3, 192(R12)
+	VMOVUPS Z4, 256(R12)
+	VMOVUPS Z5, 320(R12)
+	VMOVUPS Z6, 384(R12)
+	VMOVUPS Z7, 448(R12)
+	ADDQ    $+512, R12
 	JMP     stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z8
-	VBROADCASTSS 84(AX), Z9
+	VBROADCASTSS 96(SI), Z8
+	VBROADCASTSS 100(SI), Z9
 	VMULPS       Z9, Z0, Z10
 	VFMADD231PS  Z8, Z0, Z10
 	VCVTPS2DQ    Z10, Z0
@@ -6650,37 +8665,46 @@ quantise:
 	VMULPS       Z9, Z7, Z10
 	VFMADD231PS  Z8, Z7, Z10
 	VCVTPS2DQ    Z10, Z7
-	VPBROADCASTD 88(AX), Z10
-	VPMAXSD      Z10, Z0, Z0
-	VPMOVSDW     Z0, (R9)
-	VPMAXSD      Z10, Z1, Z1
-	VPMOVSDW     Z1, 32(R9)
-	VPMAXSD      Z10, Z2, Z2
-	VPMOVSDW     Z2, 64(R9)
-	VPMAXSD      Z10, Z3, Z3
-	VPMOVSDW     Z3, 96(R9)
-	VPMAXSD      Z10, Z4, Z4
-	VPMOVSDW     Z4, 128(R9)
-	VPMAXSD      Z10, Z5, Z5
-	VPMOVSDW     Z5, 160(R9)
-	VPMAXSD      Z10, Z6, Z6
-	VPMOVSDW     Z6, 192(R9)
-	VPMAXSD      Z10, Z7, Z7
-	VPMOVSDW     Z7, 224(R9)
-	ADDQ         $+256, R9
+	VPBROADCASTD 104(SI), Z8
+	VPBROADCASTD 108(SI), Z9
+	VPMAXSD      Z8, Z0, Z0
+	VPMINSD      Z9, Z0, Z0
+	VPMOVSDW     Z0, (R12)
+	VPMAXSD      Z8, Z1, Z1
+	VPMINSD      Z9, Z1, Z1
+	VPMOVSDW     Z1, 32(R12)
+	VPMAXSD      Z8, Z2, Z2
+	VPMINSD      Z9, Z2, Z2
+	VPMOVSDW     Z2, 64(R12)
+	VPMAXSD      Z8, Z3, Z3
+	VPMINSD      Z9, Z3, Z3
+	VPMOVSDW     Z3, 96(R12)
+	VPMAXSD      Z8, Z4, Z4
+	VPMINSD      Z9, Z4, Z4
+	VPMOVSDW     Z4, 128(R12)
+	VPMAXSD      Z8, Z5, Z5
+	VPMINSD      Z9, Z5, Z5
+	VPMOVSDW     Z5, 160(R12)
+	VPMAXSD      Z8, Z6, Z6
+	VPMINSD      Z9, Z6, Z6
+	VPMOVSDW     Z6, 192(R12)
+	VPMAXSD      Z8, Z7, Z7
+	VPMINSD      Z9, Z7, Z7
+	VPMOVSDW     Z7, 224(R12)
+	ADDQ         $+256, R12
 
 stored:
-	ADDQ  16(AX), DI
+	LEAQ  (AX)(DI*8), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DI
-	ADDQ  24(AX), DI
-	MOVQ  16(SP), R9
-	ADDQ  40(AX), R9
-	TESTQ R8, R8
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R12
+	ADDQ  40(SI), R12
+	TESTQ R11, R11
 	JZ    moved
-	MOVQ  8(SP), R8
-	ADDQ  32(AX), R8
+	MOVQ  8(SP), R11
+	ADDQ  32(SI), R11
 
 moved:
 	DECQ 32(SP)
@@ -6689,105 +8713,117 @@ moved:
 	RET
 
 // func depthAVX512P1(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX2, AVX512F, AVX512VNNI
 TEXT ·depthAVX512P1(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ in+16(FP), CX
-	MOVQ res+40(FP), DX
-	MOVQ out+48(FP), BX
-	MOVQ lines+64(FP), R8
-	MOVQ R8, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ CX, (SP)
-	MOVQ DX, 8(SP)
-	MOVQ BX, 16(SP)
-	MOVQ count+56(FP), R8
-	MOVQ R8, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R8
-	VMOVDQU32 320(R8), Z0
-	MOVQ      taps+8(FP), SI
-	MOVQ      w+24(FP), DI
-	MOVQ      (AX), R8
+	MOVQ      epi+32(FP), BX
+	VMOVDQU32 320(BX), Z0
+	MOVQ      taps+8(FP), CX
+	MOVQ      w+24(FP), DX
+	MOVQ      (SI), BX
+	MOVQ      (CX), R10
+	ADDQ      AX, R10
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z1
+	VPDPWSSD  (R10), Z1, Z0
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JZ        summed
 
 tap:
-	MOVQ        (SI), R9
-	ADDQ        CX, R9
-	MOVQ        8(SI), R10
-	ADDQ        CX, R10
-	VMOVDQU32   (DI), Z1
-	VPMOVZXWD   (R9), Z2
-	VPMOVZXWD   (R10), Z3
-	VPSLLD      $0x10, Z3, Z3
-	VPORD       Z2, Z3, Z3
-	VPDPWSSD    Z1, Z3, Z0
-	ADDQ        $0x40, DI
-	ADDQ        $0x10, SI
-	DECQ        R8
-	JNZ         tap
-	MOVQ        epi+32(FP), R8
-	CMPQ        64(AX), $0x02
+	MOVQ      (CX), R10
+	ADDQ      AX, R10
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z1
+	VPDPWSSD  (R10), Z1, Z0
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JNZ       tap
+
+summed:
+	MOVQ        epi+32(FP), BX
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Z0, Z0
-	VMOVUPS     (R8), Z1
-	VMOVUPS     64(R8), Z2
+	VMOVUPS     (BX), Z1
+	VMOVUPS     64(BX), Z2
 	VFMADD213PS Z2, Z1, Z0
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R8), Z1
-	VMOVUPS     192(R8), Z2
+	VMOVUPS     128(BX), Z1
+	VMOVUPS     192(BX), Z2
 	VFMADD213PS Z2, Z1, Z0
 
 scaled:
-	TESTQ  DX, DX
+	TESTQ  R8, R8
 	JZ     added
-	VADDPS (DX), Z0, Z0
-	ADDQ   $+64, DX
+	VADDPS (R8), Z0, Z0
+	ADDQ   $+64, R8
 
 added:
-	VBROADCASTSS 72(AX), Z1
-	VBROADCASTSS 76(AX), Z2
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z1
+	VBROADCASTSS 92(SI), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R8), Z1
+	VMOVUPS      256(BX), Z1
 	VPANDD       Z1, Z0, Z0
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (BX)
-	ADDQ    $+64, BX
-	JMP     stored
+	VSHUFF64X2 $0xd8, Z0, Z0, Z0
+	VMOVUPS    Z0, (R9)
+	ADDQ       $+64, R9
+	JMP        stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z1
-	VBROADCASTSS 84(AX), Z2
+	VBROADCASTSS 96(SI), Z1
+	VBROADCASTSS 100(SI), Z2
 	VMULPS       Z2, Z0, Z3
 	VFMADD231PS  Z1, Z0, Z3
 	VCVTPS2DQ    Z3, Z0
-	VPBROADCASTD 88(AX), Z3
-	VPMAXSD      Z3, Z0, Z0
-	VPMOVSDW     Z0, (BX)
-	ADDQ         $+32, BX
+	VPBROADCASTD 104(SI), Z1
+	VPBROADCASTD 108(SI), Z2
+	VPMAXSD      Z1, Z0, Z0
+	VPMINSD      Z2, Z0, Z0
+	VPMOVSDW     Z0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VMOVDQU      Y0, (R9)
+	ADDQ         $+32, R9
 
 stored:
-	ADDQ  16(AX), CX
+	LEAQ  (AX)(DI*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), CX
-	ADDQ  24(AX), CX
-	MOVQ  16(SP), BX
-	ADDQ  40(AX), BX
-	TESTQ DX, DX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), DX
-	ADDQ  32(AX), DX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -6796,125 +8832,137 @@ moved:
 	RET
 
 // func depthAVX512P2(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX2, AVX512F, AVX512VNNI
 TEXT ·depthAVX512P2(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R8
+	MOVQ out+48(FP), R9
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R8, 8(SP)
+	MOVQ R9, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R9
-	VMOVDQU32 320(R9), Z0
+	MOVQ      epi+32(FP), BX
+	VMOVDQU32 320(BX), Z0
 	VMOVDQA32 Z0, Z1
-	MOVQ      taps+8(FP), DI
-	MOVQ      w+24(FP), R8
-	MOVQ      (AX), R9
+	MOVQ      taps+8(FP), CX
+	MOVQ      w+24(FP), DX
+	MOVQ      (SI), BX
+	MOVQ      (CX), R10
+	ADDQ      AX, R10
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z2
+	VPDPWSSD  (R10), Z2, Z0
+	VPDPWSSD  (R10)(DI*1), Z2, Z1
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JZ        summed
 
 tap:
-	MOVQ        (DI), R10
-	ADDQ        DX, R10
-	MOVQ        8(DI), R11
-	ADDQ        DX, R11
-	VMOVDQU32   (R8), Z2
-	VPMOVZXWD   (R10), Z3
-	VPMOVZXWD   (R11), Z4
-	VPSLLD      $0x10, Z4, Z4
-	VPORD       Z3, Z4, Z4
-	VPDPWSSD    Z2, Z4, Z0
-	VPMOVZXWD   (R10)(CX*1), Z3
-	VPMOVZXWD   (R11)(CX*1), Z4
-	VPSLLD      $0x10, Z4, Z4
-	VPORD       Z3, Z4, Z4
-	VPDPWSSD    Z2, Z4, Z1
-	ADDQ        $0x40, R8
-	ADDQ        $0x10, DI
-	DECQ        R9
-	JNZ         tap
-	MOVQ        epi+32(FP), R9
-	CMPQ        64(AX), $0x02
+	MOVQ      (CX), R10
+	ADDQ      AX, R10
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z2
+	VPDPWSSD  (R10), Z2, Z0
+	VPDPWSSD  (R10)(DI*1), Z2, Z1
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JNZ       tap
+
+summed:
+	MOVQ        epi+32(FP), BX
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
-	VMOVUPS     (R9), Z2
-	VMOVUPS     64(R9), Z3
+	VMOVUPS     (BX), Z2
+	VMOVUPS     64(BX), Z3
 	VFMADD213PS Z3, Z2, Z0
 	VFMADD213PS Z3, Z2, Z1
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R9), Z2
-	VMOVUPS     192(R9), Z3
+	VMOVUPS     128(BX), Z2
+	VMOVUPS     192(BX), Z3
 	VFMADD213PS Z3, Z2, Z0
 	VFMADD213PS Z3, Z2, Z1
 
 scaled:
-	TESTQ  BX, BX
+	TESTQ  R8, R8
 	JZ     added
-	VADDPS (BX), Z0, Z0
-	VADDPS 64(BX), Z1, Z1
-	ADDQ   $+128, BX
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, Z1
+	ADDQ   $+128, R8
 
 added:
-	VBROADCASTSS 72(AX), Z2
-	VBROADCASTSS 76(AX), Z3
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z2
+	VBROADCASTSS 92(SI), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Z2
+	VMOVUPS      256(BX), Z2
 	VPANDD       Z2, Z0, Z0
 	VPANDD       Z2, Z1, Z1
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	ADDQ    $+128, SI
-	JMP     stored
+	VSHUFF64X2 $0xd8, Z0, Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VSHUFF64X2 $0xd8, Z1, Z1, Z1
+	VMOVUPS    Z1, 64(R9)
+	ADDQ       $+128, R9
+	JMP        stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z2
-	VBROADCASTSS 84(AX), Z3
+	VBROADCASTSS 96(SI), Z2
+	VBROADCASTSS 100(SI), Z3
 	VMULPS       Z3, Z0, Z4
 	VFMADD231PS  Z2, Z0, Z4
 	VCVTPS2DQ    Z4, Z0
 	VMULPS       Z3, Z1, Z4
 	VFMADD231PS  Z2, Z1, Z4
 	VCVTPS2DQ    Z4, Z1
-	VPBROADCASTD 88(AX), Z4
-	VPMAXSD      Z4, Z0, Z0
-	VPMOVSDW     Z0, (SI)
-	VPMAXSD      Z4, Z1, Z1
-	VPMOVSDW     Z1, 32(SI)
-	ADDQ         $+64, SI
+	VPBROADCASTD 104(SI), Z2
+	VPBROADCASTD 108(SI), Z3
+	VPMAXSD      Z2, Z0, Z0
+	VPMINSD      Z3, Z0, Z0
+	VPMOVSDW     Z0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VMOVDQU      Y0, (R9)
+	VPMAXSD      Z2, Z1, Z1
+	VPMINSD      Z3, Z1, Z1
+	VPMOVSDW     Z1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VMOVDQU      Y1, 32(R9)
+	ADDQ         $+64, R9
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(DI*2), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R9
+	ADDQ  40(SI), R9
+	TESTQ R8, R8
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R8
+	ADDQ  32(SI), R8
 
 moved:
 	DECQ 32(SP)
@@ -6923,114 +8971,118 @@ moved:
 	RET
 
 // func depthAVX512P3(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX2, AVX512F, AVX512VNNI
 TEXT ·depthAVX512P3(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ in+16(FP), DX
-	MOVQ res+40(FP), BX
-	MOVQ out+48(FP), SI
-	MOVQ lines+64(FP), R9
-	MOVQ R9, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DX, (SP)
-	MOVQ BX, 8(SP)
-	MOVQ SI, 16(SP)
-	MOVQ count+56(FP), R9
-	MOVQ R9, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R9
-	VMOVDQU32 320(R9), Z0
+	MOVQ      epi+32(FP), BX
+	VMOVDQU32 320(BX), Z0
 	VMOVDQA32 Z0, Z1
 	VMOVDQA32 Z0, Z2
-	MOVQ      taps+8(FP), DI
-	MOVQ      w+24(FP), R8
-	MOVQ      (AX), R9
+	MOVQ      taps+8(FP), CX
+	MOVQ      w+24(FP), DX
+	MOVQ      (SI), BX
+	MOVQ      (CX), R11
+	ADDQ      AX, R11
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z3
+	VPDPWSSD  (R11), Z3, Z0
+	VPDPWSSD  (R11)(DI*1), Z3, Z1
+	VPDPWSSD  (R11)(DI*2), Z3, Z2
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JZ        summed
 
 tap:
-	MOVQ        (DI), R10
-	ADDQ        DX, R10
-	MOVQ        8(DI), R11
-	ADDQ        DX, R11
-	VMOVDQU32   (R8), Z3
-	VPMOVZXWD   (R10), Z4
-	VPMOVZXWD   (R11), Z5
-	VPSLLD      $0x10, Z5, Z5
-	VPORD       Z4, Z5, Z5
-	VPDPWSSD    Z3, Z5, Z0
-	VPMOVZXWD   (R10)(CX*1), Z4
-	VPMOVZXWD   (R11)(CX*1), Z5
-	VPSLLD      $0x10, Z5, Z5
-	VPORD       Z4, Z5, Z5
-	VPDPWSSD    Z3, Z5, Z1
-	VPMOVZXWD   (R10)(CX*2), Z4
-	VPMOVZXWD   (R11)(CX*2), Z5
-	VPSLLD      $0x10, Z5, Z5
-	VPORD       Z4, Z5, Z5
-	VPDPWSSD    Z3, Z5, Z2
-	ADDQ        $0x40, R8
-	ADDQ        $0x10, DI
-	DECQ        R9
-	JNZ         tap
-	MOVQ        epi+32(FP), R9
-	CMPQ        64(AX), $0x02
+	MOVQ      (CX), R11
+	ADDQ      AX, R11
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z3
+	VPDPWSSD  (R11), Z3, Z0
+	VPDPWSSD  (R11)(DI*1), Z3, Z1
+	VPDPWSSD  (R11)(DI*2), Z3, Z2
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JNZ       tap
+
+summed:
+	MOVQ        epi+32(FP), BX
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
 	VCVTDQ2PS   Z2, Z2
-	VMOVUPS     (R9), Z3
-	VMOVUPS     64(R9), Z4
+	VMOVUPS     (BX), Z3
+	VMOVUPS     64(BX), Z4
 	VFMADD213PS Z4, Z3, Z0
 	VFMADD213PS Z4, Z3, Z1
 	VFMADD213PS Z4, Z3, Z2
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R9), Z3
-	VMOVUPS     192(R9), Z4
+	VMOVUPS     128(BX), Z3
+	VMOVUPS     192(BX), Z4
 	VFMADD213PS Z4, Z3, Z0
 	VFMADD213PS Z4, Z3, Z1
 	VFMADD213PS Z4, Z3, Z2
 
 scaled:
-	TESTQ  BX, BX
+	TESTQ  R9, R9
 	JZ     added
-	VADDPS (BX), Z0, Z0
-	VADDPS 64(BX), Z1, Z1
-	VADDPS 128(BX), Z2, Z2
-	ADDQ   $+192, BX
+	VADDPS (R9), Z0, Z0
+	VADDPS 64(R9), Z1, Z1
+	VADDPS 128(R9), Z2, Z2
+	ADDQ   $+192, R9
 
 added:
-	VBROADCASTSS 72(AX), Z3
-	VBROADCASTSS 76(AX), Z4
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z3
+	VBROADCASTSS 92(SI), Z4
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
 	VMAXPS       Z1, Z3, Z1
 	VMINPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z3, Z2
 	VMINPS       Z2, Z4, Z2
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R9), Z3
+	VMOVUPS      256(BX), Z3
 	VPANDD       Z3, Z0, Z0
 	VPANDD       Z3, Z1, Z1
 	VPANDD       Z3, Z2, Z2
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	ADDQ    $+192, SI
-	JMP     stored
+	VSHUFF64X2 $0xd8, Z0, Z0, Z0
+	VMOVUPS    Z0, (R10)
+	VSHUFF64X2 $0xd8, Z1, Z1, Z1
+	VMOVUPS    Z1, 64(R10)
+	VSHUFF64X2 $0xd8, Z2, Z2, Z2
+	VMOVUPS    Z2, 128(R10)
+	ADDQ       $+192, R10
+	JMP        stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z3
-	VBROADCASTSS 84(AX), Z4
+	VBROADCASTSS 96(SI), Z3
+	VBROADCASTSS 100(SI), Z4
 	VMULPS       Z4, Z0, Z5
 	VFMADD231PS  Z3, Z0, Z5
 	VCVTPS2DQ    Z5, Z0
@@ -7040,27 +9092,37 @@ quantise:
 	VMULPS       Z4, Z2, Z5
 	VFMADD231PS  Z3, Z2, Z5
 	VCVTPS2DQ    Z5, Z2
-	VPBROADCASTD 88(AX), Z5
-	VPMAXSD      Z5, Z0, Z0
-	VPMOVSDW     Z0, (SI)
-	VPMAXSD      Z5, Z1, Z1
-	VPMOVSDW     Z1, 32(SI)
-	VPMAXSD      Z5, Z2, Z2
-	VPMOVSDW     Z2, 64(SI)
-	ADDQ         $+96, SI
+	VPBROADCASTD 104(SI), Z3
+	VPBROADCASTD 108(SI), Z4
+	VPMAXSD      Z3, Z0, Z0
+	VPMINSD      Z4, Z0, Z0
+	VPMOVSDW     Z0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VMOVDQU      Y0, (R10)
+	VPMAXSD      Z3, Z1, Z1
+	VPMINSD      Z4, Z1, Z1
+	VPMOVSDW     Z1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VMOVDQU      Y1, 32(R10)
+	VPMAXSD      Z3, Z2, Z2
+	VPMINSD      Z4, Z2, Z2
+	VPMOVSDW     Z2, Y2
+	VPERMQ       $0xd8, Y2, Y2
+	VMOVDQU      Y2, 64(R10)
+	ADDQ         $+96, R10
 
 stored:
-	ADDQ  16(AX), DX
+	LEAQ  (AX)(R8*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DX
-	ADDQ  24(AX), DX
-	MOVQ  16(SP), SI
-	ADDQ  40(AX), SI
-	TESTQ BX, BX
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), BX
-	ADDQ  32(AX), BX
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
 
 moved:
 	DECQ 32(SP)
@@ -7069,98 +9131,95 @@ moved:
 	RET
 
 // func depthAVX512P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX2, AVX512F, AVX512VNNI
 TEXT ·depthAVX512P4(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ in+16(FP), BX
-	MOVQ res+40(FP), SI
-	MOVQ out+48(FP), DI
-	MOVQ lines+64(FP), R10
-	MOVQ R10, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R9
+	MOVQ out+48(FP), R10
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ BX, (SP)
-	MOVQ SI, 8(SP)
-	MOVQ DI, 16(SP)
-	MOVQ count+56(FP), R10
-	MOVQ R10, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R10
-	VMOVDQU32 320(R10), Z0
+	MOVQ      epi+32(FP), BX
+	VMOVDQU32 320(BX), Z0
 	VMOVDQA32 Z0, Z1
 	VMOVDQA32 Z0, Z2
 	VMOVDQA32 Z0, Z3
-	MOVQ      taps+8(FP), R8
-	MOVQ      w+24(FP), R9
-	MOVQ      (AX), R10
+	MOVQ      taps+8(FP), CX
+	MOVQ      w+24(FP), DX
+	MOVQ      (SI), BX
+	MOVQ      (CX), R11
+	ADDQ      AX, R11
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z4
+	VPDPWSSD  (R11), Z4, Z0
+	VPDPWSSD  (R11)(DI*1), Z4, Z1
+	VPDPWSSD  (R11)(DI*2), Z4, Z2
+	VPDPWSSD  (R11)(R8*1), Z4, Z3
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JZ        summed
 
 tap:
-	MOVQ        (R8), R11
-	ADDQ        BX, R11
-	MOVQ        8(R8), R12
-	ADDQ        BX, R12
-	VMOVDQU32   (R9), Z4
-	VPMOVZXWD   (R11), Z5
-	VPMOVZXWD   (R12), Z6
-	VPSLLD      $0x10, Z6, Z6
-	VPORD       Z5, Z6, Z6
-	VPDPWSSD    Z4, Z6, Z0
-	VPMOVZXWD   (R11)(CX*1), Z5
-	VPMOVZXWD   (R12)(CX*1), Z6
-	VPSLLD      $0x10, Z6, Z6
-	VPORD       Z5, Z6, Z6
-	VPDPWSSD    Z4, Z6, Z1
-	VPMOVZXWD   (R11)(CX*2), Z5
-	VPMOVZXWD   (R12)(CX*2), Z6
-	VPSLLD      $0x10, Z6, Z6
-	VPORD       Z5, Z6, Z6
-	VPDPWSSD    Z4, Z6, Z2
-	VPMOVZXWD   (R11)(DX*1), Z5
-	VPMOVZXWD   (R12)(DX*1), Z6
-	VPSLLD      $0x10, Z6, Z6
-	VPORD       Z5, Z6, Z6
-	VPDPWSSD    Z4, Z6, Z3
-	ADDQ        $0x40, R9
-	ADDQ        $0x10, R8
-	DECQ        R10
-	JNZ         tap
-	MOVQ        epi+32(FP), R10
-	CMPQ        64(AX), $0x02
+	MOVQ      (CX), R11
+	ADDQ      AX, R11
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z4
+	VPDPWSSD  (R11), Z4, Z0
+	VPDPWSSD  (R11)(DI*1), Z4, Z1
+	VPDPWSSD  (R11)(DI*2), Z4, Z2
+	VPDPWSSD  (R11)(R8*1), Z4, Z3
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JNZ       tap
+
+summed:
+	MOVQ        epi+32(FP), BX
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
 	VCVTDQ2PS   Z2, Z2
 	VCVTDQ2PS   Z3, Z3
-	VMOVUPS     (R10), Z4
-	VMOVUPS     64(R10), Z5
+	VMOVUPS     (BX), Z4
+	VMOVUPS     64(BX), Z5
 	VFMADD213PS Z5, Z4, Z0
 	VFMADD213PS Z5, Z4, Z1
 	VFMADD213PS Z5, Z4, Z2
 	VFMADD213PS Z5, Z4, Z3
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R10), Z4
-	VMOVUPS     192(R10), Z5
+	VMOVUPS     128(BX), Z4
+	VMOVUPS     192(BX), Z5
 	VFMADD213PS Z5, Z4, Z0
 	VFMADD213PS Z5, Z4, Z1
 	VFMADD213PS Z5, Z4, Z2
 	VFMADD213PS Z5, Z4, Z3
 
 scaled:
-	TESTQ  SI, SI
+	TESTQ  R9, R9
 	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS 64(SI), Z1, Z1
-	VADDPS 128(SI), Z2, Z2
-	VADDPS 192(SI), Z3, Z3
-	ADDQ   $+256, SI
+	VADDPS (R9), Z0, Z0
+	VADDPS 64(R9), Z1, Z1
+	VADDPS 128(R9), Z2, Z2
+	VADDPS 192(R9), Z3, Z3
+	ADDQ   $+256, R9
 
 added:
-	VBROADCASTSS 72(AX), Z4
-	VBROADCASTSS 76(AX), Z5
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z4
+	VBROADCASTSS 92(SI), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -7169,29 +9228,33 @@ added:
 	VMINPS       Z2, Z5, Z2
 	VMAXPS       Z3, Z4, Z3
 	VMINPS       Z3, Z5, Z3
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R10), Z4
+	VMOVUPS      256(BX), Z4
 	VPANDD       Z4, Z0, Z0
 	VPANDD       Z4, Z1, Z1
 	VPANDD       Z4, Z2, Z2
 	VPANDD       Z4, Z3, Z3
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	VMOVUPS Z2, 128(DI)
-	VMOVUPS Z3, 192(DI)
-	ADDQ    $+256, DI
-	JMP     stored
+	VSHUFF64X2 $0xd8, Z0, Z0, Z0
+	VMOVUPS    Z0, (R10)
+	VSHUFF64X2 $0xd8, Z1, Z1, Z1
+	VMOVUPS    Z1, 64(R10)
+	VSHUFF64X2 $0xd8, Z2, Z2, Z2
+	VMOVUPS    Z2, 128(R10)
+	VSHUFF64X2 $0xd8, Z3, Z3, Z3
+	VMOVUPS    Z3, 192(R10)
+	ADDQ       $+256, R10
+	JMP        stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z4
-	VBROADCASTSS 84(AX), Z5
+	VBROADCASTSS 96(SI), Z4
+	VBROADCASTSS 100(SI), Z5
 	VMULPS       Z5, Z0, Z6
 	VFMADD231PS  Z4, Z0, Z6
 	VCVTPS2DQ    Z6, Z0
@@ -7204,29 +9267,42 @@ quantise:
 	VMULPS       Z5, Z3, Z6
 	VFMADD231PS  Z4, Z3, Z6
 	VCVTPS2DQ    Z6, Z3
-	VPBROADCASTD 88(AX), Z6
-	VPMAXSD      Z6, Z0, Z0
-	VPMOVSDW     Z0, (DI)
-	VPMAXSD      Z6, Z1, Z1
-	VPMOVSDW     Z1, 32(DI)
-	VPMAXSD      Z6, Z2, Z2
-	VPMOVSDW     Z2, 64(DI)
-	VPMAXSD      Z6, Z3, Z3
-	VPMOVSDW     Z3, 96(DI)
-	ADDQ         $+128, DI
+	VPBROADCASTD 104(SI), Z4
+	VPBROADCASTD 108(SI), Z5
+	VPMAXSD      Z4, Z0, Z0
+	VPMINSD      Z5, Z0, Z0
+	VPMOVSDW     Z0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VMOVDQU      Y0, (R10)
+	VPMAXSD      Z4, Z1, Z1
+	VPMINSD      Z5, Z1, Z1
+	VPMOVSDW     Z1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VMOVDQU      Y1, 32(R10)
+	VPMAXSD      Z4, Z2, Z2
+	VPMINSD      Z5, Z2, Z2
+	VPMOVSDW     Z2, Y2
+	VPERMQ       $0xd8, Y2, Y2
+	VMOVDQU      Y2, 64(R10)
+	VPMAXSD      Z4, Z3, Z3
+	VPMINSD      Z5, Z3, Z3
+	VPMOVSDW     Z3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VMOVDQU      Y3, 96(R10)
+	ADDQ         $+128, R10
 
 stored:
-	ADDQ  16(AX), BX
+	LEAQ  (AX)(DI*4), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), BX
-	ADDQ  24(AX), BX
-	MOVQ  16(SP), DI
-	ADDQ  40(AX), DI
-	TESTQ SI, SI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R10
+	ADDQ  40(SI), R10
+	TESTQ R9, R9
 	JZ    moved
-	MOVQ  8(SP), SI
-	ADDQ  32(AX), SI
+	MOVQ  8(SP), R9
+	ADDQ  32(SI), R9
 
 moved:
 	DECQ 32(SP)
@@ -7235,89 +9311,82 @@ moved:
 	RET
 
 // func depthAVX512P5(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX2, AVX512F, AVX512VNNI
 TEXT ·depthAVX512P5(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ in+16(FP), BX
-	MOVQ res+40(FP), SI
-	MOVQ out+48(FP), DI
-	MOVQ lines+64(FP), R10
-	MOVQ R10, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ BX, (SP)
-	MOVQ SI, 8(SP)
-	MOVQ DI, 16(SP)
-	MOVQ count+56(FP), R10
-	MOVQ R10, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R10
-	VMOVDQU32 320(R10), Z0
+	MOVQ      epi+32(FP), BX
+	VMOVDQU32 320(BX), Z0
 	VMOVDQA32 Z0, Z1
 	VMOVDQA32 Z0, Z2
 	VMOVDQA32 Z0, Z3
 	VMOVDQA32 Z0, Z4
-	MOVQ      taps+8(FP), R8
-	MOVQ      w+24(FP), R9
-	MOVQ      (AX), R10
+	MOVQ      taps+8(FP), CX
+	MOVQ      w+24(FP), DX
+	MOVQ      (SI), BX
+	MOVQ      (CX), R12
+	ADDQ      AX, R12
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z5
+	VPDPWSSD  (R12), Z5, Z0
+	VPDPWSSD  (R12)(DI*1), Z5, Z1
+	VPDPWSSD  (R12)(DI*2), Z5, Z2
+	VPDPWSSD  (R12)(R8*1), Z5, Z3
+	VPDPWSSD  (R12)(DI*4), Z5, Z4
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JZ        summed
 
 tap:
-	MOVQ        (R8), R11
-	ADDQ        BX, R11
-	MOVQ        8(R8), R12
-	ADDQ        BX, R12
-	VMOVDQU32   (R9), Z5
-	VPMOVZXWD   (R11), Z6
-	VPMOVZXWD   (R12), Z7
-	VPSLLD      $0x10, Z7, Z7
-	VPORD       Z6, Z7, Z7
-	VPDPWSSD    Z5, Z7, Z0
-	VPMOVZXWD   (R11)(CX*1), Z6
-	VPMOVZXWD   (R12)(CX*1), Z7
-	VPSLLD      $0x10, Z7, Z7
-	VPORD       Z6, Z7, Z7
-	VPDPWSSD    Z5, Z7, Z1
-	VPMOVZXWD   (R11)(CX*2), Z6
-	VPMOVZXWD   (R12)(CX*2), Z7
-	VPSLLD      $0x10, Z7, Z7
-	VPORD       Z6, Z7, Z7
-	VPDPWSSD    Z5, Z7, Z2
-	VPMOVZXWD   (R11)(DX*1), Z6
-	VPMOVZXWD   (R12)(DX*1), Z7
-	VPSLLD      $0x10, Z7, Z7
-	VPORD       Z6, Z7, Z7
-	VPDPWSSD    Z5, Z7, Z3
-	VPMOVZXWD   (R11)(CX*4), Z6
-	VPMOVZXWD   (R12)(CX*4), Z7
-	VPSLLD      $0x10, Z7, Z7
-	VPORD       Z6, Z7, Z7
-	VPDPWSSD    Z5, Z7, Z4
-	ADDQ        $0x40, R9
-	ADDQ        $0x10, R8
-	DECQ        R10
-	JNZ         tap
-	MOVQ        epi+32(FP), R10
-	CMPQ        64(AX), $0x02
+	MOVQ      (CX), R12
+	ADDQ      AX, R12
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z5
+	VPDPWSSD  (R12), Z5, Z0
+	VPDPWSSD  (R12)(DI*1), Z5, Z1
+	VPDPWSSD  (R12)(DI*2), Z5, Z2
+	VPDPWSSD  (R12)(R8*1), Z5, Z3
+	VPDPWSSD  (R12)(DI*4), Z5, Z4
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JNZ       tap
+
+summed:
+	MOVQ        epi+32(FP), BX
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
 	VCVTDQ2PS   Z2, Z2
 	VCVTDQ2PS   Z3, Z3
 	VCVTDQ2PS   Z4, Z4
-	VMOVUPS     (R10), Z5
-	VMOVUPS     64(R10), Z6
+	VMOVUPS     (BX), Z5
+	VMOVUPS     64(BX), Z6
 	VFMADD213PS Z6, Z5, Z0
 	VFMADD213PS Z6, Z5, Z1
 	VFMADD213PS Z6, Z5, Z2
 	VFMADD213PS Z6, Z5, Z3
 	VFMADD213PS Z6, Z5, Z4
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R10), Z5
-	VMOVUPS     192(R10), Z6
+	VMOVUPS     128(BX), Z5
+	VMOVUPS     192(BX), Z6
 	VFMADD213PS Z6, Z5, Z0
 	VFMADD213PS Z6, Z5, Z1
 	VFMADD213PS Z6, Z5, Z2
@@ -7325,18 +9394,20 @@ tap:
 	VFMADD213PS Z6, Z5, Z4
 
 scaled:
-	TESTQ  SI, SI
+	TESTQ  R10, R10
 	JZ     added
-	VADDPS (SI), Z0, Z0
-	VADDPS 64(SI), Z1, Z1
-	VADDPS 128(SI), Z2, Z2
-	VADDPS 192(SI), Z3, Z3
-	VADDPS 256(SI), Z4, Z4
-	ADDQ   $+320, SI
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	VADDPS 128(R10), Z2, Z2
+	VADDPS 192(R10), Z3, Z3
+	VADDPS 256(R10), Z4, Z4
+	ADDQ   $+320, R10
 
 added:
-	VBROADCASTSS 72(AX), Z5
-	VBROADCASTSS 76(AX), Z6
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z5
+	VBROADCASTSS 92(SI), Z6
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
 	VMAXPS       Z1, Z5, Z1
@@ -7347,9 +9418,9 @@ added:
 	VMINPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z5, Z4
 	VMINPS       Z4, Z6, Z4
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R10), Z5
+	VMOVUPS      256(BX), Z5
 	VPANDD       Z5, Z0, Z0
 	VPANDD       Z5, Z1, Z1
 	VPANDD       Z5, Z2, Z2
@@ -7357,21 +9428,26 @@ added:
 	VPANDD       Z5, Z4, Z4
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	VMOVUPS Z2, 128(DI)
-	VMOVUPS Z3, 192(DI)
-	VMOVUPS Z4, 256(DI)
-	ADDQ    $+320, DI
-	JMP     stored
+	VSHUFF64X2 $0xd8, Z0, Z0, Z0
+	VMOVUPS    Z0, (R11)
+	VSHUFF64X2 $0xd8, Z1, Z1, Z1
+	VMOVUPS    Z1, 64(R11)
+	VSHUFF64X2 $0xd8, Z2, Z2, Z2
+	VMOVUPS    Z2, 128(R11)
+	VSHUFF64X2 $0xd8, Z3, Z3, Z3
+	VMOVUPS    Z3, 192(R11)
+	VSHUFF64X2 $0xd8, Z4, Z4, Z4
+	VMOVUPS    Z4, 256(R11)
+	ADDQ       $+320, R11
+	JMP        stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z5
-	VBROADCASTSS 84(AX), Z6
+	VBROADCASTSS 96(SI), Z5
+	VBROADCASTSS 100(SI), Z6
 	VMULPS       Z6, Z0, Z7
 	VFMADD231PS  Z5, Z0, Z7
 	VCVTPS2DQ    Z7, Z0
@@ -7387,31 +9463,47 @@ quantise:
 	VMULPS       Z6, Z4, Z7
 	VFMADD231PS  Z5, Z4, Z7
 	VCVTPS2DQ    Z7, Z4
-	VPBROADCASTD 88(AX), Z7
-	VPMAXSD      Z7, Z0, Z0
-	VPMOVSDW     Z0, (DI)
-	VPMAXSD      Z7, Z1, Z1
-	VPMOVSDW     Z1, 32(DI)
-	VPMAXSD      Z7, Z2, Z2
-	VPMOVSDW     Z2, 64(DI)
-	VPMAXSD      Z7, Z3, Z3
-	VPMOVSDW     Z3, 96(DI)
-	VPMAXSD      Z7, Z4, Z4
-	VPMOVSDW     Z4, 128(DI)
-	ADDQ         $+160, DI
+	VPBROADCASTD 104(SI), Z5
+	VPBROADCASTD 108(SI), Z6
+	VPMAXSD      Z5, Z0, Z0
+	VPMINSD      Z6, Z0, Z0
+	VPMOVSDW     Z0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPMAXSD      Z5, Z1, Z1
+	VPMINSD      Z6, Z1, Z1
+	VPMOVSDW     Z1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VMOVDQU      Y1, 32(R11)
+	VPMAXSD      Z5, Z2, Z2
+	VPMINSD      Z6, Z2, Z2
+	VPMOVSDW     Z2, Y2
+	VPERMQ       $0xd8, Y2, Y2
+	VMOVDQU      Y2, 64(R11)
+	VPMAXSD      Z5, Z3, Z3
+	VPMINSD      Z6, Z3, Z3
+	VPMOVSDW     Z3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VMOVDQU      Y3, 96(R11)
+	VPMAXSD      Z5, Z4, Z4
+	VPMINSD      Z6, Z4, Z4
+	VPMOVSDW     Z4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VMOVDQU      Y4, 128(R11)
+	ADDQ         $+160, R11
 
 stored:
-	ADDQ  16(AX), BX
+	LEAQ  (AX)(R9*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), BX
-	ADDQ  24(AX), BX
-	MOVQ  16(SP), DI
-	ADDQ  40(AX), DI
-	TESTQ SI, SI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
 	JZ    moved
-	MOVQ  8(SP), SI
-	ADDQ  32(AX), SI
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
 
 moved:
 	DECQ 32(SP)
@@ -7420,79 +9512,68 @@ moved:
 	RET
 
 // func depthAVX512P6(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX2, AVX512F, AVX512VNNI
 TEXT ·depthAVX512P6(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	LEAQ (DX)(CX*2), BX
-	MOVQ in+16(FP), SI
-	MOVQ res+40(FP), DI
-	MOVQ out+48(FP), R8
-	MOVQ lines+64(FP), R11
-	MOVQ R11, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R10
+	MOVQ out+48(FP), R11
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ SI, (SP)
-	MOVQ DI, 8(SP)
-	MOVQ R8, 16(SP)
-	MOVQ count+56(FP), R11
-	MOVQ R11, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R10, 8(SP)
+	MOVQ R11, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R11
-	VMOVDQU32 320(R11), Z0
+	MOVQ      epi+32(FP), BX
+	VMOVDQU32 320(BX), Z0
 	VMOVDQA32 Z0, Z1
 	VMOVDQA32 Z0, Z2
 	VMOVDQA32 Z0, Z3
 	VMOVDQA32 Z0, Z4
 	VMOVDQA32 Z0, Z5
-	MOVQ      taps+8(FP), R9
-	MOVQ      w+24(FP), R10
-	MOVQ      (AX), R11
+	MOVQ      taps+8(FP), CX
+	MOVQ      w+24(FP), DX
+	MOVQ      (SI), BX
+	MOVQ      (CX), R12
+	ADDQ      AX, R12
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z6
+	VPDPWSSD  (R12), Z6, Z0
+	VPDPWSSD  (R12)(DI*1), Z6, Z1
+	VPDPWSSD  (R12)(DI*2), Z6, Z2
+	VPDPWSSD  (R12)(R8*1), Z6, Z3
+	VPDPWSSD  (R12)(DI*4), Z6, Z4
+	VPDPWSSD  (R12)(R9*1), Z6, Z5
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JZ        summed
 
 tap:
-	MOVQ        (R9), R12
-	ADDQ        SI, R12
-	MOVQ        8(R9), R13
-	ADDQ        SI, R13
-	VMOVDQU32   (R10), Z6
-	VPMOVZXWD   (R12), Z7
-	VPMOVZXWD   (R13), Z8
-	VPSLLD      $0x10, Z8, Z8
-	VPORD       Z7, Z8, Z8
-	VPDPWSSD    Z6, Z8, Z0
-	VPMOVZXWD   (R12)(CX*1), Z7
-	VPMOVZXWD   (R13)(CX*1), Z8
-	VPSLLD      $0x10, Z8, Z8
-	VPORD       Z7, Z8, Z8
-	VPDPWSSD    Z6, Z8, Z1
-	VPMOVZXWD   (R12)(CX*2), Z7
-	VPMOVZXWD   (R13)(CX*2), Z8
-	VPSLLD      $0x10, Z8, Z8
-	VPORD       Z7, Z8, Z8
-	VPDPWSSD    Z6, Z8, Z2
-	VPMOVZXWD   (R12)(DX*1), Z7
-	VPMOVZXWD   (R13)(DX*1), Z8
-	VPSLLD      $0x10, Z8, Z8
-	VPORD       Z7, Z8, Z8
-	VPDPWSSD    Z6, Z8, Z3
-	VPMOVZXWD   (R12)(CX*4), Z7
-	VPMOVZXWD   (R13)(CX*4), Z8
-	VPSLLD      $0x10, Z8, Z8
-	VPORD       Z7, Z8, Z8
-	VPDPWSSD    Z6, Z8, Z4
-	VPMOVZXWD   (R12)(BX*1), Z7
-	VPMOVZXWD   (R13)(BX*1), Z8
-	VPSLLD      $0x10, Z8, Z8
-	VPORD       Z7, Z8, Z8
-	VPDPWSSD    Z6, Z8, Z5
-	ADDQ        $0x40, R10
-	ADDQ        $0x10, R9
-	DECQ        R11
-	JNZ         tap
-	MOVQ        epi+32(FP), R11
-	CMPQ        64(AX), $0x02
+	MOVQ      (CX), R12
+	ADDQ      AX, R12
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z6
+	VPDPWSSD  (R12), Z6, Z0
+	VPDPWSSD  (R12)(DI*1), Z6, Z1
+	VPDPWSSD  (R12)(DI*2), Z6, Z2
+	VPDPWSSD  (R12)(R8*1), Z6, Z3
+	VPDPWSSD  (R12)(DI*4), Z6, Z4
+	VPDPWSSD  (R12)(R9*1), Z6, Z5
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JNZ       tap
+
+summed:
+	MOVQ        epi+32(FP), BX
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
@@ -7500,18 +9581,18 @@ tap:
 	VCVTDQ2PS   Z3, Z3
 	VCVTDQ2PS   Z4, Z4
 	VCVTDQ2PS   Z5, Z5
-	VMOVUPS     (R11), Z6
-	VMOVUPS     64(R11), Z7
+	VMOVUPS     (BX), Z6
+	VMOVUPS     64(BX), Z7
 	VFMADD213PS Z7, Z6, Z0
 	VFMADD213PS Z7, Z6, Z1
 	VFMADD213PS Z7, Z6, Z2
 	VFMADD213PS Z7, Z6, Z3
 	VFMADD213PS Z7, Z6, Z4
 	VFMADD213PS Z7, Z6, Z5
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R11), Z6
-	VMOVUPS     192(R11), Z7
+	VMOVUPS     128(BX), Z6
+	VMOVUPS     192(BX), Z7
 	VFMADD213PS Z7, Z6, Z0
 	VFMADD213PS Z7, Z6, Z1
 	VFMADD213PS Z7, Z6, Z2
@@ -7520,19 +9601,21 @@ tap:
 	VFMADD213PS Z7, Z6, Z5
 
 scaled:
-	TESTQ  DI, DI
+	TESTQ  R10, R10
 	JZ     added
-	VADDPS (DI), Z0, Z0
-	VADDPS 64(DI), Z1, Z1
-	VADDPS 128(DI), Z2, Z2
-	VADDPS 192(DI), Z3, Z3
-	VADDPS 256(DI), Z4, Z4
-	VADDPS 320(DI), Z5, Z5
-	ADDQ   $+384, DI
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	VADDPS 128(R10), Z2, Z2
+	VADDPS 192(R10), Z3, Z3
+	VADDPS 256(R10), Z4, Z4
+	VADDPS 320(R10), Z5, Z5
+	ADDQ   $+384, R10
 
 added:
-	VBROADCASTSS 72(AX), Z6
-	VBROADCASTSS 76(AX), Z7
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z6
+	VBROADCASTSS 92(SI), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -7545,9 +9628,9 @@ added:
 	VMINPS       Z4, Z7, Z4
 	VMAXPS       Z5, Z6, Z5
 	VMINPS       Z5, Z7, Z5
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R11), Z6
+	VMOVUPS      256(BX), Z6
 	VPANDD       Z6, Z0, Z0
 	VPANDD       Z6, Z1, Z1
 	VPANDD       Z6, Z2, Z2
@@ -7556,22 +9639,28 @@ added:
 	VPANDD       Z6, Z5, Z5
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, 64(R8)
-	VMOVUPS Z2, 128(R8)
-	VMOVUPS Z3, 192(R8)
-	VMOVUPS Z4, 256(R8)
-	VMOVUPS Z5, 320(R8)
-	ADDQ    $+384, R8
-	JMP     stored
+	VSHUFF64X2 $0xd8, Z0, Z0, Z0
+	VMOVUPS    Z0, (R11)
+	VSHUFF64X2 $0xd8, Z1, Z1, Z1
+	VMOVUPS    Z1, 64(R11)
+	VSHUFF64X2 $0xd8, Z2, Z2, Z2
+	VMOVUPS    Z2, 128(R11)
+	VSHUFF64X2 $0xd8, Z3, Z3, Z3
+	VMOVUPS    Z3, 192(R11)
+	VSHUFF64X2 $0xd8, Z4, Z4, Z4
+	VMOVUPS    Z4, 256(R11)
+	VSHUFF64X2 $0xd8, Z5, Z5, Z5
+	VMOVUPS    Z5, 320(R11)
+	ADDQ       $+384, R11
+	JMP        stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z6
-	VBROADCASTSS 84(AX), Z7
+	VBROADCASTSS 96(SI), Z6
+	VBROADCASTSS 100(SI), Z7
 	VMULPS       Z7, Z0, Z8
 	VFMADD231PS  Z6, Z0, Z8
 	VCVTPS2DQ    Z8, Z0
@@ -7590,33 +9679,52 @@ quantise:
 	VMULPS       Z7, Z5, Z8
 	VFMADD231PS  Z6, Z5, Z8
 	VCVTPS2DQ    Z8, Z5
-	VPBROADCASTD 88(AX), Z8
-	VPMAXSD      Z8, Z0, Z0
-	VPMOVSDW     Z0, (R8)
-	VPMAXSD      Z8, Z1, Z1
-	VPMOVSDW     Z1, 32(R8)
-	VPMAXSD      Z8, Z2, Z2
-	VPMOVSDW     Z2, 64(R8)
-	VPMAXSD      Z8, Z3, Z3
-	VPMOVSDW     Z3, 96(R8)
-	VPMAXSD      Z8, Z4, Z4
-	VPMOVSDW     Z4, 128(R8)
-	VPMAXSD      Z8, Z5, Z5
-	VPMOVSDW     Z5, 160(R8)
-	ADDQ         $+192, R8
+	VPBROADCASTD 104(SI), Z6
+	VPBROADCASTD 108(SI), Z7
+	VPMAXSD      Z6, Z0, Z0
+	VPMINSD      Z7, Z0, Z0
+	VPMOVSDW     Z0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPMAXSD      Z6, Z1, Z1
+	VPMINSD      Z7, Z1, Z1
+	VPMOVSDW     Z1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VMOVDQU      Y1, 32(R11)
+	VPMAXSD      Z6, Z2, Z2
+	VPMINSD      Z7, Z2, Z2
+	VPMOVSDW     Z2, Y2
+	VPERMQ       $0xd8, Y2, Y2
+	VMOVDQU      Y2, 64(R11)
+	VPMAXSD      Z6, Z3, Z3
+	VPMINSD      Z7, Z3, Z3
+	VPMOVSDW     Z3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VMOVDQU      Y3, 96(R11)
+	VPMAXSD      Z6, Z4, Z4
+	VPMINSD      Z7, Z4, Z4
+	VPMOVSDW     Z4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VMOVDQU      Y4, 128(R11)
+	VPMAXSD      Z6, Z5, Z5
+	VPMINSD      Z7, Z5, Z5
+	VPMOVSDW     Z5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VMOVDQU      Y5, 160(R11)
+	ADDQ         $+192, R11
 
 stored:
-	ADDQ  16(AX), SI
+	LEAQ  (AX)(R8*2), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), SI
-	ADDQ  24(AX), SI
-	MOVQ  16(SP), R8
-	ADDQ  40(AX), R8
-	TESTQ DI, DI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R11
+	ADDQ  40(SI), R11
+	TESTQ R10, R10
 	JZ    moved
-	MOVQ  8(SP), DI
-	ADDQ  32(AX), DI
+	MOVQ  8(SP), R10
+	ADDQ  32(SI), R10
 
 moved:
 	DECQ 32(SP)
@@ -7625,85 +9733,72 @@ moved:
 	RET
 
 // func depthAVX512P7(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX2, AVX512F, AVX512VNNI
 TEXT ·depthAVX512P7(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	LEAQ (DX)(CX*2), BX
-	MOVQ in+16(FP), SI
-	MOVQ res+40(FP), DI
-	MOVQ out+48(FP), R8
-	MOVQ lines+64(FP), R11
-	MOVQ R11, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	LEAQ (R9)(DI*2), R10
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R11
+	MOVQ out+48(FP), R12
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ SI, (SP)
-	MOVQ DI, 8(SP)
-	MOVQ R8, 16(SP)
-	MOVQ count+56(FP), R11
-	MOVQ R11, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R11, 8(SP)
+	MOVQ R12, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R11
-	VMOVDQU32 320(R11), Z0
+	MOVQ      epi+32(FP), BX
+	VMOVDQU32 320(BX), Z0
 	VMOVDQA32 Z0, Z1
 	VMOVDQA32 Z0, Z2
 	VMOVDQA32 Z0, Z3
 	VMOVDQA32 Z0, Z4
 	VMOVDQA32 Z0, Z5
 	VMOVDQA32 Z0, Z6
-	MOVQ      taps+8(FP), R9
-	MOVQ      w+24(FP), R10
-	MOVQ      (AX), R11
+	MOVQ      taps+8(FP), CX
+	MOVQ      w+24(FP), DX
+	MOVQ      (SI), BX
+	MOVQ      (CX), R13
+	ADDQ      AX, R13
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z7
+	VPDPWSSD  (R13), Z7, Z0
+	VPDPWSSD  (R13)(DI*1), Z7, Z1
+	VPDPWSSD  (R13)(DI*2), Z7, Z2
+	VPDPWSSD  (R13)(R8*1), Z7, Z3
+	VPDPWSSD  (R13)(DI*4), Z7, Z4
+	VPDPWSSD  (R13)(R9*1), Z7, Z5
+	VPDPWSSD  (R13)(R8*2), Z7, Z6
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JZ        summed
 
 tap:
-	MOVQ        (R9), R12
-	ADDQ        SI, R12
-	MOVQ        8(R9), R13
-	ADDQ        SI, R13
-	VMOVDQU32   (R10), Z7
-	VPMOVZXWD   (R12), Z8
-	VPMOVZXWD   (R13), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VPORD       Z8, Z9, Z9
-	VPDPWSSD    Z7, Z9, Z0
-	VPMOVZXWD   (R12)(CX*1), Z8
-	VPMOVZXWD   (R13)(CX*1), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VPORD       Z8, Z9, Z9
-	VPDPWSSD    Z7, Z9, Z1
-	VPMOVZXWD   (R12)(CX*2), Z8
-	VPMOVZXWD   (R13)(CX*2), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VPORD       Z8, Z9, Z9
-	VPDPWSSD    Z7, Z9, Z2
-	VPMOVZXWD   (R12)(DX*1), Z8
-	VPMOVZXWD   (R13)(DX*1), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VPORD       Z8, Z9, Z9
-	VPDPWSSD    Z7, Z9, Z3
-	VPMOVZXWD   (R12)(CX*4), Z8
-	VPMOVZXWD   (R13)(CX*4), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VPORD       Z8, Z9, Z9
-	VPDPWSSD    Z7, Z9, Z4
-	VPMOVZXWD   (R12)(BX*1), Z8
-	VPMOVZXWD   (R13)(BX*1), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VPORD       Z8, Z9, Z9
-	VPDPWSSD    Z7, Z9, Z5
-	VPMOVZXWD   (R12)(DX*2), Z8
-	VPMOVZXWD   (R13)(DX*2), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VPORD       Z8, Z9, Z9
-	VPDPWSSD    Z7, Z9, Z6
-	ADDQ        $0x40, R10
-	ADDQ        $0x10, R9
-	DECQ        R11
-	JNZ         tap
-	MOVQ        epi+32(FP), R11
-	CMPQ        64(AX), $0x02
+	MOVQ      (CX), R13
+	ADDQ      AX, R13
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z7
+	VPDPWSSD  (R13), Z7, Z0
+	VPDPWSSD  (R13)(DI*1), Z7, Z1
+	VPDPWSSD  (R13)(DI*2), Z7, Z2
+	VPDPWSSD  (R13)(R8*1), Z7, Z3
+	VPDPWSSD  (R13)(DI*4), Z7, Z4
+	VPDPWSSD  (R13)(R9*1), Z7, Z5
+	VPDPWSSD  (R13)(R8*2), Z7, Z6
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JNZ       tap
+
+summed:
+	MOVQ        epi+32(FP), BX
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
@@ -7712,8 +9807,8 @@ tap:
 	VCVTDQ2PS   Z4, Z4
 	VCVTDQ2PS   Z5, Z5
 	VCVTDQ2PS   Z6, Z6
-	VMOVUPS     (R11), Z7
-	VMOVUPS     64(R11), Z8
+	VMOVUPS     (BX), Z7
+	VMOVUPS     64(BX), Z8
 	VFMADD213PS Z8, Z7, Z0
 	VFMADD213PS Z8, Z7, Z1
 	VFMADD213PS Z8, Z7, Z2
@@ -7721,10 +9816,10 @@ tap:
 	VFMADD213PS Z8, Z7, Z4
 	VFMADD213PS Z8, Z7, Z5
 	VFMADD213PS Z8, Z7, Z6
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R11), Z7
-	VMOVUPS     192(R11), Z8
+	VMOVUPS     128(BX), Z7
+	VMOVUPS     192(BX), Z8
 	VFMADD213PS Z8, Z7, Z0
 	VFMADD213PS Z8, Z7, Z1
 	VFMADD213PS Z8, Z7, Z2
@@ -7734,20 +9829,22 @@ tap:
 	VFMADD213PS Z8, Z7, Z6
 
 scaled:
-	TESTQ  DI, DI
+	TESTQ  R11, R11
 	JZ     added
-	VADDPS (DI), Z0, Z0
-	VADDPS 64(DI), Z1, Z1
-	VADDPS 128(DI), Z2, Z2
-	VADDPS 192(DI), Z3, Z3
-	VADDPS 256(DI), Z4, Z4
-	VADDPS 320(DI), Z5, Z5
-	VADDPS 384(DI), Z6, Z6
-	ADDQ   $+448, DI
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	VADDPS 128(R11), Z2, Z2
+	VADDPS 192(R11), Z3, Z3
+	VADDPS 256(R11), Z4, Z4
+	VADDPS 320(R11), Z5, Z5
+	VADDPS 384(R11), Z6, Z6
+	ADDQ   $+448, R11
 
 added:
-	VBROADCASTSS 72(AX), Z7
-	VBROADCASTSS 76(AX), Z8
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z7
+	VBROADCASTSS 92(SI), Z8
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
 	VMAXPS       Z1, Z7, Z1
@@ -7762,9 +9859,9 @@ added:
 	VMINPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z7, Z6
 	VMINPS       Z6, Z8, Z6
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R11), Z7
+	VMOVUPS      256(BX), Z7
 	VPANDD       Z7, Z0, Z0
 	VPANDD       Z7, Z1, Z1
 	VPANDD       Z7, Z2, Z2
@@ -7774,23 +9871,30 @@ added:
 	VPANDD       Z7, Z6, Z6
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, 64(R8)
-	VMOVUPS Z2, 128(R8)
-	VMOVUPS Z3, 192(R8)
-	VMOVUPS Z4, 256(R8)
-	VMOVUPS Z5, 320(R8)
-	VMOVUPS Z6, 384(R8)
-	ADDQ    $+448, R8
-	JMP     stored
+	VSHUFF64X2 $0xd8, Z0, Z0, Z0
+	VMOVUPS    Z0, (R12)
+	VSHUFF64X2 $0xd8, Z1, Z1, Z1
+	VMOVUPS    Z1, 64(R12)
+	VSHUFF64X2 $0xd8, Z2, Z2, Z2
+	VMOVUPS    Z2, 128(R12)
+	VSHUFF64X2 $0xd8, Z3, Z3, Z3
+	VMOVUPS    Z3, 192(R12)
+	VSHUFF64X2 $0xd8, Z4, Z4, Z4
+	VMOVUPS    Z4, 256(R12)
+	VSHUFF64X2 $0xd8, Z5, Z5, Z5
+	VMOVUPS    Z5, 320(R12)
+	VSHUFF64X2 $0xd8, Z6, Z6, Z6
+	VMOVUPS    Z6, 384(R12)
+	ADDQ       $+448, R12
+	JMP        stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z7
-	VBROADCASTSS 84(AX), Z8
+	VBROADCASTSS 96(SI), Z7
+	VBROADCASTSS 100(SI), Z8
 	VMULPS       Z8, Z0, Z9
 	VFMADD231PS  Z7, Z0, Z9
 	VCVTPS2DQ    Z9, Z0
@@ -7812,35 +9916,57 @@ quantise:
 	VMULPS       Z8, Z6, Z9
 	VFMADD231PS  Z7, Z6, Z9
 	VCVTPS2DQ    Z9, Z6
-	VPBROADCASTD 88(AX), Z9
-	VPMAXSD      Z9, Z0, Z0
-	VPMOVSDW     Z0, (R8)
-	VPMAXSD      Z9, Z1, Z1
-	VPMOVSDW     Z1, 32(R8)
-	VPMAXSD      Z9, Z2, Z2
-	VPMOVSDW     Z2, 64(R8)
-	VPMAXSD      Z9, Z3, Z3
-	VPMOVSDW     Z3, 96(R8)
-	VPMAXSD      Z9, Z4, Z4
-	VPMOVSDW     Z4, 128(R8)
-	VPMAXSD      Z9, Z5, Z5
-	VPMOVSDW     Z5, 160(R8)
-	VPMAXSD      Z9, Z6, Z6
-	VPMOVSDW     Z6, 192(R8)
-	ADDQ         $+224, R8
+	VPBROADCASTD 104(SI), Z7
+	VPBROADCASTD 108(SI), Z8
+	VPMAXSD      Z7, Z0, Z0
+	VPMINSD      Z8, Z0, Z0
+	VPMOVSDW     Z0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VMOVDQU      Y0, (R12)
+	VPMAXSD      Z7, Z1, Z1
+	VPMINSD      Z8, Z1, Z1
+	VPMOVSDW     Z1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VMOVDQU      Y1, 32(R12)
+	VPMAXSD      Z7, Z2, Z2
+	VPMINSD      Z8, Z2, Z2
+	VPMOVSDW     Z2, Y2
+	VPERMQ       $0xd8, Y2, Y2
+	VMOVDQU      Y2, 64(R12)
+	VPMAXSD      Z7, Z3, Z3
+	VPMINSD      Z8, Z3, Z3
+	VPMOVSDW     Z3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VMOVDQU      Y3, 96(R12)
+	VPMAXSD      Z7, Z4, Z4
+	VPMINSD      Z8, Z4, Z4
+	VPMOVSDW     Z4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VMOVDQU      Y4, 128(R12)
+	VPMAXSD      Z7, Z5, Z5
+	VPMINSD      Z8, Z5, Z5
+	VPMOVSDW     Z5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VMOVDQU      Y5, 160(R12)
+	VPMAXSD      Z7, Z6, Z6
+	VPMINSD      Z8, Z6, Z6
+	VPMOVSDW     Z6, Y6
+	VPERMQ       $0xd8, Y6, Y6
+	VMOVDQU      Y6, 192(R12)
+	ADDQ         $+224, R12
 
 stored:
-	ADDQ  16(AX), SI
+	LEAQ  (AX)(R10*1), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), SI
-	ADDQ  24(AX), SI
-	MOVQ  16(SP), R8
-	ADDQ  40(AX), R8
-	TESTQ DI, DI
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R12
+	ADDQ  40(SI), R12
+	TESTQ R11, R11
 	JZ    moved
-	MOVQ  8(SP), DI
-	ADDQ  32(AX), DI
+	MOVQ  8(SP), R11
+	ADDQ  32(SI), R11
 
 moved:
 	DECQ 32(SP)
@@ -7849,29 +9975,29 @@ moved:
 	RET
 
 // func depthAVX512P8(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX2, AVX512F, AVX512VNNI
 TEXT ·depthAVX512P8(SB), NOSPLIT, $40-72
-	MOVQ l+0(FP), AX
-	MOVQ 8(AX), CX
-	LEAQ (CX)(CX*2), DX
-	LEAQ (DX)(CX*2), BX
-	LEAQ (BX)(CX*2), SI
-	MOVQ in+16(FP), DI
-	MOVQ res+40(FP), R8
-	MOVQ out+48(FP), R9
-	MOVQ lines+64(FP), R12
-	MOVQ R12, 32(SP)
+	MOVQ l+0(FP), SI
+	MOVQ 8(SI), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (R8)(DI*2), R9
+	LEAQ (R9)(DI*2), R10
+	MOVQ in+16(FP), AX
+	MOVQ res+40(FP), R11
+	MOVQ out+48(FP), R12
+	MOVQ lines+64(FP), BX
+	MOVQ BX, 32(SP)
 
 line:
-	MOVQ DI, (SP)
-	MOVQ R8, 8(SP)
-	MOVQ R9, 16(SP)
-	MOVQ count+56(FP), R12
-	MOVQ R12, 24(SP)
+	MOVQ AX, (SP)
+	MOVQ R11, 8(SP)
+	MOVQ R12, 16(SP)
+	MOVQ count+56(FP), BX
+	MOVQ BX, 24(SP)
 
 tile:
-	MOVQ      epi+32(FP), R12
-	VMOVDQU32 320(R12), Z0
+	MOVQ      epi+32(FP), BX
+	VMOVDQU32 320(BX), Z0
 	VMOVDQA32 Z0, Z1
 	VMOVDQA32 Z0, Z2
 	VMOVDQA32 Z0, Z3
@@ -7879,62 +10005,45 @@ tile:
 	VMOVDQA32 Z0, Z5
 	VMOVDQA32 Z0, Z6
 	VMOVDQA32 Z0, Z7
-	MOVQ      taps+8(FP), R10
-	MOVQ      w+24(FP), R11
-	MOVQ      (AX), R12
+	MOVQ      taps+8(FP), CX
+	MOVQ      w+24(FP), DX
+	MOVQ      (SI), BX
+	MOVQ      (CX), R13
+	ADDQ      AX, R13
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z8
+	VPDPWSSD  (R13), Z8, Z0
+	VPDPWSSD  (R13)(DI*1), Z8, Z1
+	VPDPWSSD  (R13)(DI*2), Z8, Z2
+	VPDPWSSD  (R13)(R8*1), Z8, Z3
+	VPDPWSSD  (R13)(DI*4), Z8, Z4
+	VPDPWSSD  (R13)(R9*1), Z8, Z5
+	VPDPWSSD  (R13)(R8*2), Z8, Z6
+	VPDPWSSD  (R13)(R10*1), Z8, Z7
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JZ        summed
 
 tap:
-	MOVQ        (R10), R13
-	ADDQ        DI, R13
-	MOVQ        8(R10), R14
-	ADDQ        DI, R14
-	VMOVDQU32   (R11), Z8
-	VPMOVZXWD   (R13), Z9
-	VPMOVZXWD   (R14), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VPORD       Z9, Z10, Z10
-	VPDPWSSD    Z8, Z10, Z0
-	VPMOVZXWD   (R13)(CX*1), Z9
-	VPMOVZXWD   (R14)(CX*1), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VPORD       Z9, Z10, Z10
-	VPDPWSSD    Z8, Z10, Z1
-	VPMOVZXWD   (R13)(CX*2), Z9
-	VPMOVZXWD   (R14)(CX*2), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VPORD       Z9, Z10, Z10
-	VPDPWSSD    Z8, Z10, Z2
-	VPMOVZXWD   (R13)(DX*1), Z9
-	VPMOVZXWD   (R14)(DX*1), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VPORD       Z9, Z10, Z10
-	VPDPWSSD    Z8, Z10, Z3
-	VPMOVZXWD   (R13)(CX*4), Z9
-	VPMOVZXWD   (R14)(CX*4), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VPORD       Z9, Z10, Z10
-	VPDPWSSD    Z8, Z10, Z4
-	VPMOVZXWD   (R13)(BX*1), Z9
-	VPMOVZXWD   (R14)(BX*1), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VPORD       Z9, Z10, Z10
-	VPDPWSSD    Z8, Z10, Z5
-	VPMOVZXWD   (R13)(DX*2), Z9
-	VPMOVZXWD   (R14)(DX*2), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VPORD       Z9, Z10, Z10
-	VPDPWSSD    Z8, Z10, Z6
-	VPMOVZXWD   (R13)(SI*1), Z9
-	VPMOVZXWD   (R14)(SI*1), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VPORD       Z9, Z10, Z10
-	VPDPWSSD    Z8, Z10, Z7
-	ADDQ        $0x40, R11
-	ADDQ        $0x10, R10
-	DECQ        R12
-	JNZ         tap
-	MOVQ        epi+32(FP), R12
-	CMPQ        64(AX), $0x02
+	MOVQ      (CX), R13
+	ADDQ      AX, R13
+	ADDQ      $0x08, CX
+	VMOVDQU32 (DX), Z8
+	VPDPWSSD  (R13), Z8, Z0
+	VPDPWSSD  (R13)(DI*1), Z8, Z1
+	VPDPWSSD  (R13)(DI*2), Z8, Z2
+	VPDPWSSD  (R13)(R8*1), Z8, Z3
+	VPDPWSSD  (R13)(DI*4), Z8, Z4
+	VPDPWSSD  (R13)(R9*1), Z8, Z5
+	VPDPWSSD  (R13)(R8*2), Z8, Z6
+	VPDPWSSD  (R13)(R10*1), Z8, Z7
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JNZ       tap
+
+summed:
+	MOVQ        epi+32(FP), BX
+	CMPQ        64(SI), $0x02
 	JE          wide
 	VCVTDQ2PS   Z0, Z0
 	VCVTDQ2PS   Z1, Z1
@@ -7944,8 +10053,8 @@ tap:
 	VCVTDQ2PS   Z5, Z5
 	VCVTDQ2PS   Z6, Z6
 	VCVTDQ2PS   Z7, Z7
-	VMOVUPS     (R12), Z8
-	VMOVUPS     64(R12), Z9
+	VMOVUPS     (BX), Z8
+	VMOVUPS     64(BX), Z9
 	VFMADD213PS Z9, Z8, Z0
 	VFMADD213PS Z9, Z8, Z1
 	VFMADD213PS Z9, Z8, Z2
@@ -7954,10 +10063,10 @@ tap:
 	VFMADD213PS Z9, Z8, Z5
 	VFMADD213PS Z9, Z8, Z6
 	VFMADD213PS Z9, Z8, Z7
-	CMPQ        48(AX), $0x00
+	CMPQ        48(SI), $0x00
 	JE          scaled
-	VMOVUPS     128(R12), Z8
-	VMOVUPS     192(R12), Z9
+	VMOVUPS     128(BX), Z8
+	VMOVUPS     192(BX), Z9
 	VFMADD213PS Z9, Z8, Z0
 	VFMADD213PS Z9, Z8, Z1
 	VFMADD213PS Z9, Z8, Z2
@@ -7968,21 +10077,23 @@ tap:
 	VFMADD213PS Z9, Z8, Z7
 
 scaled:
-	TESTQ  R8, R8
+	TESTQ  R11, R11
 	JZ     added
-	VADDPS (R8), Z0, Z0
-	VADDPS 64(R8), Z1, Z1
-	VADDPS 128(R8), Z2, Z2
-	VADDPS 192(R8), Z3, Z3
-	VADDPS 256(R8), Z4, Z4
-	VADDPS 320(R8), Z5, Z5
-	VADDPS 384(R8), Z6, Z6
-	VADDPS 448(R8), Z7, Z7
-	ADDQ   $+512, R8
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	VADDPS 128(R11), Z2, Z2
+	VADDPS 192(R11), Z3, Z3
+	VADDPS 256(R11), Z4, Z4
+	VADDPS 320(R11), Z5, Z5
+	VADDPS 384(R11), Z6, Z6
+	VADDPS 448(R11), Z7, Z7
+	ADDQ   $+512, R11
 
 added:
-	VBROADCASTSS 72(AX), Z8
-	VBROADCASTSS 76(AX), Z9
+	CMPQ         72(SI), $0x00
+	JE           masked
+	VBROADCASTSS 88(SI), Z8
+	VBROADCASTSS 92(SI), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -7999,9 +10110,9 @@ added:
 	VMINPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z8, Z7
 	VMINPS       Z7, Z9, Z7
-	CMPQ         56(AX), $0x00
+	CMPQ         56(SI), $0x00
 	JE           masked
-	VMOVUPS      256(R12), Z8
+	VMOVUPS      256(BX), Z8
 	VPANDD       Z8, Z0, Z0
 	VPANDD       Z8, Z1, Z1
 	VPANDD       Z8, Z2, Z2
@@ -8012,24 +10123,32 @@ added:
 	VPANDD       Z8, Z7, Z7
 
 masked:
-	CMPQ 64(AX), $0x00
+	CMPQ 64(SI), $0x00
 	JNE  quantise
 
 wide:
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, 64(R9)
-	VMOVUPS Z2, 128(R9)
-	VMOVUPS Z3, 192(R9)
-	VMOVUPS Z4, 256(R9)
-	VMOVUPS Z5, 320(R9)
-	VMOVUPS Z6, 384(R9)
-	VMOVUPS Z7, 448(R9)
-	ADDQ    $+512, R9
-	JMP     stored
+	VSHUFF64X2 $0xd8, Z0, Z0, Z0
+	VMOVUPS    Z0, (R12)
+	VSHUFF64X2 $0xd8, Z1, Z1, Z1
+	VMOVUPS    Z1, 64(R12)
+	VSHUFF64X2 $0xd8, Z2, Z2, Z2
+	VMOVUPS    Z2, 128(R12)
+	VSHUFF64X2 $0xd8, Z3, Z3, Z3
+	VMOVUPS    Z3, 192(R12)
+	VSHUFF64X2 $0xd8, Z4, Z4, Z4
+	VMOVUPS    Z4, 256(R12)
+	VSHUFF64X2 $0xd8, Z5, Z5, Z5
+	VMOVUPS    Z5, 320(R12)
+	VSHUFF64X2 $0xd8, Z6, Z6, Z6
+	VMOVUPS    Z6, 384(R12)
+	VSHUFF64X2 $0xd8, Z7, Z7, Z7
+	VMOVUPS    Z7, 448(R12)
+	ADDQ       $+512, R12
+	JMP        stored
 
 quantise:
-	VBROADCASTSS 80(AX), Z8
-	VBROADCASTSS 84(AX), Z9
+	VBROADCASTSS 96(SI), Z8
+	VBROADCASTSS 100(SI), Z9
 	VMULPS       Z9, Z0, Z10
 	VFMADD231PS  Z8, Z0, Z10
 	VCVTPS2DQ    Z10, Z0
@@ -8054,37 +10173,62 @@ quantise:
 	VMULPS       Z9, Z7, Z10
 	VFMADD231PS  Z8, Z7, Z10
 	VCVTPS2DQ    Z10, Z7
-	VPBROADCASTD 88(AX), Z10
-	VPMAXSD      Z10, Z0, Z0
-	VPMOVSDW     Z0, (R9)
-	VPMAXSD      Z10, Z1, Z1
-	VPMOVSDW     Z1, 32(R9)
-	VPMAXSD      Z10, Z2, Z2
-	VPMOVSDW     Z2, 64(R9)
-	VPMAXSD      Z10, Z3, Z3
-	VPMOVSDW     Z3, 96(R9)
-	VPMAXSD      Z10, Z4, Z4
-	VPMOVSDW     Z4, 128(R9)
-	VPMAXSD      Z10, Z5, Z5
-	VPMOVSDW     Z5, 160(R9)
-	VPMAXSD      Z10, Z6, Z6
-	VPMOVSDW     Z6, 192(R9)
-	VPMAXSD      Z10, Z7, Z7
-	VPMOVSDW     Z7, 224(R9)
-	ADDQ         $+256, R9
+	VPBROADCASTD 104(SI), Z8
+	VPBROADCASTD 108(SI), Z9
+	VPMAXSD      Z8, Z0, Z0
+	VPMINSD      Z9, Z0, Z0
+	VPMOVSDW     Z0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VMOVDQU      Y0, (R12)
+	VPMAXSD      Z8, Z1, Z1
+	VPMINSD      Z9, Z1, Z1
+	VPMOVSDW     Z1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VMOVDQU      Y1, 32(R12)
+	VPMAXSD      Z8, Z2, Z2
+	VPMINSD      Z9, Z2, Z2
+	VPMOVSDW     Z2, Y2
+	VPERMQ       $0xd8, Y2, Y2
+	VMOVDQU      Y2, 64(R12)
+	VPMAXSD      Z8, Z3, Z3
+	VPMINSD      Z9, Z3, Z3
+	VPMOVSDW     Z3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VMOVDQU      Y3, 96(R12)
+	VPMAXSD      Z8, Z4, Z4
+	VPMINSD      Z9, Z4, Z4
+	VPMOVSDW     Z4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VMOVDQU      Y4, 128(R12)
+	VPMAXSD      Z8, Z5, Z5
+	VPMINSD      Z9, Z5, Z5
+	VPMOVSDW     Z5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VMOVDQU      Y5, 160(R12)
+	VPMAXSD      Z8, Z6, Z6
+	VPMINSD      Z9, Z6, Z6
+	VPMOVSDW     Z6, Y6
+	VPERMQ       $0xd8, Y6, Y6
+	VMOVDQU      Y6, 192(R12)
+	VPMAXSD      Z8, Z7, Z7
+	VPMINSD      Z9, Z7, Z7
+	VPMOVSDW     Z7, Y7
+	VPERMQ       $0xd8, Y7, Y7
+	VMOVDQU      Y7, 224(R12)
+	ADDQ         $+256, R12
 
 stored:
-	ADDQ  16(AX), DI
+	LEAQ  (AX)(DI*8), AX
 	DECQ  24(SP)
 	JNZ   tile
-	MOVQ  (SP), DI
-	ADDQ  24(AX), DI
-	MOVQ  16(SP), R9
-	ADDQ  40(AX), R9
-	TESTQ R8, R8
+	MOVQ  (SP), AX
+	ADDQ  24(SI), AX
+	MOVQ  16(SP), R12
+	ADDQ  40(SI), R12
+	TESTQ R11, R11
 	JZ    moved
-	MOVQ  8(SP), R8
-	ADDQ  32(AX), R8
+	MOVQ  8(SP), R11
+	ADDQ  32(SI), R11
 
 moved:
 	DECQ 32(SP)

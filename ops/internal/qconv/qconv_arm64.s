@@ -138,9 +138,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R11
+	ADD $88, R0, R11
 	VLD1R (R11), [V0.S4]
-	ADD $76, R0, R11
+	ADD $92, R0, R11
 	VLD1R (R11), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -172,11 +172,11 @@ added:
 masked:
 	MOVD 64(R0), R11
 	CBZ R11, wide
-	ADD $80, R0, R11
+	ADD $96, R0, R11
 	VLD1R (R11), [V0.S4]
-	ADD $84, R0, R11
+	ADD $100, R0, R11
 	VLD1R (R11), [V1.S4]
-	ADD $88, R0, R11
+	ADD $104, R0, R11
 	VLD1R (R11), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -343,9 +343,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R11
+	ADD $88, R0, R11
 	VLD1R (R11), [V0.S4]
-	ADD $76, R0, R11
+	ADD $92, R0, R11
 	VLD1R (R11), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -377,11 +377,11 @@ added:
 masked:
 	MOVD 64(R0), R11
 	CBZ R11, wide
-	ADD $80, R0, R11
+	ADD $96, R0, R11
 	VLD1R (R11), [V0.S4]
-	ADD $84, R0, R11
+	ADD $100, R0, R11
 	VLD1R (R11), [V1.S4]
-	ADD $88, R0, R11
+	ADD $104, R0, R11
 	VLD1R (R11), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -534,9 +534,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R11
+	ADD $88, R0, R11
 	VLD1R (R11), [V0.S4]
-	ADD $76, R0, R11
+	ADD $92, R0, R11
 	VLD1R (R11), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -568,11 +568,11 @@ added:
 masked:
 	MOVD 64(R0), R11
 	CBZ R11, wide
-	ADD $80, R0, R11
+	ADD $96, R0, R11
 	VLD1R (R11), [V0.S4]
-	ADD $84, R0, R11
+	ADD $100, R0, R11
 	VLD1R (R11), [V1.S4]
-	ADD $88, R0, R11
+	ADD $104, R0, R11
 	VLD1R (R11), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -834,9 +834,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R12
+	ADD $88, R0, R12
 	VLD1R (R12), [V0.S4]
-	ADD $76, R0, R12
+	ADD $92, R0, R12
 	VLD1R (R12), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -888,11 +888,11 @@ added:
 masked:
 	MOVD 64(R0), R12
 	CBZ R12, wide
-	ADD $80, R0, R12
+	ADD $96, R0, R12
 	VLD1R (R12), [V0.S4]
-	ADD $84, R0, R12
+	ADD $100, R0, R12
 	VLD1R (R12), [V1.S4]
-	ADD $88, R0, R12
+	ADD $104, R0, R12
 	VLD1R (R12), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -1147,9 +1147,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R12
+	ADD $88, R0, R12
 	VLD1R (R12), [V0.S4]
-	ADD $76, R0, R12
+	ADD $92, R0, R12
 	VLD1R (R12), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -1201,11 +1201,11 @@ added:
 masked:
 	MOVD 64(R0), R12
 	CBZ R12, wide
-	ADD $80, R0, R12
+	ADD $96, R0, R12
 	VLD1R (R12), [V0.S4]
-	ADD $84, R0, R12
+	ADD $100, R0, R12
 	VLD1R (R12), [V1.S4]
-	ADD $88, R0, R12
+	ADD $104, R0, R12
 	VLD1R (R12), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -1436,9 +1436,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R12
+	ADD $88, R0, R12
 	VLD1R (R12), [V0.S4]
-	ADD $76, R0, R12
+	ADD $92, R0, R12
 	VLD1R (R12), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -1490,11 +1490,11 @@ added:
 masked:
 	MOVD 64(R0), R12
 	CBZ R12, wide
-	ADD $80, R0, R12
+	ADD $96, R0, R12
 	VLD1R (R12), [V0.S4]
-	ADD $84, R0, R12
+	ADD $100, R0, R12
 	VLD1R (R12), [V1.S4]
-	ADD $88, R0, R12
+	ADD $104, R0, R12
 	VLD1R (R12), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -1861,9 +1861,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R13
+	ADD $88, R0, R13
 	VLD1R (R13), [V0.S4]
-	ADD $76, R0, R13
+	ADD $92, R0, R13
 	VLD1R (R13), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -1935,11 +1935,11 @@ added:
 masked:
 	MOVD 64(R0), R13
 	CBZ R13, wide
-	ADD $80, R0, R13
+	ADD $96, R0, R13
 	VLD1R (R13), [V0.S4]
-	ADD $84, R0, R13
+	ADD $100, R0, R13
 	VLD1R (R13), [V1.S4]
-	ADD $88, R0, R13
+	ADD $104, R0, R13
 	VLD1R (R13), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -2283,9 +2283,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R13
+	ADD $88, R0, R13
 	VLD1R (R13), [V0.S4]
-	ADD $76, R0, R13
+	ADD $92, R0, R13
 	VLD1R (R13), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -2357,11 +2357,11 @@ added:
 masked:
 	MOVD 64(R0), R13
 	CBZ R13, wide
-	ADD $80, R0, R13
+	ADD $96, R0, R13
 	VLD1R (R13), [V0.S4]
-	ADD $84, R0, R13
+	ADD $100, R0, R13
 	VLD1R (R13), [V1.S4]
-	ADD $88, R0, R13
+	ADD $104, R0, R13
 	VLD1R (R13), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -2671,9 +2671,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R13
+	ADD $88, R0, R13
 	VLD1R (R13), [V0.S4]
-	ADD $76, R0, R13
+	ADD $92, R0, R13
 	VLD1R (R13), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -2745,11 +2745,11 @@ added:
 masked:
 	MOVD 64(R0), R13
 	CBZ R13, wide
-	ADD $80, R0, R13
+	ADD $96, R0, R13
 	VLD1R (R13), [V0.S4]
-	ADD $84, R0, R13
+	ADD $100, R0, R13
 	VLD1R (R13), [V1.S4]
-	ADD $88, R0, R13
+	ADD $104, R0, R13
 	VLD1R (R13), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -3221,9 +3221,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R14
+	ADD $88, R0, R14
 	VLD1R (R14), [V0.S4]
-	ADD $76, R0, R14
+	ADD $92, R0, R14
 	VLD1R (R14), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -3315,11 +3315,11 @@ added:
 masked:
 	MOVD 64(R0), R14
 	CBZ R14, wide
-	ADD $80, R0, R14
+	ADD $96, R0, R14
 	VLD1R (R14), [V0.S4]
-	ADD $84, R0, R14
+	ADD $100, R0, R14
 	VLD1R (R14), [V1.S4]
-	ADD $88, R0, R14
+	ADD $104, R0, R14
 	VLD1R (R14), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -3752,9 +3752,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R14
+	ADD $88, R0, R14
 	VLD1R (R14), [V0.S4]
-	ADD $76, R0, R14
+	ADD $92, R0, R14
 	VLD1R (R14), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -3846,11 +3846,11 @@ added:
 masked:
 	MOVD 64(R0), R14
 	CBZ R14, wide
-	ADD $80, R0, R14
+	ADD $96, R0, R14
 	VLD1R (R14), [V0.S4]
-	ADD $84, R0, R14
+	ADD $100, R0, R14
 	VLD1R (R14), [V1.S4]
-	ADD $88, R0, R14
+	ADD $104, R0, R14
 	VLD1R (R14), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -4239,9 +4239,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R14
+	ADD $88, R0, R14
 	VLD1R (R14), [V0.S4]
-	ADD $76, R0, R14
+	ADD $92, R0, R14
 	VLD1R (R14), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -4333,11 +4333,11 @@ added:
 masked:
 	MOVD 64(R0), R14
 	CBZ R14, wide
-	ADD $80, R0, R14
+	ADD $96, R0, R14
 	VLD1R (R14), [V0.S4]
-	ADD $84, R0, R14
+	ADD $100, R0, R14
 	VLD1R (R14), [V1.S4]
-	ADD $88, R0, R14
+	ADD $104, R0, R14
 	VLD1R (R14), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -4914,9 +4914,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R15
+	ADD $88, R0, R15
 	VLD1R (R15), [V0.S4]
-	ADD $76, R0, R15
+	ADD $92, R0, R15
 	VLD1R (R15), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -5028,11 +5028,11 @@ added:
 masked:
 	MOVD 64(R0), R15
 	CBZ R15, wide
-	ADD $80, R0, R15
+	ADD $96, R0, R15
 	VLD1R (R15), [V0.S4]
-	ADD $84, R0, R15
+	ADD $100, R0, R15
 	VLD1R (R15), [V1.S4]
-	ADD $88, R0, R15
+	ADD $104, R0, R15
 	VLD1R (R15), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -5554,9 +5554,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R15
+	ADD $88, R0, R15
 	VLD1R (R15), [V0.S4]
-	ADD $76, R0, R15
+	ADD $92, R0, R15
 	VLD1R (R15), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -5668,11 +5668,11 @@ added:
 masked:
 	MOVD 64(R0), R15
 	CBZ R15, wide
-	ADD $80, R0, R15
+	ADD $96, R0, R15
 	VLD1R (R15), [V0.S4]
-	ADD $84, R0, R15
+	ADD $100, R0, R15
 	VLD1R (R15), [V1.S4]
-	ADD $88, R0, R15
+	ADD $104, R0, R15
 	VLD1R (R15), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -6140,9 +6140,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R15
+	ADD $88, R0, R15
 	VLD1R (R15), [V0.S4]
-	ADD $76, R0, R15
+	ADD $92, R0, R15
 	VLD1R (R15), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -6254,11 +6254,11 @@ added:
 masked:
 	MOVD 64(R0), R15
 	CBZ R15, wide
-	ADD $80, R0, R15
+	ADD $96, R0, R15
 	VLD1R (R15), [V0.S4]
-	ADD $84, R0, R15
+	ADD $100, R0, R15
 	VLD1R (R15), [V1.S4]
-	ADD $88, R0, R15
+	ADD $104, R0, R15
 	VLD1R (R15), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -6940,9 +6940,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R16
+	ADD $88, R0, R16
 	VLD1R (R16), [V0.S4]
-	ADD $76, R0, R16
+	ADD $92, R0, R16
 	VLD1R (R16), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -7074,11 +7074,11 @@ added:
 masked:
 	MOVD 64(R0), R16
 	CBZ R16, wide
-	ADD $80, R0, R16
+	ADD $96, R0, R16
 	VLD1R (R16), [V0.S4]
-	ADD $84, R0, R16
+	ADD $100, R0, R16
 	VLD1R (R16), [V1.S4]
-	ADD $88, R0, R16
+	ADD $104, R0, R16
 	VLD1R (R16), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -7689,9 +7689,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R16
+	ADD $88, R0, R16
 	VLD1R (R16), [V0.S4]
-	ADD $76, R0, R16
+	ADD $92, R0, R16
 	VLD1R (R16), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -7823,11 +7823,11 @@ added:
 masked:
 	MOVD 64(R0), R16
 	CBZ R16, wide
-	ADD $80, R0, R16
+	ADD $96, R0, R16
 	VLD1R (R16), [V0.S4]
-	ADD $84, R0, R16
+	ADD $100, R0, R16
 	VLD1R (R16), [V1.S4]
-	ADD $88, R0, R16
+	ADD $104, R0, R16
 	VLD1R (R16), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4
@@ -8374,9 +8374,9 @@ scaled:
 	ADD $64, R2
 
 added:
-	ADD $72, R0, R16
+	ADD $88, R0, R16
 	VLD1R (R16), [V0.S4]
-	ADD $76, R0, R16
+	ADD $92, R0, R16
 	VLD1R (R16), [V1.S4]
 	WORD $0x6ea8e402 // fcmgt v2.4s, v0.4s, v8.4s
 	VBIT V2.B16, V0.B16, V8.B16
@@ -8508,11 +8508,11 @@ added:
 masked:
 	MOVD 64(R0), R16
 	CBZ R16, wide
-	ADD $80, R0, R16
+	ADD $96, R0, R16
 	VLD1R (R16), [V0.S4]
-	ADD $84, R0, R16
+	ADD $100, R0, R16
 	VLD1R (R16), [V1.S4]
-	ADD $88, R0, R16
+	ADD $104, R0, R16
 	VLD1R (R16), [V2.S4]
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	VFMLA V0.S4, V8.S4, V3.S4

@@ -44,8 +44,8 @@ func random(r *rand.Rand) problem {
 	for {
 		p := problem{lanes: Block, Shape: conv.Shape{
 			N: pick(1, 1, 2), IC: 1 + r.IntN(50), OC: 1 + r.IntN(50), IH: 1 + r.IntN(12), IW: 1 + r.IntN(20),
-			KH: pick(1, 1, 2, 3, 3), KW: pick(1, 1, 2, 3, 3, 5), StrideH: pick(1, 1, 2), StrideW: pick(1, 1, 2),
-			DilationH: pick(1, 1, 2), DilationW: pick(1, 1, 2), Groups: 1, PadTop: r.IntN(3), PadLeft: r.IntN(3),
+			KH: pick(1, 1, 2, 3, 3, 4, 5), KW: pick(1, 1, 2, 3, 3, 5), StrideH: pick(1, 1, 2, 3), StrideW: pick(1, 1, 2),
+			DilationH: pick(1, 1, 2, 3), DilationW: pick(1, 1, 2), Groups: 1, PadTop: r.IntN(3), PadLeft: r.IntN(3),
 		}}
 		s := &p.Shape
 		switch r.IntN(4) {
@@ -160,7 +160,7 @@ func blocked[T any](x []T, n, c, hw, lanes int) []T {
 func TestTilesEqualTheDefinition(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(1, 2))
-		for range 300 {
+		for range 400 {
 			p := random(r)
 			s := &p.Shape
 			k := newKernel(impl, *s, p.lanes, p.weights, p.Epilogue)
@@ -170,9 +170,12 @@ func TestTilesEqualTheDefinition(t *testing.T) {
 			if p.Residual {
 				res = blocked(p.res, s.N, s.OC, s.OH*s.OW, Block)
 			}
-			temp, scratch := make([]int16, k.Temp()), make([]int16, k.Scratch())
-			for i := range temp {
-				temp[i] = 9999
+			const longer = 100
+			temp, scratch := make([]int16, k.Temp()), make([]int16, k.Scratch()+longer)
+			for _, memory := range [][]int16{temp, scratch} {
+				for i := range memory {
+					memory[i] = 9999
+				}
 			}
 			out := Out{Wide: make([]float32, outLen)}
 			if p.Step != 0 {
@@ -236,6 +239,42 @@ func TestQuantisingDivides(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A Quantiser gives what a division does, however it calculates: at ties, beyond the limits and for what is no number.
+func TestQuantisersDivide(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const lo, hi = -100, 155
+	inf := float32(math.Inf(1))
+	multiply := 0
+	for range 200 {
+		step := float32(math.Ldexp(1+r.Float64(), r.IntN(100)-50))
+		x := []float32{0, float32(math.Copysign(0, -1)), float32(math.NaN()), inf, -inf, math.MaxFloat32, -math.MaxFloat32, 1e9 * step, -1e9 * step}
+		for n := lo - 5; n < hi+5; n++ {
+			tie := (float32(n) + 0.5) * step
+			x = append(x, math.Float32frombits(math.Float32bits(tie)+uint32(r.IntN(5))-2))
+		}
+		fast := NewQuantiser(step, lo, hi)
+		if fast.inverse != 0 {
+			multiply++
+		}
+		for _, q := range []Quantiser{fast, {Step: step, Lo: lo, Hi: hi}} {
+			got := make([]int16, len(x))
+			q.Quantise(got, x)
+			for i, v := range x {
+				want := int16(lo)
+				if v == v {
+					want = int16(max(lo, min(hi, math.RoundToEven(float64(v/step)))))
+				}
+				if got[i] != want {
+					t.Fatalf("%v in steps of %v is %d, want %d (inverse %v)", v, step, got[i], want, q.inverse)
+				}
+			}
+		}
+	}
+	if multiply == 0 {
+		t.Fatal("no step has an inverse")
+	}
 }
 
 // BenchmarkLayers runs layers of MobileNetV2 on one thread with memory that is warm.

@@ -6,25 +6,46 @@ import (
 	"scission/ops/internal/isa"
 )
 
-// Info names the instruction set of Quantise and Dequantise.
+// Info names the instruction set of Quantisers and Dequantise.
 func Info() string { return "int8 " + isa.Best().String() }
 
-// Quantise sets dst[i] to round(x[i] / step), ties to even, within lo and hi; a NaN becomes lo. dst and x have the
-// same length. IsStep(step) holds.
-func Quantise(dst []int16, x []float32, step float32, lo, hi int) {
+// A Quantiser divides by Step and rounds to integers from Lo to Hi. IsStep(Step) holds.
+type Quantiser struct {
+	Step          float32
+	Lo, Hi        int
+	inverse, rest float32 // 0 if Quantise divides
+}
+
+// NewQuantiser returns a Quantiser that is faster, at some ten microseconds once, if AcceptsStep(step, lo, hi).
+func NewQuantiser(step float32, lo, hi int) Quantiser {
+	q := Quantiser{Step: step, Lo: lo, Hi: hi}
+	if AcceptsStep(step, lo, hi) {
+		q.inverse, q.rest = inverse(step)
+	}
+	return q
+}
+
+// Quantise sets dst[i] to round(x[i] / Step), ties to even, within Lo and Hi; a NaN becomes Lo. dst and x have the
+// same length.
+func (q *Quantiser) Quantise(dst []int16, x []float32) {
 	x = x[:len(dst)]
 	n := 0
+	lo, hi := float32(q.Lo), float32(q.Hi)
 	if quantiseAsm != nil && len(dst) >= Block {
 		n = len(dst) / Block * Block
-		quantiseAsm(&dst[0], &x[0], n/Block, step, float32(lo)*step, float32(hi)*step, float32(lo))
+		if q.inverse != 0 {
+			scaleAsm(&dst[0], &x[0], n/Block, q.inverse, q.rest, hi*q.Step, int16(q.Lo))
+		} else {
+			quantiseAsm(&dst[0], &x[0], n/Block, q.Step, lo*q.Step, hi*q.Step, lo)
+		}
 	}
 	for i, v := range x[n:] {
-		r := math.RoundToEven(float64(v / step))
+		r := math.RoundToEven(float64(v / q.Step))
 		switch {
-		case !(r > float64(lo)):
-			dst[n+i] = int16(lo)
-		case r > float64(hi):
-			dst[n+i] = int16(hi)
+		case !(r > float64(q.Lo)):
+			dst[n+i] = int16(q.Lo)
+		case r > float64(q.Hi):
+			dst[n+i] = int16(q.Hi)
 		default:
 			dst[n+i] = int16(r)
 		}

@@ -9,6 +9,11 @@ package qconv
 //go:noescape
 func quantiseAVX2(dst *int16, x *float32, n int, step float32, lo float32, hi float32, nan float32)
 
+// scaleAVX2 is Quantise for n times 16 values and a step that has an inverse in two parts; hi is times the step.
+//
+//go:noescape
+func scaleAVX2(dst *int16, x *float32, n int, inverse float32, rest float32, hi float32, floor int16)
+
 // dequantiseAVX2 is Dequantise for n times 16 values.
 //
 //go:noescape
@@ -44,10 +49,10 @@ func extremesAVX2(x *float32, n int, ends *[16]float32)
 //go:noescape
 func interleaveAVX2(dst *int16, x *int16, plane int, n int)
 
-// copyRowsAVX2 copies rows of n times 16 values; the distances of rows are in bytes.
+// pairRowsAVX2 is pairRows for rows of n times 16 values; the distances of rows are in bytes.
 //
 //go:noescape
-func copyRowsAVX2(dst *int16, src *int16, rows int, n int, dstStep int, srcStep int)
+func pairRowsAVX2(dst *int16, a *int16, b *int16, rows int, n int, dstStep int, srcStep int)
 
 // denseAVX2P1 computes lines of count tiles of 1 pixels.
 //
@@ -128,6 +133,16 @@ func depthAVX2P3(l *int, taps *int, in *int16, w *int16, epi *float32, res *floa
 //
 //go:noescape
 func depthAVX2P4(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
+// depthAVX2P5 computes lines of count tiles of 5 pixels.
+//
+//go:noescape
+func depthAVX2P5(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
+
+// depthAVX2P6 computes lines of count tiles of 6 pixels.
+//
+//go:noescape
+func depthAVX2P6(l *int, taps *int, in *int16, w *int16, epi *float32, res *float32, out *int16, count int, lines int)
 
 // denseAVX512P1 computes lines of count tiles of 1 pixels.
 //

@@ -22,18 +22,22 @@ const (
 	loopsScale
 	loopsMask
 	loopsQuantise
+	loopsClamp
+	loopsStart
 	loopsLo
 	loopsHi      = loopsLo + 4
 	loopsInverse = loopsHi + 4
 	loopsRest    = loopsInverse + 4
 	loopsFloor   = loopsRest + 4
+	loopsCeiling = loopsFloor + 4
 )
 
 const (
 	block     = 16            // channels of a block of the layout
-	pair      = 2 * block * 2 // bytes of the weights of a pair of values
+	pair      = 2 * block * 2 // bytes of a pair of values, or weights, of each channel
 	sums      = 2             // of loops.quantise: the sums are stored as they are
 	wide      = 4 * block     // bytes of a pixel of float32
+	quarter   = wide / 4
 	half      = 2 * block     // bytes of a pixel of int16
 	order     = 0b11_01_10_00 // of the quarters of a packed pixel, to put the channels in order
 	low       = 0x20          // of VPERM2I128: the low halves
@@ -44,30 +48,30 @@ const (
 // tile has what the code of one tile shares.
 type tile struct {
 	avx.ISA
-	px, nv    int
-	acc, free []reg.VecPhysical
-	halves    bool
-	l         Mem
+	px, nv         int
+	halves         bool
+	acc, free      []reg.VecPhysical
+	l              Mem
+	in, taps, w, n reg.GPVirtual                      // the input of the tile, the lists, and the taps that are left
+	at             func(base reg.Register, i int) Mem // pixel i
 }
 
-// function begins a tile and writes its loops over tiles and taps: body adds the products of one tap or pair of taps
-// for pixels that at addresses, from the list at taps and the weights at w, and advances both. halves says that the
-// channels of sums in half vectors are in the order of unpacking: those of the first quarter, the third, the second and
-// the fourth.
-func function(s avx.ISA, kind string, px int, body func(t *tile, in, taps, w reg.GPVirtual, at func(base reg.Register, i int) Mem), halves bool) {
-	t := &tile{ISA: s, px: px, nv: wide / s.Bytes, halves: halves && s.Bytes == 32}
+// function writes a tile: body sums the products. If halves, and always in half vectors, the channels of sums are in the
+// order of unpacking: those of the first quarter, the third, the second and the fourth.
+func function(s avx.ISA, kind string, px int, body func(t *tile), halves bool) {
+	t := &tile{ISA: s, px: px, halves: halves, nv: wide / s.Bytes, in: GP64(), taps: GP64(), w: GP64(), n: GP64()}
 	name := fmt.Sprintf("%s%sP%d", kind, s.Name, px)
 	TEXT(name, NOSPLIT, "func(l, taps *int, in, w *int16, epi, res *float32, out *int16, count, lines int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s computes lines of count tiles of %d pixels.", name, px))
 	t.acc, t.free = s.Regs[:px*t.nv], s.Regs[px*t.nv:]
 	t.l = Mem{Base: Load(Param("l"), GP64())}
-	at := avx.Multiples(px, func(one reg.GPVirtual) { MOVQ(t.l.Offset(loopsPixel), one) })
-	in, res, out := GP64(), GP64(), GP64()
+	t.at = avx.Multiples(px+1, func(one reg.GPVirtual) { MOVQ(t.l.Offset(loopsPixel), one) })
+	in, n := t.in, t.n
+	res, out := GP64(), GP64()
 	Load(Param("in"), in)
 	Load(Param("res"), res)
 	Load(Param("out"), out)
-	taps, w, n := GP64(), GP64(), GP64()
 	locals := AllocLocal(40)
 	local := func(i int) Mem { return locals.Offset(8 * i) }
 	lineIn, lineRes, lineOut, count, lines := local(0), local(1), local(2), local(3), local(4)
@@ -80,23 +84,18 @@ func function(s avx.ISA, kind string, px int, body func(t *tile, in, taps, w reg
 	MOVQ(Load(Param("count"), n), count)
 
 	Label("tile")
-	epi := Mem{Base: Load(Param("epi"), n)}
-	for i, v := range t.acc {
-		if i < t.nv {
-			VMOVDQU_(s, channels(t, epi, start, i), v)
-		} else {
-			VMOVAPS_(s, t.acc[i%t.nv], v)
+	if s.Bytes == 64 {
+		VMOVDQU32(channels(t, Mem{Base: Load(Param("epi"), n)}, start, 0), t.acc[0])
+		for _, v := range t.acc[1:] {
+			VMOVDQA32(t.acc[0], v)
 		}
 	}
-	Load(Param("taps"), taps)
-	Load(Param("w"), w)
+	Load(Param("taps"), t.taps)
+	Load(Param("w"), t.w)
 	MOVQ(t.l.Offset(loopsTaps), n)
-	Label("tap")
-	body(t, in, taps, w, at)
-	DECQ(n)
-	JNZ(LabelRef("tap"))
+	body(t)
 	t.store(Mem{Base: Load(Param("epi"), n)}, res, out)
-	ADDQ(t.l.Offset(loopsTile), in)
+	LEAQ(t.at(in, px), in)
 	DECQ(count)
 	JNZ(LabelRef("tile"))
 	MOVQ(lineIn, in)
@@ -114,66 +113,88 @@ func function(s avx.ISA, kind string, px int, body func(t *tile, in, taps, w reg
 	RET()
 }
 
-// dense adds the products of a run of input values with their weights.
-func dense(run int) func(t *tile, in, taps, w reg.GPVirtual, at func(base reg.Register, i int) Mem) {
-	return func(t *tile, in, taps, w reg.GPVirtual, at func(base reg.Register, i int) Mem) {
-		p := GP64()
-		MOVQ(Mem{Base: taps}, p)
-		ADDQ(in, p)
-		for u := range run / 2 {
-			for j := range t.nv {
-				VMOVDQU_(t.ISA, Mem{Base: w, Disp: u*pair + j*t.Bytes}, t.free[j])
-			}
-			for i := range t.px {
-				x := at(p, i).Offset(4 * u)
-				if t.Bytes == 64 {
-					VPDPWSSD_BCST(x, t.free[0], t.acc[i])
-					continue
-				}
-				a, b := t.free[2], t.free[3]
-				VPBROADCASTD(x, a)
-				VPMADDWD(a, t.free[0], b)
-				VPMADDWD(a, t.free[1], a)
-				VPADDD(b, t.acc[2*i], t.acc[2*i])
-				VPADDD(a, t.acc[2*i+1], t.acc[2*i+1])
-			}
+// add adds the products of the vectors x(j) and the weights to the sums of pixel i. If it is the first of a tile in
+// half vectors, the products become the sums. A free register that x(j) returns may be the third.
+func (t *tile) add(x func(j int) Op, i int, first bool) {
+	for j := range t.nv {
+		acc, w := t.acc[i*t.nv+j], t.free[j]
+		switch {
+		case t.Bytes == 64:
+			VPDPWSSD(x(j), w, acc)
+		case first:
+			VPMADDWD(x(j), w, acc)
+		default:
+			y := t.free[3-j]
+			VPMADDWD(x(j), w, y)
+			VPADDD(y, acc, acc)
 		}
-		ADDQ(I32(run/2*pair), w)
-		ADDQ(Imm(8), taps)
 	}
 }
 
-// depthwise adds the products of two taps of the same channels.
-func depthwise(t *tile, in, taps, w reg.GPVirtual, at func(base reg.Register, i int) Mem) {
-	p, q := GP64(), GP64()
-	MOVQ(Mem{Base: taps}, p)
-	ADDQ(in, p)
-	MOVQ(Mem{Base: taps, Disp: 8}, q)
-	ADDQ(in, q)
+// weights loads those of a pair.
+func (t *tile) weights(u int) {
 	for j := range t.nv {
-		VMOVDQU_(t.ISA, Mem{Base: w, Disp: j * t.Bytes}, t.free[j])
+		VMOVDQU_(t.ISA, Mem{Base: t.w, Disp: u*pair + j*t.Bytes}, t.free[j])
 	}
-	for i := range t.px {
-		if t.Bytes == 64 {
-			a, b := t.free[1], t.free[2]
-			VPMOVZXWD(at(p, i), a)
-			VPMOVZXWD(at(q, i), b)
-			VPSLLD(Imm(16), b, b)
-			VPORD(a, b, b)
-			VPDPWSSD(t.free[0], b, t.acc[i])
-			continue
+}
+
+// tap moves to the next tap, and p to its values for the first pixel.
+func (t *tile) tap(p reg.GPVirtual) {
+	MOVQ(Mem{Base: t.taps}, p)
+	ADDQ(t.in, p)
+	ADDQ(Imm(8), t.taps)
+}
+
+// dense multiplies runs of input values with their weights.
+func dense(run int) func(t *tile) {
+	return func(t *tile) {
+		p := GP64()
+		pairs := func(from, to int, first bool) {
+			for u := from; u < to; u++ {
+				t.weights(u)
+				for i := range t.px {
+					x := t.at(p, i).Offset(4 * u)
+					if t.Bytes == 64 {
+						VPDPWSSD_BCST(x, t.free[0], t.acc[i])
+						continue
+					}
+					VPBROADCASTD(x, t.free[2])
+					t.add(func(int) Op { return t.free[2] }, i, first)
+				}
+			}
 		}
-		a, b := t.free[2], t.free[3]
-		VMOVDQU(at(p, i), a)
-		VPUNPCKHWD(at(q, i), a, b)
-		VPUNPCKLWD(at(q, i), a, a)
-		VPMADDWD(t.free[0], a, a)
-		VPMADDWD(t.free[1], b, b)
-		VPADDD(a, t.acc[2*i], t.acc[2*i])
-		VPADDD(b, t.acc[2*i+1], t.acc[2*i+1])
+		t.tap(p)
+		pairs(0, 1, true)
+		JMP(LabelRef("rest"))
+		Label("tap")
+		t.tap(p)
+		pairs(0, 1, false)
+		Label("rest")
+		pairs(1, run/2, false)
+		ADDQ(I32(run/2*pair), t.w)
+		DECQ(t.n)
+		JNZ(LabelRef("tap"))
 	}
-	ADDQ(Imm(pair), w)
-	ADDQ(Imm(16), taps)
+}
+
+// depthwise multiplies pairs of taps, which lie in one vector, of the same channels.
+func depthwise(t *tile) {
+	p := GP64()
+	tap := func(first bool) {
+		t.tap(p)
+		t.weights(0)
+		for i := range t.px {
+			t.add(func(j int) Op { return t.at(p, i).Offset(j * t.Bytes) }, i, first)
+		}
+		ADDQ(Imm(pair), t.w)
+		DECQ(t.n)
+	}
+	tap(true)
+	JZ(LabelRef("summed"))
+	Label("tap")
+	tap(false)
+	JNZ(LabelRef("tap"))
+	Label("summed")
 }
 
 // VMOVDQU_ loads a vector.
@@ -226,6 +247,17 @@ func (t *tile) store(epi Mem, res, out reg.GPVirtual) {
 			}
 		}
 	}
+	if t.Bytes == 32 {
+		CMPQ(t.l.Offset(loopsStart), Imm(0))
+		JE(LabelRef("started"))
+		for j := range t.nv {
+			VMOVDQU(channels(start, j), t.free[0])
+			for i := range t.px {
+				VPADDD(t.free[0], t.acc[i*t.nv+j], t.acc[i*t.nv+j])
+			}
+		}
+		Label("started")
+	}
 	CMPQ(t.l.Offset(loopsQuantise), Imm(sums))
 	JE(LabelRef("wide"))
 	each(func(_, _ int, v reg.VecPhysical) { VCVTDQ2PS(v, v) })
@@ -236,9 +268,20 @@ func (t *tile) store(epi Mem, res, out reg.GPVirtual) {
 	Label("scaled")
 	TESTQ(res, res)
 	JZ(LabelRef("added"))
-	each(func(i, j int, v reg.VecPhysical) { VADDPS(Mem{Base: res, Disp: i*wide + j*t.Bytes}, v, v) })
+	each(func(i, j int, v reg.VecPhysical) {
+		if t.Bytes == 64 {
+			VADDPS(Mem{Base: res, Disp: i * wide}, v, v)
+			return
+		}
+		low, x := Mem{Base: res, Disp: i*wide + j*quarter}, t.free[0]
+		VMOVUPS(low, x.AsX())
+		VINSERTF128(Imm(1), low.Offset(2*quarter), x, x)
+		VADDPS(x, v, v)
+	})
 	ADDQ(I32(t.px*wide), res)
 	Label("added")
+	CMPQ(t.l.Offset(loopsClamp), Imm(0))
+	JE(LabelRef("masked"))
 	VBROADCASTSS(t.l.Offset(loopsLo), t.free[0])
 	VBROADCASTSS(t.l.Offset(loopsHi), t.free[1])
 	each(func(_, _ int, v reg.VecPhysical) { avx.Clamp(t.free[0], t.free[1], v) })
@@ -254,15 +297,18 @@ func (t *tile) store(epi Mem, res, out reg.GPVirtual) {
 	CMPQ(t.l.Offset(loopsQuantise), Imm(0))
 	JNE(LabelRef("quantise"))
 	Label("wide")
-	if t.halves {
-		for i := range t.px {
-			a, b, x := t.acc[2*i], t.acc[2*i+1], t.free[0]
-			VPERM2F128(Imm(low), b, a, x)
-			VPERM2F128(Imm(high), b, a, b)
-			VMOVAPS(x, a)
+	each(func(i, j int, v reg.VecPhysical) {
+		if t.Bytes == 64 {
+			if t.halves {
+				VSHUFF64X2(Imm(order), v, v, v)
+			}
+			VMOVUPS(v, Mem{Base: out, Disp: i * wide})
+			return
 		}
-	}
-	each(func(i, j int, v reg.VecPhysical) { VMOVUPS(v, Mem{Base: out, Disp: i*wide + j*t.Bytes}) })
+		low := Mem{Base: out, Disp: i*wide + j*quarter}
+		VMOVUPS(v.AsX(), low)
+		VEXTRACTF128(Imm(1), v, low.Offset(2*quarter))
+	})
 	ADDQ(I32(t.px*wide), out)
 	JMP(LabelRef("stored"))
 
@@ -275,25 +321,43 @@ func (t *tile) store(epi Mem, res, out reg.GPVirtual) {
 		VFMADD231PS(first, v, z)
 		VCVTPS2DQ(z, v)
 	})
+	floor, ceiling := first, second
+	to := func(i int) Mem { return Mem{Base: out, Disp: i * half} }
 	if t.Bytes == 64 {
-		VPBROADCASTD(t.l.Offset(loopsFloor), z)
+		VPBROADCASTD(t.l.Offset(loopsFloor), floor)
+		VPBROADCASTD(t.l.Offset(loopsCeiling), ceiling)
+		each(func(i, _ int, v reg.VecPhysical) {
+			VPMAXSD(floor, v, v)
+			VPMINSD(ceiling, v, v)
+			if !t.halves {
+				VPMOVSDW(v, to(i))
+				return
+			}
+			VPMOVSDW(v, v.AsY())
+			VPERMQ(Imm(order), v.AsY(), v.AsY())
+			VMOVDQU(v.AsY(), to(i))
+		})
 	} else {
-		VPBROADCASTW(t.l.Offset(loopsFloor), z)
-	}
-	for i := range t.px {
-		to := Mem{Base: out, Disp: i * half}
-		if t.Bytes == 64 {
-			VPMAXSD(z, t.acc[i], t.acc[i])
-			VPMOVSDW(t.acc[i], to)
-			continue
+		VPBROADCASTW(t.l.Offset(loopsCeiling), ceiling)
+		CMPL(t.l.Offset(loopsFloor), Imm(0))
+		JNE(LabelRef("signed"))
+		for i := range t.px {
+			a, b := t.acc[2*i], t.acc[2*i+1]
+			VPACKUSDW(b, a, a)
+			VPMINUW(ceiling, a, a)
+			VMOVDQU(a, to(i))
 		}
-		a, b := t.acc[2*i], t.acc[2*i+1]
-		VPACKSSDW(b, a, a)
-		VPMAXSW(z, a, a)
-		if !t.halves {
-			VPERMQ(Imm(order), a, a)
+		ADDQ(I32(t.px*half), out)
+		JMP(LabelRef("stored"))
+		Label("signed")
+		VPBROADCASTW(t.l.Offset(loopsFloor), floor)
+		for i := range t.px {
+			a, b := t.acc[2*i], t.acc[2*i+1]
+			VPACKSSDW(b, a, a)
+			VPMAXSW(floor, a, a)
+			VPMINSW(ceiling, a, a)
+			VMOVDQU(a, to(i))
 		}
-		VMOVDQU(a, to)
 	}
 	ADDQ(I32(t.px*half), out)
 	Label("stored")
@@ -343,6 +407,40 @@ func quantise() {
 	RET()
 }
 
+// quantiseFast multiplies by the inverse of a step, rounds and narrows n times 16 values.
+func quantiseFast() {
+	TEXT("scaleAVX2", NOSPLIT, "func(dst *int16, x *float32, n int, inverse, rest, hi float32, floor int16)")
+	Pragma("noescape")
+	Doc("scaleAVX2 is Quantise for n times 16 values and a step that has an inverse in two parts; hi is times the step.")
+	dst, x, n := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
+	inverse, rest, hi, floor := YMM(), YMM(), YMM(), YMM()
+	spread("inverse", inverse)
+	spread("rest", rest)
+	spread("hi", hi)
+	spread16("floor", floor)
+	Label("next")
+	var packed [2]reg.VecVirtual
+	for j := range packed {
+		y, z := YMM(), YMM()
+		VMOVUPS(Mem{Base: x, Disp: 32 * j}, y)
+		VMINPS(y, hi, y) // a NaN stays, and is converted to the smallest integer
+		VMULPS(rest, y, z)
+		VFMADD231PS(inverse, y, z)
+		VCVTPS2DQ(z, z)
+		packed[j] = z
+	}
+	VPACKSSDW(packed[1], packed[0], packed[0])
+	VPERMQ(Imm(order), packed[0], packed[0])
+	VPMAXSW(floor, packed[0], packed[0])
+	VMOVDQU(packed[0], Mem{Base: dst})
+	ADDQ(Imm(half), dst)
+	ADDQ(Imm(wide), x)
+	DECQ(n)
+	JNZ(LabelRef("next"))
+	VZEROUPPER()
+	RET()
+}
+
 // interleave puts n times 16 values of four planes side by side.
 func interleave() {
 	TEXT("interleaveAVX2", NOSPLIT, "func(dst, x *int16, plane, n int)")
@@ -381,28 +479,48 @@ func interleave() {
 	RET()
 }
 
-// rows copies rows of n pixels.
+// rows pairs the values of pixels.
 func rows() {
-	TEXT("copyRowsAVX2", NOSPLIT, "func(dst, src *int16, rows, n, dstStep, srcStep int)")
+	TEXT("pairRowsAVX2", NOSPLIT, "func(dst, a, b *int16, rows, n, dstStep, srcStep int)")
 	Pragma("noescape")
-	Doc("copyRowsAVX2 copies rows of n times 16 values; the distances of rows are in bytes.")
-	dst, src, count := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("rows"), GP64())
+	Doc("pairRowsAVX2 is pairRows for rows of n times 16 values; the distances of rows are in bytes.")
+	dst, a, b, count := Load(Param("dst"), GP64()), Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("rows"), GP64())
 	dstStep, srcStep := Load(Param("dstStep"), GP64()), Load(Param("srcStep"), GP64())
-	to, from, n := GP64(), GP64(), GP64()
+	at, to, n := GP64(), GP64(), GP64()
+	pixels := func(count int) {
+		for i := range count {
+			x, y, z := YMM(), YMM(), YMM()
+			VMOVDQU(Mem{Base: a, Index: at, Scale: 1, Disp: i * half}, x)
+			VMOVDQU(Mem{Base: b, Index: at, Scale: 1, Disp: i * half}, y)
+			VPUNPCKLWD(y, x, z)
+			VPUNPCKHWD(y, x, x)
+			VMOVDQU(z, Mem{Base: to, Disp: i * pair})
+			VMOVDQU(x, Mem{Base: to, Disp: i*pair + half})
+		}
+		ADDQ(Imm(uint64(count*half)), at)
+		ADDQ(I32(count*pair), to)
+		SUBQ(Imm(uint64(count)), n)
+	}
+	const most = 4
 	Label("row")
+	XORQ(at, at)
 	MOVQ(dst, to)
-	MOVQ(src, from)
 	Load(Param("n"), n)
-	Label("pixel")
-	v := YMM()
-	VMOVDQU(Mem{Base: from}, v)
-	VMOVDQU(v, Mem{Base: to})
-	ADDQ(Imm(half), to)
-	ADDQ(Imm(half), from)
-	DECQ(n)
-	JNZ(LabelRef("pixel"))
+	SUBQ(Imm(most), n)
+	JL(LabelRef("few"))
+	Label("many")
+	pixels(most)
+	JGE(LabelRef("many"))
+	Label("few")
+	ADDQ(Imm(most), n)
+	JZ(LabelRef("done"))
+	Label("one")
+	pixels(1)
+	JNZ(LabelRef("one"))
+	Label("done")
 	ADDQ(dstStep, dst)
-	ADDQ(srcStep, src)
+	ADDQ(srcStep, a)
+	ADDQ(srcStep, b)
 	DECQ(count)
 	JNZ(LabelRef("row"))
 	VZEROUPPER()
@@ -570,6 +688,7 @@ func extremes() {
 func main() {
 	avx.BuildTags()
 	quantise()
+	quantiseFast()
 	dequantise()
 	widen()
 	narrow()
@@ -581,7 +700,7 @@ func main() {
 	for _, s := range []struct {
 		isa          avx.ISA
 		dense, depth int
-	}{{avx.AVX2, 6, 4}, {avx.AVX512, 8, 8}} {
+	}{{avx.AVX2, 6, 6}, {avx.AVX512, 8, 8}} {
 		for px := 1; px <= s.dense; px++ {
 			function(s.isa, "dense", px, dense(8), false)
 			function(s.isa, "few", px, dense(4), false)

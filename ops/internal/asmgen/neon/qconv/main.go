@@ -19,6 +19,8 @@ const (
 	loopsScale
 	loopsMask
 	loopsQuantise
+	loopsClamp
+	loopsStart
 	loopsLo
 	loopsHi      = loopsLo + 4
 	loopsInverse = loopsHi + 4
