@@ -196,6 +196,7 @@ type Kernel struct {
 	left            []offsets // of a tile whose first pixel has as many pixels left in its row
 	parts, partSize int       // pixels are shared out in parts
 	sets, setSize   int       // and blocks in sets
+	setsFirst       bool      // chunks of one set follow one another
 	copies          int       // chunks of the copy
 	inLen, outLen   int
 }
@@ -339,45 +340,68 @@ func (k *Kernel) packBlock(p, weights, turned []float32, real, width int) int {
 func (k *Kernel) outPlane() int { return k.shape.OH * k.shape.OW * Block }
 
 const (
-	maxChunks = 16      // of one image: enough to even out two to eight threads
-	minFlop   = 1 << 19 // of a chunk: some 5 microseconds of one thread
-	readFlop  = 16      // that take as long as to read a weight from memory
-	callFlop  = 1 << 22 // of one call of assembly, which the scheduler cannot interrupt
-	copyLen   = 1 << 15 // float32s of a chunk of the copy
-	slabLen   = 1 << 12 // float32s of weights that the first cache holds beside the input and output of a tile
-	slabTiles = 4       // of the widest, from which on slabs pay
+	maxChunks     = 16      // of one image: enough to even out two to eight threads
+	maxTeam       = 8       // threads of the largest team that counts
+	teamWeight    = 2       // of a team's time beside a lone thread's, which is longer
+	lateShare     = .25     // of a chunk that a team waits for its last
+	firstPixels   = 3       // that take as long as to begin with other weights
+	readWidth     = 2       // output channels that take as long as to read an input value anew
+	chunkProducts = 1 << 15 // that take as long as to begin a chunk
+	callFlop      = 1 << 22 // of one call of assembly, which the scheduler cannot interrupt
+	copyLen       = 1 << 15 // float32s of a chunk of the copy
+	slabLen       = 1 << 12 // float32s of weights that the first cache holds beside the input and output of a tile
+	slabTiles     = 4       // of the widest, from which on slabs pay
 )
 
 // share cuts the work into chunks of about the same size: parts of the pixels by sets of the blocks. Each chunk reads
-// the weights of its set and the input of its part, so it takes the cut with the least to read.
+// the weights of its set and the input of its part, so those of which there are more are read by chunks that follow one
+// another.
 func (k *Kernel) share() {
-	s := &k.shape
-	pixels := s.OH * s.OW
-	flop := 2 * float64(s.IC/s.Groups*s.KH*s.KW)
-	work := flop*float64(s.OC)*float64(pixels) + readFlop*float64(len(k.weights))
-	want := int(min(maxChunks, max(1, work/minFlop)))
-	grain := k.pixels
+	pixels, blocks := k.shape.OH*k.shape.OW, len(k.blocks)
+	grain := k.impl.widest(k.blocks[0].width).pixels
 	if !k.impl.straddles && k.rows > 1 {
 		grain = k.cols
 	}
-	weights, input := float64(len(k.weights)), float64(k.planes*k.haloH*k.haloW*k.lanes)
 	least := math.Inf(1)
-	for sets := 1; sets <= min(want, len(k.blocks)); sets++ {
-		parts := min((want+sets-1)/sets, (pixels+grain-1)/grain)
-		setSize := (len(k.blocks) + sets - 1) / sets
-		partSize := ((pixels+parts-1)/parts + grain - 1) / grain * grain
-		parts = (pixels + partSize - 1) / partSize
-		uneven := float64(setSize*sets) / float64(len(k.blocks)) * float64(partSize*parts) / float64(pixels)
-		short := max(1, float64(want)/float64(sets*parts))
-		if cost := (float64(parts)*weights + float64(sets)*input) * uneven * uneven * short; cost < least {
-			least = cost
-			k.sets, k.setSize = (len(k.blocks)+setSize-1)/setSize, setSize
-			k.parts, k.partSize = parts, partSize
+	for sets := 1; sets <= min(maxChunks, blocks); sets++ {
+		setSize := (blocks + sets - 1) / sets
+		if (blocks+setSize-1)/setSize < sets {
+			continue
+		}
+		for parts := 1; parts*sets <= maxChunks; parts++ {
+			partSize := ((pixels+parts-1)/parts + grain - 1) / grain * grain
+			if (pixels+partSize-1)/partSize < parts {
+				continue
+			}
+			if cost := k.cost(sets*parts, setSize, float64(partSize), float64(pixels)/float64(parts)); cost < least {
+				least = cost
+				k.sets, k.setSize, k.parts, k.partSize = sets, setSize, parts, partSize
+			}
 		}
 	}
+	k.setsFirst = len(k.weights) > k.planes*k.haloH*k.haloW*k.lanes
 	if k.halo {
-		k.copies = min(maxChunks*s.N, max(1, k.Temp()/copyLen))
+		k.copies = min(maxChunks*k.shape.N, max(1, k.Temp()/copyLen))
 	}
+}
+
+// cost is the time that an image takes teams of several sizes, counted in products, if it is cut into chunks of setSize
+// blocks by that many pixels at most and on average.
+func (k *Kernel) cost(chunks, setSize int, most, average float64) float64 {
+	s := &k.shape
+	width := float64(setSize * k.blocks[0].width)
+	field := float64(s.KH * s.KW)
+	input := float64(k.planes*k.lanes) / float64(s.Groups) // values of a pixel
+	chunk := func(pixels float64) float64 {
+		return input*field*width*(pixels+firstPixels) + input*readWidth*pixels + chunkProducts
+	}
+	all, longest := float64(chunks)*chunk(average), chunk(most)
+	cost := all
+	for team := 2; team <= maxTeam; team *= 2 {
+		turns := float64((chunks + team - 1) / team)
+		cost += teamWeight * (max(all/float64(team), turns*longest) + lateShare*longest)
+	}
+	return cost
 }
 
 // slice cuts the sum into slabs.
@@ -485,9 +509,11 @@ func (k *Kernel) Run(step, chunk int, temp, scratch, in, res, out []float32) {
 		}
 		in = temp
 	}
-	set := chunk % k.sets
-	chunk /= k.sets
-	part, n := chunk%k.parts, chunk/k.parts
+	n := chunk / (k.sets * k.parts)
+	set, part := chunk%k.sets, chunk/k.sets%k.parts
+	if k.setsFirst {
+		set, part = chunk/k.parts%k.sets, chunk%k.parts
+	}
 	image := len(in) / k.shape.N
 	in = in[n*image:][:image]
 	image = len(out) / k.shape.N

@@ -44,6 +44,7 @@ type Strassen struct {
 
 	parts, partSize int // pixels are shared out in parts
 	sets, setSize   int // and units in sets
+	sumSets         int // and blocks of input channels whose sums are computed
 	half            int // pixels of half a part
 
 	image, imageOut, sums, sumsShift, sumsOut []slab // products of the image or of sums of it, and where they go
@@ -78,7 +79,9 @@ const (
 	strassenPixels   = 256     // of an image, from which on it pays to read seven factors and not four quarters
 	strassenChannels = 256     // from which on the sums are little beside the products
 	strassenHalf     = 96      // pixels of half a part, about
-	strassenLeast    = 4       // units of a set: each set computes the sums anew
+	strassenFlop     = 1 << 19 // of a chunk at least: some 5 microseconds of one thread
+	strassenLeast    = 2       // units of a set
+	sumChunk         = 1 << 14 // float32s of each sum that are computed together, about
 	sumLen           = 1 << 10 // float32s of each term that the first cache holds
 	packTaps         = 32      // input channels that are packed at once: the second cache holds all factors of them
 )
@@ -241,7 +244,7 @@ func (k *Strassen) packEpilogue(u unit, first int, e Epilogue) {
 // pixels, in which this one begins at pixel first.
 func (k *Strassen) share(whole, first int) {
 	flop := 2 * float64(k.shape.IC) * float64(k.shape.OC) * float64(k.pixels)
-	want := int(min(maxChunks, max(1, flop/minFlop)))
+	want := int(min(maxChunks, max(1, flop/strassenFlop)))
 	k.partSize, _ = strassenParts(whole, 2*k.units[0].pixels)
 	k.skipped = first % k.partSize
 	k.parts = (k.skipped + k.pixels + k.partSize - 1) / k.partSize
@@ -252,6 +255,7 @@ func (k *Strassen) share(whole, first int) {
 		k.setSize = (len(k.units) + sets - 1) / sets
 	}
 	k.sets = (len(k.units) + k.setSize - 1) / k.setSize
+	k.sumSets = max(1, min(maxChunks/k.parts, k.blocks*k.half*Block/sumChunk))
 }
 
 // slice cuts the products into slabs, and says where they go.
@@ -308,21 +312,33 @@ func (k *Strassen) slice(e Epilogue) {
 func (k *Strassen) Info() string { return "strassen " + k.impl.String() }
 
 // Temp is described at Kernel.
-func (k *Strassen) Temp() int { return 0 }
+func (k *Strassen) Temp() int { return k.shape.N * k.parts * k.partSums() }
+
+// partSums returns the float32s of the sums of the input in a part.
+func (k *Strassen) partSums() int { return 4 * k.half * k.taps() }
 
 // Scratch is described at Kernel.
-func (k *Strassen) Scratch() int { return k.half * (4*k.taps() + 3*k.units[0].width) }
+func (k *Strassen) Scratch() int { return 3 * k.half * k.units[0].width }
 
-// Steps is described at Kernel.
-func (k *Strassen) Steps() int { return 1 }
+// Steps is described at Kernel: the sums of the input, then all else.
+func (k *Strassen) Steps() int { return 2 }
 
 // Chunks is described at Kernel.
-func (k *Strassen) Chunks(int) int { return k.shape.N * k.parts * k.sets }
+func (k *Strassen) Chunks(step int) int {
+	if step == 0 {
+		return k.shape.N * k.parts * k.sumSets
+	}
+	return k.shape.N * k.parts * k.sets
+}
 
 // Run is described at Kernel.
-func (k *Strassen) Run(_, chunk int, _, scratch, in, res, out []float32) {
-	set := chunk % k.sets
-	chunk /= k.sets
+func (k *Strassen) Run(step, chunk int, temp, scratch, in, res, out []float32) {
+	sets := k.sets
+	if step == 0 {
+		sets = k.sumSets
+	}
+	set := chunk % sets
+	chunk /= sets
 	part, n := chunk%k.parts, chunk/k.parts
 	from := part*k.partSize - k.skipped
 	to := min(from+k.partSize, k.pixels)
@@ -330,19 +346,23 @@ func (k *Strassen) Run(_, chunk int, _, scratch, in, res, out []float32) {
 	c := piece{Strassen: k, first: (to - from + 1) / 2, second: (to - from) / 2}
 	c.x1 = in[n*k.inLen/k.shape.N : (n+1)*k.inLen/k.shape.N][from*Block:]
 	c.x2 = c.x1[c.first*Block:]
+	sums := temp[chunk*k.partSums():][:k.partSums()]
+	for _, s := range [...]*[]float32{&c.s1, &c.s2, &c.s3, &c.s4} {
+		*s, sums = sums[:k.half*k.taps()], sums[k.half*k.taps():]
+	}
+	if step == 0 {
+		c.sum(k.blocks*set/sets, k.blocks*(set+1)/sets)
+		return
+	}
 	c.y1 = out[n*k.outLen/k.shape.N : (n+1)*k.outLen/k.shape.N][from*Block:]
 	c.y2 = c.y1[c.first*Block:]
 	if k.residual {
 		c.r1 = res[n*k.outLen/k.shape.N : (n+1)*k.outLen/k.shape.N][from*Block:]
 		c.r2 = c.r1[c.first*Block:]
 	}
-	for _, s := range [...]*[]float32{&c.s1, &c.s2, &c.s3, &c.s4} {
-		*s, scratch = scratch[:k.half*k.taps()], scratch[k.half*k.taps():]
-	}
 	for _, s := range [...]*[]float32{&c.u, &c.v, &c.p} {
 		*s, scratch = scratch[:k.half*k.units[0].width], scratch[k.half*k.units[0].width:]
 	}
-	c.sum()
 	units := k.units[set*k.setSize : min((set+1)*k.setSize, len(k.units))]
 	for i := range units {
 		c.unit(&units[i])
@@ -359,10 +379,10 @@ type piece struct {
 	u, v, p        []float32 // sums of a half of a unit
 }
 
-// sum computes S1 to S4. A pixel and a block that a second half lacks count as zeros.
-func (c *piece) sum() {
+// sum computes the blocks [from, to) of S1 to S4. A pixel and a block that a second half lacks count as zeros.
+func (c *piece) sum(from, to int) {
 	plane, half := c.pixels*Block, c.half*Block
-	for b := range c.blocks {
+	for b := from; b < to; b++ {
 		a11, a21 := c.x1[b*plane:], c.x2[b*plane:]
 		s1, s2, s3, s4 := c.s1[b*half:], c.s2[b*half:], c.s3[b*half:], c.s4[b*half:]
 		lacks := b == c.channels-c.blocks
