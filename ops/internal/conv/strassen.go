@@ -76,8 +76,9 @@ const (
 )
 
 const (
-	strassenPixels   = 256     // of an image, from which on it pays to read seven factors and not four quarters
+	strassenPixels   = 196     // of an image, from which on it pays to read seven factors and not four quarters
 	strassenChannels = 256     // from which on the sums are little beside the products
+	strassenValues   = 1 << 16 // of input and output, from which on both hold
 	strassenHalf     = 96      // pixels of half a part, about
 	strassenFlop     = 1 << 19 // of a chunk at least: some 5 microseconds of one thread
 	strassenLeast    = 2       // units of a set
@@ -93,7 +94,8 @@ func StrassenPays(s Shape) bool { return best().level == isa.Best() && strassenP
 
 // strassenPays is StrassenPays where the instruction set is the best.
 func strassenPays(s Shape) bool {
-	return strassenAccepts(s) && s.OH*s.OW >= strassenPixels && s.IC >= strassenChannels && s.OC >= strassenChannels
+	pixels, channels := s.OH*s.OW, min(s.IC, s.OC)
+	return strassenAccepts(s) && pixels >= strassenPixels && channels >= strassenChannels && pixels*channels >= strassenValues
 }
 
 // StrassenPart returns the largest number of pixels that are calculated together on any machine where StrassenPays holds
