@@ -7,12 +7,13 @@ import "scission/ops/internal/isa"
 var assembly = []implementation{
 	{level: isa.AVX512, tiles: []tile{{width: 16, pixels: 14, fewest: 6}, {width: 32, pixels: 14, fewest: 6}}, run: runAVX512},
 	// Beside 16 registers the loads limit a tile: 3x32 has the fewest.
-	{level: isa.AVX2, tiles: []tile{{width: 16, pixels: 6, fewest: 4}, {width: 32, pixels: 3, fewest: 2}}, straddles: true, run: runAVX2},
+	{level: isa.AVX2, tiles: []tile{{width: 16, pixels: 6, fewest: 4}, {width: 32, pixels: 3, fewest: 2}}, straddles: true, run: runAVX2,
+		lacking: tile{width: 32, pixels: 4, fewest: 3}, reals: 24},
 }
 
 var tilesAVX2 = [...][6]tileAsm{
 	{tileAVX2P1C16, tileAVX2P2C16, tileAVX2P3C16, tileAVX2P4C16, tileAVX2P5C16, tileAVX2P6C16},
-	{tileAVX2P1C32, tileAVX2P2C32, tileAVX2P3C32},
+	{tileAVX2P1C32, tileAVX2P2C32, tileAVX2P3C32, tileAVX2P4C24},
 }
 
 var tilesAVX512 = [...][14]tileAsm{

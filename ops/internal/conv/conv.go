@@ -298,14 +298,14 @@ func (k *Kernel) pack(weights []float32, e Epilogue) {
 	for g := range s.Groups {
 		for o := 0; o < padded; {
 			t := k.impl.widest(padded - o)
+			real := min(t.width, oc-o)
 			k.blocks = append(k.blocks, block{
-				tile:    t,
+				tile:    k.impl.fit(t, real),
 				in:      g * (ic / k.lanes) * plane,
 				out:     (g*oc + o) / Block * k.outPlane(),
 				weights: w,
 				epi:     epi,
 			})
-			real := min(t.width, oc-o)
 			first := g*oc + o
 			e.Pack(k.epi[epi:], first, real, t.width)
 			epi += EpilogueLen * t.width
@@ -358,7 +358,7 @@ const (
 // another.
 func (k *Kernel) share() {
 	pixels, blocks := k.shape.OH*k.shape.OW, len(k.blocks)
-	grain := k.impl.widest(k.blocks[0].width).pixels
+	grain := k.blocks[0].pixels
 	if !k.impl.straddles && k.rows > 1 {
 		grain = k.cols
 	}
@@ -406,7 +406,7 @@ func (k *Kernel) cost(chunks, setSize int, most, average float64) float64 {
 
 // slice cuts the sum into slabs.
 func (k *Kernel) slice(e Epilogue) {
-	wide := k.impl.widest(k.blocks[0].width)
+	wide := k.blocks[0].tile
 	tiles := (min(k.partSize, k.shape.OH*k.shape.OW) + wide.pixels - 1) / wide.pixels
 	taps := k.taps
 	if tiles >= slabTiles {

@@ -247,19 +247,16 @@ func TestBitsEqualOneSumInTheStatedOrder(t *testing.T) {
 }
 
 // TestSlabsGiveTheSameBits covers sums that go through several slabs: of blocks of channels and a rest, of kernel rows
-// and columns, of groups, and of row-major input.
+// and columns, of groups, of row-major input, and of blocks that lack channels.
 func TestSlabsGiveTheSameBits(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(15, 16))
 		for _, c := range []struct {
-			ic, kernel, groups int
-			rowMajor           bool
-		}{{600, 1, 1, false}, {85, 3, 1, false}, {1024, 1, 2, false}, {20, 5, 1, true}} {
-			s := Shape{N: 1, IC: c.ic, IH: 5, IW: 9, OC: 48, KH: c.kernel, KW: c.kernel, OH: 5, OW: 9, PadTop: c.kernel / 2, PadLeft: c.kernel / 2,
+			ic, oc, kernel, groups int
+			rowMajor               bool
+		}{{600, 48, 1, 1, false}, {600, 24, 1, 1, false}, {85, 48, 3, 1, false}, {1024, 64, 1, 2, false}, {20, 48, 5, 1, true}, {20, 20, 5, 1, true}} {
+			s := Shape{N: 1, IC: c.ic, IH: 5, IW: 9, OC: c.oc, KH: c.kernel, KW: c.kernel, OH: 5, OW: 9, PadTop: c.kernel / 2, PadLeft: c.kernel / 2,
 				StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: c.groups}
-			if c.groups > 1 {
-				s.OC = 64
-			}
 			values := func(n int) []float32 {
 				v := make([]float32, n)
 				kerneltest.Fill(r, v)
@@ -279,22 +276,25 @@ func TestSlabsGiveTheSameBits(t *testing.T) {
 	})
 }
 
-// TestEveryTileSizeGivesTheSameBits covers rows of up to two tiles and a pixel, of wide and narrow blocks.
+// TestEveryTileSizeGivesTheSameBits covers rows of up to two tiles and a pixel, of wide and narrow blocks, and of
+// blocks that lack channels.
 func TestEveryTileSizeGivesTheSameBits(t *testing.T) {
 	each(t, func(t *testing.T, impl *implementation) {
 		r := rand.New(rand.NewPCG(13, 14))
 		widest := impl.widest(math.MaxInt).width
 		for wide := 1; wide <= 2*impl.tiles[0].pixels+1; wide++ {
-			stride := 1 + wide%2
-			s := Shape{N: 1, IC: 21, IH: 2, IW: (wide-1)*stride + 2, OC: widest + Block, OH: 2, OW: wide, KH: 1, KW: 2,
-				StrideH: 1, StrideW: stride, DilationH: 1, DilationW: 1, Groups: 1}
-			p := problem{Shape: s, Epilogue: Pass, in: make([]float32, s.IC*s.IH*s.IW), weights: make([]float32, s.OC*s.IC*s.KW),
-				res: make([]float32, s.OC*s.OH*s.OW)}
-			p.Residual, p.Scale, p.Shift = true, make([]float32, s.OC), make([]float32, s.OC)
-			for _, v := range [][]float32{p.in, p.weights, p.res, p.Scale, p.Shift} {
-				kerneltest.Fill(r, v)
+			for _, channels := range []int{widest + Block, widest + widest/2 + Block/2} {
+				stride := 1 + wide%2
+				s := Shape{N: 1, IC: 21, IH: 2, IW: (wide-1)*stride + 2, OC: channels, OH: 2, OW: wide, KH: 1, KW: 2,
+					StrideH: 1, StrideW: stride, DilationH: 1, DilationW: 1, Groups: 1}
+				p := problem{Shape: s, Epilogue: Pass, in: make([]float32, s.IC*s.IH*s.IW), weights: make([]float32, s.OC*s.IC*s.KW),
+					res: make([]float32, s.OC*s.OH*s.OW)}
+				p.Residual, p.Scale, p.Shift = true, make([]float32, s.OC), make([]float32, s.OC)
+				for _, v := range [][]float32{p.in, p.weights, p.res, p.Scale, p.Shift} {
+					kerneltest.Fill(r, v)
+				}
+				kerneltest.CheckSame(t, p.run(t, r, newKernel(impl, s, p.weights, false, p.Epilogue)), p.scalar(impl.level))
 			}
-			kerneltest.CheckSame(t, p.run(t, r, newKernel(impl, s, p.weights, false, p.Epilogue)), p.scalar(impl.level))
 		}
 	})
 }

@@ -13,6 +13,8 @@ import (
 type implementation struct {
 	level     isa.Level
 	tiles     []tile // narrowest first; the first is Block wide
+	lacking   tile   // of more pixels than the others of its width, where at most
+	reals     int    // so many of its channels are no pad channels
 	straddles bool   // a tile may go on in the next row: each pixel has an offset of its own
 	run       tileFunc
 }
@@ -31,6 +33,14 @@ func (i *implementation) widest(channels int) tile {
 		if wider.width <= channels {
 			t = wider
 		}
+	}
+	return t
+}
+
+// fit returns the largest tile as wide as t for a block of which so many channels are no pad channels.
+func (i *implementation) fit(t tile, reals int) tile {
+	if t.width == i.lacking.width && reals <= i.reals {
+		return i.lacking
 	}
 	return t
 }

@@ -49,6 +49,11 @@ func tileAVX2P2C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *
 //go:noescape
 func tileAVX2P3C32(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
 
+// tileAVX2P4C24 computes count tiles of 4 pixels by 24 output channels.
+//
+//go:noescape
+func tileAVX2P4C24(l *int, off *int, runs *int, in *float32, w *float32, ahead *float32, epi *float32, start *float32, res *float32, out *float32, count int)
+
 // tileAVX512P1C16 computes count tiles of 1 pixels by 16 output channels.
 //
 //go:noescape

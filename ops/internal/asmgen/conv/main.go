@@ -61,13 +61,14 @@ func regular(off reg.Register, px int) pixels {
 	})
 }
 
-// tile generates a tile that multiplies unroll values of a full run before it loops.
-func tile(s avx.ISA, px, nv, unroll int, address func(off reg.Register, px int) pixels) {
+// tile generates a tile that multiplies unroll values of a full run before it loops. Behind its channels there may be an
+// empty vector, of the weights of which there is room and which is zero in the output.
+func tile(s avx.ISA, px, nv, empty, unroll int, address func(off reg.Register, px int) pixels) {
 	name := fmt.Sprintf("tile%sP%dC%d", s.Name, px, nv*s.Lanes())
 	TEXT(name, NOSPLIT, "func(l, off, runs *int, in, w, ahead, epi, start, res, out *float32, count int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s computes count tiles of %d pixels by %d output channels.", name, px, nv*s.Lanes()))
-	width := nv * s.Bytes
+	width := (nv + empty) * s.Bytes
 	acc, free := s.Regs[:px*nv], s.Regs[px*nv:]
 
 	l := Mem{Base: Load(Param("l"), GP64())}
@@ -221,9 +222,15 @@ func tile(s avx.ISA, px, nv, unroll int, address func(off reg.Register, px int) 
 	avx.Epilogue{
 		ISA: s, Pixels: px, Vectors: nv, Acc: acc, Free: free,
 		Scale: l.Offset(loopsScale), Mask: l.Offset(loopsMask), Lo: l.Offset(loopsLo), Hi: l.Offset(loopsHi), Clamp: l.Offset(loopsClamp),
-		Channels: epi, Res: res, Out: out,
+		Channels: epi, Apart: width, Res: res, Out: out,
 		At: func(base reg.Register, i, j int) Mem { return vectorAt(base, apart, i, j) },
 	}.Store()
+	if empty > 0 {
+		s.Zero(free[0])
+		for i := range px {
+			VMOVUPS(free[0], vectorAt(out, apart, i, nv))
+		}
+	}
 	LEAQ(Mem{Base: res, Disp: px * pixel}, step)
 	TESTQ(res, res)
 	CMOVQNE(step, res)
@@ -241,14 +248,15 @@ func tile(s avx.ISA, px, nv, unroll int, address func(off reg.Register, px int) 
 func main() {
 	avx.BuildTags()
 	for px := 1; px <= 6; px++ {
-		tile(avx.AVX2, px, 2, block, table)
+		tile(avx.AVX2, px, 2, 0, block, table)
 	}
 	for px := 1; px <= 3; px++ {
-		tile(avx.AVX2, px, 4, block, table)
+		tile(avx.AVX2, px, 4, 0, block, table)
 	}
+	tile(avx.AVX2, 4, 3, 1, block, table)
 	for nv := 1; nv <= 2; nv++ {
 		for px := 1; px <= 14; px++ {
-			tile(avx.AVX512, px, nv, quad, regular)
+			tile(avx.AVX512, px, nv, 0, quad, regular)
 		}
 	}
 	Generate()
