@@ -344,6 +344,8 @@ func (s *Session) open(ctx context.Context, o opener, c *caller, team *pool) ([]
 	for i, v := range outs {
 		switch {
 		case v == nil:
+		case v.Late:
+			return nil, fmt.Errorf("output %d: %w, but not even with all inputs", i, graph.ErrLate)
 		case v.Const != nil:
 			results[i] = v.Const
 		default:

@@ -164,17 +164,42 @@ func (c *composer) applyAll(op graph.Op, in ...term) []term {
 		c.fail("%s: %w", op, err)
 		return make([]term, maxTerms)
 	}
-	s := stage{op: op, in: in}
 	for _, f := range out {
 		if _, err := tensor.CheckType(f.DType, f.Shape, graph.DefaultLimit); err != nil {
 			c.fail("%s: %w", op, err)
 			return make([]term, maxTerms)
 		}
+	}
+	if _, moves := op.(copied); !moves && isList(out) && !slices.ContainsFunc(c.facts(in), func(f graph.Fact) bool { return f.Const == nil || !isList([]graph.Fact{f}) }) {
+		ts, err := graph.Eval(op, c.facts(in), out)
+		if err != nil {
+			c.fail("%s: %w", op, err)
+			return make([]term, maxTerms)
+		}
+		terms := make([]term, len(ts))
+		for i, t := range ts {
+			terms[i] = c.constant(t)
+		}
+		return terms
+	}
+	s := stage{op: op, in: in}
+	for _, f := range out {
 		c.values = append(c.values, composedValue{Fact: f})
 		s.out = append(s.out, term(len(c.values)))
 	}
 	c.stages = append(c.stages, s)
 	return s.out
+}
+
+// maxListed bounds the elements of integers that are computed while types are
+// inferred, since types may depend on them.
+const maxListed = 1 << 10
+
+// isList reports whether all values are lists of a few integers.
+func isList(facts []graph.Fact) bool {
+	return !slices.ContainsFunc(facts, func(f graph.Fact) bool {
+		return !slices.Contains(intTypes, f.DType) || f.Shape.Elems() > maxListed
+	})
 }
 
 // op returns the first output of the ai.onnx operator of that name, as the

@@ -62,34 +62,41 @@ func init() {
 			if b := c.input(2); b != 0 {
 				all = c.op("Add", nil, all, b)
 			}
-			widths := sizes
-			if widths == nil {
-				third := c.shape(w)[1] / 3
-				widths = []int{third, third, third}
-			}
-			if len(widths) != 3 {
-				c.fail("qkv_hidden_sizes has %d values, want 3", len(widths))
-				return nil
-			}
-			parts := c.split(all, widths)
-			q, k, v := c.heads("query", parts[0], m.heads), c.heads("key", parts[1], m.heads), c.heads("value", parts[2], m.heads)
-			past := c.input(4)
-			if past != 0 {
-				if !c.rank("past", past, 5) {
-					return nil
-				}
-				both := c.ops("Split", []any{"axis", 0, "num_outputs", 2}, past)
-				s := c.shape(past)
-				k, v = c.behind(c.reshape(both[0], s[1:]...), k), c.behind(c.reshape(both[1], s[1:]...), v)
-			}
-			y := m.attend(c, q, k, v, c.input(3), c.input(5))
-			if y == nil || !c.shape(k).Equal(c.shape(v)) {
-				return y
-			}
-			one := append(tensor.Shape{1}, c.shape(k)...)
-			return []term{y[0], c.op("Concat", []any{"axis", 0}, c.reshape(k, one...), c.reshape(v, one...))}
+			return m.attendProjected(c, all, sizes, c.input(3), c.input(4), c.input(5))
 		}}
 	})
+}
+
+// attendProjected is what Attention does with query, key and value beside each other,
+// of the given widths or, without any, of one.
+func (m contribAttention) attendProjected(c *composer, all term, widths []int, mask, past, bias term) []term {
+	if !c.rank("query, key and value", all, 3) {
+		return nil
+	}
+	if widths == nil {
+		third := c.shape(all)[2] / 3
+		widths = []int{third, third, third}
+	}
+	if len(widths) != 3 {
+		c.fail("qkv_hidden_sizes has %d values, want 3", len(widths))
+		return nil
+	}
+	parts := c.split(all, widths)
+	q, k, v := c.heads("query", parts[0], m.heads), c.heads("key", parts[1], m.heads), c.heads("value", parts[2], m.heads)
+	if past != 0 {
+		if !c.rank("past", past, 5) {
+			return nil
+		}
+		both := c.ops("Split", []any{"axis", 0, "num_outputs", 2}, past)
+		s := c.shape(past)
+		k, v = c.behind(c.reshape(both[0], s[1:]...), k), c.behind(c.reshape(both[1], s[1:]...), v)
+	}
+	y := m.attend(c, q, k, v, mask, bias)
+	if y == nil || !c.shape(k).Equal(c.shape(v)) {
+		return y
+	}
+	one := append(tensor.Shape{1}, c.shape(k)...)
+	return []term{y[0], c.op("Concat", []any{"axis", 0}, c.reshape(k, one...), c.reshape(v, one...))}
 }
 
 // contribAttention is what the operators have in common.

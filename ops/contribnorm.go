@@ -57,7 +57,13 @@ func init() {
 		if a.Int("mask_index_type", 0) != 0 {
 			a.Fail("%w mask_index_type", ErrUnsupported)
 		}
-		return func(c *composer) []term { return embedded(c, epsilon) }
+		return func(c *composer) []term {
+			in := make([]term, embedInputs)
+			for i := range in {
+				in[i] = c.input(i)
+			}
+			return embedded(c, in, epsilon)
+		}
 	})
 }
 
@@ -82,28 +88,30 @@ const (
 	embedBeta
 	embedMask
 	embedPlaces
+	embedInputs
 )
 
-func embedded(c *composer, epsilon float32) []term {
-	words := c.input(embedWords)
-	if !c.rank("input_ids", words, 2) || !c.rank("position_embedding", c.input(embedPlaceTable), 2) {
+// embedded is EmbedLayerNormalization of its inputs.
+func embedded(c *composer, in []term, epsilon float32) []term {
+	words := in[embedWords]
+	if !c.rank("input_ids", words, 2) || !c.rank("position_embedding", in[embedPlaceTable], 2) {
 		return nil
 	}
 	batch, length := c.shape(words)[0], c.shape(words)[1]
-	gather := func(table, rows int) term { return c.op("Gather", nil, c.input(table), c.input(rows)) }
+	gather := func(table, rows int) term { return c.op("Gather", nil, in[table], in[rows]) }
 	x := gather(embedWordTable, embedWords)
-	if c.input(embedPlaces) != 0 {
+	if in[embedPlaces] != 0 {
 		x = c.op("Add", nil, x, gather(embedPlaceTable, embedPlaces))
 	} else {
 		one := func(v int) term { return c.constant(tensor.Of([]int64{int64(v)}, 1)) }
-		x = c.op("Add", nil, x, c.op("Slice", nil, c.input(embedPlaceTable), one(0), one(length), one(0)))
+		x = c.op("Add", nil, x, c.op("Slice", nil, in[embedPlaceTable], one(0), one(length), one(0)))
 	}
-	if c.input(embedSegments) != 0 && c.input(embedSegmentTable) != 0 {
+	if in[embedSegments] != 0 && in[embedSegmentTable] != 0 {
 		x = c.op("Add", nil, x, gather(embedSegmentTable, embedSegments))
 	}
-	y := c.ops("LayerNormalization", []any{"axis", -1, "epsilon", epsilon}, x, c.input(embedGamma), c.input(embedBeta))
+	y := c.ops("LayerNormalization", []any{"axis", -1, "epsilon", epsilon}, x, in[embedGamma], in[embedBeta])
 	var counts term
-	if mask := c.input(embedMask); mask != 0 {
+	if mask := in[embedMask]; mask != 0 {
 		counts = c.op("ReduceSum", []any{"keepdims", 0}, mask, c.constant(tensor.Of([]int64{1}, 1)))
 	} else {
 		counts = c.op("Expand", nil, c.constant(tensor.Of([]int32{0}, 1)), c.constant(tensor.Of([]int64{int64(batch)}, 1)))

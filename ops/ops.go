@@ -85,6 +85,20 @@ func New(domain, name string, version int, attrs []graph.Attr) (graph.Op, error)
 	return op, nil
 }
 
+// definitionOf returns the definition that an ai.onnx operator has in an opset. It is looked
+// up when it is used, so that operators may be registered in any order.
+func definitionOf(name string, version int) func(a *Attrs) graph.Op {
+	return func(a *Attrs) graph.Op {
+		defs := registry[key{"", name}]
+		i := len(defs) - 1
+		for defs[i].since > version {
+			i--
+		}
+		a.version = version
+		return defs[i].make(a)
+	}
+}
+
 // Info describes a registered operator.
 type Info struct {
 	Domain string `json:"domain"`

@@ -25,6 +25,7 @@ class Case:
     constant: tuple = ()  # inputs that are always constants
     variable: tuple = ()  # inputs that are always graph inputs
     steps: int = 0  # by which integers may differ
+    loose: float = 1  # by which the tolerance is greater
 
 
 class Draw:

@@ -87,8 +87,9 @@ def binary(d):
 
 @case("BitShift")
 def bitshift(d):
-    dtype, shape = d.dtype(only=["uint8", "uint16", "uint32", "uint64"]), d.shape(0, 3)
-    return Case("BitShift", [d.array(dtype, shape, 0, 200), d.array(dtype, d.broadcast(shape), 0, 7)], {"direction": d.choose(["LEFT", "RIGHT"])})
+    signed = d.opset >= 28
+    dtype, shape = d.dtype(only=KINDS["int"] if signed else ["uint8", "uint16", "uint32", "uint64"]), d.shape(0, 3)
+    return Case("BitShift", [d.array(dtype, shape, -100 if signed else 0, 100), d.array(dtype, d.broadcast(shape), -1 if signed else 0, 9 if signed else 7)], {"direction": d.choose(["LEFT", "RIGHT"])})
 
 
 @case("Mod")
@@ -550,6 +551,8 @@ def window(d, x, kernel, dilate=True, ceil=False):
         a["pads"] = [d.number(0, (k - 1) * dil) if d.chance(0.6) else 0 for k, dil in [*zip(kernel, dilations), *zip(kernel, dilations)]]
     elif pad:
         a["auto_pad"] = pad
+    if pad in ("SAME_UPPER", "SAME_LOWER") and any(k < s for k, s in zip(kernel, a.get("strides", kernel))):
+        a["auto_pad"] = "VALID"  # ONNX Runtime's pools refuse to pad by less than nothing, or leave out elements
     if ceil:
         a.update(some(ceil_mode=d.maybe(d.number(0, 1))))
     return a
@@ -1169,6 +1172,133 @@ def fusedmatmul(d):
     lead = [max(1, v) for v in d.shape(0, 2, 3)]
     ta, tb = d.number(0, 1), d.number(0, 1)
     return Case(d.name, [d.array(np.float32, [*lead, *((k, m) if ta else (m, k))]), d.array(np.float32, [*lead, *((n, k) if tb else (k, n))])], some(transA=ta, transB=tb, alpha=d.maybe(0.3)), domain="com.microsoft")
+
+
+@case("QAttention")
+def qattention(d):
+    b, s, n, h, i = d.number(1, 2), d.number(1, 5), d.number(1, 3), d.number(1, 4), d.number(2, 6)
+    f = lambda *shape: d.array(np.float32, shape, -1, 1)
+    step = lambda d, shape=(): (d.rng.uniform(0.01, 0.1, shape) / 4).astype(np.float32)  # scores far below the mask's 10000
+    at, wt = "uint8" if d.chance(0.7) else "int8", d.choose(BYTES)
+    per = [3 * n * h] if d.chance(0.4) else []
+    mask = d.maybe(d.array(np.int32, [b], 1, s))
+    past = f(2, b, n, d.number(1, 4), h) if mask is None and d.chance(0.4) else None
+    inputs = [d.array(at, [b, s, i], -128, 255), bytes_(d, wt, [i, 3 * n * h]), f(3 * n * h), step(d), step(d, per), mask, point(d, at), point(d, wt, per), past]
+    return Case(d.name, inputs, some(num_heads=n, unidirectional=d.maybe(d.number(0, 1)), scale=d.maybe(0.4)), 1 if past is None else 2, domain="com.microsoft", constant=(1, 2, 3, 4, 6, 7))
+
+
+@case("QEmbedLayerNormalization")
+def qembed(d):
+    b, s, h, words = d.number(1, 3), d.number(1, 4), d.number(2, 9), 7
+    segments, dtype = d.chance(0.6), d.choose(BYTES)
+    i32 = lambda top, *shape: d.array(np.int32, shape, 0, top)
+    q = lambda *shape: d.array(dtype, shape, -128, 255)
+    mask = np.sort(i32(1, b, s), 1)[:, ::-1].copy() if d.chance(0.5) else None
+    given = lambda x: x if segments else None
+    tables = [q(words, h), q(6, h), given(q(2, h)), q(h), q(h)]
+    scales = [step(d), step(d), given(step(d)), step(d), step(d)]
+    zeros = [point(d, dtype), point(d, dtype), given(point(d, dtype)), point(d, dtype), point(d, dtype)]
+    return Case(d.name, [i32(words - 1, b, s), given(i32(1, b, s)), *tables, mask, *scales, *zeros], some(epsilon=d.maybe(1e-3)), 2, domain="com.microsoft", constant=tuple([2, 3, 4, 5, 6, *range(8, 18)]))
+
+
+@case("DynamicQuantizeLSTM")
+def dynamicquantizelstm(d):
+    t, b, i, h = d.number(1, 3), d.number(1, 3), d.number(1, 6), d.number(1, 6)
+    direction = d.choose([None, "forward", "reverse", "bidirectional"])
+    n = 2 if direction == "bidirectional" else 1
+    dtype = d.choose(BYTES)
+    f = lambda *s: d.array(np.float32, s, -1, 1)
+    per = [n, 4 * h] if d.chance(0.4) else [n]
+    small = lambda: (step(d, per) / 20).astype(np.float32)  # so that the rounding of states is within the tolerance
+    zero = lambda: np.zeros(per, dtype) if len(per) == 2 else point(d, dtype, per)
+    inputs = [f(t, b, i), bytes_(d, dtype, [n, i, 4 * h]), bytes_(d, dtype, [n, h, 4 * h]), d.maybe(f(n, 8 * h)), None, None, None, None, small(), zero(), small(), zero()]
+    return Case(d.name, inputs, some(hidden_size=h, direction=direction), 3, domain="com.microsoft", constant=(1, 2, 8, 9, 10, 11), loose=10)
+
+
+@case("NhwcMaxPool")
+def nhwcmaxpool(d):
+    kernel = [d.number(1, 3), d.number(1, 3)]
+    x = d.array(d.choose(BYTES), [d.number(1, 2), *spatial(d, kernel), d.choose([1, 3, 16])], -128, 255)
+    return Case(d.name, [x], {**window(d, x, kernel, True, True), "kernel_shape": kernel}, domain="com.microsoft")
+
+
+@case("com.microsoft.QLinearConv")
+def nhwcqlinearconv(d):
+    kernel = [d.choose([1, 3]), d.choose([1, 2, 3])]
+    group, cg, mg = d.choose([1, 1, 2]), d.choose([1, 3, 8]), d.choose([1, 4, 17])
+    last = d.number(0, 1)
+    size, c = spatial(d, kernel), cg * group
+    x = d.array("uint8", [1, *size, c] if last else [1, c, *size], -128, 255)
+    w = bytes_(d, "int8", [mg * group, cg, *kernel])
+    per = [mg * group] if d.chance(0.5) else []
+    a = {**window(d, x, kernel), **some(group=group if group > 1 else None, channels_last=last or d.maybe(0))}
+    scale = np.asarray(step(d) * np.sqrt(cg) * 100, np.float32)
+    bias = d.maybe(d.array(np.int32, [mg * group], -2000, 2000))
+    return Case("QLinearConv", [x, step(d), point(d, "uint8"), w, step(d, per), np.zeros(per, np.int8), scale, point(d, "uint8"), bias], a, domain="com.microsoft", constant=(1, 2, 3, 4, 5, 6, 7, 8), steps=1)
+
+
+@case("GatherBlockQuantized")
+def gatherblocks(d):
+    bits, block, rows = d.choose([4, 4, 8]), 16, d.number(1, 6)
+    k = d.choose([16, 32, 40])
+    blocks = -(-k // block)
+    data = d.array(np.uint8, [rows, k * bits // 8], 0, 255)
+    zeros = d.array(np.uint8, [rows, -(-blocks * bits // 8)], 0, 255) if d.chance(0.5) else None
+    indices = d.array(d.choose([np.int64, np.int32]), d.shape(0, 2, 3), -rows, rows - 1)
+    return Case(d.name, [data, indices, step(d, [rows, blocks]), zeros], some(bits=bits, block_size=block, gather_axis=d.maybe(0), quantize_axis=d.maybe(1)), domain="com.microsoft", constant=(0, 2, 3))
+
+
+@case("com.microsoft.Trilu", "com.microsoft.GridSample", "com.microsoft.Range", "com.microsoft.GatherND", "ExpandDims")
+def contribsame(d):
+    name = d.name.split(".")[-1]
+    if name == "Range":
+        start, n, by = d.number(-5, 5), d.number(0, 6), d.choose([1, 2, -1])
+        return Case(name, [np.array(v, np.float32) for v in (start, start + n * by, by)], domain="com.microsoft")
+    if name == "GridSample":
+        grid = d.array(np.float32, [1, 3, 2, 2], -1.3, 1.3)
+        return Case(name, [d.array(np.float32, [1, 2, 4, 3]), grid], some(mode=d.maybe(d.choose(["bilinear", "nearest", "bicubic"])), padding_mode=d.maybe(d.choose(["zeros", "border", "reflection"])), align_corners=d.maybe(d.number(0, 1))), domain="com.microsoft")
+    x = d.array(np.float32, [d.number(1, 4) for _ in range(d.number(2, 4))])
+    if name == "Trilu":
+        return Case(name, [x, d.maybe(np.array(d.number(-3, 3), np.int64))], some(upper=d.maybe(d.number(0, 1))), domain="com.microsoft")
+    if name == "GatherND":
+        return Case(name, [x, d.array(np.int64, [3, 1], 0, x.shape[0] - 1)], domain="com.microsoft")
+    return Case(name, [x, np.array(d.axis(x.ndim), np.int32)], domain="com.microsoft", constant=(1,))
+
+
+@case("LinearAttention", "com.microsoft.LinearAttention")
+def linearattention(d):
+    b, t, n, h, v = d.number(1, 2), d.number(1, 5), d.number(1, 3), d.number(1, 5), d.number(1, 5)
+    shared = d.choose([1, 1, 2])
+    rule = d.choose([None, "linear", "gated", "delta", "gated_delta"])
+    f = lambda *shape: d.array(np.float32, shape, -1, 1)
+    gated, delta = rule in (None, "gated", "gated_delta"), rule in (None, "delta", "gated_delta")
+    inputs = [f(b, t, n * shared * h), f(b, t, n * h), f(b, t, n * v), d.maybe(f(b, n, h, v))]
+    inputs += [f(b, t, d.choose([n, n * h])) if gated else None, f(b, t, d.choose([n, 1])) if delta else None]
+    contrib = "." in d.name
+    return Case("LinearAttention", inputs, some(q_num_heads=n * shared, kv_num_heads=n, update_rule=rule, scale=d.maybe(0.3)), 2, domain="com.microsoft" if contrib else "")
+
+
+@case("CausalConvWithState", "com.microsoft.CausalConvWithState")
+def causalconv(d):
+    b, c, n, k = d.number(1, 2), d.number(1, 5), d.number(1, 6), d.number(2 if "." in d.name else 1, 4)
+    f = lambda *shape: d.array(np.float32, shape, -1, 1)
+    a = some(activation=d.maybe(d.choose(["none", "silu", "swish"])))
+    return Case("CausalConvWithState", [f(b, c, n), f(c, 1, k), d.maybe(f(c)), d.maybe(f(b, c, k - 1))], a, 2, domain="com.microsoft" if "." in d.name else "")
+
+
+@case("SwiGLU")
+def swiglu(d):
+    x = d.any()
+    return Case(d.name, [x, d.array(x.dtype, x.shape)], some(alpha=d.maybe(1.4)))
+
+
+@case("MaxRoiPool")
+def maxroipool(d):
+    n, r = d.number(1, 2), d.number(1, 4)
+    x = d.array(np.float32, [n, d.number(1, 3), d.number(2, 8), d.number(2, 8)])
+    corners = d.rng.uniform(-1, 9, [r, 4])
+    rois = np.concatenate([d.rng.integers(0, n, [r, 1]), corners], 1).astype(np.float32)
+    return Case(d.name, [x, rois], {"pooled_shape": [d.number(1, 3), d.number(1, 3)], **some(spatial_scale=d.maybe(0.5))})
 
 
 # Signals and the rest.
