@@ -97,9 +97,13 @@ func (c *Conn) beat() bool {
 	if c.out.broken != nil || c.out.until(time.Time{}) != nil {
 		return false
 	}
-	if _, err := io.WriteString(c.nc, beatMagic); err != nil {
-		c.out.fatal(err)
-		return false
+	for rest := []byte(beatMagic); len(rest) > 0; {
+		n, err := c.nc.Write(rest)
+		rest = rest[n:]
+		if err != nil && !c.out.again(err) {
+			c.out.fatal(err)
+			return false
+		}
 	}
 	return true
 }
@@ -169,9 +173,16 @@ func (c *Conn) next(deadline time.Time) error {
 type listening struct{ c *Conn }
 
 func (l listening) Read(b []byte) (int, error) {
-	n, err := l.c.nc.Read(b)
-	if n > 0 {
-		l.c.pulse.heard.Store(true)
+	for {
+		n, err := l.c.nc.Read(b)
+		if n > 0 {
+			l.c.pulse.heard.Store(true)
+		}
+		if err == nil || !l.c.in.again(err) {
+			return n, err
+		}
+		if n > 0 {
+			return n, nil
+		}
 	}
-	return n, err
 }

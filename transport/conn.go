@@ -101,6 +101,7 @@ func NewConn(c net.Conn, l Limits) *Conn {
 	conn.peer, conn.peerCodecs, conn.accept = conn.limits, allCodecs(), allCodecs()
 	conn.out.init("send", &conn.limits, c.SetWriteDeadline)
 	conn.in.init("receive", &conn.limits, c.SetReadDeadline)
+	conn.in.resumes, conn.out.resumes = true, tcp // a TLS connection is broken after a write that took too long
 	return conn
 }
 
@@ -264,11 +265,16 @@ func (c *Conn) flush() (written int64, err error) {
 			return written, err
 		}
 		c.vec = c.batch // WriteTo consumes it, and clears c.batch
-		k, err := c.vec.WriteTo(c.nc)
-		written += k
-		c.pulse.sent.Store(true)
-		if err != nil {
-			return written, err
+		for {
+			k, err := c.vec.WriteTo(c.nc)
+			written += k
+			c.pulse.sent.Store(true)
+			if err == nil {
+				break
+			}
+			if !c.out.again(err) {
+				return written, err
+			}
 		}
 	}
 	return written, nil

@@ -18,16 +18,24 @@ type direction struct {
 	limits      *Limits
 	turn        chan struct{} // holds a value while a call is in progress
 
+	// resumes says that a call of the connection which failed at its deadline
+	// may be made again. Then a deadline that was set stays until it comes,
+	// which again puts off: setting one for each step of each frame costs more
+	// than the rest of what a step does, for it may wake a thread.
+	resumes bool
+
 	// Of the call in progress.
 	broken  error     // why no call can succeed any more
 	started time.Time // first byte of the frame
 	bytes   int       // of the frame, up to the current step
 
-	mu   sync.Mutex
-	ctx  context.Context // of the call in progress, else of the last one
-	stop func() bool     // ends the watch over ctx
-	busy bool
-	lost error // the peer is taken for dead
+	mu    sync.Mutex
+	ctx   context.Context // of the call in progress, else of the last one
+	stop  func() bool     // ends the watch over ctx
+	busy  bool
+	lost  error     // the peer is taken for dead
+	limit time.Time // when the read or write is to fail; zero is never
+	armed time.Time // when it does, if that is before limit: then it is to be put off
 }
 
 func (d *direction) init(name string, l *Limits, setDeadline func(time.Time) error) {
@@ -86,7 +94,7 @@ func (d *direction) watch(ctx context.Context) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			if d.busy && d.ctx.Done() == done {
-				d.setDeadline(past)
+				d.arm(past)
 			}
 		})
 	}
@@ -116,7 +124,7 @@ func (d *direction) lose(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lost = err
-	d.setDeadline(past)
+	d.arm(past)
 }
 
 // until sets the time at which the next read or write fails; zero is never.
@@ -131,7 +139,33 @@ func (d *direction) until(t time.Time) error {
 			return err
 		}
 	}
+	d.limit = t
+	if d.resumes && (t.IsZero() || !d.armed.IsZero() && !d.armed.After(t)) {
+		return nil
+	}
+	return d.arm(t)
+}
+
+func (d *direction) arm(t time.Time) error {
+	d.armed = t
 	return d.setDeadline(t)
+}
+
+// again reports whether err, of a read or write, only says that the deadline
+// came which is armed, and not the limit. It then puts that off.
+func (d *direction) again(err error) bool {
+	if !d.resumes || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.lost != nil, d.busy && d.ctx.Err() != nil, d.armed.Equal(d.limit):
+		return false
+	case !d.limit.IsZero() && !time.Now().Before(d.limit):
+		return false
+	}
+	return d.arm(d.limit) == nil
 }
 
 // pace allows d.bytes of the frame the time that the minimum rate leaves them.
