@@ -103,7 +103,7 @@ func TestAnswersThatDoNotFitTheRunAreErrors(t *testing.T) {
 		{"a time of -1ns", good, report{Held: -1, Spans: []Span{right}}},
 		{"a time of", good, report{Transfer: 1 << 62, Spans: []Span{right}}},
 	} {
-		answers <- &transport.Message{Kind: kindOK, Meta: encodeMeta(c.rep), Tensors: c.result}
+		answers <- &transport.Message{Kind: kindOK, Meta: c.rep.encode(), Tensors: c.result}
 		_, _, err := e.Run(context.Background(), input(1))
 		if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, ErrRemote) || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("got error %v, want one with %q", err, c.says)

@@ -96,7 +96,7 @@ func (p *peer) echo(ctx context.Context, send, reply int) (x exchange, rep repor
 	if x, err = p.call(ctx, kindEcho, encodeMeta(echoRequest{reply}), []*tensor.Tensor{tensor.New(tensor.Uint8, send)}, nil); err != nil {
 		return x, rep, err
 	}
-	if err := decodeMeta(x.answer, &rep); err != nil {
+	if rep, err = decodeReport(x.answer.Meta); err != nil {
 		return x, rep, p.wrap(err)
 	}
 	if err := rep.check(); err != nil {

@@ -108,15 +108,6 @@ type progressReport struct {
 	Of   int `json:"of"`
 }
 
-// report is what the answering host measured.
-type report struct {
-	Transfer time.Duration `json:"transfer_ns"` // first to last byte of the request
-	Decode   time.Duration `json:"decode_ns"`   // of the request
-	Held     time.Duration `json:"held_ns"`     // from the request's last byte to the begin of the answer's encoding
-	Encode   time.Duration `json:"encode_ns"`   // of the answer
-	Spans    []Span        `json:"spans,omitempty"`
-}
-
 // maxTook bounds a time that a peer reports, so that sums do not overflow.
 const maxTook = 30 * 24 * time.Hour
 

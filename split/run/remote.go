@@ -353,8 +353,8 @@ func (r *remote) receive(ctx context.Context, v *visit) ([]*tensor.Tensor, []Spa
 	default:
 		return nil, nil, r.fail(fmt.Errorf("answer of kind %d, want %d or %d", answer.Kind, kindOK, kindError), 0)
 	}
-	var rep report
-	if err := decodeMeta(answer, &rep); err != nil {
+	rep, err := decodeReport(answer.Meta)
+	if err != nil {
 		return nil, nil, r.peer.wrap(err)
 	}
 	if err := r.check(answer.Tensors, rep); err != nil {

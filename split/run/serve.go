@@ -387,7 +387,7 @@ func (s *session) sendAnswer(f *flow, o outcome) bool {
 		rep := report{Transfer: o.job.stats.Transfer, Decode: o.job.stats.Code, Held: time.Since(o.job.start), Spans: o.job.spans}
 		reply.Seal = func(code time.Duration) []byte {
 			rep.Encode = code
-			return encodeMeta(rep)
+			return rep.encode()
 		}
 	}
 	_, err := s.conn.Send(f.ctx, reply, s.runner.codec.pick)
@@ -434,7 +434,7 @@ func (s *session) answer(ctx context.Context, m *transport.Message, stats transp
 		rep.Held = stats.Code + time.Since(received)
 		reply.Seal = func(code time.Duration) []byte {
 			rep.Encode = code
-			return encodeMeta(rep)
+			return rep.encode()
 		}
 		meta = nil
 	}

@@ -339,7 +339,7 @@ func TestRequestsThatNobodyAnswersEndAtTheirDeadlines(t *testing.T) {
 func TestAnswersOutOfTurnBreakTheStream(t *testing.T) {
 	const requests = 3
 	for name, reply := range map[string]transport.Message{
-		"id":       {Kind: kindOK, ID: 99, Meta: encodeMeta(report{})},
+		"id":       {Kind: kindOK, ID: 99, Meta: report{}.encode()},
 		"kind":     {Kind: kindOpen},
 		"progress": {Kind: kindProgress},
 	} {
