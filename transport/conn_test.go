@@ -151,6 +151,63 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 	})
 }
 
+// A frame has its time, and an idle connection any, whatever deadline an earlier
+// frame had, when receiving and when sending.
+func TestTheDeadlineOfAFrameEndsNoOther(t *testing.T) {
+	const grace, pause = 10 * time.Second, 7 * time.Second
+	l := Limits{Grace: grace, MinRate: 1 << 30, Beat: -1}
+	m := &Message{Tensors: []*tensor.Tensor{relu(20_000)}}
+	frame := encode(t, m, Raw)
+	half := len(frame) / 2
+	check := func(t *testing.T, do func() error, from time.Time, ok bool) {
+		t.Helper()
+		err := do()
+		if ok && err != nil || !ok && !errors.Is(err, ErrTimeout) {
+			t.Fatalf("got error %v, want none: %v", err, ok)
+		}
+		if took := time.Since(from); !ok && (took < grace || took > grace+time.Millisecond) {
+			t.Errorf("failed after %v, want %v", took, grace)
+		}
+	}
+	// pieces moves a whole frame, one that pauses, one after an idle time, and half of one.
+	pieces := func(move func(from, to int)) {
+		move(0, len(frame))
+		time.Sleep(pause)
+		move(0, half)
+		time.Sleep(pause)
+		move(half, len(frame))
+		time.Sleep(time.Hour)
+		move(0, len(frame))
+		time.Sleep(pause)
+		move(0, half)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		c := NewConn(here, l)
+		defer c.Close()
+		go pieces(func(from, to int) { there.Write(frame[from:to]) })
+		var began time.Time
+		for i := range 4 {
+			if err := c.Await(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			began = time.Now()
+			check(t, func() error { _, _, err := c.Receive(t.Context()); return err }, began, i < 3)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		c := NewConn(here, l)
+		c.out.resumes = true // as over TCP
+		defer c.Close()
+		go pieces(func(from, to int) { io.ReadFull(there, make([]byte, to-from)) })
+		for i := range 4 {
+			time.Sleep([]time.Duration{0, pause, time.Hour, pause}[i])
+			check(t, func() error { _, err := c.Send(t.Context(), m, nil); return err }, time.Now(), i < 3)
+		}
+	})
+}
+
 func TestIdlePeerIsCutOff(t *testing.T) {
 	bubble(t, Limits{Idle: time.Minute}, simnet.Link{}, func(t *testing.T, a, b *Conn) {
 		start := time.Now()
