@@ -159,10 +159,15 @@ func (f *flow) work(in <-chan *job, next chan<- *job, do step) {
 		defer close(next)
 	}
 	for j := range in {
-		f.alone.Lock() // a job that is carried goes first
-		f.alone.Unlock()
+		f.giveWay()
 		do(j, in, done)
 	}
+}
+
+// giveWay waits for a job that is carried.
+func (f *flow) giveWay() {
+	f.alone.Lock()
+	defer f.alone.Unlock()
 }
 
 // finish ends the way of j through the parts.

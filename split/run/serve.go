@@ -350,8 +350,7 @@ func (s *session) drain() {
 	if s.flow != nil {
 		s.flow.end()
 		<-s.sent
-		s.flow.alone.Lock() // an answer of a carried run may be on its way
-		s.flow.alone.Unlock()
+		s.flow.giveWay() // an answer of a carried run may be on its way
 		s.flow.close()
 		for o, err := s.flow.next(context.Background()); err == nil; o, err = s.flow.next(context.Background()) {
 			o.answered(true) // or rather not, since the connection ends
