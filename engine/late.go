@@ -345,7 +345,7 @@ func (s *Session) open(ctx context.Context, o opener, c *caller, team *pool) ([]
 		switch {
 		case v == nil:
 		case v.Late:
-			return nil, fmt.Errorf("output %d: %w, but not even with all inputs", i, graph.ErrLate)
+			return nil, fmt.Errorf("the type of output %d is not known even with all inputs", i)
 		case v.Const != nil:
 			results[i] = v.Const
 		default:

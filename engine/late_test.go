@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"scission/engine"
@@ -133,5 +134,36 @@ func TestRunsTogetherWithLateValuesAreThoseOfEach(t *testing.T) {
 		if got := r.Out[1].F32(); len(got) != i || i > 0 && got[i-1] != float32(i) {
 			t.Errorf("run %d of %d gives %v, want %d times %d", i, len(runs), got, i, i)
 		}
+	}
+}
+
+// untold is an operator that never tells the type of its result.
+type untold struct{}
+
+func (untold) String() string { return "Untold" }
+
+func (untold) Infer([]graph.Fact) ([]graph.Fact, error) {
+	return make([]graph.Fact, 1), graph.ErrLate
+}
+
+func (untold) Compile(in, out []graph.Fact) (graph.Kernel, error) {
+	return graph.Kernel{}, errors.New("compiled")
+}
+
+func TestTypesThatStayUnknownAreAnError(t *testing.T) {
+	g := &graph.Graph{Name: "untold"}
+	x := g.Input("x", tensor.Type{DType: tensor.Float32, Shape: tensor.Shape{2}})
+	y, err := g.Add("stubborn", untold{}, nil, []*graph.Value{x}, "y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Outputs = y
+	plan, err := engine.Compile(g, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = plan.NewSession().Run(context.Background(), []*tensor.Tensor{tensor.New(tensor.Float32, 2)})
+	if err == nil || !strings.Contains(err.Error(), "stubborn") || !strings.Contains(err.Error(), "not known even with all inputs") {
+		t.Errorf("got %v, want an error that names the node and says that its type is not known", err)
 	}
 }
