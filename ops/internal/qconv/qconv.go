@@ -391,7 +391,8 @@ func (k *Kernel) channelAt(c, what int) int {
 
 const (
 	maxChunks = 16      // of one image: enough to even out two to eight threads
-	minWork   = 1 << 20 // products of a chunk: some 20 microseconds of one thread
+	minWork   = 1 << 18 // products of a chunk: some 5 microseconds of one thread,
+	minTaps   = 1 << 17 // and of a depthwise one: some 3
 	callWork  = 1 << 22 // of one call of assembly, which the scheduler cannot interrupt
 	copyLen   = 1 << 15 // elements of a chunk of the copy
 	bandLen   = 1 << 13 // elements of padded rows, which should stay in the nearest cache
@@ -401,7 +402,11 @@ const (
 func (k *Kernel) share() {
 	s := &k.shape
 	work := float64(s.IC/s.Groups*s.KH*s.KW) * float64(s.OH*s.OW) * float64(k.blocks*Block)
-	want := int(min(maxChunks, max(1, work/minWork)))
+	least := float64(minWork)
+	if k.depthwise {
+		least = minTaps
+	}
+	want := int(min(maxChunks, max(1, work/least)))
 	units, grain := k.units(), 1
 	if k.flat() {
 		grain = k.pixels()
